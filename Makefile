@@ -1,0 +1,101 @@
+# `make demo` and `make test` do all of their own set-up; see `make help`.
+# Everything that is made lands below .local/ and is rebuilt when its inputs change.
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+L := .local
+PYTHON ?= python3
+UV := $(L)/uv/bin/uv
+VENV := $(L)/venv
+PY := $(VENV)/bin/python
+AZ_VERSION := 2.91.0
+# Tests wait for containers more than they compute.
+JOBS ?= 5
+PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+CA := $(L)/ca/ca.pem
+EXTENSIONS := $(L)/extensions
+
+SOURCES := $(shell find azext_otelembed -name '*.py' -o -name '*.yml' -o -name '*.json' -o -name 'py.typed')
+IMAGE_SOURCES := $(shell find localazure/images -type f -not -name '*.pyc')
+
+.PHONY: help env setup demo play test test-all lint wheel picture clean
+help:
+	@echo 'make demo     embed a collector in a sample app, on a local double of Azure'
+	@echo 'make test     the tests'
+	@echo 'make test-all these, and the long matrices of crashes and rivals'
+	@echo 'make play     leave the double running, and say how to point your az at it'
+	@echo 'make lint     format, lint and type checks'
+	@echo 'make wheel    the extension, in dist/'
+	@echo 'make picture  record the terminal pictures of the README'
+	@echo 'make clean    remove everything that was made'
+
+$(UV):
+	@echo '· uv' && $(PYTHON) -m venv $(L)/uv && $(L)/uv/bin/python -m pip install --quiet uv
+
+$(VENV)/.made: pyproject.toml $(UV)
+	@echo '· Python packages for the double and the tests'
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	@$(UV) pip install --quiet --python $(PY) --group dev azure-identity azure-mgmt-web azure-containerregistry rich zstandard
+	@touch $@
+
+$(L)/az/.made: Makefile $(UV)
+	@echo '· the Azure CLI'
+	@$(UV) venv --quiet --seed --allow-existing --python $(PYTHON) $(L)/az
+	@$(UV) pip install --quiet --python $(L)/az/bin/python 'azure-cli==$(AZ_VERSION)'
+	@touch $@
+
+$(L)/dist/.made: $(SOURCES) pyproject.toml setup.cfg README.md LICENSE $(UV)
+	@echo '· the extension (wheel)'
+	@rm -rf $(L)/wheel $(L)/dist && mkdir -p $(L)/wheel $(L)/dist
+	@cp -R azext_otelembed pyproject.toml setup.cfg README.md LICENSE $(L)/wheel/
+	@find $(L)/wheel -name __pycache__ -prune -exec rm -rf {} +
+	@$(UV) build --quiet --wheel --python $(PYTHON) --out-dir $(L)/dist $(L)/wheel
+	@touch $@
+
+# pip resolves the extension's dependencies anew each time: let it reuse what is there already.
+$(EXTENSIONS)/.made: $(L)/dist/.made $(L)/az/.made
+	@echo '· the extension (az extension add)'
+	@rm -rf $(EXTENSIONS) && mkdir -p $(EXTENSIONS)
+	@AZURE_CONFIG_DIR=$(CURDIR)/$(L)/az-setup AZURE_EXTENSION_DIR=$(CURDIR)/$(EXTENSIONS) AZURE_CORE_COLLECT_TELEMETRY=false \
+	  $(L)/az/bin/az extension add --only-show-errors --yes --source $(L)/dist/otelembed-*.whl
+	@touch $@
+
+$(CA): $(VENV)/.made
+	@$(PY) -m localazure.authority $(L)/ca
+
+$(L)/images/.made: $(CA) $(VENV)/.made $(IMAGE_SOURCES)
+	@$(PY) -m localazure.images collector --ca $(CA) --out $(L)/images/collector
+	@$(PY) -m localazure.images app --out $(L)/images/app
+	@touch $@
+
+$(L)/bin/crane: $(VENV)/.made localazure/images/tools
+	@$(PY) -m localazure.images tools --out $(L)/bin
+
+env: $(VENV)/.made $(L)/az/.made
+setup: $(VENV)/.made $(L)/az/.made $(EXTENSIONS)/.made $(L)/images/.made
+
+demo: setup
+	@$(PY) -m localazure.demo
+
+play: setup
+	@$(PY) -m localazure.play
+
+test: setup $(L)/bin/crane
+	@$(PYTEST) -m 'not thorough' $(ARGS)
+
+test-all: setup $(L)/bin/crane
+	@$(PYTEST) $(ARGS)
+
+lint: $(VENV)/.made
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+
+wheel: $(L)/dist/.made
+	@mkdir -p dist && cp $(L)/dist/*.whl dist/ && ls dist/*.whl
+	@echo 'Install it with: az extension add --source dist/$(notdir $(wildcard $(L)/dist/*.whl))'
+
+picture: setup
+	@$(PY) -m localazure.picture docs
+
+clean:
+	@rm -rf $(L) dist
