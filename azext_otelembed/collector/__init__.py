@@ -1,0 +1,1 @@
+"""The collector's configuration and what it is told by the environment. No I/O."""

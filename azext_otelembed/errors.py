@@ -1,0 +1,90 @@
+"""Everything that can go wrong, with its exit status and what to type next.
+
+The rooms below `custom.py` raise these; it alone turns them into the Azure CLI's own errors.
+A message names the thing, what was expected of it and, in the recommendation, the next command.
+No message ever holds a connection string, another app setting, a token or a SAS signature.
+"""
+
+from __future__ import annotations
+
+
+class OtelembedError(Exception):
+    """Base of all errors. `exit_status` is what `az otelembed` ends with."""
+
+    exit_status = 1
+    refused = False
+    """Whether it is certain that the call changed nothing."""
+
+    def __init__(self, message: str, recommendation: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.recommendation = recommendation
+
+
+class NotFound(OtelembedError):
+    """A site, slot, group, registry, image or component is not there."""
+
+    exit_status = 3
+    refused = True
+
+
+class InvalidInput(OtelembedError):
+    """What the caller gave can't be used: a reference, a file, a connection string."""
+
+
+class Refused(OtelembedError):
+    """The site or its image is of a kind that can't be embedded."""
+
+
+class Unauthorized(OtelembedError):
+    """Azure or a registry doesn't let the caller do it (401 or 403)."""
+
+    refused = True
+
+
+class AzureFailed(OtelembedError):
+    """Azure Resource Manager answered with an error, or not at all."""
+
+    def __init__(
+        self, message: str, recommendation: str | None = None, *, status: int | None = None
+    ) -> None:
+        super().__init__(message, recommendation)
+        self.status = status
+        self.refused = status is not None and 400 <= status < 500
+
+
+class RegistryFailed(OtelembedError):
+    """A registry answered with an error, or with content that doesn't match its digest."""
+
+    def __init__(
+        self, message: str, recommendation: str | None = None, *, status: int | None = None
+    ) -> None:
+        super().__init__(message, recommendation)
+        self.status = status
+
+
+class BuildFailed(OtelembedError):
+    """The app image can't be built from source: no engine, a failed build, a failed push."""
+
+
+class Unhealthy(OtelembedError):
+    """The site was changed, and doesn't verify; it is left as it is."""
+
+    exit_status = 5
+
+
+class RolledBack(OtelembedError):
+    """The site was changed, didn't verify, and was put back."""
+
+    exit_status = 4
+
+
+class Interrupted(BaseException):
+    """INT or TERM came; `signal` is its number and the exit status is 128 more.
+
+    Not an `Exception`: nothing on the way up may take it for a failure to handle.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(signal)
+        self.signal = signal

@@ -1,0 +1,277 @@
+"""What a layer holds, read from a stream of its bytes: bounded memory, and free to stop early."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.image.unpack import MOST_BYTES, unpacked
+
+HEAD = 64 * 1024
+"""Bytes of a file's beginning that are delivered where they are asked for."""
+MOST_ENTRIES = 1_000_000
+
+_BLOCK = 512
+# Long names and pax headers are read whole; nothing honest comes near this.
+_MAX_HEADER = 1024 * 1024
+# The pax records that are of use; the others (times, attributes) aren't kept.
+_KEYS = {b"path", b"linkpath", b"size", b"GNU.sparse.name"}
+_KINDS = {
+    "\0": "file",
+    "0": "file",
+    "7": "file",
+    "S": "file",
+    "1": "hardlink",
+    "2": "symlink",
+    "3": "device",
+    "4": "device",
+    "5": "folder",
+    "6": "pipe",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry. `path` has no leading or trailing slash and no `.` parts; "" is the root.
+
+    `kind` is "file", "folder", "symlink", "hardlink", "device" or "pipe"; `target` is a link's.
+    `data` is the content where it was asked for, `head` its first bytes (at most `HEAD`). `odd`
+    tells that the path was absolute or had `..` in it, before it was cleaned.
+    """
+
+    path: str
+    kind: str
+    mode: int = 0o644
+    size: int = 0
+    target: str = ""
+    data: bytes | None = None
+    head: bytes = b""
+    odd: bool = field(default=False, compare=False)
+
+
+def scan(
+    chunks: Iterator[bytes],
+    *,
+    want: frozenset[str] = frozenset(),
+    peek: frozenset[str] = frozenset(),
+    limit: int = 4 * 1024 * 1024,
+    most: int = MOST_BYTES,
+) -> Iterator[Entry]:
+    """Read the entries of a tar stream, plain, gzip or zstd, as they come.
+
+    `chunks` may be of any length and is read no further than what the next entry needs. The content
+    of files whose path is in `want` is delivered, if it is at most `limit` bytes, and the beginning
+    of those in `peek`. Reads ustar, GNU and pax headers. Raises ImageProblem for damaged streams,
+    for files over the limit, and for what unpacks to more than `most` bytes.
+    """
+    for entry, source in _entries(_Source(unpacked(chunks, most))):
+        found = entry
+        if entry.kind == "file" and entry.path in want:
+            if entry.size > limit:
+                raise ImageProblem(
+                    f"{entry.path} has {entry.size} bytes; at most {limit} are read."
+                )
+            source.left = 0
+            found = replace(entry, data=source.read(entry.size))
+        elif entry.kind == "file" and entry.path in peek:
+            found = replace(entry, head=source.peek(min(entry.size, HEAD)))
+        yield found
+
+
+def content(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
+    """The content of the file `path` of a tar stream, in pieces, then the stream to its end.
+
+    Nothing may be done for good with the pieces before the iterator has ended: only then has the
+    stream's own check had its say. Raises ImageProblem where there is no such file.
+    """
+    found = False
+    for entry, source in _entries(_Source(unpacked(chunks))):
+        if entry.kind == "file" and entry.path == path and not found:
+            found = True
+            source.left = 0
+            yield from source.pieces(entry.size)
+    if not found:
+        raise ImageProblem(f"The layer has no file {path}.")
+    for _ in chunks:  # what lies past the archive's end counts for the check as well
+        pass
+
+
+def _entries(source: _Source) -> Iterator[tuple[Entry, _Source]]:
+    """Each entry, the source standing at its content; `source.left` of that is passed over."""
+    number = 0
+    pax: dict[str, str] = {}
+    everywhere: dict[str, str] = {}
+    while (header := source.header()) is not None:
+        kind = chr(header[156])
+        size = _size(pax, header)
+        if kind in "LKxg":
+            data = source.read(_bounded(size))
+            source.skip(-size % _BLOCK)
+            if kind == "g":
+                everywhere.update(_records(data))
+            elif kind == "x":
+                pax = {**pax, **_records(data)}
+            else:
+                pax = {**pax, "path" if kind == "L" else "linkpath": _text(data)}
+            continue
+        fields = {**everywhere, **pax}
+        pax = {}
+        if kind == "S":
+            _skip_sparse_map(source, header)
+        entry = _entry(kind, header, fields, size)
+        number += 1
+        if number > MOST_ENTRIES:
+            raise ImageProblem(f"The layer holds more than {MOST_ENTRIES} files.")
+        stored = size if entry.kind == "file" else 0
+        source.left = stored
+        yield entry, source
+        source.skip(source.left + -stored % _BLOCK)
+
+
+def _entry(kind: str, header: bytes, fields: dict[str, str], size: int) -> Entry:
+    # GNU tar files sparse files under a stand-in and tells the name apart.
+    path = fields.get("GNU.sparse.name") or fields.get("path") or _ustar_path(header)
+    name = _KINDS.get(kind, "file")
+    if kind in "\x000" and path.endswith("/"):  # how tars from before 1988 say "folder"
+        name = "folder"
+    target = fields.get("linkpath") or _text(header[157:257])
+    return Entry(
+        clean(path),
+        name,
+        _number(header[100:108]) & 0o7777,
+        size if name == "file" else 0,
+        target if name in ("symlink", "hardlink") else "",
+        odd=(path.startswith("/") and clean(path) != "") or ".." in path.split("/"),
+    )
+
+
+def clean(path: str) -> str:
+    """A tar path without leading and trailing slashes and without `.` parts."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+class _Source:
+    """Reads exact amounts from a stream of chunks."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._held = bytearray()
+        self.left = 0
+        """Bytes of the current entry's content that nobody has read yet."""
+
+    def header(self) -> bytes | None:
+        """The next header block; None at the end of the archive."""
+        block = self._take(_BLOCK)
+        if not block or not any(block):
+            return None
+        if len(block) < _BLOCK:
+            raise ImageProblem("The layer ends in the middle of a tar header.")
+        stored = _number(block[148:156])
+        if stored != sum(block) - sum(block[148:156]) + 8 * 0x20:
+            raise ImageProblem("The layer is not a tar archive: a header's checksum is wrong.")
+        return block
+
+    def read(self, count: int) -> bytes:
+        data = self._take(count)
+        if len(data) < count:
+            raise ImageProblem("The layer ends in the middle of a file.")
+        return data
+
+    def peek(self, count: int) -> bytes:
+        while len(self._held) < count and self._more():
+            pass
+        return bytes(self._held[:count])
+
+    def pieces(self, count: int) -> Iterator[bytes]:
+        while count > 0:
+            if not self._held and not self._more():
+                raise ImageProblem("The layer ends in the middle of a file.")
+            piece = self._take(min(count, len(self._held)))
+            count -= len(piece)
+            yield piece
+
+    def skip(self, count: int) -> None:
+        while count > 0:
+            if not self._held and not self._more():
+                raise ImageProblem("The layer ends in the middle of a file.")
+            dropped = min(count, len(self._held))
+            del self._held[:dropped]
+            count -= dropped
+
+    def _take(self, count: int) -> bytes:
+        while len(self._held) < count and self._more():
+            pass
+        data = bytes(self._held[:count])
+        del self._held[:count]
+        return data
+
+    def _more(self) -> bool:
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            return False
+        self._held += chunk
+        return True
+
+
+def _size(pax: dict[str, str], header: bytes) -> int:
+    text = pax.get("size")
+    if text is None:
+        return _number(header[124:136])
+    if not text.isascii() or not text.isdigit() or len(text) > 20:
+        raise ImageProblem("The layer has a pax header with a malformed size.")
+    return int(text)
+
+
+def _bounded(size: int) -> int:
+    if size > _MAX_HEADER:
+        raise ImageProblem(f"The layer has a tar header of {size} bytes.")
+    return size
+
+
+def _number(field: bytes) -> int:
+    """A number in octal, or in GNU's base 256 for what octal can't hold."""
+    if field[0] == 0x80:
+        return int.from_bytes(field[1:], "big")
+    text = field.split(b"\0")[0].strip()
+    try:
+        value = int(text, 8) if text else 0
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise ImageProblem("The layer is not a tar archive: a header has a malformed number.")
+    return value
+
+
+def _ustar_path(header: bytes) -> str:
+    name = _text(header[0:100])
+    # POSIX has a prefix there; old GNU (magic "ustar  ") keeps times in the same place.
+    prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
+    return f"{prefix}/{name}" if prefix else name
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def _records(data: bytes) -> dict[str, str]:
+    """pax records: `<length> <key>=<value>\\n`, the length counting itself."""
+    found: dict[str, str] = {}
+    while data.strip(b"\0"):
+        digits, space, _ = data.partition(b" ")
+        length = int(digits) if digits.isdigit() and len(digits) < 9 else 0
+        record = data[len(digits) + 1 : length - 1]
+        key, equals, value = record.partition(b"=")
+        if not space or not equals or not length <= len(data):
+            raise ImageProblem("The layer has a malformed pax header.")
+        if key in _KEYS:
+            found[key.decode()] = value.decode("utf-8", "surrogateescape")
+        data = data[length:]
+    return found
+
+
+def _skip_sparse_map(source: _Source, header: bytes) -> None:
+    """Old GNU sparse files continue their map in further blocks, flagged in each one."""
+    more = header[482]
+    while more:
+        more = source.read(_BLOCK)[504]

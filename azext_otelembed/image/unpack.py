@@ -1,0 +1,96 @@
+"""A layer's bytes without their compression: bounded memory, and bounded altogether."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+
+from azext_otelembed.image.problem import ImageProblem
+
+MOST_BYTES = 4 << 30
+"""Unpacked bytes of one layer that are read at most."""
+
+_PIECE = 256 * 1024
+# A zstd frame may ask its reader for gigabytes of memory; `zstd -19 --long` asks for this much.
+_ZSTD_WINDOW = 128 << 20
+# Four bytes of input can stand for a block of 128 KiB (RFC 8878, 3.1.1.2): at most 8 MiB at once.
+_ZSTD_INPUT = 256
+
+
+def unpacked(chunks: Iterator[bytes], most: int = MOST_BYTES) -> Iterator[bytes]:
+    """The stream without its gzip or zstd layer, if it has one, in pieces of bounded size.
+
+    Raises ImageProblem past `most` bytes: a few MB can be made to unpack to any number of them.
+    """
+    start = b""
+    while len(start) < 4 and (chunk := next(chunks, None)) is not None:
+        start += chunk
+    if start.startswith(b"\x28\xb5\x2f\xfd"):
+        plain = _unzstd(_chained(start, chunks))
+    elif start.startswith(b"\x1f\x8b"):
+        plain = _gunzip(start, chunks)
+    else:
+        plain = _chained(start, chunks)
+    count = 0
+    for piece in plain:
+        count += len(piece)
+        if count > most:
+            raise ImageProblem(f"The layer unpacks to more than {most >> 20} MiB.")
+        yield piece
+
+
+def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    import zstandard
+
+    opener = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    decoder = opener.decompressobj()
+    begun = False  # whether the current frame has had any input
+    try:
+        for chunk in chunks:
+            for start in range(0, len(chunk), _ZSTD_INPUT):
+                pending = chunk[start : start + _ZSTD_INPUT]
+                while pending:
+                    begun = True
+                    piece = decoder.decompress(pending)
+                    if piece:
+                        yield piece
+                    pending = b""
+                    if decoder.eof:  # several frames may come in a row
+                        pending = decoder.unused_data
+                        decoder = opener.decompressobj()
+                        begun = False
+    except zstandard.ZstdError as error:
+        raise ImageProblem(f"The layer's zstd stream can't be read: {error}.") from error
+    if begun:
+        raise ImageProblem("The layer's zstd stream is cut short.")
+
+
+def _chained(start: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield start
+    yield from chunks
+
+
+def _gunzip(start: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(wbits=31)
+    pending = start
+    begun = False  # whether the current gzip member has had any input
+    try:
+        while True:
+            while pending:
+                begun = True
+                piece = decoder.decompress(pending, _PIECE)
+                if piece:
+                    yield piece
+                pending = decoder.unconsumed_tail
+                if decoder.eof:  # a gzip file may be several members in a row
+                    pending = decoder.unused_data.lstrip(b"\0")
+                    decoder = zlib.decompressobj(wbits=31)
+                    begun = False
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
+            pending = chunk
+    except zlib.error as error:
+        raise ImageProblem(f"The layer's gzip stream is damaged: {error}.") from error
+    if begun:
+        raise ImageProblem("The layer's gzip stream is cut short.")
