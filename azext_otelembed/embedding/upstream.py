@@ -1,0 +1,213 @@
+"""A collector image as upstream publishes it: where its binary and its CA certificates are.
+
+An image's layers are read from the top down as streams, each no further than it takes. The large
+one, which holds the binary and nothing else, is known by its first header and its last 8 bytes:
+gzip ends with the length of what was compressed (RFC 1952, ISIZE).
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+from azext_otelembed.embedding.explained import explained
+from azext_otelembed.errors import Refused
+from azext_otelembed.image.collector import CA_BUNDLE, CA_BUNDLES, binary_path, holds_only
+from azext_otelembed.image.config import ImageConfig, parse_config
+from azext_otelembed.image.elf import check_program
+from azext_otelembed.image.manifest import Descriptor, Manifest
+from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.image.tarscan import Entry, clean, scan
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.progress import Progress, Report
+
+_BLOCK = 512
+_MOST_ENTRIES = 100_000
+_MOST_LINKS = 40
+# Upstream's largest collector unpacks to 400 MB.
+_MOST_BYTES = 2 << 30
+_LAYOUT = "Use an image in the layout of docker.io/otel/opentelemetry-collector-contrib."
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A collector image in `repository` of `client`'s registry. `name` is what it is called."""
+
+    client: RegistryClient
+    repository: str
+    name: Reference
+    manifest: Manifest
+    config: ImageConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an embed needs of a collector image. `bundle` is PEM, `path` the binary's in `layer`.
+
+    `diff_id` is None where the layer can't be mounted as it is: it holds other things, holds the
+    binary in a folder, or is compressed in a way that not every family of images has. Then `file`
+    has the binary's size, and it has to be packed anew.
+    """
+
+    path: str
+    layer: Descriptor
+    diff_id: Digest | None
+    bundle: bytes
+    file: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An entry of the image, and the number of the layer that has it. `alone`: it has no other."""
+
+    entry: Entry
+    layer: int
+    alone: bool = False
+
+
+def read_upstream(
+    client: RegistryClient, repository: str, name: Reference, manifest: Manifest
+) -> Upstream:
+    """With its configuration. Raises `Refused` where it is no linux/amd64 image."""
+    data = client.get_blob(repository, manifest.config.digest)
+    what = f"collector image {name}"
+    with explained(what):
+        config = parse_config(data)
+    if (config.os, config.architecture) != ("linux", "amd64"):
+        raise Refused(
+            f"{what} is built for {config.os or '?'}/{config.architecture or '?'}. App Service "
+            "runs linux/amd64 only.",
+            "Use an image that has a linux/amd64 variant, such as "
+            "docker.io/otel/opentelemetry-collector-contrib.",
+        )
+    return Upstream(client, repository, name, manifest, config)
+
+
+def take_apart(upstream: Upstream, report: Report) -> Parts:
+    """Find the binary's layer and the CA bundle. Raises `Refused` where they can't be used."""
+    what = f"collector image {upstream.name}"
+    layers, diff_ids = upstream.manifest.layers, upstream.config.diff_ids
+    with explained(what):
+        path = "/" + clean(binary_path(upstream.config))
+    if len(layers) != len(diff_ids):
+        raise Refused(f"{what} is inconsistent: its layers and their diff_ids differ in number.")
+    for layer in layers:
+        if layer.size > _MOST_BYTES:
+            raise Refused(f"{what} has a layer of {layer.size} bytes.", _LAYOUT)
+    seen: dict[str, _Found] = {}
+    binary: _Found | None = None
+    bundle: bytes | None = None
+    for number in range(len(layers) - 1, -1, -1):
+        shown = f"reading layer {len(layers) - number} of {len(layers)} of {upstream.name}"
+        report(Progress(shown))
+        for name, found in _read(upstream, number, path).items():
+            seen.setdefault(name, found)
+        if len(seen) > _MOST_ENTRIES:
+            raise Refused(f"{what} holds more than {_MOST_ENTRIES} files.")
+        binary = binary or _file(seen.get(path[1:]))
+        bundle = bundle or _bundle(seen)
+        if binary and bundle:
+            break
+    binary = binary or _file(seen.get(_resolved(seen, path[1:])))
+    if binary is None or bundle is None:
+        missing = f"a CA bundle (/{CA_BUNDLE})" if binary else f"the binary that it starts ({path})"
+        raise Refused(f"{what} lacks {missing} in its layers.", _LAYOUT)
+    layer = layers[binary.layer]
+    mountable = binary.alone and layer.compression in ("gzip", "none")
+    if mountable:
+        with explained(what):
+            check_program(binary.entry.head, path)
+    return Parts(
+        "/" + binary.entry.path,
+        layer,
+        diff_ids[binary.layer] if mountable else None,
+        bundle,
+        binary.entry,
+    )
+
+
+def _file(found: _Found | None) -> _Found | None:
+    return found if found is not None and found.entry.kind == "file" else None
+
+
+def _bundle(seen: Mapping[str, _Found]) -> bytes | None:
+    for name in CA_BUNDLES:
+        if name in seen and seen[name].entry.data:
+            return seen[name].entry.data
+    return None
+
+
+def _resolved(seen: Mapping[str, _Found], path: str) -> str:
+    """Where a path leads within the image, through symbolic and hard links; "" for nowhere."""
+    done: list[str] = []
+    todo = path.split("/")[::-1]
+    links = 0
+    while todo:
+        part = todo.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del done[-1:]
+            continue
+        here = "/".join([*done, part])
+        entry = seen[here].entry if here in seen else None
+        if entry is None or entry.kind not in ("symlink", "hardlink"):
+            done.append(part)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            return ""
+        if entry.kind == "hardlink" or entry.target.startswith("/"):
+            done = []
+        todo += posixpath.normpath(entry.target).split("/")[::-1]
+    return "/".join(done)
+
+
+def _read(upstream: Upstream, number: int, path: str) -> dict[str, _Found]:
+    """The entries of a layer by path; of the binary's own layer the first, where that is all."""
+    what = f"collector image {upstream.name}"
+    layer = upstream.manifest.layers[number]
+    chunks = upstream.client.stream_blob(upstream.repository, layer.digest, layer.size)
+    entries: list[Entry] = []
+    try:
+        with explained(what):
+            wanted, begun = frozenset(CA_BUNDLES), frozenset({path[1:]})
+            for entry in scan(chunks, want=wanted, peek=begun, most=_MOST_BYTES):
+                _check(entry, what)
+                entries.append(entry)
+                first = len(entries) == 1 and holds_only(entries, path)
+                if first and _is_all(upstream, layer, entry):
+                    return {entry.path: _Found(entry, number, alone=True)}
+                if len(entries) > _MOST_ENTRIES:
+                    raise Refused(f"A layer of {what} holds more than {_MOST_ENTRIES} files.")
+        for _ in chunks:  # to the end: only then is its digest checked
+            pass
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()
+    alone = holds_only(entries, path)
+    return {entry.path: _Found(entry, number, alone) for entry in entries}
+
+
+def _check(entry: Entry, what: str) -> None:
+    """Raise `Refused` for what no builder of images makes: it is there to do harm."""
+    if entry.odd or entry.kind == "device":
+        told = "a path that leads out of it" if entry.odd else "a device"
+        raise Refused(
+            f"A layer of {what} holds {told} ('{entry.path[:100]}').",
+            "Use an image from a source that you trust.",
+        )
+
+
+def _is_all(upstream: Upstream, layer: Descriptor, entry: Entry) -> bool:
+    """Whether a gzip layer ends after its first entry, as Go's archive/tar writes it.
+
+    One header, the padded content, two empty blocks; ISIZE is that modulo 2³². Anything longer
+    (tar's padding to 10 KiB, further headers) is left to reading it all.
+    """
+    if layer.compression != "gzip" or layer.size < 1 << 20:
+        return False
+    tail = upstream.client.read_range(upstream.repository, layer.digest, layer.size - 4, 4)
+    length = _BLOCK + entry.size + -entry.size % _BLOCK + 2 * _BLOCK
+    return len(tail) == 4 and int.from_bytes(tail, "little") == length % (1 << 32)

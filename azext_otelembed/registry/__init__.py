@@ -1,0 +1,1 @@
+"""The OCI distribution protocol: tokens (`auth`), calls (`client`), bulk (`transfer`)."""

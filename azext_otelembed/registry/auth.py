@@ -1,0 +1,74 @@
+"""Who asks a registry, and what a registry says when it refuses (WWW-Authenticate)."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from azext_otelembed.registry.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Nobody: what a public registry lets anyone read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """A user name and password: an admin user, a repository-scoped token, a Docker Hub login."""
+
+    user: str
+    password: str = field(repr=False)
+
+    @property
+    def header(self) -> str:
+        """The Authorization header."""
+        pair = f"{self.user}:{self.password}".encode()
+        return "Basic " + base64.b64encode(pair).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class AcrExchange:
+    """An Azure identity, for an Azure container registry. `arm_token` gives a token for ARM."""
+
+    arm_token: Callable[[], str]
+    tenant: str | None = None
+
+
+Credential = Anonymous | Basic | AcrExchange
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One WWW-Authenticate challenge; `parameters` by lower-case name."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The rights that the refused request takes, as far as the registry says."""
+        found = (Scope.parse(text) for text in self.parameters.get("scope", "").split())
+        return tuple(scope for scope in found if scope)
+
+
+_SCHEME = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9._-]*)(?=\s+[A-Za-z0-9_-]+\s*=|\s*$|\s*,)")
+_PARAMETER = re.compile(r"""\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
+
+
+def challenges(header: str) -> list[Challenge]:
+    """The challenges in a WWW-Authenticate header (RFC 9110, 11.6.1), as many as can be read."""
+    found: list[Challenge] = []
+    at = 0
+    while scheme := _SCHEME.match(header, at):
+        at = scheme.end()
+        parameters: dict[str, str] = {}
+        while parameter := _PARAMETER.match(header, at):
+            at = parameter.end()
+            quoted, bare = parameter.group(2), parameter.group(3)
+            value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+            parameters[parameter.group(1).lower()] = value
+        found.append(Challenge(scheme.group(1).lower(), parameters))
+    return found

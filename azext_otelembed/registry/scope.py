@@ -1,0 +1,61 @@
+"""What a token allows: `repository:<name>:pull,push` (Docker's token scopes, spoken by all)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Actions on one resource. `str()` gives it as token servers take it."""
+
+    name: str
+    actions: frozenset[str]
+    kind: str = "repository"
+
+    @classmethod
+    def parse(cls, text: str) -> Scope | None:
+        """One scope, as in a challenge; None for what isn't one. Names may hold colons."""
+        kind, _, rest = text.partition(":")
+        name, colon, actions = rest.rpartition(":")
+        if not (kind and colon and name and actions):
+            return None
+        return cls(name, frozenset(actions.split(",")), kind)
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}:{','.join(sorted(self.actions))}"
+
+
+def pull(repository: str) -> Scope:
+    """Reading a repository."""
+    return Scope(repository, frozenset({"pull"}))
+
+
+def push(repository: str) -> Scope:
+    """Reading and writing a repository (no registry gives push alone)."""
+    return Scope(repository, frozenset({"pull", "push"}))
+
+
+def merged(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    """The same rights with one scope for each resource, in a stable order."""
+    actions: dict[tuple[str, str], frozenset[str]] = {}
+    for scope in scopes:
+        key = (scope.kind, scope.name)
+        actions[key] = actions.get(key, frozenset()) | scope.actions
+    return tuple(Scope(name, actions[kind, name], kind) for kind, name in sorted(actions))
+
+
+def covers(held: Iterable[Scope], needed: Iterable[Scope]) -> bool:
+    """Whether everything in `needed` is allowed by `held`."""
+    have = {(scope.kind, scope.name): scope.actions for scope in merged(held)}
+    return all(scope.actions <= have.get((scope.kind, scope.name), frozenset()) for scope in needed)
+
+
+def in_words(scopes: Iterable[Scope]) -> str:
+    """Such as "push to 'a/b' and pull of 'c'", for errors."""
+    said = []
+    for scope in scopes:
+        verb = "push to" if "push" in scope.actions else f"{' and '.join(sorted(scope.actions))} of"
+        said.append(f"{verb} '{scope.name}'")
+    return " and ".join(said)

@@ -1,0 +1,289 @@
+"""Blobs into a registry: mounted, uploaded whole, or copied in chunks that survive a cut."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urljoin, urlsplit
+
+from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.image.reference import Digest
+from azext_otelembed.registry import addresses, failure
+from azext_otelembed.registry.policies import Repeat
+from azext_otelembed.registry.progress import Progress, Report, silent
+
+if TYPE_CHECKING:
+    from azext_otelembed.registry.client import RegistryClient
+    from azext_otelembed.registry.wire import Answer
+
+CHUNK = 4 << 20
+"""Bytes of one PATCH: what Microsoft's own client sends to ACR."""
+
+_RESTARTS = 4
+
+
+@dataclass(slots=True)
+class Upload:
+    """An upload under way. `location` is where its next request goes, `offset` what has arrived."""
+
+    location: str
+    offset: int = 0
+
+
+def mount_or_open(
+    client: RegistryClient, repository: str, digest: Digest, source_repository: str
+) -> Upload | None:
+    """None when the blob was mounted; else the upload that the registry opened in its place."""
+    url = addresses.uploads(repository, {"mount": str(digest), "from": source_repository})
+    return _open(client, repository, digest, url, source_repository)
+
+
+def open_upload(client: RegistryClient, repository: str, digest: Digest) -> Upload:
+    """Begin an upload."""
+    opened = _open(client, repository, digest, addresses.uploads(repository), "")
+    assert opened is not None  # noqa: S101  # only a mount is answered with 201
+    return opened
+
+
+def _open(
+    client: RegistryClient, repository: str, digest: Digest, url: str, source: str
+) -> Upload | None:
+    terms = addresses.upload_terms(repository, digest, Repeat.ALWAYS, source)
+    answer = client.call("POST", url, terms)
+    if source and answer.status == 201:
+        return None
+    if answer.status != 202:
+        raise client.error(answer, terms)
+    return Upload(_location(client, answer, url, digest))
+
+
+def check_push(client: RegistryClient, repository: str) -> None:
+    """Raise `Unauthorized` unless the caller may push: an upload is opened and given up again."""
+    nothing = Digest.of(b"")
+    begun = open_upload(client, repository, nothing)
+    terms = addresses.upload_terms(repository, nothing, Repeat.ALWAYS)
+    # A registry that doesn't know how to cancel forgets the upload by itself after a while.
+    client.call("DELETE", begun.location, terms)
+
+
+def upload(
+    client: RegistryClient,
+    repository: str,
+    digest: Digest,
+    data: bytes,
+    mount_from: str | None = None,
+) -> None:
+    """Store a small blob with one PUT; after a failure in its midst, look whether it arrived."""
+    terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    problem: RegistryFailed | None = None
+    for attempt in range(_RESTARTS):
+        if problem is not None:
+            time.sleep(client.patience.first_pause * 2**attempt)
+            if client.has_blob(repository, digest):
+                return
+        if mount_from and problem is None:
+            begun = mount_or_open(client, repository, digest, mount_from)
+            if begun is None:
+                return
+        else:
+            begun = open_upload(client, repository, digest)
+        url = _with_digest(begun.location, digest)
+        try:
+            answer = client.call("PUT", url, terms, headers=_BYTES, content=data)
+        except RegistryFailed as cut:
+            problem = cut
+            continue
+        if answer.status == 201:
+            return
+        failed = client.error(answer, terms)
+        # An upload that the registry has forgotten, or that broke in its midst, starts anew.
+        if answer.status not in (404, 416) and answer.status < 500:
+            raise failed
+        problem = RegistryFailed(failed.message, failed.recommendation, status=answer.status)
+    raise problem or failure.corrupt(client.host, terms.what)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a blob's bytes come from: `read()` gives them from the first one, each time anew."""
+
+    size: int
+    read: Callable[[], Iterator[bytes]]
+
+
+def copy_blob(
+    source: RegistryClient,
+    source_repository: str,
+    target: RegistryClient,
+    repository: str,
+    digest: Digest,
+    size: int,
+    report: Report = silent,
+    what: str = "",
+) -> None:
+    """Copy a blob through this machine, unless the target has it. `report` is told the bytes."""
+    label = what or f"blob {digest.short}"
+    if target.has_blob(repository, digest):
+        report(Progress(label, size, size))
+        return
+    blob = Source(size, lambda: source.stream_blob(source_repository, digest, size))
+    upload_stream(target, repository, digest, blob, report=report, what=label)
+
+
+def bring(
+    client: RegistryClient,
+    repository: str,
+    digest: Digest,
+    size: int,
+    source_repository: str,
+    report: Report = silent,
+) -> None:
+    """A blob of another repository of the same registry: mounted, or else copied."""
+    begun = mount_or_open(client, repository, digest, source_repository)
+    if begun is not None:
+        blob = Source(size, lambda: client.stream_blob(source_repository, digest, size))
+        what = f"copying {digest.short} (the registry doesn't mount it)"
+        upload_stream(client, repository, digest, blob, begun=begun, report=report, what=what)
+
+
+def upload_stream(
+    client: RegistryClient,
+    repository: str,
+    digest: Digest,
+    blob: Source,
+    *,
+    begun: Upload | None = None,
+    chunk: int = CHUNK,
+    report: Report = silent,
+    what: str = "upload",
+) -> None:
+    """Store a blob of any size, chunk by chunk.
+
+    After a cut the registry is asked how much has arrived and the upload goes on from there; where
+    it can't tell, or has lost what came before, the upload starts anew, a few times.
+    """
+    terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    for attempt in range(_RESTARTS):
+        if attempt:
+            time.sleep(client.patience.first_pause * 2**attempt)
+            if client.has_blob(repository, digest):
+                return
+        target = begun or open_upload(client, repository, digest)
+        begun = None
+        report(Progress(what, 0, blob.size))
+        lost = False
+        for piece in _pieces(blob.read(), chunk):
+            if not _send(client, repository, target, digest, piece):
+                lost = True
+                break
+            report(Progress(what, target.offset, blob.size))
+        if lost:
+            continue
+        try:
+            answer = client.call("PUT", _with_digest(target.location, digest), terms)
+        except RegistryFailed:
+            continue
+        if answer.status == 201:
+            return
+        if answer.status not in (404, 416) and answer.status < 500:
+            raise client.error(answer, terms)
+    raise RegistryFailed(
+        f"The upload of {terms.what} to registry '{client.host}' broke off {_RESTARTS} times.",
+        "Check the network and run the same command again.",
+    )
+
+
+def _send(
+    client: RegistryClient, repository: str, target: Upload, digest: Digest, piece: bytes
+) -> bool:
+    """Send one chunk, whatever it takes. False when the upload is lost and has to start anew."""
+    terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    start = target.offset
+    end = start + len(piece)
+    for attempt in range(client.patience.attempts):
+        if attempt:
+            time.sleep(client.patience.first_pause * 2 ** (attempt - 1))
+            # The cut may have come after the bytes: only the registry knows.
+            if not _ask_offset(client, repository, target, digest):
+                return False
+            if not start <= target.offset <= end:
+                return False
+        rest = piece[target.offset - start :]
+        if not rest:
+            return True
+        last = target.offset + len(rest) - 1
+        headers = {**_BYTES, "Content-Range": f"{target.offset}-{last}"}
+        try:
+            answer = client.call("PATCH", target.location, terms, headers=headers, content=rest)
+        except RegistryFailed:
+            continue
+        if answer.status in (202, 201, 204):
+            target.location = _location(client, answer, target.location, digest)
+            target.offset = _received(answer, last + 1)
+            if target.offset == end:
+                return True
+            continue
+        if answer.status == 416 or answer.status >= 500:
+            continue
+        if answer.status == 404:
+            return False
+        raise client.error(answer, terms)
+    return False
+
+
+def _ask_offset(client: RegistryClient, repository: str, target: Upload, digest: Digest) -> bool:
+    """Ask how much of an upload has arrived. False where the registry can't tell."""
+    terms = addresses.upload_terms(repository, digest, Repeat.ALWAYS)
+    answer = client.call("GET", target.location, terms)
+    if answer.status not in (200, 204) or "Range" not in answer.headers:
+        return False
+    if "Location" in answer.headers:
+        target.location = _location(client, answer, target.location, digest)
+    target.offset = _received(answer, target.offset)
+    return True
+
+
+def _received(answer: Answer, otherwise: int) -> int:
+    """Bytes that have arrived, by `Range: 0-<last>`; registries say `0-0` for none."""
+    found = re.fullmatch(r"(?:bytes=)?0-(\d+)", answer.headers.get("Range", "").strip())
+    if not found:
+        return otherwise
+    last = int(found.group(1))
+    return last + 1 if last else 0
+
+
+def _location(client: RegistryClient, answer: Answer, base: str, digest: Digest) -> str:
+    """The upload's next address; relative ones are ACR's rule. Its query is kept as it is."""
+    location = answer.headers.get("Location")
+    target = urljoin(urljoin(client.wire.origin, base), location or "")
+    if not location or urlsplit(target).scheme not in (
+        "https",
+        urlsplit(client.wire.origin).scheme,
+    ):
+        raise RegistryFailed(
+            f"Registry '{client.host}' doesn't say where the upload of {digest} goes on."
+        )
+    return target
+
+
+def _with_digest(location: str, digest: Digest) -> str:
+    joint = "&" if "?" in location else "?"
+    return f"{location}{joint}digest={quote(str(digest), safe='')}"
+
+
+def _pieces(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of `size`, the last one shorter."""
+    buffer = bytearray()
+    for chunk in chunks:
+        buffer += chunk
+        while len(buffer) >= size:
+            yield bytes(buffer[:size])
+            del buffer[:size]
+    if buffer:
+        yield bytes(buffer)
+
+
+_BYTES = {"Content-Type": "application/octet-stream"}
