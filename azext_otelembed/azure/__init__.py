@@ -1,0 +1,1 @@
+"""Azure Resource Manager: the session, sites, components and registries."""

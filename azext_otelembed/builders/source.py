@@ -1,0 +1,101 @@
+"""What to build, and what every builder is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from azext_otelembed.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from azext_otelembed.image.reference import Reference
+    from azext_otelembed.registry.client import RegistryClient
+
+DEFAULT_FILES = ("Dockerfile", "Containerfile")
+_BUILD_ARG = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL)
+
+Tell = Callable[[str], None]
+"""Takes one line of a builder's own output, while it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A build context and how to build it. Both paths are absolute.
+
+    `build_args` are `NAME=value`, or `NAME` alone for the value in the caller's environment;
+    `target` is a stage of the Dockerfile.
+    """
+
+    directory: Path
+    dockerfile: Path
+    build_args: tuple[str, ...] = ()
+    target: str | None = None
+
+
+class Builder(Protocol):
+    """One way of building an app image."""
+
+    name: str
+
+    def prepare(self) -> str:
+        """Check that this builder can work here; what will build, e.g. `docker 28.2`.
+
+        Raises `BuildFailed` with the remedy.
+        """
+
+    def build(
+        self, source: Source, image: Reference, client: RegistryClient, tell: Tell
+    ) -> dict[str, Any]:
+        """Build `source` for linux/amd64, push it as `image` (with a tag), and say what did it.
+
+        The answer is for the result object. `client` is one of `image`'s registry, for its
+        credentials. Raises `BuildFailed`, and
+        `Unauthorized` where the registry doesn't take the image.
+        """
+
+
+def find_source(
+    directory: str, file: str | None, build_args: Sequence[str], target: str | None
+) -> Source:
+    """Check what the caller gave. `file` is looked for in `directory` first.
+
+    Raises InvalidInput.
+    """
+    context = Path(directory).expanduser()
+    if not context.is_dir():
+        what = "is not a directory" if context.exists() else "doesn't exist"
+        raise InvalidInput(
+            f"--source '{directory}' {what}.",
+            "Give the directory that holds the Dockerfile, such as `--source .`.",
+        )
+    context = context.resolve()
+    for argument in build_args:
+        if not _BUILD_ARG.fullmatch(argument):
+            raise InvalidInput(
+                f"--build-arg '{argument}' isn't NAME=value.",
+                "Such as `--build-arg VERSION=1.4.2`; NAME alone takes the value from the "
+                "environment.",
+            )
+    return Source(context, _dockerfile(context, directory, file), tuple(build_args), target)
+
+
+def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
+    if file is None:
+        for name in DEFAULT_FILES:
+            if (context / name).is_file():
+                return context / name
+        raise InvalidInput(
+            f"--source '{directory}' holds no Dockerfile.",
+            "Name it with --file, as a path within that directory; for an image that is in a "
+            "registry already, use --image alone.",
+        )
+    for path in (context / file, Path(file).expanduser()):
+        if path.is_file():
+            return path.resolve()
+    raise InvalidInput(
+        f"--file '{file}' was found neither in '{directory}' nor in the current directory.",
+        "Give its path within the directory of --source.",
+    )

@@ -1,0 +1,278 @@
+"""Many sites in one go: each deployed as one alone would be, side by side."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.azure.site import SiteId
+from azext_otelembed.collector.problem import ConfigProblem
+from azext_otelembed.console import Console, Step
+from azext_otelembed.errors import InvalidInput, OtelembedError
+from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.release.deploy import Outcome, Turnstile, Wanted, deploy
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from azext_otelembed.azure.session import Session
+
+PARALLEL = 20
+"""Sites at a time. Azure Resource Manager's limits are far above what these ask for, and a 429
+with Retry-After is waited for by each call itself."""
+SEVERITY = (0, 3, 1, 4, 5)
+"""Exit statuses from good to bad: the worst one is the fleet's."""
+
+
+class Lane(Console):
+    """The console of one site among many: its steps show in the fleet's table alone."""
+
+    def __init__(self, site: SiteId, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self.live = False
+        self.site = site
+        self.current: Step | None = None
+        self.lines: list[str] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Runs a step; the table shows it while it runs."""
+        step = Step(name, self)
+        self.current = step
+        try:
+            yield step
+        finally:
+            self.seconds[name] = round(step.seconds, 2)
+
+    def note(self, text: str) -> None:
+        """Kept, and shown under the site's name when it has ended."""
+        self.lines.append(text)
+
+    def tell(self, text: str) -> None:
+        """Kept, as `note`."""
+        self.lines.append(text)
+
+    def alert(self, text: str) -> None:
+        """Kept, as `note`."""
+        self.lines.append(text)
+
+    def plain(self, text: str) -> None:
+        """Nothing: fifty sites at once would be a wall of text."""
+
+
+@dataclass(slots=True)
+class Ride:
+    """One site's turn: waiting, running, or ended with a result."""
+
+    lane: Lane
+    result: dict[str, Any] | None = None
+    exit_status: int = 0
+    crash: BaseException | None = None
+
+
+class Fleet:
+    """The sites' states, as threads change them and the table shows them."""
+
+    def __init__(self, rides: Sequence[Ride], console: Console, most_failures: int | None) -> None:
+        self.rides = rides
+        self.console = console
+        self._most_failures = most_failures
+        self._lock = threading.Lock()
+        self._waiting = list(rides)
+
+    @property
+    def failures(self) -> int:
+        """How many sites have failed so far."""
+        return sum(1 for ride in self.rides if ride.result is not None and ride.exit_status)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether too many have failed for others to begin."""
+        return self._most_failures is not None and self.failures >= self._most_failures
+
+    def next(self) -> Ride | None:
+        """The next site to begin, if there is one and not too many have failed."""
+        with self._lock:
+            if self.stopped or not self._waiting:
+                return None
+            return self._waiting.pop(0)
+
+    def __rich__(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        ended = [ride for ride in self.rides if ride.result is not None]
+        head = Table.grid(padding=(0, 1))
+        failed = self.failures
+        head.add_row(
+            Spinner("dots"),
+            ProgressBar(total=len(self.rides), completed=len(ended), width=30),
+            Text(f"{len(ended)}/{len(self.rides)} sites"),
+            Text(f"{failed} failed" if failed else "", style="red"),
+        )
+        table = Table.grid(padding=(0, 2))
+        running = [ride for ride in self.rides if ride.result is None and ride.lane.current]
+        for ride in running[:PARALLEL]:
+            step = ride.lane.current
+            if step is not None:
+                table.add_row(
+                    _name(ride.lane.site),
+                    Text(step.name, style="bold"),
+                    Text(step.detail, no_wrap=True, overflow="ellipsis"),
+                )
+        return Group(head, table)
+
+
+def deploy_fleet(
+    session: Session,
+    sites: Sequence[SiteId],
+    wanted: Wanted,
+    console: Console,
+    most_failures: int | None,
+) -> Outcome:
+    """Deploys all `sites`, `PARALLEL` at a time; what several need is embedded once.
+
+    After `most_failures` failures no further site begins; running the same again goes on, since a
+    site that is as wanted costs reads alone. The exit status is the worst site's.
+    """
+    rides = [Ride(Lane(site, quiet=True)) for site in dict.fromkeys(sites)]
+    fleet = Fleet(rides, console, most_failures)
+    turnstile = Turnstile()
+    console.stands(_standing(fleet))
+
+    def work() -> None:
+        while (ride := fleet.next()) is not None:
+            _ride(session, ride, wanted, turnstile)
+            console.stands(_standing(fleet))
+            _report(console, ride)
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PARALLEL, len(rides)))]
+    with _shown(fleet):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.2)
+    crash = next((ride.crash for ride in rides if ride.crash is not None), None)
+    if crash is not None:
+        raise crash
+    results = [ride.result or _not_begun(ride.lane.site) for ride in rides]
+    worst = max((ride.exit_status for ride in rides), key=SEVERITY.index)
+    if fleet.stopped:
+        console.alert(
+            f"otelembed: stopped after {fleet.failures} failures; run the same command again to "
+            "go on with the others."
+        )
+    counts = {
+        "sites": results,
+        "succeeded": sum(1 for one in results if one["exitStatus"] == 0),
+        "failed": fleet.failures,
+        "notBegun": sum(1 for one in results if one["exitStatus"] is None),
+    }
+    return Outcome({**counts, "seconds": dict(console.seconds)}, worst)
+
+
+def read_sites(lines: Sequence[str]) -> list[SiteId]:
+    """Sites from lines of ARM ids; empty lines and what follows a `#` are passed over.
+
+    Raises `InvalidInput` naming the line that is no site's id.
+    """
+    found: list[SiteId] = []
+    for number, line in enumerate(lines, 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        site = SiteId.parse(text)
+        if site is None:
+            raise InvalidInput(
+                f"Line {number} isn't the id of a Web App or slot: '{text}'.",
+                "List the ids with `az webapp list --query [].id -o tsv`.",
+            )
+        found.append(site)
+    if not found:
+        raise InvalidInput(
+            "No site was named.", "List their ids with `az webapp list --query [].id -o tsv`."
+        )
+    return found
+
+
+def _ride(session: Session, ride: Ride, wanted: Wanted, turnstile: Turnstile) -> None:
+    site = ride.lane.site
+    began = time.monotonic()
+    here = session
+    if site.subscription != session.subscription:
+        here = replace(session, subscription=site.subscription)
+    try:
+        outcome = deploy(here, site, wanted, ride.lane, turnstile)
+        ride.exit_status = outcome.exit_status
+        result = _told(site, outcome.exit_status) | outcome.result
+    except (OtelembedError, ImageProblem, ConfigProblem) as error:
+        ride.exit_status = getattr(error, "exit_status", 1)
+        ride.lane.lines.append(error.message)
+        result = _told(site, ride.exit_status, error.message, error.recommendation)
+    except BaseException as error:  # noqa: BLE001  # raised again by the main thread
+        ride.crash = error
+        result = _told(site, 1, type(error).__name__)
+    ride.result = {**result, "elapsed": round(time.monotonic() - began, 2)}
+
+
+def _report(console: Console, ride: Ride) -> None:
+    name = _name(ride.lane.site)
+    state = "ok" if ride.exit_status == 0 else f"failed ({ride.exit_status})"
+    seconds = (ride.result or {}).get("elapsed")
+    if ride.exit_status:
+        console.alert(f"otelembed: {name}: {state}")
+        for line in ride.lane.lines:
+            console.alert(f"  {line}")
+    else:
+        console.plain(f"{name}: {state} ({seconds} s)")
+        for line in ride.lane.lines:
+            console.note(f"{name}: {line}")
+
+
+def _not_begun(site: SiteId) -> dict[str, Any]:
+    return _told(site, None, "not begun: too many failures before")
+
+
+def _told(
+    site: SiteId, status: int | None, error: str | None = None, recommendation: str | None = None
+) -> dict[str, Any]:
+    """The fields that every site's result has."""
+    return {
+        "site": _name(site),
+        "resourceGroup": site.group,
+        "exitStatus": status,
+        "error": error,
+        "recommendation": recommendation,
+        "elapsed": None,
+    }
+
+
+def _standing(fleet: Fleet) -> str:
+    ended = sum(1 for ride in fleet.rides if ride.result is not None)
+    return (
+        f"{ended} of {len(fleet.rides)} sites are done; the others are unchanged or in the midst "
+        "of a release: run the same command again to go on"
+    )
+
+
+def _name(site: SiteId) -> str:
+    return f"{site.name}/{site.slot}" if site.slot else site.name
+
+
+@contextmanager
+def _shown(fleet: Fleet) -> Iterator[None]:
+    if not fleet.console.live:
+        yield
+        return
+    from rich.live import Live
+
+    with Live(fleet, console=fleet.console.rich, transient=True, refresh_per_second=6):
+        yield

@@ -1,0 +1,175 @@
+"""The records of a site's releases, in its registry; and with them who may release it now.
+
+ARM has no lock that two deploys could take. So each writes a pending record and then looks at what
+others wrote. Of two, the one that wrote last sees the other for certain; the first one may not. So
+who sees nobody goes on; who sees an older one withdraws; and who sees younger ones alone waits for
+them to withdraw, and withdraws itself when one of them doesn't: that one has gone on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+from azext_otelembed.errors import Refused
+from azext_otelembed.image.collector import EMPTY
+from azext_otelembed.image.collector import REPOSITORY as COLLECTOR
+from azext_otelembed.image.descriptor import Family
+from azext_otelembed.image.reference import Digest
+from azext_otelembed.registry.referrers import list_referrers, put_referrer
+from azext_otelembed.release import record
+from azext_otelembed.release.record import REPOSITORY, Release
+
+if TYPE_CHECKING:
+    from azext_otelembed.registry.client import RegistryClient
+
+MARGIN = timedelta(seconds=120)
+"""How long after its timeout a pending release still counts as being under way."""
+SETTLE = 1.0
+"""Seconds after which a deploy that saw another one looks again."""
+PATIENCE = 15.0
+"""Seconds that a younger one gets to see the older one and to withdraw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The records of one site. `site` is its ARM id."""
+
+    client: RegistryClient
+    site: str
+
+    @property
+    def _anchor(self) -> Digest:
+        return Digest.of(record.anchor(self.site))
+
+    def read(self) -> list[Release]:
+        """All releases of the site, newest first: one request."""
+        found = list_referrers(self.client, REPOSITORY, self._anchor, record.ARTIFACT_TYPE)
+        records = (record.from_annotations(entry.get("annotations") or {}) for entry in found)
+        return record.folded(one for one in records if one is not None)
+
+    def begin(self, release: Release, known: list[Release]) -> None:
+        """Writes the pending record. Raises `Refused` when another release came first.
+
+        `known` is what `read` gave: where it is empty, the anchor is put first.
+        """
+        self.check_free(release.digest, known)
+        if not known:
+            self._put_anchor()
+        if not self._put(release):
+            # The list is kept by its writers: what two of them write at once may get lost.
+            time.sleep(SETTLE)
+            self._put(release)
+        deadline = time.monotonic() + PATIENCE
+        while rival := self._rival(release, known):
+            older = (rival.started, rival.id) < (release.started, release.id)
+            if rival.state != record.PENDING or older or time.monotonic() >= deadline:
+                self.end(release, record.WITHDRAWN, f"release {rival.id} came first")
+                raise _taken(rival)
+            time.sleep(SETTLE)
+
+    def check_free(self, digest: str | None, known: list[Release]) -> None:
+        """Raises `Refused` when a release of another image than `digest` is under way.
+
+        One that wants the very same image is taken up instead: it is this command, run before and
+        killed, or its twin, and both end in the same state.
+        """
+        for other in record.under_way(known, _now()):
+            if other.digest != digest:
+                raise _taken(other)
+
+    def is_under_way(self, release: Release) -> bool:
+        """Whether a pending release may still be somebody's."""
+        return bool(record.under_way([release], _now()))
+
+    def end(self, release: Release, state: str, reason: str = "") -> Release:
+        """Writes the release's last state."""
+        ended = release.ended(state, _now(), reason)
+        self._put(ended)
+        return ended
+
+    def _rival(self, release: Release, known: list[Release]) -> Release | None:
+        """The oldest other release of another image that is under way, or has ended meanwhile.
+
+        `known` are the records from before: what ended since then may have changed the site.
+        """
+        before = {one.id for one in known}
+        ended = (record.SUCCEEDED, record.FAILED, record.ROLLED_BACK)
+        found = [one for one in self.read() if one.digest != release.digest]
+        finished = [one for one in found if one.state in ended and one.id not in before]
+        live = record.under_way(found, _now())
+        return next(iter([*finished, *live]), None)
+
+    def _put(self, release: Release) -> bool:
+        """Whether the registry itself keeps the list of records."""
+        manifest = record.to_manifest(release)
+        kind = Family.OCI.manifest_type
+        return put_referrer(self.client, REPOSITORY, self._anchor, manifest, kind)
+
+    def _put_anchor(self) -> None:
+        self.client.upload(REPOSITORY, Digest.of(EMPTY), EMPTY, COLLECTOR)
+        self.client.put_manifest(
+            REPOSITORY,
+            record.anchor_tag(self.site),
+            record.anchor(self.site),
+            Family.OCI.manifest_type,
+        )
+
+
+def new_release(
+    site: str,
+    *,
+    image: str,
+    digest: str,
+    previous_image: str,
+    setting_was_there: bool,
+    setting_changed: bool,
+    recipe: str,
+    base: str,
+    timeout: float,
+    clock: Callable[[], datetime] | None = None,
+) -> Release:
+    """A pending release that begins now and has `timeout` seconds to come up."""
+    started = (clock or _now)()
+    return Release(
+        id=secrets.token_hex(6),
+        site=site,
+        state=record.PENDING,
+        started=started,
+        expires=started + timedelta(seconds=timeout) + MARGIN,
+        image=image,
+        digest=digest,
+        previous_image=previous_image,
+        setting_was_there=setting_was_there,
+        setting_changed=setting_changed,
+        recipe=recipe,
+        base=base,
+    )
+
+
+def taken_up(release: Release, timeout: float) -> Release:
+    """A release that a crash left behind, given another `timeout` seconds."""
+    return replace(release, expires=_now() + timedelta(seconds=timeout) + MARGIN)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _taken(other: Release) -> Refused:
+    if other.state != record.PENDING:
+        return Refused(
+            f"Another release of this site has ended meanwhile ({other.state}): {other.image}. "
+            "Nothing was changed.",
+            "Run the same command again: `az otelembed history` shows it.",
+        )
+    return Refused(
+        f"Another release of this site is under way: {other.image}, begun "
+        f"{other.started:%Y-%m-%d %H:%M:%S} UTC. Nothing was changed.",
+        f"Wait until it ends (at the latest {other.expires:%H:%M:%S} UTC), then run the same "
+        "command again: `az otelembed history` shows it.",
+    )

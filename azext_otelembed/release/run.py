@@ -1,0 +1,288 @@
+"""One release of a site: recorded, applied, verified, rolled back if need be, completed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from azext_otelembed.errors import OtelembedError
+from azext_otelembed.release import ledger as ledgers
+from azext_otelembed.release import record
+from azext_otelembed.release.apply import apply, put_back
+from azext_otelembed.release.ledger import Ledger
+from azext_otelembed.release.observe import SETTING, Observed
+from azext_otelembed.release.plan import Plan
+from azext_otelembed.release.record import Release
+from azext_otelembed.release.rollback import Before, before, put_everything_back
+from azext_otelembed.release.verify import Verdict, newest_stamp, verify
+from azext_otelembed.release.watch import PACE, Pace
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.azure.site import SiteClient
+    from azext_otelembed.console import Console
+
+ROLLED_BACK, LEFT = 4, 5
+WAY_BACK = 120
+"""Seconds that the old image gets at least to come up again, however short the timeout was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`timeout` in seconds, for verifying. `rollback`: go back when it fails. `wait`: verify."""
+
+    timeout: int
+    health_path: str
+    rollback: bool = True
+    wait: bool = True
+    pace: Pace = PACE
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The image to release, as linuxFxVersion spells it, and what the record tells of it."""
+
+    name: str
+    digest: str
+    recipe: str = ""
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a release ended: its record, what was seen, and the exit status that follows."""
+
+    release: Release
+    verdict: Verdict | None
+    exit_status: int
+
+
+class Runner:
+    """Releases one site. Public methods raise the errors of `errors.py`."""
+
+    def __init__(
+        self,
+        session: Session,
+        client: SiteClient,
+        ledger: Ledger,
+        options: Options,
+        console: Console,
+    ) -> None:
+        self._session = session
+        self._client = client
+        self._ledger = ledger
+        self._options = options
+        self._console = console
+
+    def release(self, observed: Observed, plan: Plan, image: Image, known: list[Release]) -> Ending:
+        """Carries out `plan`. `known` are the site's records as read before.
+
+        A pending record of this very image is taken up: what a killed run began is finished.
+        Raises before anything was changed when another release is under way.
+        """
+        unfinished = unfinished_of(known)
+        earlier = before(observed, plan, unfinished)
+        release = self._pending(observed, plan, image, earlier, unfinished)
+        site = observed.id
+        self._ledger.begin(release, known)
+        self._console.stands(f"{site} is unchanged; its pending release {release.id} is recorded")
+        after = self._apply(observed, plan, release, taken_up=release.id in {r.id for r in known})
+        if not self._options.wait:
+            return Ending(release, None, 0)
+        written = plan.setting.value if plan.setting else None
+        return self.finish(observed, release, earlier, after, written)
+
+    def finish(
+        self,
+        observed: Observed,
+        release: Release,
+        earlier: Before,
+        after: str,
+        written: str | None = None,
+    ) -> Ending:
+        """Verifies a pending release, rolls it back if it fails, and completes its record.
+
+        `after` is the newest time in the container log before the change, `written` the value of
+        the setting that was written, where this process did it.
+        """
+        with self._console.step("verify") as step:
+            verdict = self._verify(observed, release.image, after, step.say)
+            step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
+        if verdict.healthy:
+            done = self._ledger.end(release, record.SUCCEEDED)
+            return Ending(done, verdict, 0)
+        self._tell(observed, verdict)
+        if not self._options.rollback:
+            done = self._ledger.end(release, record.FAILED, verdict.reason)
+            self._tell_way_back(observed, release, earlier)
+            return Ending(done, verdict, LEFT)
+        return self._roll_back(observed, release, earlier, verdict, written)
+
+    def _pending(
+        self,
+        observed: Observed,
+        plan: Plan,
+        image: Image,
+        earlier: Before,
+        unfinished: Release | None,
+    ) -> Release:
+        timeout = self._options.timeout
+        if unfinished is not None and unfinished.digest == image.digest:
+            return ledgers.taken_up(unfinished, timeout)
+        if unfinished is not None and not self._ledger.is_under_way(unfinished):
+            self._ledger.end(unfinished, record.FAILED, "never completed")
+        return ledgers.new_release(
+            self._ledger.site,
+            image=image.name,
+            digest=image.digest,
+            previous_image=earlier.image,
+            setting_was_there=earlier.setting is not None,
+            setting_changed=earlier.restores_setting,
+            recipe=image.recipe,
+            base=image.base,
+            timeout=timeout,
+        )
+
+    def _apply(self, observed: Observed, plan: Plan, release: Release, *, taken_up: bool) -> str:
+        """Returns the newest time in the container log before the change."""
+        site = observed.id
+        with self._console.step("apply") as step:
+            step.say(" and ".join(change.what for change in plan.changes) or "nothing to change")
+            after = newest_stamp(self._client)
+            if taken_up:
+                # The killed run may have made the change: what followed from it counts.
+                after = min(after, release.started_stamp)
+            said: list[str] = []
+
+            def standing(state: str) -> None:
+                said.append(state)
+                self._console.stands(state)
+
+            try:
+                notes = apply(self._client, observed, plan, standing)
+            except OtelembedError as error:
+                # Said before each write: while nothing was, what the site has is somebody else's.
+                self._undo(observed, plan, release, error, wrote=bool(said), taken_up=taken_up)
+                raise
+            for note in notes:
+                self._console.note(note)
+            self._console.stands(
+                f"{site} was changed and not verified yet; run the same command again to verify "
+                f"it, or put the old image back with `{put_back(observed, release.previous_image)}`"
+            )
+        return after
+
+    def _undo(
+        self,
+        observed: Observed,
+        plan: Plan,
+        release: Release,
+        error: OtelembedError,
+        *,
+        wrote: bool,
+        taken_up: bool,
+    ) -> None:
+        """Takes back what a release wrote that couldn't be applied, so that it blocks nobody.
+
+        Where that fails too, or where a killed run had begun before, its record stays pending: the
+        same command goes on from there.
+        """
+        writes = plan.setting is not None or plan.removes_setting
+        earlier = Before(observed.image, observed.setting, restores_setting=writes)
+        written = plan.setting.value if plan.setting else None
+        image = plan.image or observed.image
+        try:
+            if wrote:
+                notes = put_everything_back(
+                    self._client, observed, earlier, image, written, self._console.stands
+                )
+                for note in notes:
+                    self._console.note(note)
+            if not taken_up:
+                self._console.stands(f"{observed.id} is as it was before")
+                self._ledger.end(release, record.FAILED, f"not applied: {error.message}")
+        except OtelembedError as failed:
+            self._console.note(f"The release's record stays pending: {failed.message}")
+
+    def _roll_back(
+        self,
+        observed: Observed,
+        release: Release,
+        earlier: Before,
+        failed: Verdict,
+        written: str | None,
+    ) -> Ending:
+        site = observed.id
+        with self._console.step("rollback") as step:
+            step.say(f"putting {earlier.image} back")
+            after = newest_stamp(self._client)
+            notes = put_everything_back(
+                self._client, observed, earlier, release.image, written, self._console.stands
+            )
+            for note in notes:
+                self._console.note(note)
+            patience = max(self._options.timeout, WAY_BACK)
+            verdict = self._verify(observed, earlier.image, after, step.say, patience)
+            step.say(
+                f"{earlier.image} runs again" if verdict.healthy else f"failed: {verdict.reason}"
+            )
+        if verdict.healthy:
+            done = self._ledger.end(release, record.ROLLED_BACK, failed.reason)
+            self._console.alert(f"otelembed: {site} was rolled back to {earlier.image}.")
+            return Ending(done, failed, ROLLED_BACK)
+        reason = f"{failed.reason}; rolled back, but then: {verdict.reason}"
+        done = self._ledger.end(release, record.FAILED, reason)
+        self._console.alert(
+            f"otelembed: {site} was rolled back to {earlier.image}, but that doesn't come up "
+            f"either: {verdict.reason}."
+        )
+        self._tell(observed, verdict)
+        return Ending(done, failed, LEFT)
+
+    def _verify(
+        self,
+        observed: Observed,
+        image: str,
+        after: str,
+        say: Callable[[str], None],
+        timeout: int | None = None,
+    ) -> Verdict:
+        return verify(
+            self._session,
+            self._client,
+            observed,
+            image,
+            after=after,
+            health_path=self._options.health_path,
+            timeout=timeout or self._options.timeout,
+            say=say,
+            pace=self._options.pace,
+        )
+
+    def _tell(self, observed: Observed, verdict: Verdict) -> None:
+        """Says on stderr what failed, and what the container said last."""
+        alert = self._console.alert
+        alert(f"otelembed: {observed.id} doesn't come up: {verdict.reason}.")
+        for what, seen in verdict.evidence.items():
+            alert(f"  {what}: {seen}")
+        if verdict.log:
+            alert("The container's last log lines:")
+            for line in verdict.log:
+                alert(f"  | {line}")
+
+    def _tell_way_back(self, observed: Observed, release: Release, earlier: Before) -> None:
+        site = observed.id
+        alert = self._console.alert
+        alert(f"Put the previous image back with:\n  {put_back(observed, earlier.image)}")
+        if release.setting_changed and earlier.setting is None:
+            alert(
+                f"Remove the new setting with:\n  az webapp config appsettings delete "
+                f"{site.arguments} --setting-names {SETTING}"
+            )
+
+
+def unfinished_of(known: list[Release]) -> Release | None:
+    """The site's newest release, if it is still pending."""
+    newest = known[0] if known else None
+    return newest if newest is not None and newest.state == record.PENDING else None

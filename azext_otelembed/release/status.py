@@ -1,0 +1,154 @@
+"""`az otelembed status`: what runs, from reads alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.azure import insights
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.site import SiteClient, SiteId
+from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
+from azext_otelembed.collector.problem import ConfigProblem
+from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
+from azext_otelembed.release.parallel import together
+from azext_otelembed.release.setting import linked_component
+from azext_otelembed.release.target import Running, Workshop
+from azext_otelembed.release.verify import look
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """The component that the site should send to, and whether the setting says so."""
+
+    component: str | None
+    matches: bool | None
+    note: str
+
+
+def status(
+    session: Session,
+    site: SiteId,
+    *,
+    collector_image: str,
+    collector_config: bytes | None,
+    app_insights: str | None,
+    health_path: str,
+    console: Console,
+) -> dict[str, Any]:
+    """What runs on `site`, and whether its telemetry is set up. Changes nothing.
+
+    `healthy` is true when the app runs embedded, with its setting, answers, and no instance is
+    stopped; `problems` says what is missing. `updates` lists what a deploy would bring.
+    """
+    workshop = Workshop(session, collector_image, collector_config, None)
+    client = SiteClient(session, site)
+    with console.step("status") as step:
+        step.say(f"reading {site}")
+        observed = observe(client)
+        check_kind(observed)
+        step.say(f"asking {observed.host} and the registry")
+        seen, running, match = together(
+            lambda: look(session, client, observed, health_path),
+            partial(_running, workshop, observed),
+            partial(_match, session, observed, app_insights),
+        )
+        step.say(f"{site}: {observed.state}")
+    problems = _problems(observed, running, match)
+    if not seen.healthy:
+        problems.append(seen.reason)
+    return {
+        "site": site.name if not site.slot else f"{site.name}/{site.slot}",
+        "resourceGroup": site.group,
+        "state": observed.state,
+        "host": observed.host,
+        "image": {"name": observed.image, "digest": running.digest},
+        "embedded": running.embedded,
+        "embeddedBy": running.by,
+        "base": running.base,
+        "collector": running.collector,
+        "config": running.config,
+        "launcher": running.launcher,
+        "recipe": running.recipe,
+        "setting": {
+            "name": SETTING,
+            "present": observed.setting is not None,
+            "value": mask(observed.setting) if observed.setting else None,
+            "component": match.component,
+            "matches": match.matches,
+            "note": match.note or None,
+        },
+        "startupCommand": observed.startup_command or None,
+        "instances": seen.evidence["instances"],
+        "http": seen.evidence["http"],
+        "updates": list(running.updates),
+        "notes": list(running.notes),
+        "healthy": not problems,
+        "problems": problems,
+    }
+
+
+def _running(workshop: Workshop, observed: Observed) -> Running:
+    try:
+        return workshop.running(observed)
+    except (OtelembedError, ImageProblem) as unread:
+        # The site's own state is worth showing even where its registry can't be read.
+        return Running(notes=(f"The image can't be read: {unread.message}",))
+
+
+def _match(session: Session, observed: Observed, app_insights: str | None) -> _Match:
+    value = observed.setting
+    if value is None:
+        return _Match(None, None, "")
+    if is_key_vault_reference(value):
+        return _Match(None, None, "a Key Vault reference: its value isn't read")
+    try:
+        key = parse(value).instrumentation_key
+    except ConfigProblem as problem:
+        return _Match(None, False, f"malformed: {problem.message}")
+    site = observed.id
+    arm = Arm(session)
+    try:
+        if app_insights:
+            expected = [insights.named(arm, site.subscription, site.group, app_insights)]
+        elif linked := linked_component(observed.tags):
+            expected = [insights.get(arm, linked)]
+        else:
+            expected = insights.in_group(arm, site.subscription, site.group)
+    except OtelembedError as unseen:
+        return _Match(None, None, f"its component can't be read: {unseen.message}")
+    for component in expected:
+        if _same_key(component.connection_string, key):
+            return _Match(component.name, True, "")
+    if len(expected) == 1:
+        return _Match(expected[0].name, False, f"not the key of component '{expected[0].name}'")
+    return _Match(None, None, f"of none of the components in resource group '{site.group}'")
+
+
+def _same_key(connection_string: str, key: str) -> bool:
+    try:
+        return parse(connection_string).instrumentation_key == key
+    except ConfigProblem:
+        return False
+
+
+def _problems(observed: Observed, running: Running, match: _Match) -> list[str]:
+    problems: list[str] = []
+    if observed.state.lower() != "running":
+        problems.append(f"the site is {observed.state.lower() or 'in an unknown state'}")
+    if running.embedded is None:
+        problems.append("whether the image is embedded can't be told")
+    elif not running.embedded:
+        problems.append("the image holds no collector")
+    if observed.setting is None:
+        problems.append(f"the app setting {SETTING} is missing")
+    elif match.matches is False:
+        problems.append(f"the app setting {SETTING} is {match.note}")
+    return problems

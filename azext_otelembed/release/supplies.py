@@ -1,0 +1,116 @@
+"""What is mounted into app images: the collector, and a shell where one is to be brought along."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from azext_otelembed.azure import acr
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.embedding.collector import bring_in, find_prepared
+from azext_otelembed.embedding.shell_image import bring_in_shell, find_shell
+from azext_otelembed.errors import NotFound, Unauthorized
+from azext_otelembed.image.collector import PreparedCollector
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.image.shell import PreparedShell
+from azext_otelembed.registry.auth import AcrExchange, Anonymous, Basic
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.release.parallel import together
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.console import Step
+    from azext_otelembed.registry.progress import Progress
+
+
+class Supplies:
+    """Looks for them in an app image's registry, and brings there what is missing.
+
+    `shell` is there once it was found or brought, if `shell_image` is given.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        collector: Reference,
+        collector_login: Basic | None = None,
+        shell_image: Reference | None = None,
+    ) -> None:
+        self.collector = collector
+        self.shell: PreparedShell | None = None
+        self._session = session
+        self._login = collector_login
+        self._shell_image = shell_image
+
+    @property
+    def brings_shell(self) -> bool:
+        """Whether the app image needs no shell of its own."""
+        return self._shell_image is not None
+
+    def find(self, client: RegistryClient) -> PreparedCollector | None:
+        """The collector, if the registry has everything: one request, two with a shell."""
+        if self._shell_image is None:
+            return find_prepared(client, self.collector)
+        collector, self.shell = together(
+            partial(find_prepared, client, self.collector),
+            partial(find_shell, client, self._shell_image),
+        )
+        return collector if self.shell else None
+
+    def bring_in(self, client: RegistryClient, step: Step) -> PreparedCollector:
+        """The collector, copied into the registry: server side, else through this machine.
+
+        And before it the shell, which is read through this machine if that can be.
+        """
+        if self._shell_image is not None:
+            step.say(f"bringing the shell of {self._shell_image} into {client.host}")
+            importer = partial(self._import, client, step, None)
+            with open_registry(self._session, self._shell_image.registry) as source:
+                self.shell = bring_in_shell(
+                    client, self._shell_image, source, importer, partial(show, step)
+                )
+        step.say(f"bringing {self.collector} into {client.host}")
+        importer = partial(self._import, client, step, self._login)
+        with open_registry(self._session, self.collector.registry, self._login) as source:
+            return bring_in(client, self.collector, source, importer, partial(show, step))
+
+    def _import(
+        self,
+        client: RegistryClient,
+        step: Step,
+        login: Basic | None,
+        source: Reference,
+        target: str,
+    ) -> None:
+        arm = Arm(self._session)
+        try:
+            registry = acr.find(arm, self._session.subscription, client.host)
+        except NotFound as unseen:
+            # It answers, so it is there: the caller may not see it.
+            raise Unauthorized(unseen.message, unseen.recommendation) from None
+        image = str(replace(source, registry="x"))[2:]
+        acr.import_image(
+            arm,
+            registry,
+            source.registry,
+            image,
+            target,
+            lambda state: step.say(f"{registry.name} imports {source}: {state.lower()}"),
+            login,
+        )
+
+
+def open_registry(session: Session, host: str, login: Basic | None = None) -> RegistryClient:
+    """A client of the registry at `host`, as `login`, else as who calls Azure, else as nobody."""
+    credential: AcrExchange | Anonymous | Basic = login or Anonymous()
+    if login is None and session.is_acr(host):
+        credential = AcrExchange(session.arm_token, session.tenant)
+    return RegistryClient(host, credential, transport=session.transport)
+
+
+def show(step: Step, progress: Progress) -> None:
+    """Shows a person how far something is."""
+    step.say(progress.what)
+    if progress.total:
+        step.amount(progress.done, progress.total)

@@ -1,0 +1,392 @@
+"""The image that a site shall run: found if it is in the registry already, built if not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.collector import config as collector_config
+from azext_otelembed.embedding.carry import (
+    carry_out,
+    check_base_shell,
+    load_base,
+    resolve,
+    source_of,
+)
+from azext_otelembed.embedding.collector import find_prepared
+from azext_otelembed.embedding.shell_image import find_shell
+from azext_otelembed.errors import InvalidInput, NotFound
+from azext_otelembed.image.collector import REPOSITORY, PreparedCollector
+from azext_otelembed.image.dockerfile import OwnDockerfile, by_dockerfile
+from azext_otelembed.image.embed import Base, Embedded, check_base, embed, make_recipe
+from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.origin import Origin, origin
+from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.image.recipe import tag as recipe_tag
+from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.registry.auth import Basic
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.scope import pull, push
+from azext_otelembed.release.app_image import image_for_site, parsed
+from azext_otelembed.release.ledger import Ledger
+from azext_otelembed.release.observe import Observed
+from azext_otelembed.release.parallel import together
+from azext_otelembed.release.plan import same_image
+from azext_otelembed.release.record import REPOSITORY as RELEASES
+from azext_otelembed.release.supplies import Supplies, open_registry, show
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.console import Step
+
+UNKNOWN = "(named once the collector is in the registry)"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The wanted image. `built` tells that the registry holds it; `embedded` is how to make it.
+
+    `image` is spelt for linuxFxVersion. While the collector isn't in the registry the image has no
+    name yet: `embedded` is None and `image` says so. `app_build` tells how the app image was built
+    from source.
+    """
+
+    image: str
+    digest: str | None
+    base: str
+    base_digest: str
+    collector: str
+    collector_result: dict[str, Any]
+    built: bool
+    recipe: str = ""
+    source: Base | None = None
+    embedded: Embedded | None = None
+    app_build: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the image that runs says of itself; `embedded` is None when it can't be read.
+
+    `by` is "otelembed", or "dockerfile" where its own Dockerfile put the collector in.
+    """
+
+    digest: str | None = None
+    embedded: bool | None = None
+    by: str | None = None
+    base: dict[str, Any] | None = None
+    collector: dict[str, Any] | None = None
+    config: str | None = None
+    launcher: str | None = None
+    recipe: str | None = None
+    updates: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Workshop:
+    """Finds and builds images for one command: one collector, one configuration, one launcher."""
+
+    def __init__(
+        self,
+        session: Session,
+        collector_image: str,
+        config: bytes | None,
+        tag: str | None,
+        *,
+        unwrap: bool = False,
+        collector_login: Basic | None = None,
+        launcher: Launcher | None = None,
+        shell_image: str | None = None,
+    ) -> None:
+        self._session = session
+        self._unwrap = unwrap
+        self._collector = parsed(collector_image, "--collector-image").or_latest()
+        shell = None if shell_image is None else parsed(shell_image, "--shell-image").or_latest()
+        self._supplies = Supplies(session, self._collector, collector_login, shell)
+        self._config = collector_config.default() if config is None else config
+        self._launcher = launcher or Launcher()
+        self.warnings: tuple[str, ...] = ()
+        if config is not None:
+            checked = collector_config.inspect(config)
+            self._launcher = replace(self._launcher, memory_mib=checked.memory_mib)
+            self.warnings = checked.warnings
+        self._tag = tag
+        self._client: RegistryClient | None = None
+
+    def target(
+        self, observed: Observed, image: str | None, registry: str | None, step: Step
+    ) -> Target:
+        """What `observed` shall run, asking the registry as little as it takes."""
+        reference = image_for_site(self._session, observed, image, registry)
+        likely = image is not None and not same_image(observed.image, str(reference))
+        return self.target_for(reference, likely_base=likely)
+
+    def target_for(self, reference: Reference, *, likely_base: bool = True) -> Target:
+        """The embedded image for an app image in the registry, which may be embedded itself.
+
+        `likely_base` tells that it probably isn't: then the recipe's tag is tried first.
+        """
+        try:
+            return self._found(reference, likely_base)
+        except NotFound as missing:
+            name, repository = reference.registry.partition(".")[0], reference.repository
+            raise NotFound(
+                missing.message,
+                f"List the tags there are with `az acr repository show-tags -n {name} "
+                f"--repository {repository} -o table`.",
+            ) from None
+
+    def _found(self, reference: Reference, likely_base: bool) -> Target:
+        client = self.open(reference)
+        if likely_base and self._may_be_a_base(reference):
+            digest, collector = together(
+                partial(resolve, client, reference), partial(self._supplies.find, client)
+            )
+            found = self._already(client, reference, digest, collector) if collector else None
+            return found or self._target(client, load_base(client, reference), collector)
+        base, collector = together(
+            partial(load_base, client, reference), partial(self._supplies.find, client)
+        )
+        return self._target(client, base, collector)
+
+    def ledger(self, observed: Observed) -> Ledger:
+        """The records of the site's releases, in the registry that was opened for its image."""
+        client = self._client or self.open(image_for_site(self._session, observed, None, None))
+        return Ledger(client, observed.id.resource_id)
+
+    def build(self, target: Target, step: Step, standing: Callable[[str], None]) -> Target:
+        """Brings the collector in if need be, embeds, and puts the image into the registry."""
+        if target.built or target.source is None:
+            return target
+        client = self.open(target.source.reference)
+        embedded = target.embedded
+        if embedded is None:
+            if not self._supplies.brings_shell:
+                # Before the collector comes in: nothing is written for an image that can't be used.
+                check_base_shell(client, target.source, partial(show, step))
+            standing("the collector may have been copied to the registry; the site is unchanged")
+            collector = self._supplies.bring_in(client, step)
+            made = self._target(client, target.source, collector)
+            target = replace(made, app_build=target.app_build)
+            embedded = target.embedded
+        if embedded is not None and not target.built:
+            standing("the registry may hold parts of the new image; the site is unchanged")
+            step.say(f"embedding the collector in {target.base}")
+            carry_out(client, embedded, partial(show, step))
+        return replace(target, built=True)
+
+    def running(self, observed: Observed) -> Running:
+        """What the site's image says of itself, and what a deploy would change about it."""
+        reference = image_for_site(self._session, observed, None, None)
+        client = self.open(reference)
+        base, collector = together(
+            partial(load_base, client, reference), partial(find_prepared, client, self._collector)
+        )
+        if own := by_dockerfile(base.config):
+            return _running_as_built(base, own, self._collector)
+        found = origin(base.config)
+        if found is None:
+            return Running(digest=str(base.digest), embedded=False)
+        return Running(
+            digest=str(base.digest),
+            embedded=True,
+            by="otelembed",
+            base={"name": str(replace(found.base, digest=None)), "digest": str(found.base_digest)},
+            collector=_collector_named(found.collector),
+            config=str(found.config),
+            launcher=found.launcher,
+            recipe=str(found.recipe),
+            updates=tuple(self._updates(client, found, collector)),
+        )
+
+    def _updates(
+        self, client: RegistryClient, found: Origin, collector: PreparedCollector | None
+    ) -> list[str]:
+        updates: list[str] = []
+        base = _host_of(found.base, client.host)
+        if base.tag is not None:
+            try:
+                newest = resolve(client, replace(base, digest=None))
+            except NotFound:
+                updates.append(f"base {base.repository}:{base.tag} is not in the registry any more")
+            else:
+                if newest != found.base_digest:
+                    updates.append(
+                        f"base {base.repository}:{base.tag} has a newer image ({newest.short})"
+                    )
+        if collector is None:
+            updates.append(f"collector {self._collector} is not in the registry yet")
+        elif not self._is_made_of(found, client, collector):
+            updates.append(
+                f"the recipe differs: a deploy would embed collector {collector.version} with "
+                "this version's configuration and launcher"
+            )
+        return updates
+
+    def _is_made_of(
+        self, found: Origin, client: RegistryClient, collector: PreparedCollector
+    ) -> bool:
+        """Whether a deploy with the same launcher and shell image would make the same image."""
+        try:
+            launcher = Launcher.parse(found.launcher)
+        except ImageProblem:  # of another version
+            return False
+        launcher = replace(launcher, memory_mib=self._launcher.memory_mib)
+        shell = find_shell(client, Reference.parse(found.shell)) if found.shell else None
+        recipe = make_recipe(found.base_digest, collector, self._config, launcher, shell)
+        return recipe.digest == found.recipe
+
+    def _may_be_a_base(self, reference: Reference) -> bool:
+        """Whether asking for the image that the recipe names is likely to spare reading the base.
+
+        Not for what is embedded itself, by its tag.
+        """
+        if self._tag is not None:
+            return False
+        return not re.search(r"-otelembed-[0-9a-f]{12}$", reference.tag or "")
+
+    def _already(
+        self,
+        client: RegistryClient,
+        reference: Reference,
+        digest: Digest,
+        collector: PreparedCollector,
+    ) -> Target | None:
+        """The target, when the registry already holds what the recipe for `reference` names.
+
+        One request instead of reading the base's configuration too: the tag is the recipe's.
+        """
+        recipe = make_recipe(digest, collector, self._config, self._launcher, self._supplies.shell)
+        name = reference.with_tag(recipe_tag(reference.tag, recipe))
+        stored = client.head_manifest(name.repository, name.selector)
+        if stored is None:
+            return None
+        return Target(
+            image=str(name),
+            digest=str(stored.digest),
+            base=str(replace(reference, digest=None)),
+            base_digest=str(digest),
+            collector=str(collector.upstream),
+            collector_result=_collector_result(collector),
+            built=True,
+            recipe=str(recipe.digest),
+        )
+
+    def _target(
+        self, client: RegistryClient, base: Base, collector: PreparedCollector | None
+    ) -> Target:
+        if own := by_dockerfile(base.config):
+            return self._as_built(base, own)
+        source = source_of(client, base)
+        # An image that was unwrapped once was meant to be.
+        unwrap = self._unwrap or source.digest != base.digest
+        check_base(source, unwrap=unwrap)
+        source = replace(source, reference=_host_of(source.reference, client.host))
+        shown = replace(source.reference, digest=None)
+        if collector is None:
+            return Target(
+                image=UNKNOWN,
+                digest=None,
+                base=str(shown),
+                base_digest=str(source.digest),
+                collector=str(self._collector),
+                collector_result={"name": str(self._collector), "version": None, "digest": None},
+                built=False,
+                source=source,
+            )
+        embedded = embed(
+            source,
+            collector,
+            self._config,
+            self._launcher,
+            self._tag,
+            shell=self._supplies.shell,
+            unwrap=unwrap,
+        )
+        name = replace(embedded.reference, digest=None)
+        same_tag = self._tag is None or base.reference.tag == self._tag
+        if base.digest == embedded.digest and same_tag:
+            name, built = base.reference, True
+        else:
+            stored = client.head_manifest(name.repository, name.selector)
+            built = stored is not None and stored.digest == embedded.digest
+        return Target(
+            image=str(replace(name, digest=None) if name.tag else name),
+            digest=str(embedded.digest),
+            base=str(shown),
+            base_digest=str(source.digest),
+            collector=str(collector.upstream),
+            collector_result=_collector_result(collector),
+            built=built,
+            recipe=str(embedded.recipe.digest),
+            source=source,
+            embedded=embedded,
+        )
+
+    def unbuilt(self, app: Reference) -> Target:
+        """The target for an app image that has yet to be built from source."""
+        unknown = {"name": str(self._collector), "version": None, "digest": None}
+        return Target(UNKNOWN, None, str(app), "", str(self._collector), unknown, built=False)
+
+    def _as_built(self, base: Base, own: OwnDockerfile) -> Target:
+        """The image as it is: its own Dockerfile put a collector in."""
+        if self._tag is not None:
+            raise InvalidInput(
+                f"{base.reference} starts a collector of its own Dockerfile's: nothing is "
+                "embedded, so there is nothing to call --tag.",
+                "Leave --tag out.",
+            )
+        name = str(replace(base.reference, digest=None) if base.reference.tag else base.reference)
+        collector = _collector_named(own.collector)
+        digest = str(base.digest)
+        return Target(name, digest, name, digest, own.collector, collector, built=True)
+
+    def open(self, reference: Reference) -> RegistryClient:
+        """The client of the app image's registry; the first call decides which one that is."""
+        if self._client is None:
+            client = open_registry(self._session, reference.registry)
+            client.expect(push(reference.repository), pull(REPOSITORY), push(RELEASES))
+            self._client = client
+        return self._client
+
+
+def _host_of(reference: Reference, host: str) -> Reference:
+    """The reference in the registry at hand: image and base may have been moved together."""
+    return replace(reference, registry=host)
+
+
+def _collector_result(collector: PreparedCollector) -> dict[str, Any]:
+    return {
+        "name": str(replace(collector.upstream, digest=None)),
+        "version": collector.version,
+        "digest": str(collector.digest),
+    }
+
+
+def _running_as_built(base: Base, own: OwnDockerfile, newest: Reference) -> Running:
+    collector = _collector_named(own.collector)
+    differs = collector["version"] not in (None, newest.tag)
+    return Running(
+        digest=str(base.digest),
+        embedded=True,
+        by="dockerfile",
+        collector=collector,
+        config=own.config or None,
+        launcher=own.launcher or None,
+        updates=(f"`az otelembed dockerfile` would print collector {newest.tag}",) * differs,
+        notes=("the collector was put in by the image's own Dockerfile",),
+    )
+
+
+def _collector_named(label: str) -> dict[str, Any]:
+    if not label:
+        return {"name": None, "version": None, "digest": None}
+    name = parsed(label, "The label of the collector")
+    return {
+        "name": str(replace(name, digest=None)),
+        "version": name.tag,
+        "digest": str(name.digest) if name.digest else None,
+    }

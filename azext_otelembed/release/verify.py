@@ -1,0 +1,225 @@
+"""Whether a site came up with its image: a verdict from evidence, each piece of it named."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from azext_otelembed.errors import OtelembedError
+from azext_otelembed.release.evidence import LogEvidence, last_stamp, read_log, secrets_of
+from azext_otelembed.release.observe import current_image
+from azext_otelembed.release.parallel import together
+from azext_otelembed.release.plan import same_image
+from azext_otelembed.release.watch import PACE, Pace, Watch, start_limit
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.azure.site import SiteClient
+    from azext_otelembed.release.observe import Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """One request to the site: its status, or why there is none."""
+
+    status: int | None
+    problem: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether the app answers: any status below 500."""
+        return self.status is not None and self.status < 500
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}" if self.status is not None else self.problem
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`evidence` holds each piece seen, in words, and what couldn't be seen."""
+
+    healthy: bool
+    reason: str
+    evidence: dict[str, str]
+    log: tuple[str, ...] = ()
+
+
+def ping(session: Session, host: str, path: str) -> Ping:
+    """Asks the site's own host name, without following redirects.
+
+    An answer that takes longer than 15 seconds counts as none.
+    """
+    import requests
+
+    verify = session.transport.get("connection_verify", True)
+    headers = {"User-Agent": session.user_agent}
+    try:
+        answer = requests.get(
+            f"https://{host}{path}",
+            headers=headers,
+            timeout=15,
+            allow_redirects=False,
+            stream=True,
+            **({} if verify is True else {"verify": verify}),
+        )
+    except requests.Timeout:
+        return Ping(None, "no answer in 15 s")
+    except requests.exceptions.SSLError:
+        return Ping(None, "its certificate isn't trusted (see REQUESTS_CA_BUNDLE)")
+    except requests.RequestException:
+        return Ping(None, "no connection")
+    answer.close()
+    return Ping(answer.status_code)
+
+
+def look(session: Session, client: SiteClient, observed: Observed, health_path: str) -> Verdict:
+    """One look at a site that shouldn't have changed: its instances, and whether it answers."""
+    instances, answer = together(
+        lambda: _instances(client), lambda: ping(session, observed.host, health_path)
+    )
+    evidence = {"instances": instances, "http": f"{answer} on {health_path}"}
+    if "STOPPED" in instances:
+        return Verdict(False, "an instance is stopped", evidence)
+    if not answer.good:
+        return Verdict(False, f"it doesn't answer on {health_path}: {answer}", evidence)
+    return Verdict(True, "", evidence)
+
+
+def verify(
+    session: Session,
+    client: SiteClient,
+    observed: Observed,
+    image: str,
+    *,
+    after: str,
+    health_path: str,
+    timeout: float,
+    say: Callable[[str], None],
+    pace: Pace = PACE,
+) -> Verdict:
+    """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
+
+    `after` is the container log's newest time before the change: only what is newer counts.
+    """
+    secrets = secrets_of(observed.settings)
+    deadline = time.monotonic() + timeout
+    watch = Watch(pace, min(pace.recovery, timeout / 2), start_limit(observed.settings))
+    configured = _Configured(client, observed, image)
+    while True:
+        if not configured.yes:
+            configured.look()
+        log, instances, answer = together(
+            lambda: _log(client, image, after, secrets),
+            lambda: _instances(client),
+            lambda: ping(session, observed.host, health_path),
+        )
+        watch.see(time.monotonic(), log, "STOPPED" in instances, answer.good)
+        up = configured.yes and watch.is_up
+        if up:
+            # Somebody else may have pointed the site elsewhere since it was read.
+            configured.look()
+        evidence = {
+            "configuration": str(configured),
+            "instances": instances,
+            "log": _log_words(log),
+            "http": f"{answer} on {health_path}" + (f", {watch.good} in a row" * (watch.good > 1)),
+        }
+        tail = log.tail if log else ()
+        if up and configured.yes:
+            return Verdict(True, "", evidence, tail)
+        if watch.has_failed:
+            return Verdict(False, f"the new container failed: {watch.failure}", evidence, tail)
+        if watch.now >= deadline:
+            reason = _late(timeout, configured, instances, watch, answer)
+            return Verdict(False, reason, evidence, tail)
+        say(_now(configured, log, answer))
+        time.sleep(min(pace.interval, max(deadline - time.monotonic(), 0)))
+
+
+class _Configured:
+    """Whether the site's configuration reads back as written."""
+
+    def __init__(self, client: SiteClient, observed: Observed, image: str) -> None:
+        self._client = client
+        self._observed = observed
+        self._image = image
+        self._told = "doesn't read back yet"
+        self.yes = False
+
+    def look(self) -> None:
+        """Reads it again. What can't be read now may be readable at the next look."""
+        try:
+            found = current_image(self._client, self._observed)
+        except OtelembedError as unseen:
+            self._told = f"not seen: {unseen.message}"
+            self.yes = False
+            return
+        self.yes = same_image(found, self._image)
+        self._told = self._image if self.yes else f"doesn't read back: it is {found or 'none'}"
+
+    def __str__(self) -> str:
+        return self._told
+
+
+def _instances(client: SiteClient) -> str:
+    try:
+        found = client.instances()
+    except OtelembedError as unseen:
+        return f"not seen: {unseen.message}"
+    if not found:
+        return "none listed"
+    states = [state for _, state in found]
+    return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+
+
+def _log(
+    client: SiteClient, image: str, after: str, secrets: tuple[str, ...]
+) -> LogEvidence | None:
+    try:
+        log = client.container_log()
+    except OtelembedError:
+        return None
+    return read_log(log, image, after, secrets) if log else None
+
+
+def newest_stamp(client: SiteClient) -> str:
+    """The time of the container log's newest line; empty when there is none to see."""
+    try:
+        return last_stamp(client.container_log())
+    except OtelembedError:
+        return ""
+
+
+def _log_words(log: LogEvidence | None) -> str:
+    if log is None:
+        return "not seen: Azure gave no container log"
+    if log.failure:
+        return f"the new container failed: {log.failure}"
+    if log.ready:
+        return "the new image started and is ready"
+    return "the new image is starting" if log.started else "nothing of the new image yet"
+
+
+def _now(configured: _Configured, log: LogEvidence | None, answer: Ping) -> str:
+    if not configured.yes:
+        return "waiting for the configuration to read back"
+    return f"{_log_words(log)}; {answer}"
+
+
+def _late(
+    timeout: float, configured: _Configured, instances: str, watch: Watch, answer: Ping
+) -> str:
+    seconds = f"after {timeout:.0f} s"
+    if not configured.yes:
+        return f"{seconds} its configuration {configured}"
+    if watch.failure:
+        return f"the new container failed: {watch.failure}"
+    if "STOPPED" in instances:
+        return f"{seconds} an instance is stopped"
+    if not answer.good:
+        return f"{seconds} it doesn't answer: {answer}"
+    if watch.is_ready:
+        return f"{seconds} it has not answered steadily for long enough"
+    return f"{seconds} the container log doesn't show the new image ready"
