@@ -1,0 +1,37 @@
+"""Azure CLI extension: an OpenTelemetry Collector inside the image of an Azure Linux Web App."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.cli.core import AzCommandsLoader
+
+__version__ = "0.1.0"
+
+
+class OtelembedCommandsLoader(AzCommandsLoader):  # type: ignore[misc]  # az is untyped
+    """What az loads. Nothing heavy is imported here: SDKs are, by the command that needs them."""
+
+    def __init__(self, cli_ctx: Any = None) -> None:
+        from azure.cli.core.commands import CliCommandType
+
+        from azext_otelembed import _help  # noqa: F401  # registers the help texts
+
+        custom = CliCommandType(operations_tmpl="azext_otelembed.custom#{}")
+        super().__init__(cli_ctx=cli_ctx, custom_command_type=custom)
+
+    def load_command_table(self, args: Any) -> Any:
+        """Fills the command table (called by az)."""
+        from azext_otelembed.commands import load_command_table
+
+        load_command_table(self, args)
+        return self.command_table
+
+    def load_arguments(self, command: str) -> None:
+        """Declares the arguments of `command` (called by az)."""
+        from azext_otelembed._params import load_arguments
+
+        load_arguments(self, command)
+
+
+COMMAND_LOADER_CLS = OtelembedCommandsLoader

@@ -1,0 +1,39 @@
+"""Values that the shell may complete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure.cli.core.decorators import Completer
+
+API_VERSION = "2024-04-01"
+
+
+@Completer
+def site_names(cmd: Any, _prefix: str, namespace: Any, **_: Any) -> list[str]:
+    """The Web Apps of the resource group given so far, or of the subscription."""
+    group = getattr(namespace, "resource_group_name", None)
+    return _names(cmd, (f"/resourceGroups/{group}" if group else "") + _SITES)
+
+
+@Completer
+def slot_names(cmd: Any, _prefix: str, namespace: Any, **_: Any) -> list[str]:
+    """The slots of the Web App given so far."""
+    group = getattr(namespace, "resource_group_name", None)
+    name = getattr(namespace, "name", None)
+    if not group or not name:
+        return []
+    listed = _names(cmd, f"/resourceGroups/{group}{_SITES}/{name}/slots")
+    return [slot.partition("/")[2] for slot in listed]
+
+
+_SITES = "/providers/Microsoft.Web/sites"
+
+
+def _names(cmd: Any, path: str) -> list[str]:
+    from azext_otelembed.azure.arm import Arm
+    from azext_otelembed.azure.session import from_az
+
+    session = from_az(cmd.cli_ctx)
+    path = f"/subscriptions/{session.subscription}{path}"
+    return [str(item["name"]) for item in Arm(session).get_all("Web Apps", path, API_VERSION)]

@@ -1,0 +1,36 @@
+"""The commands: their names, and the functions of `custom` behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def load_command_table(loader: Any, _args: Any) -> None:
+    """Registers the commands with az."""
+    with loader.command_group("otelembed") as group:
+        group.custom_command(
+            "deploy", "deploy", table_transformer="{site:site, image:image.name, changed:changed}"
+        )
+        group.custom_command("build", "build", table_transformer=BUILD_TABLE)
+        group.custom_command("dockerfile", "dockerfile")
+        group.custom_command("status", "status", table_transformer=STATUS_TABLE)
+        group.custom_command("history", "history", table_transformer=HISTORY_TABLE)
+        group.custom_command("rollback", "rollback", table_transformer=RELEASE_TABLE)
+        group.custom_command("remove", "remove", table_transformer=RELEASE_TABLE)
+        group.custom_command("prune", "prune", table_transformer=PRUNE_TABLE)
+        group.custom_command("wait", "wait", table_transformer=RELEASE_TABLE)
+
+
+BUILD_TABLE = "{image:image.name, base:base.name, built:built}"
+STATUS_TABLE = (
+    "{site:site, state:state, embedded:embedded, image:image.name, "
+    "collector:collector.version, setting:setting.present, healthy:healthy}"
+)
+HISTORY_TABLE = (
+    "[].{number:number, current:current, state:state, started:started, image:image, "
+    "previous:previousImage, reason:reason}"
+)
+RELEASE_TABLE = "{site:site, image:image.name, state:release.state, healthy:healthy}"
+PRUNE_TABLE = (
+    "[].{repository:repository, tags:join(', ', tags), created:created, keptBecause:keptBecause}"
+)

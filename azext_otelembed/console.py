@@ -1,0 +1,181 @@
+"""Everything a person sees on stderr: one live line a step, notes and panels.
+
+stdout belongs to the result object, which az prints. On a terminal a step is a line that changes
+while it runs; elsewhere (CI) each step is one plain line; with `--only-show-errors` nothing shows.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.console import RenderableType
+    from rich.table import Table
+
+UNCHANGED = "nothing was changed"
+PLAIN_INTERVAL = 10.0
+"""Seconds between plain lines of one step: enough to see in a CI log that it is alive."""
+
+
+class Step:
+    """One step while it runs. `say` tells what is happening now, `amount` how far a transfer is."""
+
+    def __init__(self, name: str, console: Console) -> None:
+        self.name = name
+        self.detail = ""
+        self.done_bytes = 0
+        self.total_bytes = 0
+        self.started = time.monotonic()
+        self._moving = self.started
+        self._console = console
+        self._said = self.started
+
+    def say(self, detail: str) -> None:
+        """Replaces what the step's line tells."""
+        if detail != self.detail:
+            self.detail, self.total_bytes = detail, 0
+        now = time.monotonic()
+        if now - self._said >= PLAIN_INTERVAL:
+            self._said = now
+            self._console.plain(f"{self.name}: {detail}")
+
+    def amount(self, done: int, total: int) -> None:
+        """Bytes transferred so far, of how many; shown as a bar with its rate."""
+        if total != self.total_bytes:
+            self._moving = time.monotonic()
+        self.done_bytes, self.total_bytes = done, total
+
+    @property
+    def seconds(self) -> float:
+        """How long the step has been running."""
+        return time.monotonic() - self.started
+
+    def __rich__(self) -> Table:
+        from rich.progress_bar import ProgressBar
+        from rich.spinner import Spinner
+        from rich.table import Table
+        from rich.text import Text
+
+        line = Table.grid(padding=(0, 1))
+        columns: list[RenderableType] = [Spinner("dots"), Text(f"{self.name:<8}", style="bold")]
+        if self.total_bytes:
+            rate = self.done_bytes / max(time.monotonic() - self._moving, 0.001) / 1e6
+            amount = f"{self.done_bytes / 1e6:.1f}/{self.total_bytes / 1e6:.1f} MB {rate:.1f} MB/s"
+            columns += [
+                Text(self.detail, no_wrap=True, overflow="ellipsis"),
+                ProgressBar(total=self.total_bytes, completed=self.done_bytes, width=24),
+                Text(amount, style="cyan"),
+            ]
+        else:
+            columns += [
+                Text(self.detail, no_wrap=True, overflow="ellipsis"),
+                Text(f"{self.seconds:.0f} s", style="dim"),
+            ]
+        line.add_row(*columns)
+        return line
+
+
+class Console:
+    """stderr for one command. `quiet` is az's `--only-show-errors`.
+
+    `seconds` holds what each step took, `standing` what state things are in.
+    """
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self.live = not quiet and self._stream.isatty()
+        self._quiet = quiet
+        self._rich: RichConsole | None = None
+        self.seconds: dict[str, float] = {}
+        self.standing = UNCHANGED
+
+    def stands(self, state: str) -> None:
+        """Records what state things are in from now on: an interrupted command tells it."""
+        self.standing = state
+
+    def with_state(self, message: str) -> str:
+        """A message about an error, and what state it leaves things in, if that has changed."""
+        if self.standing == UNCHANGED:
+            return message
+        # A message may end with another program's lines, one below the other.
+        joint = "" if message.endswith("\n") else " " if message.endswith(".") else ". "
+        return f"{message}{joint}State: {self.standing}."
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Runs a step; its line stays, with the last detail said and the time it took."""
+        step = Step(name, self)
+        try:
+            if self.live:
+                from rich.live import Live
+
+                with Live(step, console=self.rich, transient=True, refresh_per_second=8):
+                    yield step
+            else:
+                yield step
+        except BaseException:
+            self._close(step, done=False)
+            raise
+        self._close(step, done=True)
+
+    def _close(self, step: Step, *, done: bool) -> None:
+        self.seconds[step.name] = round(step.seconds, 2)
+        if self.live:
+            from rich.text import Text
+
+            line = Text.assemble(
+                ("✓ ", "green") if done else ("✗ ", "red"),
+                (f"{step.name:<9}", "bold"),
+                step.detail,
+                (f"  {step.seconds:.1f} s", "dim"),
+            )
+            self.rich.print(line)
+        else:
+            state = "" if done else "stopped: "
+            self.plain(f"{step.name}: {state}{step.detail} ({step.seconds:.1f} s)")
+
+    def note(self, text: str) -> None:
+        """A line that matters whether or not a terminal is there: a warning."""
+        if self.live:
+            from rich.text import Text
+
+            self.rich.print(Text.assemble(("! ", "yellow"), text))
+        else:
+            self.plain(text)
+
+    def tell(self, text: str) -> None:
+        """Plain lines below the steps, such as a plan or a container's log, as they are."""
+        if self.live:
+            from rich.text import Text
+
+            self.rich.print(Text(text))
+        elif not self._quiet:
+            print(text, file=self._stream, flush=True)
+
+    def alert(self, text: str) -> None:
+        """Shown always, `--only-show-errors` included: what went wrong and what to type next."""
+        print(text, file=self._stream, flush=True)
+
+    def show(self, renderable: RenderableType) -> None:
+        """A panel or table of rich's; nothing when stderr is not a terminal."""
+        if self.live:
+            self.rich.print(renderable)
+
+    def plain(self, text: str) -> None:
+        """A plain line, for logs; nothing on a terminal, where the live line tells it."""
+        if not self.live and not self._quiet:
+            print(f"otelembed: {text}", file=self._stream, flush=True)
+
+    @property
+    def rich(self) -> RichConsole:
+        """Rich's console, made at its first use."""
+        if self._rich is None:
+            from rich.console import Console as RichConsole
+
+            self._rich = RichConsole(file=self._stream, highlight=False, soft_wrap=False)
+        return self._rich
