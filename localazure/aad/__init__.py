@@ -1,0 +1,1 @@
+"""Entra ID: metadata, OpenID configuration and tokens."""

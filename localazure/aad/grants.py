@@ -1,0 +1,116 @@
+"""What the token endpoint decides: who gets a token for what, and how a refusal reads."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localazure.aad import assertions
+from localazure.aad.refusal import Refused
+
+if TYPE_CHECKING:
+    from localazure.state import Principal
+    from localazure.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A token and its lifetime in seconds."""
+
+    token: str
+    lifetime: int
+
+    def body(self) -> dict[str, Any]:
+        """The answer's body; long-lived tokens say when to refresh them."""
+        answer: dict[str, Any] = {
+            "token_type": "Bearer",
+            "expires_in": self.lifetime,
+            "ext_expires_in": self.lifetime,
+        }
+        if self.lifetime > 7200:
+            answer["refresh_in"] = self.lifetime // 2
+        return {**answer, "access_token": self.token}
+
+
+def unknown_tenant(tenant: str) -> Refused:
+    """AADSTS90002."""
+    text = (
+        f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are "
+        "signing into the correct cloud. Check with your subscription administrator, this may "
+        "happen if there are no active subscriptions for the tenant."
+    )
+    return Refused(400, "invalid_request", 90002, text)
+
+
+def grant(
+    world: World, tenant: str, form: dict[str, str], authorization: str | None
+) -> Granted | Refused:
+    """Answer a token request: `client_credentials` with a secret or a signed assertion."""
+    if tenant.lower() != world.state.tenant.lower():
+        return unknown_tenant(tenant)
+    if form.get("grant_type") != "client_credentials":
+        text = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
+        return Refused(400, "unsupported_grant_type", 70003, text)
+    client_id, secret = _credentials(form, authorization)
+    principal = world.state.principals.get(client_id.lower())
+    if principal is None:
+        text = (
+            f"Application with identifier '{client_id}' was not found in the directory "
+            "'localazure'. This can happen if the application has not been installed by the "
+            "administrator of the tenant or consented to by any user in the tenant. You may have "
+            "sent your authentication request to the wrong tenant."
+        )
+        return Refused(400, "unauthorized_client", 700016, text)
+    if form.get("client_assertion_type") == assertions.TYPE and "client_assertion" in form:
+        endpoint = f"{world.management}/{tenant}/oauth2/v2.0/token"
+        refusal = assertions.check(world, principal, form["client_assertion"], endpoint)
+    else:
+        refusal = _check(principal, secret)
+    if refusal:
+        return refusal
+    audience = _audience(form)
+    if not audience:
+        text = "The scope is not valid: it must be one resource followed by '/.default'."
+        return Refused(400, "invalid_scope", 1002012, text)
+    token, lifetime = world.tokens.issue(principal, audience, cae="CP1" in form.get("claims", ""))
+    return Granted(token, lifetime)
+
+
+def _credentials(form: dict[str, str], authorization: str | None) -> tuple[str, str | None]:
+    scheme, _, value = (authorization or "").partition(" ")
+    if scheme.lower() == "basic":
+        try:
+            user, _, password = base64.b64decode(value, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return "", None
+        return user, password
+    return form.get("client_id", ""), form.get("client_secret")
+
+
+def _check(principal: Principal, secret: str | None) -> Refused | None:
+    if not secret:
+        text = (
+            "The request body must contain the following parameter: "
+            "'client_assertion' or 'client_secret'."
+        )
+        return Refused(401, "invalid_client", 7000218, text)
+    if not hmac.compare_digest(secret.encode(), principal.secret.encode()):
+        text = (
+            "Invalid client secret provided. Ensure the secret being sent in the request is the "
+            "client secret value, not the client secret ID, for a secret added to app "
+            f"'{principal.client_id}'."
+        )
+        return Refused(401, "invalid_client", 7000215, text)
+    return None
+
+
+def _audience(form: dict[str, str]) -> str:
+    """The resource asked for. `…//.default` means an audience that ends with a slash."""
+    if form.get("resource"):
+        return form["resource"]
+    scopes = form.get("scope", "").split()
+    wanted = [s for s in scopes if s.endswith("/.default")]
+    return wanted[0].removesuffix("/.default") if len(wanted) == 1 else ""

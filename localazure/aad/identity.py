@@ -1,0 +1,109 @@
+"""Managed identities: where a machine asks for tokens of its own, without a secret of its own.
+
+In Azure these are link-local addresses that only the machine itself reaches. Here every `Host` has
+a folder on one listener: `/{host}/msi/token` answers as in App Service (IDENTITY_ENDPOINT), and
+`/{host}/metadata/identity/oauth2/token` as on a virtual machine, whose clients take another
+authority than 169.254.169.254 from AZURE_POD_IDENTITY_AUTHORITY_HOST.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from localazure.state import Host, Identity, Principal
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+_WAYS = {
+    "client_id": "client_id",
+    "object_id": "principal_id",
+    "principal_id": "principal_id",
+    "mi_res_id": "resource_id",
+    "msi_res_id": "resource_id",
+}
+"""How a user-assigned identity is named in the query, and which field that is."""
+
+
+def make(world: World) -> ASGIApp:
+    """The app of the managed-identity listener."""
+
+    async def app_service(request: Request) -> Response:
+        host = world.state.hosts.get(request.path_params["host"])
+        given = request.headers.get("x-identity-header", "")
+        if host is None or not hmac.compare_digest(given.encode(), host.secret.encode()):
+            return _problem(401, "The X-IDENTITY-HEADER is missing or wrong.")
+        resource = request.query_params.get("resource")
+        if not resource:
+            return _problem(400, "A required parameter 'resource' was not provided.")
+        identity = _chosen(host, request)
+        if identity is None:
+            return _problem(
+                400,
+                "No User Assigned or Delegated Managed Identity found for specified "
+                "ClientId/ResourceId/PrincipalId.",
+            )
+        return JSONResponse(_issued(world, identity, resource))
+
+    async def virtual_machine(request: Request) -> Response:
+        host = world.state.hosts.get(request.path_params["host"])
+        if request.headers.get("metadata", "").lower() != "true":
+            return _refused("invalid_request", "Required metadata header not specified")
+        resource = request.query_params.get("resource")
+        if not resource:
+            return _refused("invalid_request", "Required query variable 'resource' is missing")
+        identity = _chosen(host, request) if host else None
+        if identity is None:
+            return _refused("invalid_request", "Identity not found")
+        issued = _issued(world, identity, resource)
+        lifetime = str(int(issued["expires_on"]) - int(issued["not_before"]))
+        return JSONResponse({**issued, "expires_in": lifetime, "ext_expires_in": lifetime})
+
+    return Starlette(
+        routes=[
+            Route("/{host}/msi/token", app_service),
+            Route("/{host}/metadata/identity/oauth2/token", virtual_machine),
+        ]
+    )
+
+
+def _chosen(host: Host, request: Request) -> Identity | None:
+    """The identity that is asked for: a user-assigned one if named, else the machine's own."""
+    for name, attribute in _WAYS.items():
+        if wanted := request.query_params.get(name):
+            users = host.user_identities
+            return next((one for one in users if getattr(one, attribute) == wanted), None)
+    return host.system_identity
+
+
+def _issued(world: World, identity: Identity, resource: str) -> dict[str, Any]:
+    """The part of the answer that both kinds have. Times are seconds since the epoch, as text."""
+    principal = Principal(identity.client_id, identity.principal_id, "")
+    token, lifetime = world.tokens.issue(principal, resource, cae=True)
+    now = int(time.time())
+    return {
+        "access_token": token,
+        "client_id": identity.client_id,
+        "expires_on": str(now + lifetime),
+        "not_before": str(now),
+        "resource": resource,
+        "token_type": "Bearer",
+    }
+
+
+def _problem(status: int, message: str) -> Response:
+    body = {"statusCode": status, "message": message, "correlationId": str(uuid.uuid4())}
+    return JSONResponse(body, status)
+
+
+def _refused(error: str, description: str) -> Response:
+    return JSONResponse({"error": error, "error_description": description}, 400)

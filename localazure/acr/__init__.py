@@ -1,0 +1,1 @@
+"""The registries' data plane, and the blob storage behind it."""

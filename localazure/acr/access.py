@@ -1,0 +1,113 @@
+"""Who may do what in a registry."""
+
+from __future__ import annotations
+
+import fnmatch
+import hmac
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from localazure.arm.roles import BY_NAME, REGISTRY, Role
+from localazure.state import Registry
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+Caller = str | tuple[str, str] | None
+"""A principal's object id, a user name with its password, or nobody."""
+
+ALL = frozenset({"pull", "push", "delete", "metadata_read", "metadata_write", "catalog"})
+_READ = frozenset({"pull", "metadata_read", "catalog"})
+
+_CLASSIC = {
+    "pull": f"{REGISTRY}/pull/read",
+    "push": f"{REGISTRY}/push/write",
+    "delete": f"{REGISTRY}/artifacts/delete",
+    "metadata_read": f"{REGISTRY}/pull/read",
+    "metadata_write": f"{REGISTRY}/push/write",
+    "catalog": f"{REGISTRY}/pull/read",
+}
+_ABAC = {
+    "pull": f"{REGISTRY}/repositories/content/read",
+    "push": f"{REGISTRY}/repositories/content/write",
+    "delete": f"{REGISTRY}/repositories/content/delete",
+    "metadata_read": f"{REGISTRY}/repositories/metadata/read",
+    "metadata_write": f"{REGISTRY}/repositories/metadata/write",
+    "catalog": f"{REGISTRY}/catalog/read",
+}
+
+
+def rights(world: World, registry: Registry, caller: Caller) -> frozenset[str]:
+    """What `caller` may do in a registry: a part of `ALL`.
+
+    Rights are the same in all repositories: conditions on role assignments are not modelled.
+    """
+    if isinstance(caller, tuple):
+        return _of_user(world, registry, *caller)
+    if caller is None:
+        return _READ - {"catalog"} if _open(registry) else frozenset()
+    return _of_roles(_roles(world, registry, caller), registry)
+
+
+def may_pull(world: World, registry: Registry, repository: str, caller: Caller) -> bool:
+    """Whether `caller` may pull from a repository."""
+    return "pull" in rights(world, registry, caller)
+
+
+def may_push(world: World, registry: Registry, repository: str, caller: Caller) -> bool:
+    """Whether `caller` may push to a repository."""
+    return "push" in rights(world, registry, caller)
+
+
+def known(world: World, registry: Registry, user: str, password: str) -> bool:
+    """Whether a user name and its password belong together here."""
+    return _is_user(registry, user, password) or _principal(world, user, password) is not None
+
+
+def _open(registry: Registry) -> bool:
+    """Whether anyone may pull. A public registry is open unless it was given users."""
+    return registry.anonymous_pull or not (registry.acr or registry.users)
+
+
+def _of_user(world: World, registry: Registry, user: str, password: str) -> frozenset[str]:
+    if _is_user(registry, user, password):
+        return ALL
+    principal = _principal(world, user, password) if registry.acr else None
+    return rights(world, registry, principal) if principal else frozenset()
+
+
+def _is_user(registry: Registry, user: str, password: str) -> bool:
+    known = dict(registry.users)
+    if registry.admin_enabled:
+        known[registry.name] = registry.admin_password
+    expected = known.get(user)
+    return expected is not None and hmac.compare_digest(expected.encode(), password.encode())
+
+
+def _principal(world: World, user: str, password: str) -> str | None:
+    principal = world.state.principals.get(user.lower())
+    if principal and hmac.compare_digest(principal.secret.encode(), password.encode()):
+        return principal.object_id
+    return None
+
+
+def _roles(world: World, registry: Registry, principal_id: str) -> Iterable[Role]:
+    resource = world.registry_id(registry).lower() + "/"
+    for assignment in world.state.role_assignments:
+        above = resource.startswith(assignment.scope.lower().rstrip("/") + "/")
+        if above and assignment.principal_id == principal_id:
+            yield BY_NAME[assignment.role.lower()]
+
+
+def _of_roles(roles: Iterable[Role], registry: Registry) -> frozenset[str]:
+    abac = registry.role_assignment_mode == "AbacRepositoryPermissions"
+    found: set[str] = set()
+    for role in roles if registry.acr else ():
+        for right, action in (_ABAC if abac else _CLASSIC).items():
+            if _acts_on_data(role, action) if abac else role.allows(action):
+                found.add(right)
+    return frozenset(found)
+
+
+def _acts_on_data(role: Role, action: str) -> bool:
+    return any(fnmatch.fnmatchcase(action.lower(), p.lower()) for p in role.data_actions)

@@ -1,0 +1,127 @@
+"""importImage: a registry fetches an image from another one by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from localazure.acr import access, manifests
+from localazure.acr.access import Caller
+from localazure.acr.store import Manifest, Repository
+from localazure.arm import errors
+from localazure.state import Registry
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+_SECONDS = 0.3
+"""How long an import takes at least: long enough for a client to have to poll."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """What to copy to where.
+
+    `targets` are `repository:tag`; `untagged` repositories get the manifest without a tag.
+    """
+
+    source: Registry | None
+    """None: the target registry itself."""
+    repository: str
+    reference: str
+    """Tag or digest."""
+    targets: tuple[str, ...]
+    untagged: tuple[str, ...]
+    force: bool
+    caller: Caller
+    """Who pulls: the ARM caller from a registry of Azure's, else the credentials given."""
+
+
+def parse(world: World, body: dict[str, Any], principal_id: str | None = None) -> Import:
+    """The body of POST importImage. Raises ArmError 400."""
+    source = body.get("source")
+    if not isinstance(source, dict) or not source.get("sourceImage"):
+        raise errors.registry(400, "InvalidParameters", "The source image is missing.")
+    uri, resource = source.get("registryUri"), source.get("resourceId")
+    registry = _by_id(world, resource) if resource else _by_host(world, uri) if uri else None
+    if registry is None and (uri or resource):
+        text = f"The source registry '{uri or resource}' could not be reached."
+        raise errors.registry(400, "InvalidParameters", text)
+    repository, reference = _split(source["sourceImage"])
+    if registry and "docker.io" in registry.aliases and "/" not in repository:
+        repository = f"library/{repository}"
+    untagged = tuple(body.get("untaggedTargetRepositories") or ())
+    targets = tuple(body.get("targetTags") or (() if untagged else (source["sourceImage"],)))
+    given = source.get("credentials") or {}
+    user = given.get("username"), given.get("password")
+    caller: Caller = (str(user[0] or ""), str(user[1] or "")) if user[1] else None
+    if registry and registry.acr and caller is None:
+        caller = principal_id
+    force = body.get("mode") == "Force"
+    return Import(registry, repository, reference, targets, untagged, force, caller)
+
+
+async def carry_out(world: World, registry: Registry, wanted: Import) -> None:
+    """Copy an image into `registry` with everything below it, all platforms of an index.
+
+    Raises ArmError: 403 where the caller may not pull, 404 for an unknown image, 409 for a target
+    tag that exists.
+    """
+    await asyncio.sleep(_SECONDS)
+    source = wanted.source or registry
+    if source is not registry:
+        _check_access(world, source, wanted)
+    repository = world.store.repository(source.login_server, wanted.repository)
+    manifest = repository.find(wanted.reference) if repository else None
+    if repository is None or manifest is None:
+        image = f"{source.login_server}/{wanted.repository}:{wanted.reference}"
+        raise errors.registry(404, "ManifestUnknown", f"The source image '{image}' was not found.")
+    targets = [_split(target) for target in wanted.targets]
+    for name, tag in targets:
+        if not wanted.force and tag in world.store.tags(registry.login_server, name):
+            text = f"Tag {name}:{tag} already exists in target registry."
+            raise errors.registry(409, "Conflict", text)
+    untagged: list[tuple[str, str | None]] = [(name, None) for name in wanted.untagged]
+    for name, tag_or_none in [*targets, *untagged]:
+        _copy(world, repository, manifest, registry.login_server, name, tag_or_none)
+
+
+def _check_access(world: World, source: Registry, wanted: Import) -> None:
+    if not access.may_pull(world, source, wanted.repository, wanted.caller):
+        text = f"Failed to authenticate to the source registry '{source.login_server}'."
+        raise errors.registry(403, "Forbidden", text)
+
+
+def _by_id(world: World, resource_id: str) -> Registry | None:
+    known = world.state.registries.values()
+    return next((r for r in known if world.registry_id(r).lower() == resource_id.lower()), None)
+
+
+def _by_host(world: World, uri: str) -> Registry | None:
+    host = uri.removeprefix("https://").rstrip("/").lower()
+    known = world.state.registries.values()
+    return next((r for r in known if host in (r.login_server, *r.aliases)), None)
+
+
+def _split(image: str) -> tuple[str, str]:
+    """`a/b:1` or `a/b@sha256:…` as repository and reference; the tag is `latest` if left out."""
+    name, at, digest = image.partition("@")
+    if at:
+        return name.partition(":")[0], digest
+    name, _, tag = image.partition(":")
+    return name, tag or "latest"
+
+
+def _copy(
+    world: World, source: Repository, manifest: Manifest, login: str, target: str, tag: str | None
+) -> None:
+    for digest in manifests.children(manifest.document):
+        child = source.manifests.get(digest)
+        if child is not None:
+            _copy(world, source, child, login, target, None)
+    for digest in manifests.blobs(manifest.document):
+        world.store.link_blob(login, target, digest)
+    world.store.put_manifest(
+        login, target, manifest.data, manifest.media_type, manifest.document, tag
+    )

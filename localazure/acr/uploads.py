@@ -1,0 +1,191 @@
+"""Uploads of blobs: begun, grown chunk by chunk, finished with a digest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from localazure.acr.answers import Scope
+from localazure.acr.store import DIGEST, now
+
+if TYPE_CHECKING:
+    from localazure.acr.call import Call
+
+_RANGE = re.compile(r"(?:bytes[ =])?(\d+)-(\d+)(?:/.*)?")
+
+
+@dataclass(slots=True)
+class Upload:
+    """What arrived of one blob. It outlives a cut connection."""
+
+    name: str
+    file: Path
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    started: str = field(default_factory=now)
+    size: int = 0
+    hasher: Any = field(default_factory=hashlib.sha256)
+
+    def state(self) -> str:
+        """The opaque `_state` that the next request has to bring."""
+        fields = {
+            "Name": self.name,
+            "UUID": self.id,
+            "Offset": self.size,
+            "StartedAt": self.started,
+        }
+        text = json.dumps(fields, separators=(",", ":")).encode()
+        seal = hashlib.sha256(b"localazure" + text).digest()
+        return base64.urlsafe_b64encode(seal + text).decode()
+
+
+class Uploads:
+    """The uploads under way in one registry."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Upload] = {}
+
+    async def begin(self, call: Call) -> Response:
+        """POST: 202 and where to send chunks; 201 where the blob could be mounted."""
+        query = call.request.query_params
+        digest, source = query.get("mount"), query.get("from")
+        if digest and source and _mounted(call, digest, source):
+            return _created(call, digest)
+        upload = Upload(call.name, call.store.new_file())
+        self._open[upload.id] = upload
+        return self._progress(call, upload, 202)
+
+    async def status(self, call: Call) -> Response:
+        """GET: 204 and how much has arrived."""
+        upload = self._find(call)
+        return self._progress(call, upload, 204) if upload else _unknown(call)
+
+    async def cancel(self, call: Call) -> Response:
+        """DELETE: 204, and what arrived is thrown away."""
+        upload = self._find(call)
+        if upload is None:
+            return _unknown(call)
+        self._end(upload)
+        return call.answers.plain(204)
+
+    async def append(self, call: Call) -> Response:
+        """PATCH: one more chunk, which has to start where the last one ended (416)."""
+        upload = self._find(call)
+        if upload is None:
+            return _unknown(call)
+        if not _in_order(call, upload):
+            return self._out_of_order(call, upload)
+        await _receive(call, upload)
+        return self._progress(call, upload, 202)
+
+    async def finish(self, call: Call) -> Response:
+        """PUT: the last chunk, if any, and the digest of the whole."""
+        upload = self._find(call)
+        if upload is None:
+            return _unknown(call)
+        if not _in_order(call, upload):
+            return self._out_of_order(call, upload)
+        await _receive(call, upload)
+        digest = call.request.query_params.get("digest", "")
+        text = "provided digest did not match uploaded content"
+        if not DIGEST.fullmatch(digest):
+            return call.answers.error(400, "DIGEST_INVALID", text, "digest parsing failed")
+        if digest != f"sha256:{upload.hasher.hexdigest()}":
+            self._end(upload)
+            return call.answers.error(400, "DIGEST_INVALID", text)
+        call.store.adopt(upload.file, digest)
+        call.store.link_blob(call.login, call.name, digest)
+        self._end(upload)
+        return _created(call, digest)
+
+    def _find(self, call: Call) -> Upload | None:
+        """The upload that the path names, if the request brings a `_state` of it."""
+        upload = self._open.get(call.reference)
+        known = upload is not None and upload.name == call.name
+        return upload if known and _state(call).get("UUID") == call.reference else None
+
+    def _end(self, upload: Upload) -> None:
+        del self._open[upload.id]
+        upload.file.unlink(missing_ok=True)
+
+    def _progress(self, call: Call, upload: Upload, status: int) -> Response:
+        path = f"/v2/{call.name}/blobs/uploads/{upload.id}"
+        headers = {
+            "docker-upload-uuid": upload.id,
+            "location": call.link(f"{path}?_nouploadcache=false&_state={quote(upload.state())}"),
+            "range": f"0-{max(upload.size - 1, 0)}",
+        }
+        return call.answers.plain(status, headers)
+
+    def _out_of_order(self, call: Call, upload: Upload) -> Response:
+        response = call.answers.error(416, "RANGE_INVALID", "invalid content range")
+        for name in ("docker-upload-uuid", "location", "range"):
+            response.headers[name] = self._progress(call, upload, 416).headers[name]
+        return response
+
+
+def _mounted(call: Call, digest: str, source: str) -> bool:
+    """Mount a blob, if the registry does and the caller may pull it from where it is."""
+    if not call.registry.mounts or not call.store.has_blob(call.login, source, digest):
+        return False
+    if not call.auth.allowed(call.request, Scope("repository", source, ("pull",))):
+        return False
+    call.store.link_blob(call.login, call.name, digest)
+    return True
+
+
+def _in_order(call: Call, upload: Upload) -> bool:
+    given = call.request.headers.get("content-range")
+    start = upload.size
+    if given is not None:
+        match = _RANGE.fullmatch(given.strip())
+        start = int(match[1]) if match else -1
+    return start == upload.size == _state(call).get("Offset")
+
+
+def _state(call: Call) -> dict[str, Any]:
+    """The request's `_state`, empty if it isn't one of ours."""
+    try:
+        raw = base64.urlsafe_b64decode(call.request.query_params.get("_state", ""))
+    except (binascii.Error, ValueError):
+        return {}
+    seal, text = raw[:32], raw[32:]
+    if hashlib.sha256(b"localazure" + text).digest() != seal:
+        return {}
+    state: dict[str, Any] = json.loads(text)
+    return state
+
+
+async def _receive(call: Call, upload: Upload) -> None:
+    """Write the body to the upload's file. What arrives before a cut stays."""
+    with upload.file.open("ab") as file:
+        try:
+            async for chunk in call.request.stream():
+                file.write(chunk)
+                upload.hasher.update(chunk)
+                upload.size += len(chunk)
+        except ClientDisconnect:
+            file.flush()
+            raise
+
+
+def _created(call: Call, digest: str) -> Response:
+    headers = {
+        "location": call.link(f"/v2/{call.name}/blobs/{digest}"),
+        "docker-content-digest": digest,
+    }
+    return call.answers.plain(201, headers)
+
+
+def _unknown(call: Call) -> Response:
+    return call.answers.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")

@@ -1,0 +1,222 @@
+"""The management endpoint: authentication, rights, routing and the headers of every answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from datetime import datetime, timezone
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from localazure.aad.tokens import Problem
+from localazure.arm import (
+    access,
+    authorization,
+    components,
+    errors,
+    identities,
+    instances,
+    plans,
+    registries,
+    resources,
+    settings,
+    sitecontainers,
+    sites,
+    swap,
+    tasks,
+    web_config,
+)
+from localazure.arm.call import Call, arm
+from localazure.arm.operations import Operations
+from localazure.arm.providers import PROVIDERS
+from localazure.arm.routing import Match, find
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+AUDIENCES = ("https://management.core.windows.net", "https://management.azure.com")
+
+ROUTES = (
+    *resources.ROUTES,
+    *authorization.ROUTES,
+    *sites.ROUTES,
+    *web_config.ROUTES,
+    *settings.ROUTES,
+    *sitecontainers.ROUTES,
+    *instances.ROUTES,
+    *swap.ROUTES,
+    *plans.ROUTES,
+    *tasks.ROUTES,
+    *registries.ROUTES,
+    *components.ROUTES,
+    *identities.ROUTES,
+)
+
+_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-(preview|privatepreview|alpha|beta))?")
+_SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)", re.IGNORECASE)
+
+
+def make(world: World) -> ASGIApp:
+    """ARM of `world`, as an ASGI app."""
+    operations = Operations()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await _answer(world, operations, request)
+        except errors.ArmError as refusal:
+            response = arm(refusal.status, refusal.body, refusal.headers)
+        _stamp(world, request, response)
+        await response(scope, receive, send)
+
+    return app
+
+
+async def _answer(world: World, operations: Operations, request: Request) -> Response:
+    path = re.sub("/{2,}", "/", request.url.path)
+    version = request.query_params.get("api-version")
+    if version is None:
+        raise errors.gateway(
+            400,
+            "MissingApiVersionParameter",
+            "The api-version query parameter (?api-version=) is required for all requests.",
+        )
+    if not _API_VERSION.fullmatch(version):
+        raise errors.gateway(
+            400,
+            "InvalidApiVersionParameter",
+            f"The api-version '{version}' is invalid. The supported versions are "
+            f"'{','.join(resources.API_VERSIONS)}'.",
+        )
+    audiences = (*AUDIENCES, str(request.base_url))
+    claims = world.tokens.check(request.headers.get("authorization"), audiences)
+    if isinstance(claims, Problem):
+        headers = {"www-authenticate": claims.challenge}
+        raise errors.gateway(401, claims.code, claims.message, **headers)
+    asked = _SUBSCRIPTION.match(path)
+    if asked and asked[1].lower() != world.state.subscription.lower():
+        raise errors.gateway(
+            404, "SubscriptionNotFound", f"The subscription '{asked[1]}' could not be found."
+        )
+    match = find(ROUTES, request.method, path)
+    if match is None or match.route is None:
+        raise _unroutable(request.method, path, match)
+    need = access.demand(request.method, path)
+    state = world.state
+    if match.route.checked and not access.allowed(state, claims.object_id, need):
+        raise errors.forbidden(claims.client_id, claims.object_id, need.action, need.scope)
+    _refuse_if_locked(world, request.method, need)
+    call = Call(
+        world=world,
+        request=request,
+        operations=operations,
+        names=match.names,
+        body=await _body(request),
+        client_id=claims.client_id,
+        object_id=claims.object_id,
+    )
+    return await match.route.handler(call)
+
+
+def _unroutable(method: str, path: str, match: Match | None) -> errors.ArmError:
+    if match is not None:
+        return errors.gateway(
+            405,
+            "HttpMethodNotAllowed",
+            f"The HTTP method '{method}' is not supported for '{path}'.",
+        )
+    _, marker, tail = path.lower().rpartition("/providers/")
+    namespace, _, kind = tail.partition("/")
+    if not marker or not namespace:
+        return errors.gateway(404, "NotFound", f"The path '{path}' is not known.")
+    types = "/".join(kind.split("/")[::2])
+    spelt = path[len(path) - len(tail) :].partition("/")[0]
+    if namespace in PROVIDERS:
+        return errors.gateway(
+            404,
+            "InvalidResourceType",
+            f"The resource type '{types}' could not be found in the namespace "
+            f"'{PROVIDERS[namespace].namespace}'.",
+        )
+    if method in {"PUT", "PATCH"} and namespace.startswith("microsoft."):
+        return _not_registered(spelt)
+    message = f"The resource namespace '{spelt}' is invalid."
+    return errors.gateway(404, "InvalidResourceNamespace", message)
+
+
+def _not_registered(namespace: str) -> errors.ArmError:
+    code = "MissingSubscriptionRegistration"
+    refusal = errors.gateway(
+        409,
+        code,
+        f"The subscription is not registered to use namespace '{namespace}'. See "
+        "https://aka.ms/rps-not-found for how to register subscriptions.",
+    )
+    error = refusal.body["error"]
+    error["details"] = [{"code": code, "target": namespace, "message": error["message"]}]
+    return refusal
+
+
+def _refuse_if_locked(world: World, method: str, need: access.Demand) -> None:
+    if method in {"GET", "HEAD"} or need.action.lower().startswith("microsoft.authorization/locks"):
+        return
+    held = [
+        lock.scope
+        for lock in world.state.locks
+        if access.within(need.scope, lock.scope)
+        and (method == "DELETE" or lock.level == "ReadOnly")
+    ]
+    if held:
+        raise errors.locked(need.scope, "delete" if method == "DELETE" else "write", held)
+
+
+async def _body(request: Request) -> Any:
+    data = await request.body()
+    if not data:
+        return None
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise errors.gateway(
+            400,
+            "InvalidRequestContent",
+            f"The request content was invalid and could not be deserialized: '{error}'.",
+        ) from None
+
+
+def _stamp(world: World, request: Request, response: Response) -> None:
+    """The headers that every answer of ARM has."""
+    now = datetime.now(timezone.utc)
+    identifier = str(uuid.uuid4())
+    correlation = request.headers.get("x-ms-correlation-request-id", identifier)
+    quotas = {
+        "GET": ("global-reads", 16499),
+        "HEAD": ("global-reads", 16499),
+        "POST": ("writes", 799),
+        "PUT": ("writes", 799),
+        "PATCH": ("writes", 799),
+        "DELETE": ("deletes", 799),
+    }
+    kind, left = quotas.get(request.method, ("global-reads", 16499))
+    common = {
+        "cache-control": "no-cache",
+        "pragma": "no-cache",
+        "expires": "-1",
+        "date": format_datetime(now, usegmt=True),
+        "strict-transport-security": "max-age=31536000; includeSubDomains",
+        "x-content-type-options": "nosniff",
+        "x-cache": "CONFIG_NOCACHE",
+        "x-ms-request-id": identifier,
+        "x-ms-correlation-request-id": correlation,
+        "x-ms-routing-request-id": f"WESTEUROPE:{now:%Y%m%dT%H%M%SZ}:{uuid.uuid4()}",
+        f"x-ms-ratelimit-remaining-subscription-{kind}": str(left),
+    }
+    if request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
+        common["x-ms-client-request-id"] = request.headers.get("x-ms-client-request-id", "")
+    for name, value in common.items():
+        response.headers.setdefault(name, value)

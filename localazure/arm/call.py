@@ -1,0 +1,122 @@
+"""One request to ARM as handlers see it, and the answers they give."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from localazure.arm import access, errors
+from localazure.state import Group, Site, State
+
+if TYPE_CHECKING:
+    from localazure.arm.operations import Operations
+    from localazure.world import World
+
+ARM_JSON = "application/json; charset=utf-8"
+WEB_JSON = "application/json"
+"""Microsoft.Web names no charset when it succeeds; everything else does."""
+
+
+@dataclass(slots=True)
+class Call:
+    """`names` are the path's parameters as the client spelt them; `client_id` and `object_id` say
+    who asks; `body` is the parsed JSON body, None when there was none.
+    """
+
+    world: World
+    request: Request
+    operations: Operations
+    names: dict[str, str]
+    body: Any
+    client_id: str
+    object_id: str
+
+    @property
+    def state(self) -> State:
+        """The double's state."""
+        return self.world.state
+
+    @property
+    def base(self) -> str:
+        """Scheme, host and port that the client used, without a trailing slash."""
+        return str(self.request.base_url).rstrip("/")
+
+    @property
+    def api_version(self) -> str:
+        """The api-version of the query, which is always there."""
+        return self.request.query_params["api-version"]
+
+    def object(self) -> dict[str, Any]:
+        """The body as a JSON object, or 400 InvalidRequestContent."""
+        if not isinstance(self.body, dict):
+            raise errors.gateway(
+                400,
+                "InvalidRequestContent",
+                "The request content was invalid and could not be deserialized: "
+                "'Expected a JSON object.'.",
+            )
+        return self.body
+
+    def properties(self) -> dict[str, Any]:
+        """The body's `properties`, empty when absent."""
+        found = self.object().get("properties")
+        return found if isinstance(found, dict) else {}
+
+    def group(self) -> Group:
+        """The path's resource group, or 404."""
+        found = self.state.groups.get(self.names["group"].lower())
+        if found is None:
+            raise errors.group_not_found(self.names["group"])
+        return found
+
+    def site(self) -> Site:
+        """The path's web app, or its slot where the path has one, or 404."""
+        site, slot = self.parent(), self.names.get("slot")
+        return site if slot is None else self.slot(site, slot)
+
+    def parent(self) -> Site:
+        """The path's web app, whatever its slot, or 404."""
+        group, name = self.group(), self.names["site"]
+        site = self.state.sites.get((group.name.lower(), name.lower()))
+        if site is None:
+            raise errors.resource_not_found("Microsoft.Web/sites", name, group.name)
+        return site
+
+    def slot(self, site: Site, name: str) -> Site:
+        """A slot of a web app by its name, `production` being the web app; or 404."""
+        if name.lower() == "production":
+            return site
+        found = next((s for key, s in site.slots.items() if key.lower() == name.lower()), None)
+        if found is None:
+            names = f"{site.name}/slots/{name}"
+            raise errors.resource_not_found("Microsoft.Web/sites", names, site.group)
+        return found
+
+    def may(self, action: str, scope: str) -> bool:
+        """Whether the caller may do `action` over `scope`."""
+        return access.allowed(self.state, self.object_id, access.Demand(action, scope))
+
+
+def arm(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON as ARM and most providers send it."""
+    return _json(status, body, ARM_JSON, headers)
+
+
+def web(body: Any, *, etag: str | None = None, status: int = 200) -> Response:
+    """JSON as Microsoft.Web sends it; `etag` where that call has one."""
+    return _json(status, body, WEB_JSON, {"etag": etag} if etag else {})
+
+
+def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """No body and `content-length: 0`."""
+    return Response(status_code=status, headers=dict(headers or {}))
+
+
+def _json(status: int, body: Any, kind: str, headers: Mapping[str, str] | None) -> Response:
+    content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return Response(content, status, {**(headers or {}), "content-type": kind})

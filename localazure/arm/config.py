@@ -1,0 +1,238 @@
+"""config/web: what a Linux web app has by default, and what a write may change.
+
+The keys and their order are those of GET config/web (api-version 2023-01-01 and later).
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from localazure.arm import errors
+
+ALLOW_ALL = {
+    "ipAddress": "Any",
+    "action": "Allow",
+    "priority": 2147483647,
+    "name": "Allow all",
+    "description": "Allow all access",
+}
+
+AUTH_SETTINGS = (
+    "enabled",
+    "unauthenticatedClientAction",
+    "tokenStoreEnabled",
+    "allowedExternalRedirectUrls",
+    "defaultProvider",
+    "clientId",
+    "clientSecret",
+    "clientSecretSettingName",
+    "clientSecretCertificateThumbprint",
+    "issuer",
+    "allowedAudiences",
+    "additionalLoginParams",
+    "isAadAutoProvisioned",
+    "aadClaimsAuthorization",
+    "googleClientId",
+    "googleClientSecret",
+    "googleClientSecretSettingName",
+    "googleOAuthScopes",
+    "facebookAppId",
+    "facebookAppSecret",
+    "facebookAppSecretSettingName",
+    "facebookOAuthScopes",
+    "gitHubClientId",
+    "gitHubClientSecret",
+    "gitHubClientSecretSettingName",
+    "gitHubOAuthScopes",
+    "twitterConsumerKey",
+    "twitterConsumerSecret",
+    "twitterConsumerSecretSettingName",
+    "microsoftAccountClientId",
+    "microsoftAccountClientSecret",
+    "microsoftAccountClientSecretSettingName",
+    "microsoftAccountOAuthScopes",
+    "configVersion",
+)
+
+DEFAULTS: dict[str, Any] = {
+    "numberOfWorkers": 1,
+    "defaultDocuments": [
+        "Default.htm",
+        "Default.html",
+        "Default.asp",
+        "index.htm",
+        "index.html",
+        "iisstart.htm",
+        "default.aspx",
+        "index.php",
+        "hostingstart.html",
+    ],
+    "netFrameworkVersion": "v4.0",
+    "phpVersion": "",
+    "pythonVersion": "",
+    "nodeVersion": "",
+    "powerShellVersion": "",
+    "linuxFxVersion": "",
+    "windowsFxVersion": None,
+    "windowsConfiguredStacks": [],
+    "requestTracingEnabled": False,
+    "remoteDebuggingEnabled": False,
+    "remoteDebuggingVersion": "VS2019",
+    "httpLoggingEnabled": False,
+    "azureMonitorLogCategories": None,
+    "acrUseManagedIdentityCreds": False,
+    "acrUserManagedIdentityID": None,
+    "logsDirectorySizeLimit": 35,
+    "detailedErrorLoggingEnabled": False,
+    "publishingUsername": None,
+    "publishingPassword": None,
+    "appSettings": None,
+    "metadata": None,
+    "connectionStrings": None,
+    "machineKey": None,
+    "handlerMappings": None,
+    "documentRoot": None,
+    "scmType": "None",
+    "use32BitWorkerProcess": True,
+    "webSocketsEnabled": False,
+    "alwaysOn": True,
+    "javaVersion": None,
+    "javaContainer": None,
+    "javaContainerVersion": None,
+    "appCommandLine": "",
+    "managedPipelineMode": "Integrated",
+    "virtualApplications": [
+        {
+            "virtualPath": "/",
+            "physicalPath": "site\\wwwroot",
+            "preloadEnabled": True,
+            "virtualDirectories": None,
+        }
+    ],
+    "winAuthAdminState": 0,
+    "winAuthTenantState": 0,
+    "customAppPoolIdentityAdminState": False,
+    "customAppPoolIdentityTenantState": False,
+    "runtimeADUser": None,
+    "runtimeADUserPassword": None,
+    "loadBalancing": "LeastRequests",
+    "routingRules": [],
+    "experiments": {"rampUpRules": []},
+    "limits": None,
+    "autoHealEnabled": False,
+    "autoHealRules": None,
+    "tracingOptions": None,
+    "vnetName": "",
+    "vnetRouteAllEnabled": False,
+    "vnetPrivatePortsCount": 0,
+    "publicNetworkAccess": None,
+    "siteAuthEnabled": False,
+    "siteAuthSettings": {**dict.fromkeys(AUTH_SETTINGS), "isAadAutoProvisioned": False},
+    "cors": None,
+    "push": None,
+    "apiDefinition": None,
+    "apiManagementConfig": None,
+    "autoSwapSlotName": None,
+    "localMySqlEnabled": False,
+    "managedServiceIdentityId": None,
+    "xManagedServiceIdentityId": None,
+    "keyVaultReferenceIdentity": None,
+    "ipSecurityRestrictions": [ALLOW_ALL],
+    "ipSecurityRestrictionsDefaultAction": None,
+    "scmIpSecurityRestrictions": [ALLOW_ALL],
+    "scmIpSecurityRestrictionsDefaultAction": None,
+    "scmIpSecurityRestrictionsUseMain": False,
+    "http20Enabled": True,
+    "minTlsVersion": "1.2",
+    "minTlsCipherSuite": None,
+    "supportedTlsCipherSuites": None,
+    "scmMinTlsVersion": "1.2",
+    "ftpsState": "FtpsOnly",
+    "preWarmedInstanceCount": 0,
+    "functionAppScaleLimit": None,
+    "elasticWebAppScaleLimit": 0,
+    "healthCheckPath": None,
+    "fileChangeAuditEnabled": False,
+    "functionsRuntimeScaleMonitoringEnabled": False,
+    "websiteTimeZone": None,
+    "minimumElasticInstanceCount": 0,
+    "azureStorageAccounts": {},
+    "http20ProxyFlag": 0,
+    "sitePort": None,
+    "antivirusScanEnabled": False,
+    "storageType": "StorageVolume",
+    "sitePrivateLinkHostEnabled": False,
+    "clusteringEnabled": False,
+}
+
+READ_ONLY = {"publishingUsername", "publishingPassword", "machineKey", "siteAuthSettings"}
+"""Sent back by az, which writes the whole of what it read; Azure takes no notice."""
+
+ELSEWHERE = {"appSettings", "connectionStrings", "metadata"}
+"""Accepted here, kept in sub-resources of their own, always null in config/web."""
+
+STACKS = {
+    "DOCKER",
+    "COMPOSE",
+    "KUBE",
+    "NODE",
+    "PYTHON",
+    "DOTNETCORE",
+    "JAVA",
+    "TOMCAT",
+    "JBOSSEAP",
+    "PHP",
+    "RUBY",
+    "GO",
+    "STATICSITE",
+}
+
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]*")
+
+
+def defaults() -> dict[str, Any]:
+    """A fresh copy of a new site's config/web."""
+    return copy.deepcopy(DEFAULTS)
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` with every key of config/web, in Azure's order; keys that Azure added since last."""
+    merged = {key: config.get(key, default) for key, default in defaults().items()}
+    return {**merged, **{key: value for key, value in config.items() if key not in merged}}
+
+
+def merge(config: dict[str, Any], given: Mapping[str, Any]) -> set[str]:
+    """Write the properties given, and no others, into `config`; return those that changed.
+
+    A null stands for "not given", as the SDK's serialiser leaves it out. 400 for a value that
+    Azure can't take, before anything is written.
+    """
+    wanted = {
+        key: value
+        for key, value in given.items()
+        if value is not None and key not in READ_ONLY and key not in ELSEWHERE
+    }
+    if "linuxFxVersion" in wanted:
+        check_stack("LinuxFxVersion", wanted["linuxFxVersion"])
+    for application in wanted.get("virtualApplications") or []:
+        application.setdefault("virtualDirectories", None)
+    before = complete(config)
+    changed = {key for key, value in wanted.items() if before.get(key) != value}
+    config.update(wanted)
+    return changed
+
+
+def check_stack(name: str, value: Any) -> None:
+    """400 unless `value` is a linuxFxVersion: `KIND|argument`, SITECONTAINERS or empty."""
+    if not isinstance(value, str):
+        raise errors.bad_parameter(name, "It has to be a text.")
+    if value == "" or value.upper() == "SITECONTAINERS":
+        return
+    kind, bar, argument = value.partition("|")
+    if not bar or kind.upper() not in STACKS or not argument:
+        raise errors.bad_parameter(name, "The stack is not known.")
+    if kind.upper() == "DOCKER" and not _IMAGE.fullmatch(argument):
+        raise errors.bad_parameter(name, "The image name is not valid.")

@@ -1,0 +1,177 @@
+"""A site's Kudu: its logs as a zip, as a list and as a stream.
+
+Callers come with the publishing user's name and password, where the site's policy lets them, or
+with a token for App Service or ARM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from localazure.aad.tokens import Problem
+from localazure.arm import access, shapes
+from localazure.arm.instances import zipped
+from localazure.arm.sitecontainers import containers
+from localazure.arm.web_config import policy_key
+from localazure.state import Site
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+AUDIENCES = (
+    "https://appservice.azure.com",
+    "https://management.core.windows.net",
+    "https://management.azure.com",
+)
+ACTION = "Microsoft.Web/sites/publish/Action"
+_DOCKER_LOG = re.compile(r"\d{4}_\d\d_\d\d_(?P<machine>.+?)_(default_)?docker\.log$")
+POLL = 0.3
+"""Seconds between two looks at the log while it is streamed."""
+
+
+def make(world: World, site: Site) -> ASGIApp:
+    """The Kudu of a site or slot."""
+    kudu = _Kudu(world, site)
+    return Starlette(
+        routes=[
+            Route("/", kudu.home),
+            Route("/dump", kudu.dump),
+            Route("/api/dump", kudu.dump),
+            Route("/api/logs/docker", kudu.docker_logs),
+            Route("/api/logs/docker/zip", kudu.dump),
+            Route("/api/vfs/LogFiles/{name:path}", kudu.log_file),
+            Route("/api/sitecontainers", kudu.containers),
+            Route("/api/sitecontainers/", kudu.containers),
+            Route("/api/sitecontainers/{name}/logs", kudu.container_log),
+            Route("/logstream", kudu.stream),
+            Route("/logstream/{provider:path}", kudu.stream),
+            Route("/api/logstream", kudu.stream),
+        ]
+    )
+
+
+class _Kudu:
+    def __init__(self, world: World, site: Site) -> None:
+        self._world = world
+        self._site = site
+
+    def _refused(self, request: Request) -> Response | None:
+        header = request.headers.get("authorization", "")
+        if header.lower().startswith("basic "):
+            return None if self._password_fits(header[6:]) else _unauthorized()
+        claims = self._world.tokens.check(header, AUDIENCES)
+        if isinstance(claims, Problem):
+            return _unauthorized()
+        need = access.Demand(ACTION, self._site.resource_id)
+        if not access.allowed(self._world.state, claims.object_id, need):
+            return Response("Forbidden", 403)
+        return None
+
+    def _password_fits(self, encoded: str) -> bool:
+        policy = self._site.documents.get(policy_key("scm"), {"allow": True})
+        try:
+            user, _, password = base64.b64decode(encoded).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return False
+        expected = shapes.publishing_user(self._site), self._site.publishing_password
+        return bool(policy["allow"]) and (user, password) == expected
+
+    async def home(self, request: Request) -> Response:
+        return self._refused(request) or Response("Kudu", media_type="text/html")
+
+    async def dump(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        files = {
+            f"LogFiles/{name}": data
+            for name, data in self._world.runtime.log_files(self._site).items()
+        }
+        name = f"{self._site.name}-{datetime.now(timezone.utc):%Y%m%d%H%M%S}.zip"
+        headers = {"content-disposition": f"attachment; filename={name}"}
+        return Response(zipped(files), media_type="application/zip", headers=headers)
+
+    async def docker_logs(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        files = self._world.runtime.log_files(self._site)
+        now = datetime.now(timezone.utc).isoformat()
+        found = ((_DOCKER_LOG.search(name), name, data) for name, data in files.items())
+        body = [
+            {
+                "machineName": match["machine"],
+                "lastUpdated": now,
+                "size": len(data),
+                "href": f"{request.base_url}api/vfs/LogFiles/{name}",
+                "path": f"/home/LogFiles/{name}",
+            }
+            for match, name, data in found
+            if match
+        ]
+        return _json(body)
+
+    async def log_file(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        data = self._world.runtime.log_files(self._site).get(request.path_params["name"])
+        if data is None:
+            return Response("Not found", 404)
+        return Response(data, media_type="text/plain")
+
+    async def containers(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        state = "Running" if self._site.state == "Running" else "Stopped"
+        return _json([{"name": name, "status": state} for name in containers(self._site)])
+
+    async def container_log(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        if request.path_params["name"].lower() not in containers(self._site):
+            return Response("Not found", 404)
+        return Response(self._world.runtime.log(self._site), media_type="text/plain")
+
+    async def stream(self, request: Request) -> Response:
+        refused = self._refused(request)
+        if refused is not None:
+            return refused
+        return StreamingResponse(self._lines(request), media_type="text/plain")
+
+    async def _lines(self, request: Request) -> AsyncIterator[bytes]:
+        now = datetime.now(timezone.utc)
+        welcome = "Welcome, you are now connected to log-streaming service."
+        yield f"{now:%Y-%m-%dT%H:%M:%S}  {welcome}\r\n".encode()
+        sent = 0
+        while not await request.is_disconnected():
+            text = self._world.runtime.log(self._site)
+            if len(text) < sent:
+                sent = 0
+            if text[sent:]:
+                yield text[sent:].replace("\n", "\r\n").encode()
+                sent = len(text)
+            await asyncio.sleep(POLL)
+
+
+def _unauthorized() -> Response:
+    return Response("", 401, {"www-authenticate": 'Basic realm="site"'})
+
+
+def _json(body: object) -> Response:
+    return Response(json.dumps(body), media_type="application/json")

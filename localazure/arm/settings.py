@@ -1,0 +1,150 @@
+"""App settings, connection strings and metadata: sets that a PUT replaces as a whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from starlette.responses import Response
+
+from localazure.arm import errors, shapes
+from localazure.arm.call import Call, web
+from localazure.arm.sites import both, writable
+
+_VAULT = re.compile(r"@Microsoft\.KeyVault\((?P<body>.*)\)", re.IGNORECASE)
+
+
+def _document(call: Call, name: str, properties: Any) -> dict[str, Any]:
+    return shapes.sub_resource(call.site(), f"config/{name}", "config", dict(properties))
+
+
+async def list_settings(call: Call) -> Response:
+    """POST config/appsettings/list: as stored, secrets and references too."""
+    return web(_document(call, "appsettings", call.site().app_settings))
+
+
+async def put_settings(call: Call) -> Response:
+    """PUT config/appsettings: replaces the set; the container restarts if it differs."""
+    given = call.properties()
+    for key, value in given.items():
+        if isinstance(value, dict | list):
+            raise errors.bad_parameter(key, "A setting's value has to be a text.")
+    wanted = {key: _text(value) for key, value in given.items()}
+    site = writable(call)
+    differs = wanted != site.app_settings
+    site.app_settings = wanted
+    shapes.touch(site)
+    if differs:
+        call.world.runtime.changed(site, "app settings changed")
+    return web(_document(call, "appsettings", wanted), etag=site.etag)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "" if value is None else str(value)
+
+
+async def list_strings(call: Call) -> Response:
+    """POST config/connectionstrings/list."""
+    return web(_document(call, "connectionstrings", call.site().connection_strings))
+
+
+async def put_strings(call: Call) -> Response:
+    """PUT config/connectionstrings: {name: {value, type}}."""
+    given = call.properties()
+    site = writable(call)
+    differs = given != site.connection_strings
+    site.connection_strings = dict(given)
+    shapes.touch(site)
+    if differs:
+        call.world.runtime.changed(site, "connection strings changed")
+    return web(_document(call, "connectionstrings", given), etag=site.etag)
+
+
+async def list_metadata(call: Call) -> Response:
+    """POST config/metadata/list."""
+    return web(_document(call, "metadata", call.site().documents.get("config/metadata", {})))
+
+
+async def put_metadata(call: Call) -> Response:
+    """PUT config/metadata."""
+    given = call.properties()
+    site = writable(call)
+    site.documents["config/metadata"] = dict(given)
+    shapes.touch(site)
+    return web(_document(call, "metadata", given), etag=site.etag)
+
+
+async def list_storage(call: Call) -> Response:
+    """POST config/azurestorageaccounts/list."""
+    accounts = call.site().documents.get("config/azurestorageaccounts", {})
+    return web(_document(call, "azurestorageaccounts", accounts))
+
+
+async def put_storage(call: Call) -> Response:
+    """PUT config/azurestorageaccounts."""
+    given = call.properties()
+    site = writable(call)
+    site.documents["config/azurestorageaccounts"] = dict(given)
+    shapes.touch(site)
+    return web(_document(call, "azurestorageaccounts", given), etag=site.etag)
+
+
+async def list_references(call: Call) -> Response:
+    """GET config/configreferences/appsettings: the settings that refer to a Key Vault."""
+    found = (_reference(call, key) for key in call.site().app_settings)
+    return web(shapes.listing([each for each in found if each is not None]))
+
+
+async def get_reference(call: Call) -> Response:
+    """GET config/configreferences/appsettings/{setting}."""
+    found = _reference(call, call.names["setting"])
+    if found is None:
+        name = call.names["setting"]
+        raise errors.web(404, "NotFound", f"App setting {name} is not a Key Vault reference.")
+    return web(found)
+
+
+def _reference(call: Call, key: str) -> dict[str, Any] | None:
+    site = call.site()
+    match = _VAULT.fullmatch(site.app_settings.get(key, ""))
+    if match is None:
+        return None
+    parts = dict(part.split("=", 1) for part in match["body"].split(";") if "=" in part)
+    uri = re.match(
+        r"https://([^./]+)[^/]*/secrets/([^/]+)(?:/([^/]*))?", parts.get("SecretUri", "")
+    )
+    vault, secret, version = uri.groups() if uri else (None, None, None)
+    vault, secret = parts.get("VaultName", vault), parts.get("SecretName", secret)
+    status = "Resolved" if vault and secret else "InvalidSyntax"
+    if status == "Resolved" and site.system_identity is None and not site.user_identities:
+        status = "MSINotEnabled"
+    status = site.secret_refusals.get(parts.get("SecretUri", ""), status)
+    properties = {
+        "reference": site.app_settings[key],
+        "status": status,
+        "vaultName": vault,
+        "secretName": secret,
+        "secretVersion": parts.get("SecretVersion", version or ""),
+        "identityType": {"type": "SystemAssigned"} if site.system_identity else None,
+        "details": None,
+        "source": "KeyVault",
+        "activeVersion": None,
+    }
+    path = f"config/configreferences/appsettings/{key}"
+    return shapes.sub_resource(site, path, "config/configreferences/appsettings", properties)
+
+
+ROUTES = (
+    *both("POST", "/config/appsettings/list", list_settings),
+    *both("PUT", "/config/appsettings", put_settings),
+    *both("POST", "/config/connectionstrings/list", list_strings),
+    *both("PUT", "/config/connectionstrings", put_strings),
+    *both("POST", "/config/metadata/list", list_metadata),
+    *both("PUT", "/config/metadata", put_metadata),
+    *both("POST", "/config/azurestorageaccounts/list", list_storage),
+    *both("PUT", "/config/azurestorageaccounts", put_storage),
+    *both("GET", "/config/configreferences/appsettings", list_references),
+    *both("GET", "/config/configreferences/appsettings/{setting}", get_reference),
+)

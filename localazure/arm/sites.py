@@ -1,0 +1,300 @@
+"""Microsoft.Web sites and slots: list, get, make, change, delete, start, stop, restart."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from localazure.arm import config, errors, shapes
+from localazure.arm.call import Call, empty, web
+from localazure.arm.routing import GROUP, SUBSCRIPTION, Handler, Route
+from localazure.state import Identity, Site
+
+SITES = "/providers/Microsoft.Web/sites"
+SITE = GROUP + SITES + "/{site}"
+SLOT = SITE + "/slots/{slot}"
+
+WRITABLE = {
+    "clientAffinityEnabled",
+    "clientCertEnabled",
+    "clientCertExclusionPaths",
+    "clientCertMode",
+    "containerSize",
+    "dailyMemoryTimeQuota",
+    "enabled",
+    "endToEndEncryptionEnabled",
+    "hostNamesDisabled",
+    "httpsOnly",
+    "keyVaultReferenceIdentity",
+    "publicNetworkAccess",
+    "redundancyMode",
+    "scmSiteAlsoStopped",
+    "storageAccountRequired",
+    "virtualNetworkSubnetId",
+    "vnetContentShareEnabled",
+    "vnetImagePullEnabled",
+    "vnetRouteAllEnabled",
+}
+"""Site properties that are kept as they were sent and shown again."""
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?")
+
+
+def both(method: str, below: str, handler: Handler) -> tuple[Route, Route]:
+    """The route of a site and the same route of its slots."""
+    return Route(method, SITE + below, handler), Route(method, SLOT + below, handler)
+
+
+def writable(call: Call) -> Site:
+    """The path's site or slot for a write; 409 while an operation occupies it."""
+    site = call.site()
+    call.operations.refuse_if_busy(call.parent().resource_id)
+    return site
+
+
+async def list_sites(call: Call) -> Response:
+    """GET of the subscription's or a group's sites; slots too with `includeSlots=true`."""
+    group = call.group().name.lower() if "group" in call.names else None
+    slots = call.request.query_params.get("includeSlots", "").lower() == "true"
+    entries = [
+        shapes.listed_site(call.state, site)
+        for site in call.state.all_sites()
+        if group in (None, site.group.lower())
+        and (slots or not site.slot)
+        and call.may(f"{shapes.site_type(site)}/read", site.resource_id)
+    ]
+    return web(shapes.listing(entries))
+
+
+async def list_slots(call: Call) -> Response:
+    """GET …/slots."""
+    site = call.site()
+    entries = [shapes.listed_slot(call.state, slot) for slot in site.slots.values()]
+    return web(shapes.listing(entries), etag=site.etag)
+
+
+async def get_site(call: Call) -> Response:
+    """GET of a site or slot."""
+    site = call.site()
+    return web(shapes.site_resource(call.state, site), etag=site.etag)
+
+
+async def put_site(call: Call) -> Response:
+    """PUT of a site or slot: 200 for a new one too. What isn't given stays as it is."""
+    body, group = call.object(), call.group()
+    key = group.name.lower(), call.names["site"].lower()
+    parent = call.state.sites.get(key)
+    slot = call.names.get("slot")
+    if slot is not None:
+        parent = call.parent()
+        if slot.lower() not in {name.lower() for name in parent.slots}:
+            return await _make(call, body, parent)
+    elif parent is None:
+        return await _make(call, body, None)
+    site = writable(call)
+    _change(call, site, body)
+    return web(shapes.site_resource(call.state, site, fresh=True), etag=site.etag)
+
+
+async def patch_site(call: Call) -> Response:
+    """PATCH of a site or slot."""
+    body = call.object()
+    site = writable(call)
+    _change(call, site, body)
+    return web(shapes.site_resource(call.state, site), etag=site.etag)
+
+
+async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Response:
+    name = call.names["slot"] if parent else call.names["site"]
+    if not _NAME.fullmatch(name):
+        raise errors.bad_parameter("name", f"'{name}' can't be used as a name.")
+    given = call.properties()
+    wanted = given.get("siteConfig") or {}
+    if "linuxFxVersion" in wanted and wanted["linuxFxVersion"] is not None:
+        config.check_stack("LinuxFxVersion", wanted["linuxFxVersion"])
+    if parent is not None:
+        call.operations.refuse_if_busy(parent.resource_id)
+        # A new slot starts with the default configuration and no settings: az copies both itself.
+        site = await call.world.add_site(
+            {
+                "name": parent.name,
+                "slot": name,
+                "group": parent.group,
+                "location": parent.location,
+                "kind": parent.kind,
+                "plan": parent.plan,
+                "config": {"alwaysOn": False},
+            }
+        )
+    else:
+        plan = str(given.get("serverFarmId") or "plan").rpartition("/")[2]
+        farm = call.state.plans.get((call.group().name.lower(), plan.lower()))
+        linux = given.get("reserved") or (farm is not None and farm.kind == "linux")
+        site = await call.world.add_site(
+            {
+                "name": name,
+                "group": call.group().name,
+                "location": body.get("location") or call.group().location,
+                "kind": body.get("kind") or ("app,linux" if linux else "app"),
+                "plan": plan,
+                "config": {"alwaysOn": False},
+            }
+        )
+    _change(call, site, body, new=True)
+    answer = shapes.site_resource(call.state, site, fresh=True)
+    # What makes a site doesn't see yet what it has set: so it was recorded.
+    unseen = {"linuxFxVersion": "", "alwaysOn": False, "http20Enabled": False}
+    answer["properties"]["siteConfig"] |= unseen
+    return web(answer, etag=site.etag)
+
+
+def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = False) -> None:
+    properties: dict[str, Any] = body.get("properties") or {}
+    given: dict[str, Any] = properties.get("siteConfig") or {}
+    changed = apply_config(site, given)
+    if body.get("tags") is not None:
+        site.tags = dict(body["tags"])
+    if body.get("kind"):
+        site.kind = str(body["kind"])
+    if body.get("identity") is not None:
+        _identify(call, site, body["identity"])
+        changed.add("identity")
+    if properties.get("serverFarmId"):
+        site.plan = str(properties["serverFarmId"]).rpartition("/")[2]
+    kept = {key: value for key, value in properties.items() if key in WRITABLE}
+    enabled = kept.get("enabled")
+    site.properties.update({key: value for key, value in kept.items() if value is not None})
+    shapes.touch(site)
+    if enabled is False and site.state == "Running":
+        halt(call, site)
+    elif enabled is True and site.state != "Running":
+        run(call, site)
+    elif changed or new:
+        call.world.runtime.changed(site, "the site was written")
+
+
+def apply_config(site: Site, given: Mapping[str, Any]) -> set[str]:
+    """Merge properties of config/web into a site; settings given there replace the set."""
+    changed = config.merge(site.config, given)
+    settings = given.get("appSettings")
+    if isinstance(settings, list):
+        wanted = {str(each["name"]): str(each.get("value") or "") for each in settings}
+        if wanted != site.app_settings:
+            site.app_settings = wanted
+            changed.add("appSettings")
+    return changed
+
+
+def _identify(call: Call, site: Site, block: Mapping[str, Any]) -> None:
+    """Give the site the identities of an `identity` block."""
+    kinds = {kind.strip().lower() for kind in str(block.get("type") or "None").split(",")}
+    if "systemassigned" not in kinds:
+        site.system_identity = None
+    elif site.system_identity is None:
+        site.system_identity = shapes.new_identity(
+            call.state.tenant, str(uuid.uuid4()), str(uuid.uuid4())
+        )
+    if "userassigned" not in kinds:
+        site.user_identities = []
+        return
+    wanted = block.get("userAssignedIdentities") or {}
+    site.user_identities = [_user_identity(call, each) for each in wanted]
+
+
+def _user_identity(call: Call, resource_id: str) -> Identity:
+    found = call.state.identities.get(resource_id.lower())
+    if found is None:
+        raise errors.gateway(
+            400,
+            "FailedIdentityOperation",
+            f"Identity operation for resource failed: the identity '{resource_id}' was not found.",
+        )
+    return found
+
+
+async def delete_site(call: Call) -> Response:
+    """DELETE of a site with its slots, or of a slot: 200 without a body."""
+    site = writable(call)
+    for each in (site, *site.slots.values()):
+        call.world.runtime.stop(each)
+    if site.slot:
+        parent = call.parent()
+        parent.slots = {key: slot for key, slot in parent.slots.items() if slot is not site}
+    else:
+        del call.state.sites[site.group.lower(), site.name.lower()]
+    return empty(200, {"etag": site.etag})
+
+
+def halt(call: Call, site: Site) -> None:
+    """Stop a site."""
+    site.state = "Stopped"
+    shapes.touch(site)
+    call.world.runtime.stop(site)
+
+
+def run(call: Call, site: Site) -> None:
+    """Start a site."""
+    site.state = "Running"
+    shapes.touch(site)
+    call.world.runtime.start(site)
+
+
+async def restart(call: Call) -> Response:
+    """POST …/restart: at once, the container comes later."""
+    site = writable(call)
+    if site.state == "Running":
+        call.world.runtime.restart(site)
+    return empty(200)
+
+
+async def stop(call: Call) -> Response:
+    """POST …/stop."""
+    site = writable(call)
+    halt(call, site)
+    return empty(200, {"etag": site.etag})
+
+
+async def start(call: Call) -> Response:
+    """POST …/start."""
+    site = writable(call)
+    run(call, site)
+    return empty(200, {"etag": site.etag})
+
+
+async def check_name(call: Call) -> Response:
+    """POST …/checknameavailability of the subscription."""
+    name = str(call.object().get("name", ""))
+    if name.lower() in {key for _, key in call.state.sites}:
+        message = f"Hostname '{name}' already exists. Please select a different name."
+        return web({"nameAvailable": False, "reason": "AlreadyExists", "message": message})
+    return web({"nameAvailable": True, "reason": "", "message": ""})
+
+
+async def list_stacks(call: Call) -> Response:
+    """GET /providers/Microsoft.Web/webAppStacks: none, `az webapp create` only wants an answer."""
+    return web(shapes.listing([]))
+
+
+ROUTES = (
+    Route("GET", "/providers/Microsoft.Web/webAppStacks", list_stacks, checked=False),
+    Route(
+        "POST",
+        SUBSCRIPTION + "/providers/Microsoft.Web/checknameavailability",
+        check_name,
+        checked=False,
+    ),
+    Route("GET", SUBSCRIPTION + SITES, list_sites, checked=False),
+    Route("GET", GROUP + SITES, list_sites),
+    Route("GET", SITE + "/slots", list_slots),
+    *both("GET", "", get_site),
+    *both("PUT", "", put_site),
+    *both("PATCH", "", patch_site),
+    *both("DELETE", "", delete_site),
+    *both("POST", "/restart", restart),
+    *both("POST", "/stop", stop),
+    *both("POST", "/start", start),
+)

@@ -1,0 +1,276 @@
+"""A running double, as tests, the demo and `make play` use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[1]
+CA = ROOT / ".local" / "ca"
+"""The authority that tests and demo share: the built collector image trusts it."""
+_START = 60.0
+_STOP = 20.0
+
+
+class StartError(RuntimeError):
+    """The double didn't come up; the message holds what it wrote."""
+
+
+@dataclass(slots=True)
+class LocalAzure:
+    """Where a double is, and its controls. `start` runs one, `attach` finds one that runs."""
+
+    directory: Path
+    info: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(
+        cls, directory: Path, seed: str | Mapping[str, Any] = "demo", ca: Path = CA
+    ) -> LocalAzure:
+        """Start a double of its own in `directory`, and wait until it is ready (StartError)."""
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "localazure.json").unlink(missing_ok=True)
+        if not isinstance(seed, str):
+            (directory / "seed.json").write_text(json.dumps(seed))
+            seed = str(directory / "seed.json")
+        command = [sys.executable, "-m", "localazure", "--directory", str(directory)]
+        log = directory / "localazure.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, "--seed", seed, "--ca", str(ca)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START
+        while not (directory / "localazure.json").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                process.wait()
+                raise StartError(f"localazure did not start:\n{log.read_text()}")
+            time.sleep(0.02)
+        return cls(directory, _read(directory), process)
+
+    @classmethod
+    def attach(cls, directory: Path) -> LocalAzure:
+        """The double that runs in `directory`. Raises FileNotFoundError where none does."""
+        return cls(directory, _read(directory))
+
+    def stop(self) -> None:
+        """End it: TERM, then KILL if it doesn't go."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(_STOP)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def __enter__(self) -> LocalAzure:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def management(self) -> str:
+        """`https://localhost:PORT` of ARM and Entra ID."""
+        return str(self.info["management"])
+
+    @property
+    def insights(self) -> str:
+        """The same of Application Insights."""
+        return str(self.info["insights"])
+
+    @property
+    def ca(self) -> str:
+        """The PEM file to trust."""
+        return str(self.info["ca"])
+
+    @property
+    def tenant(self) -> str:
+        """The tenant's id."""
+        return str(self.info["tenant"])
+
+    @property
+    def subscription(self) -> str:
+        """The subscription's id."""
+        return str(self.info["subscription"])
+
+    @property
+    def client_id(self) -> str:
+        """The service principal that owns the subscription."""
+        return str(self.info["client_id"])
+
+    @property
+    def client_secret(self) -> str:
+        """Its secret."""
+        return str(self.info["client_secret"])
+
+    @property
+    def registries(self) -> dict[str, str]:
+        """Login servers (`localhost:PORT`) by registry name."""
+        return dict(self.info["registries"])
+
+    @property
+    def sites(self) -> dict[str, str]:
+        """Addresses by site name, or `name/slot`."""
+        return dict(self.info["sites"])
+
+    @property
+    def components(self) -> dict[str, str]:
+        """Connection strings by component name."""
+        return dict(self.info["components"])
+
+    def http(self, **options: Any) -> httpx.Client:
+        """An HTTP client that trusts the double and goes through no proxy."""
+        import ssl
+
+        context = ssl.create_default_context(cafile=self.ca)
+        return httpx.Client(**{"verify": context, "trust_env": False, "timeout": 60, **options})
+
+    def token(self, audience: str = "https://management.core.windows.net/") -> str:
+        """An access token of the owner."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "scope": f"{audience}/.default",
+        }
+        with self.http() as http:
+            answer = http.post(f"{self.management}/{self.tenant}/oauth2/v2.0/token", data=form)
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def requests(
+        self, since: int = 0, service: str | None = None, client: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The request log (`faults.recorder.Record`), oldest first."""
+        found = self._call("GET", f"/requests?since={since}")
+        return [
+            record
+            for record in found
+            if service in (None, record["service"]) and client in (None, record["client"])
+        ]
+
+    def mark(self) -> int:
+        """The number of the last request so far, for `requests(since=…)`."""
+        return max((record["n"] for record in self._call("GET", "/requests?last")), default=0)
+
+    def clear_requests(self) -> None:
+        """Empty the request log."""
+        self._call("DELETE", "/requests")
+
+    def fault(self, **fault: Any) -> int:
+        """Set a fault (`faults.recorder.Fault`); returns its id."""
+        return int(self._call("POST", "/faults", fault)["id"])
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults set, each with how many requests it matched."""
+        return list(self._call("GET", "/faults"))
+
+    def clear_faults(self, fault: int | None = None) -> None:
+        """Remove all faults, or one; what they hold goes on."""
+        self._call("DELETE", "/faults" + (f"?id={fault}" if fault else ""))
+
+    def release(self, fault: int | None = None) -> None:
+        """Let held requests go on."""
+        self._call("POST", "/release" + (f"?id={fault}" if fault else ""))
+
+    def add_site(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a site or slot (`World.add_site`): `{"id", "url", "scm", "principal_id"}`."""
+        return self._add("/sites", spec)
+
+    def add_registry(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a registry (`World.add_registry`): `{"id", "login_server"}`."""
+        return self._add("/registries", spec)
+
+    def change_registry(self, name: str, /, **fields: Any) -> None:
+        """Change fields of a registry, such as `mounts=False`."""
+        self._call("PATCH", f"/registries/{name}", fields)
+
+    def add_component(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a component: `{"app_id", "instrumentation_key", "connection_string"}`."""
+        return self._add("/components", spec)
+
+    def add_principal(
+        self,
+        client_id: str,
+        secret: str,
+        roles: list[dict[str, str]] | None = None,
+        **credentials: Any,
+    ) -> str:
+        """Add a service principal with roles (`{"role", "scope"}`); returns its object id.
+
+        `credentials` are `certificates` and `federations` (`World.add_principal`).
+        """
+        body = {"client_id": client_id, "secret": secret, "roles": roles or [], **credentials}
+        return str(self._call("POST", "/principals", body)["object_id"])
+
+    def add_host(self, **spec: Any) -> dict[str, Any]:
+        """Add a machine with managed identities (`World.add_host`): where it asks for tokens.
+
+        `endpoint` and `header` as in App Service, `imds` as the authority of a virtual machine's.
+        """
+        return dict(self._call("POST", "/hosts", spec))
+
+    def workload_token(self, subject: str, **claims: Any) -> str:
+        """The token of a build job or pod (`audience`, `lifetime` in seconds)."""
+        return str(self._call("POST", "/workloads", {"subject": subject, **claims})["token"])
+
+    def token_lifetime(self, seconds: int | None) -> None:
+        """How long new tokens live; None for Entra's own lifetimes."""
+        self._call("PATCH", "/tokens", {"lifetime": seconds})
+
+    def engine(self, socket: Path | None) -> None:
+        """Let ACR Tasks build with the Docker engine behind this socket, or with none."""
+        self._call("PATCH", "/engine", {"socket": str(socket or "")})
+
+    def push(self, registry: str, repository: str, tag: str, layout: Path) -> str:
+        """Put the image `tag` of an OCI layout into a registry; returns its digest."""
+        body = {"registry": registry, "repository": repository, "tag": tag, "layout": str(layout)}
+        return str(self._call("POST", "/images", body)["digest"])
+
+    def telemetry(self) -> list[dict[str, Any]]:
+        """The envelopes that Application Insights got."""
+        return list(self._call("GET", "/telemetry"))
+
+    def clear_telemetry(self) -> None:
+        """Forget them."""
+        self._call("DELETE", "/telemetry")
+
+    def _add(self, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+        made: dict[str, Any] = self._call("POST", path, dict(spec))
+        self.info = self._call("GET", "/")
+        return made
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        with httpx.Client(trust_env=False, timeout=60, verify=False) as http:  # noqa: S501  # plain HTTP
+            answer = http.request(method, f"{self.info['admin']}{path}", json=body)
+        if answer.status_code == 400:
+            raise ValueError(answer.json()["error"])
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+
+def _read(directory: Path) -> dict[str, Any]:
+    info: dict[str, Any] = json.loads((directory / "localazure.json").read_bytes())
+    return info

@@ -1,0 +1,136 @@
+"""`make demo`: the main job from end to end, on the double, with the real az.
+
+A web app runs without telemetry; `az otelembed deploy` embeds the collector; a request to the app
+then shows up in Application Insights.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from localazure.az import AZ, Az
+from localazure.client import ROOT, LocalAzure
+
+DIRECTORY = ROOT / ".local" / "demo"
+EXTENSIONS = ROOT / ".local" / "extensions"
+GROUP, SITE, COMPONENT = "shop-rg", "shop", "shop-insights"
+ARRIVAL = 60.0
+"""Seconds that telemetry may take to show up; on the double it takes about two."""
+
+
+class Stage:
+    """Says what comes next, runs it as a person would, and fails loudly."""
+
+    def __init__(self, local: LocalAzure, az: Az) -> None:
+        self.local = local
+        self.az = az
+        self.out = Console(highlight=False)
+
+    def say(self, text: str) -> None:
+        """One line of narration."""
+        self.out.print(f"\n[bold]{text}[/]")
+
+    def run(self, *arguments: str) -> None:
+        """Shows and runs an az command on this very terminal; ends the demo if it fails."""
+        self.out.print(f"[cyan]$ az {shlex.join(arguments)}[/]", soft_wrap=True)
+        sys.stdout.flush()
+        done = subprocess.run(
+            [str(AZ), *arguments],
+            env=self.az.environment(),
+            cwd=self.az.folder,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"demo: that command ended with status {done.returncode}")
+
+    def ask(self, *arguments: str) -> str:
+        """Runs an az command and returns what it prints."""
+        done = self.az.run(*arguments)
+        if done.returncode:
+            raise SystemExit(f"demo: az {shlex.join(arguments)}\n{done.stderr}")
+        return done.stdout
+
+    def visit(self) -> None:
+        """One request to the shop."""
+        url = self.local.sites[SITE]
+        with self.local.http() as http:
+            answer = http.get(url)
+        self.out.print(f"[cyan]$ curl {url}/[/]")
+        self.out.print(f"HTTP {answer.status_code}  {answer.text.strip().splitlines()[0]}")
+        if answer.status_code != 200:
+            raise SystemExit("demo: the shop doesn't answer as it should")
+
+    def requests_seen(self) -> int:
+        """How many requests Application Insights knows, by a query of its own language."""
+        table = self._query("requests | count")
+        return int(table[0][0])
+
+    def last_request(self) -> str:
+        """The newest request, as Application Insights tells it."""
+        columns = "name, resultCode, cloud_RoleName"
+        rows = self._query(f"requests | order by timestamp desc | project {columns} | take 1")
+        return "  ".join(str(value) for value in rows[0])
+
+    def _query(self, query: str) -> list[list[Any]]:
+        component = (
+            f"/subscriptions/{self.local.subscription}/resourceGroups/{GROUP}"
+            f"/providers/Microsoft.Insights/components/{COMPONENT}"
+        )
+        answer = self.ask(
+            *("rest", "--method", "post"),
+            *("--url", f"{component}/query?api-version=2018-04-20"),
+            *("--body", json.dumps({"query": query})),
+        )
+        rows: list[list[Any]] = json.loads(answer)["tables"][0]["rows"]
+        return rows
+
+
+def main() -> None:
+    """Runs the demo; a folder named on the command line keeps its state, else one of its own."""
+    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY
+    local = LocalAzure.start(directory)
+    try:
+        az = Az(local, directory / "azure", EXTENSIONS)
+        az.login()
+        _play(Stage(local, az))
+    finally:
+        local.stop()
+
+
+def _play(stage: Stage) -> None:
+    stage.say("1  A web app runs, as one container, without telemetry.")
+    stage.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
+    stage.visit()
+    stage.out.print(f"Application Insights knows {stage.requests_seen()} requests.")
+
+    stage.say("2  Embed an OpenTelemetry Collector in its image, and release it.")
+    stage.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
+
+    stage.say("3  The same app, the same request: now it is seen.")
+    stage.visit()
+    began = time.monotonic()
+    while not (seen := stage.requests_seen()):
+        if time.monotonic() - began > ARRIVAL:
+            raise SystemExit(f"demo: no request arrived in {ARRIVAL:.0f} s")
+        time.sleep(0.5)
+    stage.out.print(f"Application Insights knows {seen} requests, the newest:")
+    stage.out.print(f"  [green]{stage.last_request()}[/]")
+
+    stage.say("4  What runs now.")
+    stage.run("otelembed", "status", "-g", GROUP, "-n", SITE)
+    stage.out.print("\nThat was it. `make play` leaves this little Azure running for your own az.")
+
+
+_COLUMNS = "[].{name:name, state:state, image:siteConfig.linuxFxVersion}"
+_RESULT = "{site:site, image:image.name, changed:changed, setting:setting.value, healthy:healthy}"
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""What stands in front of every listener: writes the log and lets the faults happen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from localazure.faults.recorder import Fault, Record, Recorder
+from localazure.server import TRANSPORT
+
+_POLL = 0.05
+"""Seconds between two looks at whether a held client is still there."""
+
+
+class _CutError(Exception):
+    """The connection was cut on purpose: the app's work on the answer ends."""
+
+
+class Recording:
+    """Makes the wrapper of one app: `Recording(recorder)(app, "arm")`."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __call__(self, app: ASGIApp, service: str | Callable[[str], str]) -> ASGIApp:
+        """Wrap `app`; `service` is what the log calls it, or a function of the path."""
+
+        async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            name = service if isinstance(service, str) else service(scope["path"])
+            record = self._recorder.begin(scope, name)
+            exchange = _Exchange(scope, record, receive, send)
+            with contextlib.suppress(_CutError):
+                await exchange.run(app, self._recorder.due(record))
+
+        return recorded
+
+
+class _Exchange:
+    """One request and its answer, counted, and bent as a fault wants it."""
+
+    def __init__(self, scope: Scope, record: Record, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._record = record
+        self._receive = receive
+        self._send = send
+        self._started = time.monotonic()
+
+    async def run(self, app: ASGIApp, fault: Fault | None) -> None:
+        fault = fault or Fault(id=0)
+        await asyncio.sleep(fault.latency)
+        if fault.hold:
+            await self._hold(fault)
+        if fault.reset:
+            await self._cut()
+        if fault.status is not None:
+            await self._answer(fault)
+            return
+        reply = _Reply(fault, self._forward, self._cut, self._hold)
+        await app(self._scope, self._count, reply.send)
+
+    async def _count(self) -> Message:
+        message = await self._receive()
+        self._record.sent += len(message.get("body", b""))
+        return message
+
+    async def _forward(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = list(message["headers"])
+            if not any(name.lower() == b"date" for name, _ in headers):
+                headers.append((b"date", formatdate(usegmt=True).encode()))
+            message = {**message, "headers": headers}
+            self._record.status = message["status"]
+            self._record.sent = max(self._record.sent, self._announced())
+        else:
+            self._record.received += len(message.get("body", b""))
+            self._record.seconds = time.monotonic() - self._started
+        await self._send(message)
+
+    def _announced(self) -> int:
+        """The request's Content-Length: an app that refuses early doesn't read the body."""
+        lengths = [v for k, v in self._scope["headers"] if k == b"content-length"]
+        return int(lengths[0]) if lengths else 0
+
+    async def _hold(self, fault: Fault) -> None:
+        self._record.held = True
+        while not fault.released.is_set():
+            if self._scope[TRANSPORT].is_closing():
+                raise _CutError
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(fault.released.wait(), _POLL)
+        self._record.held = False
+
+    async def _cut(self) -> None:
+        """Cut the TCP connection with a reset, and let uvicorn see that it is gone."""
+        transport = self._scope[TRANSPORT]
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+        for _ in range(5):
+            await asyncio.sleep(0)
+        raise _CutError
+
+    async def _answer(self, fault: Fault) -> None:
+        while (message := await self._count()).get("more_body"):
+            if message["type"] == "http.disconnect":
+                return
+        status = fault.status or 500
+        body, content_type = _body(fault, self._record.service, status)
+        headers = {"content-type": content_type, "content-length": str(len(body))}
+        if fault.retry_after is not None:
+            headers["retry-after"] = f"{fault.retry_after:g}"
+        headers |= {name.lower(): value for name, value in fault.headers.items()}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self._forward({"type": "http.response.start", "status": status, "headers": raw})
+        silent = self._record.method == "HEAD"
+        await self._forward({"type": "http.response.body", "body": b"" if silent else body})
+
+
+class _Reply:
+    """The answer's way out: held, cut or truncated as the fault wants."""
+
+    def __init__(
+        self,
+        fault: Fault,
+        forward: Send,
+        cut: Callable[[], Awaitable[None]],
+        hold: Callable[[Fault], Awaitable[None]],
+    ) -> None:
+        self._fault = fault
+        self._forward = forward
+        self._cut = cut
+        self._hold = hold
+        self._left = fault.truncate
+
+    async def send(self, message: Message) -> None:
+        start = message["type"] == "http.response.start"
+        if start and self._fault.hold_after:
+            await self._hold(self._fault)
+        if self._fault.reset_after:
+            if not start and not message.get("more_body"):
+                await self._cut()
+            return
+        if self._left is None or start:
+            await self._forward(message)
+            return
+        body = message.get("body", b"")[: self._left]
+        self._left -= len(body)
+        await self._forward({"type": "http.response.body", "body": body, "more_body": True})
+        if not self._left or not message.get("more_body"):
+            # What was written has to leave before the connection ends, else nothing arrives.
+            await asyncio.sleep(0.05)
+            await self._cut()
+
+
+def _body(fault: Fault, service: str, status: int) -> tuple[bytes, str]:
+    """The body of a made-up error, as the service would word it, and its media type."""
+    if isinstance(fault.body, str):
+        return fault.body.encode(), "text/plain; charset=utf-8"
+    body = fault.body
+    if body is None and service in ("acr", "registry"):
+        body = {"errors": [{"code": _REGISTRY.get(status, "UNKNOWN"), "message": _TEXT[service]}]}
+    elif body is None:
+        code = _ARM.get(status, "InternalServerError")
+        body = {"error": {"code": code, "message": f"{code}: asked for by a test."}}
+    return json.dumps(body).encode(), "application/json; charset=utf-8"
+
+
+_REGISTRY = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
+_TEXT = {"acr": "Asked for by a test.", "registry": "asked for by a test"}
+_ARM = {
+    401: "ExpiredAuthenticationToken",
+    403: "AuthorizationFailed",
+    404: "ResourceNotFound",
+    409: "Conflict",
+    429: "SubscriptionRequestsThrottled",
+    503: "ServiceUnavailable",
+    504: "GatewayTimeout",
+}

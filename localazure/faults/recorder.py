@@ -1,0 +1,181 @@
+"""The log of requests, and the faults that wait for theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.types import Scope
+
+_SECRET = {"sig", "token", "access_token", "refresh_token", "client_secret", "password", "code"}
+
+
+@dataclass(slots=True)
+class Record:
+    """One request. `status` is None until it is answered, and stays so if it was cut."""
+
+    n: int
+    time: float
+    """Seconds since the epoch, at its start."""
+    service: str
+    method: str
+    host: str
+    path: str
+    query: str
+    """Values that are secrets, such as a SAS signature, are replaced by `***`."""
+    user_agent: str
+    authorization: bool
+    client: str
+    """The value of the header `x-localazure-client`, for tests that tell clients apart."""
+    command: str
+    """az's `CommandName` header."""
+    status: int | None = None
+    sent: int = 0
+    """Bytes of the request's body."""
+    received: int = 0
+    """Bytes of the answer's body."""
+    seconds: float = 0.0
+    fault: int | None = None
+    """Which fault changed it."""
+    held: bool = False
+
+
+@dataclass(slots=True)
+class Fault:
+    """What to do to which requests. Selectors that are None match everything."""
+
+    id: int
+    service: str | None = None
+    method: str | None = None
+    host: str | None = None
+    path: str | None = None
+    """A regular expression, searched for in the path without the query, case ignored."""
+    query: str | None = None
+    """The same for the query."""
+    client: str | None = None
+    nth: int = 1
+    """The first match that is hit, counted from 1."""
+    times: int = 1
+    """How many are hit from there on; 0 for all."""
+    status: int | None = None
+    body: Any = None
+    """Text, or what is sent as JSON. None: an error body such as that service sends."""
+    headers: dict[str, str] = field(default_factory=dict)
+    retry_after: float | None = None
+    latency: float = 0.0
+    """Seconds of waiting before the request is handled."""
+    reset: bool = False
+    """Cut the connection before the request is handled."""
+    reset_after: bool = False
+    """Handle the request, then cut the connection in place of an answer."""
+    truncate: int | None = None
+    """Cut the connection after this many bytes of the answer's body."""
+    hold: bool = False
+    """Wait before handling, until released."""
+    hold_after: bool = False
+    """Handle the request, then wait with the answer until released."""
+    matches: int = 0
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def fits(self, record: Record) -> bool:
+        """Whether the selectors name this request."""
+        exact = (
+            (self.service, record.service),
+            (self.method, record.method),
+            (self.host, record.host),
+            (self.client, record.client),
+        )
+        searched = ((self.path, record.path), (self.query, record.query))
+        return all(want is None or want == have for want, have in exact) and all(
+            want is None or re.search(want, have, re.IGNORECASE) for want, have in searched
+        )
+
+    def view(self) -> dict[str, Any]:
+        """As JSON."""
+        shown = {name: getattr(self, name) for name in FAULT_FIELDS}
+        return {"id": self.id, "matches": self.matches, **shown}
+
+
+FAULT_FIELDS = tuple(
+    name for name in Fault.__dataclass_fields__ if name not in ("id", "matches", "released")
+)
+
+
+class Recorder:
+    """Every request that reached a listener, in order of arrival, and the faults set."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.faults: list[Fault] = []
+        self._numbers = itertools.count(1)
+        self._ids = itertools.count(1)
+
+    def begin(self, scope: Scope, service: str) -> Record:
+        """Note a request that has just arrived."""
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        record = Record(
+            n=next(self._numbers),
+            time=time.time(),
+            service=service,
+            method=scope["method"],
+            host=headers.get("host", ""),
+            path=scope["path"],
+            query=scrub(scope["query_string"].decode("latin-1")),
+            user_agent=headers.get("user-agent", ""),
+            authorization="authorization" in headers,
+            client=headers.get("x-localazure-client", ""),
+            command=headers.get("commandname", ""),
+        )
+        self.records.append(record)
+        return record
+
+    def since(self, n: int) -> list[dict[str, Any]]:
+        """Requests with a number above `n`, as JSON."""
+        return [asdict(record) for record in self.records if record.n > n]
+
+    def add(self, wanted: dict[str, Any]) -> Fault:
+        """Set a fault. Raises ValueError for fields that a fault doesn't have."""
+        unknown = sorted(set(wanted) - set(FAULT_FIELDS))
+        if unknown:
+            raise ValueError(f"A fault has no {', '.join(unknown)}; it has {FAULT_FIELDS}.")
+        for pattern in (wanted.get("path"), wanted.get("query")):
+            re.compile(pattern or "")
+        fault = Fault(id=next(self._ids), **wanted)
+        self.faults.append(fault)
+        return fault
+
+    def due(self, record: Record) -> Fault | None:
+        """The fault that hits this request. Counts the request for every fault it fits."""
+        fitting = [fault for fault in self.faults if fault.fits(record)]
+        for fault in fitting:
+            fault.matches += 1
+        for fault in fitting:
+            last = fault.nth + fault.times - 1
+            if fault.matches >= fault.nth and (not fault.times or fault.matches <= last):
+                record.fault = fault.id
+                return fault
+        return None
+
+    def release(self, id_: int | None = None) -> None:
+        """Let held requests go on: those of one fault, or all."""
+        for fault in self.faults:
+            if id_ in (None, fault.id):
+                fault.released.set()
+
+    def clear_faults(self, id_: int | None = None) -> None:
+        """Forget one fault, or all, and let their held requests go on."""
+        self.release(id_)
+        self.faults = [] if id_ is None else [f for f in self.faults if f.id != id_]
+
+
+def scrub(query: str) -> str:
+    """The query with secret values replaced."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    if not any(name.lower() in _SECRET for name, _ in pairs):
+        return query
+    return urlencode([(n, "***" if n.lower() in _SECRET else v) for n, v in pairs], safe="*:/")

@@ -1,0 +1,117 @@
+"""The environment variables that App Service gives a container.
+
+Names and meanings: "Environment variables and app settings in Azure App Service" (reference on
+learn.microsoft.com) and the `docker run` lines of published platform logs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from localazure.runtime.image import ImageConfig
+from localazure.runtime.rootfs import DEFAULT_PATH, User
+from localazure.state import Site
+
+HIDDEN = frozenset(
+    {
+        "DOCKER_REGISTRY_SERVER_URL",
+        "DOCKER_REGISTRY_SERVER_USERNAME",
+        "DOCKER_REGISTRY_SERVER_PASSWORD",
+    }
+)
+"""Settings that are for the platform; the reference says they don't reach the container."""
+
+_CONNECTION_PREFIX = {
+    "sqlserver": "SQLCONNSTR_",
+    "mysql": "MYSQLCONNSTR_",
+    "sqlazure": "SQLAZURECONNSTR_",
+    "postgresql": "POSTGRESQLCONNSTR_",
+    "servicebus": "SERVICEBUSCONNSTR_",
+    "eventhub": "EVENTHUBCONNSTR_",
+    "notificationhub": "NOTIFICATIONHUBCONNSTR_",
+    "doccdb": "DOCDBCONNSTR_",
+    "rediscache": "REDISCACHECONNSTR_",
+}
+
+
+def instance_id(site: Site, number: int) -> str:
+    """The id of the site's n-th instance: 64 hex digits, the same after every restart."""
+    return hashlib.sha256(f"{site.resource_id.lower()}#{number}".encode()).hexdigest()
+
+
+def variables(
+    site: Site, number: int, config: ImageConfig, user: User, port: int, hostname: str
+) -> dict[str, str]:
+    """Everything in the environment of the site's n-th container: image, platform, app settings.
+
+    Later ones win: the image's ENV, what App Service sets, the app settings, WEBSITE_* identity.
+    """
+    settings = app_settings(resolved(site))
+    return {
+        "PATH": DEFAULT_PATH,
+        "HOSTNAME": hostname,
+        "HOME": user.home,
+        **dict(config.env),
+        "PORT": str(port),
+        "WEBSITE_AUTH_ENABLED": "False",
+        "HTTP_LOGGING_ENABLED": "1",
+        **settings,
+        **{f"APPSETTING_{name}": value for name, value in settings.items()},
+        **connection_strings(site.connection_strings),
+        **_identity(site, number, hostname),
+    }
+
+
+def resolved(site: Site) -> dict[str, str]:
+    """The app settings, references to known Key Vault secrets replaced by what they refer to.
+
+    A reference that isn't resolved reaches the container as it stands, as in Azure.
+    """
+    known = {f"@microsoft.keyvault(secreturi={uri.lower()})": uri for uri in site.secrets}
+    found = {name: known.get(value.lower()) for name, value in site.app_settings.items()}
+    return {
+        name: site.secrets[uri] if (uri := found[name]) else value
+        for name, value in site.app_settings.items()
+    }
+
+
+def app_settings(settings: Mapping[str, str]) -> dict[str, str]:
+    """The app settings as variables: names have letters, digits and underscores only."""
+    return {
+        re.sub(r"[^A-Za-z0-9_]", "_", name): value
+        for name, value in settings.items()
+        if name and name.upper() not in HIDDEN
+    }
+
+
+def connection_strings(strings: Mapping[str, Any]) -> dict[str, str]:
+    """The connection strings as variables, each with the prefix of its type."""
+    return {
+        _CONNECTION_PREFIX.get(str(entry.get("type")).lower(), "CUSTOMCONNSTR_") + name: value
+        for name, entry in strings.items()
+        if isinstance(value := entry.get("value"), str)
+    }
+
+
+def _identity(site: Site, number: int, hostname: str) -> dict[str, str]:
+    region = site.location.replace(" ", "").lower()
+    name = site.name if site.slot is None else f"{site.name}-{site.slot}"
+    return {
+        "WEBSITE_SITE_NAME": site.name,
+        "WEBSITE_SLOT_NAME": site.slot or "Production",
+        "WEBSITE_HOSTNAME": site.host,
+        "WEBSITE_DEFAULT_HOSTNAME": site.host,
+        "WEBSITE_IIS_SITE_NAME": f"~1{name}",
+        "WEBSITE_RESOURCE_GROUP": site.group,
+        "WEBSITE_OWNER_NAME": f"{site.subscription}+{site.group}-{region}webspace-Linux",
+        "WEBSITE_INSTANCE_ID": instance_id(site, number),
+        "WEBSITE_ROLE_INSTANCE_ID": str(number),
+        "WEBSITE_SKU": "Standard",
+        "WEBSITE_COMPUTE_MODE": "Dedicated",
+        "WEBSITE_STACK": "DOCKER",
+        "REGION_NAME": region,
+        "COMPUTERNAME": hostname,
+    }

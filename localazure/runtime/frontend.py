@@ -1,0 +1,76 @@
+"""A site's front end: what answers on its host name."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from localazure.runtime import pages, proxy
+from localazure.runtime.container import Container
+from localazure.runtime.supervisor import Supervisor
+from localazure.server import TRANSPORT
+from localazure.state import Site
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+_NOTICE = 1.0
+"""Seconds in which the end of a container shows."""
+
+
+def make(world: World, site: Site) -> ASGIApp:
+    """The app on the site's listener.
+
+    Requests wait while the site starts. A stopped site answers 403, one whose container doesn't
+    come up 503, a container that breaks off 502, a slow one 504.
+    """
+
+    async def frontend(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        supervisor = world.runtime
+        known = any(each.resource_id == site.resource_id for each in world.state.all_sites())
+        if not known or not isinstance(supervisor, Supervisor):
+            await pages.not_found()(scope, receive, send)
+        elif site.state != "Running":
+            await pages.stopped()(scope, receive, send)
+        elif not supervisor.is_container(site):
+            await pages.no_container()(scope, receive, send)
+        else:
+            await _serve(supervisor, site, scope, receive, send)
+
+    return frontend
+
+
+async def _serve(
+    supervisor: Supervisor, site: Site, scope: Scope, receive: Receive, send: Send
+) -> None:
+    try:
+        serving = await supervisor.choose(site)
+        while serving is not None:
+            try:
+                await proxy.forward(serving, scope, receive, send)
+            except proxy.UnreachableError:
+                if not await _ends(serving.container):
+                    raise
+                serving = await supervisor.choose(site)
+            else:
+                return
+        await pages.application_error(site.scm_host)(scope, receive, send)
+    except (asyncio.TimeoutError, proxy.TooSlowError):
+        await pages.gateway_timeout()(scope, receive, send)
+    except (proxy.NoAnswerError, proxy.UnreachableError):
+        await pages.bad_gateway()(scope, receive, send)
+    except proxy.AnswerCutError:
+        scope[TRANSPORT].abort()
+
+
+async def _ends(container: Container) -> bool:
+    """Whether a container that can't be reached is about to be gone."""
+    try:
+        await asyncio.wait_for(container.wait(), _NOTICE)
+    except asyncio.TimeoutError:
+        return False
+    return True

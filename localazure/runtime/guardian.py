@@ -1,0 +1,61 @@
+"""Kills the containers that would outlive the double when that is killed.
+
+bubblewrap's `--die-with-parent` isn't enough: it drops all its rights, so when it dies, the signal
+that the kernel sends in its name doesn't reach a container that runs as another user. So a process
+of its own holds a handle (pidfd) of every container, and sends KILL through all of them when the
+socket to the double closes, however that comes about.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+
+
+class Guardian:
+    """The double's side: starts the process, and tells it of containers."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", __file__, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def watch(self, handle: int) -> None:
+        """Guard the process with this pidfd from now on."""
+        socket.send_fds(self._socket, [b"."], [handle])
+
+    def close(self) -> None:
+        """End it, and with it every container that is left."""
+        self._socket.close()
+        self._process.wait()
+
+
+def guard(connection: socket.socket) -> None:
+    """Collect pidfds until the other side is gone, then kill what still runs."""
+    handles: set[int] = set()
+    while True:
+        # A pidfd becomes readable when its process has ended.
+        ready, _, _ = select.select([connection.fileno(), *handles], [], [])
+        for handle in handles.intersection(ready):
+            handles.remove(handle)
+            os.close(handle)
+        if connection.fileno() in ready:
+            data, received, _, _ = socket.recv_fds(connection, 1, 1)
+            if not data:
+                break
+            handles.update(received)
+    for handle in handles:
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    guard(socket.socket(fileno=int(sys.argv[1])))

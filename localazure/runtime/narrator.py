@@ -1,0 +1,128 @@
+"""The lines that App Service's platform writes about a site's containers.
+
+Worded like those of published logs of the present platform ("Site startup probe failed after
+46.9 seconds."); of the older one only the sentence about HTTP pings is kept, which support articles
+still quote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+
+from localazure.runtime.journal import Journal
+from localazure.runtime.reference import Reference
+
+_NEVER = "01/01/0001 00:00:00"
+_TIME = "%m/%d/%Y %H:%M:%S"
+
+
+class Narrator:
+    """Says what happens to the site `name` on one worker."""
+
+    def __init__(self, name: str, journal: Journal) -> None:
+        self.name = name
+        self.journal = journal
+
+    def printed(self, lines: Sequence[str]) -> None:
+        """A container printed these lines."""
+        self.journal.container(lines)
+
+    def note(self, text: str) -> None:
+        """Something that only the double has to say."""
+        self._say(f"localazure: {text}")
+
+    def broke(self, error: BaseException) -> None:
+        """The double itself failed."""
+        self.note(f"{type(error).__name__}: {error}")
+
+    def pulling(self, image: str) -> None:
+        """The start begins."""
+        self._state("Starting", "StartingSiteContainers")
+        self._say("Container start method called.")
+        self._state("Starting", "PullingImage", details=f"Pulling image {image} for {self.name}.")
+        self._say(f"Pulling image: {image}.")
+
+    def pulled(self, image: str, registry: str) -> None:
+        """The image is there."""
+        self._say(f"Image {image} is pulled from registry {registry}")
+        self._say("Container is starting.")
+
+    def creating(self, container: str, image: str, reference: Reference) -> None:
+        """The container is being made."""
+        short = f"{reference.repository}:{reference.version}"
+        self._say(
+            f"Creating container with image: {short} from registry: {reference.registry} "
+            f"and fully qualified image name: {image}"
+        )
+        self._say(f"Starting container: {container}.")
+
+    def running(self, container: str, elapsed: float) -> None:
+        """Its program runs, and will be asked for an answer."""
+        self._say("Container is running.")
+        self._say(f"Container start method finished after {elapsed * 1000:.0f} ms.")
+        self._state(
+            "Starting",
+            "WaitingForSiteWarmUpProbeSuccess",
+            details="Pinging warmup path to ensure container is ready to receive requests.",
+        )
+
+    def probe_succeeded(self, elapsed: float, container: str) -> None:
+        """It answered."""
+        text = f"Site startup probe succeeded after {elapsed:.7f} seconds."
+        self._say(text)
+        self._state("Starting", "WarmUpProbeSucceeded", details=text)
+
+    def started(self) -> None:
+        """Requests go to it from now on."""
+        self._say("Site started.")
+        now = datetime.now(timezone.utc)
+        self._state("Started", "None", details=f"Site started at {now:{_TIME}} (UTC)")
+
+    def probe_failed(self, elapsed: float) -> None:
+        """It did not answer."""
+        self._say(f"Site startup probe failed after {elapsed:.7f} seconds.")
+
+    def exited(self, status: int) -> None:
+        """The container ended by itself."""
+        self._say(f"Container has finished running with exit code: {status}.")
+
+    def start_failed(self, code: str, why: str) -> None:
+        """The site is stopped because it did not come up."""
+        self._say(f"ERROR - {why}")
+        self._state("Stopping", "CancellingStartup", code, why)
+        self._say("Failed to start site. Revert by stopping site.")
+        self._say(f"Site container: {self.name} terminated during site startup.")
+        self._say(f"Site: {self.name} stopped.")
+
+    def blocked(self, pause: float) -> None:
+        """The next attempt has to wait."""
+        until = datetime.now(timezone.utc) + timedelta(seconds=pause)
+        self._say(f"Site: {self.name} will be blocked for {pause:g} seconds till {until:{_TIME}}")
+        why = "Site is blocked due to multiple, consecutive cold start failures"
+        self._state("Blocked", "None", details=why)
+
+    def stopping(self, container: str, grace: float) -> None:
+        """The container was sent its stop signal."""
+        self._state("Stopping", "StoppingSiteContainers")
+        self._say(f"Container is terminating. Grace period: {grace:g} seconds.")
+        self._say(f"Stopping container: {container}.")
+
+    def stopped(self, container: str, elapsed: float) -> None:
+        """The container is gone."""
+        self._say(f"Deleting container: {container}. Retry count = 0")
+        self._say(f"Container is terminated. Total time elapsed: {elapsed * 1000:.0f} ms.")
+        self._say(f"Site: {self.name} stopped.")
+
+    def _state(
+        self, state: str, action: str, error: str = "", why: str = "", details: str = ""
+    ) -> None:
+        when = f"{datetime.now(timezone.utc):{_TIME}}" if error else _NEVER
+        level = "ERROR" if error else "INFO"
+        self._say(
+            f"State: {state}, Action: {action}, LastError: {error}, LastErrorTimestamp: {when}, "
+            f"LastErrorDetails: {why}, Details: {details}, DetailsLevel: {level}"
+        )
+
+    def _say(self, text: str) -> None:
+        self.journal.platform(text)

@@ -1,0 +1,228 @@
+"""From a site's image reference to an unpacked image, with the site's own credentials."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import shutil
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from localazure.acr.access import may_pull
+from localazure.runtime import layers
+from localazure.runtime.image import ConfigurationError, ImageConfig
+from localazure.runtime.reference import Reference
+from localazure.state import Registry, Site
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+_CHUNK = 1 << 20
+
+
+class PullError(RuntimeError):
+    """The image could not be had. `code` is App Service's name for it."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An image on this machine's disk. All who run it share `rootfs`, so nobody writes there."""
+
+    reference: Reference
+    digest: str
+    rootfs: Path
+    config: ImageConfig
+
+
+class Images:
+    """The images that were pulled, each unpacked once, by the digest of its manifest."""
+
+    def __init__(self, world: World, directory: Path) -> None:
+        self._world = world
+        self._directory = directory
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._layers: dict[str, Path] = {}
+
+    async def pull(self, site: Site, image: str) -> Pulled:
+        """Get the site's image for linux/amd64; PullError if the site can't have it."""
+        reference = Reference.parse(image)
+        registry = self._registry(reference, image)
+        if not _allowed(self._world, registry, reference, site):
+            raise PullError(
+                "ImagePullUnauthorizedFailure",
+                f"Failed to pull image: {image}. Image pull failed with forbidden or "
+                "unauthorized. Check registry credentials.",
+            )
+        digest, manifest = self._manifest(registry, reference, image)
+        lock = self._locks.setdefault(digest, asyncio.Lock())
+        async with lock:
+            try:
+                config, rootfs = await asyncio.to_thread(self._unpack, digest, manifest)
+            except (layers.LayerError, ConfigurationError, tarfile.TarError, OSError) as error:
+                raise _failure(image, str(error)) from error
+        return Pulled(reference, digest, rootfs, config)
+
+    def _registry(self, reference: Reference, image: str) -> Registry:
+        try:
+            return self._world.registry(reference.registry)
+        except KeyError:
+            raise _failure(image, f"no such host: {reference.registry}") from None
+
+    def _manifest(
+        self, registry: Registry, reference: Reference, image: str
+    ) -> tuple[str, dict[str, Any]]:
+        """The digest and document of the manifest for linux/amd64."""
+        version = reference.version
+        while True:
+            found = self._world.store.get_manifest(
+                registry.login_server, reference.repository, version
+            )
+            if found is None:
+                raise _failure(image, f"manifest for {image} not found: manifest unknown")
+            digest, _, data = found
+            document: dict[str, Any] = json.loads(data)
+            if "manifests" not in document:
+                return digest, document
+            version = _linux_amd64(document, image)
+
+    def _unpack(self, digest: str, manifest: dict[str, Any]) -> tuple[ImageConfig, Path]:
+        config_file = self._world.store.open_blob(manifest["config"]["digest"])
+        data = config_file.read_bytes()
+        document = json.loads(data)
+        platform = f"{document.get('os')}/{document.get('architecture')}"
+        if platform != "linux/amd64":
+            raise ConfigurationError(f"the image is for {platform}, not for linux/amd64")
+        config = ImageConfig.parse(data)
+        rootfs = self._directory / digest.removeprefix("sha256:")[:24]
+        if not rootfs.exists():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix="new-"))
+            try:
+                temporary.chmod(0o755)
+                for descriptor, diff_id in zip(manifest["layers"], config.diff_ids, strict=True):
+                    self._apply(temporary, descriptor["digest"], diff_id)
+                temporary.rename(rootfs)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+        return config, rootfs
+
+    def _apply(self, root: Path, digest: str, diff_id: str) -> None:
+        layer = self._layer(digest)
+        if layer.name != diff_id.removeprefix("sha256:"):
+            raise layers.LayerError(f"wrong diff id calculated on extraction of {digest}")
+        with tarfile.open(layer / "tar", mode="r:") as tar:
+            layers.apply(root, tar, layer)
+
+    def _layer(self, digest: str) -> Path:
+        """The folder of a layer, named by its diff id: `tar`, and files that images share."""
+        if digest not in self._layers:
+            hasher = hashlib.sha256()
+            temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix="new-"))
+            try:
+                packed = self._world.store.open_blob(digest).open("rb")
+                with packed, (temporary / "tar").open("wb") as plain:
+                    for chunk in _unpacked(packed):
+                        hasher.update(chunk)
+                        plain.write(chunk)
+                layer = self._directory / "layers" / hasher.hexdigest()
+                layer.parent.mkdir(exist_ok=True)
+                if not layer.exists():
+                    with contextlib.suppress(OSError):  # another image was quicker
+                        temporary.rename(layer)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+            self._layers[digest] = layer
+        return self._layers[digest]
+
+
+def _allowed(world: World, registry: Registry, reference: Reference, site: Site) -> bool:
+    """Whether the site's own means let it pull: managed identity, else a password, else nothing."""
+    repository = reference.repository
+    if site.config.get("acrUseManagedIdentityCreds") and registry.acr:
+        principal = _pull_identity(site)
+        return principal is not None and may_pull(world, registry, repository, principal)
+    settings = site.app_settings
+    user = settings.get("DOCKER_REGISTRY_SERVER_USERNAME")
+    password = settings.get("DOCKER_REGISTRY_SERVER_PASSWORD")
+    if user and password and _is_for(settings.get("DOCKER_REGISTRY_SERVER_URL", ""), reference):
+        return may_pull(world, registry, repository, (user, password))
+    return may_pull(world, registry, repository, None)
+
+
+def _pull_identity(site: Site) -> str | None:
+    """The principal id of the identity that pulls; None if the site doesn't have it."""
+    wanted = site.config.get("acrUserManagedIdentityID")
+    if not wanted:
+        return site.system_identity.principal_id if site.system_identity else None
+    # The setting holds a client id; az documents a resource id as well.
+    for identity in site.user_identities:
+        names = (identity.client_id, identity.resource_id or "")
+        if wanted.lower() in (name.lower() for name in names if name):
+            return identity.principal_id
+    return None
+
+
+def _is_for(url: str, reference: Reference) -> bool:
+    """Whether registry credentials given for `url` are for the image's registry."""
+    host = url.partition("://")[2] or url
+    host = host.partition("/")[0].lower()
+    hub = {"", "index.docker.io", "docker.io", "registry-1.docker.io"}
+    return host == reference.registry.lower() or (host in hub and reference.registry in hub)
+
+
+def _linux_amd64(index: dict[str, Any], image: str) -> str:
+    for entry in index["manifests"]:
+        platform = entry.get("platform") or {}
+        if (platform.get("os"), platform.get("architecture")) == ("linux", "amd64"):
+            return str(entry["digest"])
+    raise _failure(image, "no matching manifest for linux/amd64 in the manifest list entries")
+
+
+def _failure(image: str, why: str) -> PullError:
+    return PullError("ImagePullFailure", f"Failed to pull image: {image}. Image pull failed: {why}")
+
+
+def _unpacked(packed: IO[bytes]) -> Iterator[bytes]:
+    """A layer's tar in chunks: gzip, zstd or not compressed, told by its first bytes."""
+    magic = packed.read(4)
+    packed.seek(0)
+    if magic[:2] == b"\x1f\x8b":
+        yield from _gunzip(packed)
+    elif magic == b"\x28\xb5\x2f\xfd":
+        import zstandard
+
+        with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as plain:
+            while chunk := plain.read(_CHUNK):
+                yield chunk
+    else:
+        while chunk := packed.read(_CHUNK):
+            yield chunk
+
+
+def _gunzip(packed: IO[bytes]) -> Iterator[bytes]:
+    # zlib in big chunks lets other threads run meanwhile; the event loop is one of them.
+    unpacker = zlib.decompressobj(31)
+    while data := packed.read(_CHUNK):
+        while data:
+            try:
+                yield unpacker.decompress(data)
+            except zlib.error as error:
+                raise layers.LayerError(f"broken gzip layer: {error}") from error
+            data = b""
+            if unpacker.eof:
+                data = unpacker.unused_data
+                unpacker = zlib.decompressobj(31)
+    with contextlib.suppress(zlib.error):
+        yield unpacker.flush()

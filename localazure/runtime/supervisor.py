@@ -1,0 +1,140 @@
+"""Runs the sites: what ARM calls when a site changes, and what the front ends ask."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from localazure.runtime import environment, image, journal
+from localazure.runtime.facilities import PATIENCE, Facilities, Timing
+from localazure.runtime.journal import Journal, machine_name
+from localazure.runtime.narrator import Narrator
+from localazure.runtime.pull import Images
+from localazure.runtime.worker import Phase, Serving, Worker
+from localazure.state import InstanceView, Site
+
+if TYPE_CHECKING:
+    from localazure.world import World
+
+
+@dataclass(slots=True)
+class _Fleet:
+    """The workers of one site, and which of them gets the next request."""
+
+    workers: list[Worker] = field(default_factory=list)
+    turn: int = 0
+
+
+class Supervisor:
+    """`state.Runtime`, and `close`. All methods are for the event loop's thread."""
+
+    def __init__(self, world: World, timing: Timing | None = None) -> None:
+        self._world = world
+        directory = world.directory / "runtime"
+        # Containers end with the process that made them: what lies here, nobody uses.
+        shutil.rmtree(directory / "containers", ignore_errors=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        images = Images(world, directory / "images")
+        self._facilities = Facilities(directory, images, self._ports, timing or Timing())
+        self._fleets: dict[str, _Fleet] = {}
+
+    def changed(self, site: Site, why: str) -> None:
+        """Start new containers with the site's present configuration, then stop the old ones."""
+        if site.state == "Running":
+            self.start(site)
+
+    def restart(self, site: Site) -> None:
+        """As after a change."""
+        self.changed(site, "restart")
+
+    def start(self, site: Site) -> None:
+        """Start the site on as many workers as it has."""
+        fleet = self._fleets.setdefault(site.resource_id.lower(), _Fleet())
+        if not image.of_site(site):
+            self.stop(site)
+            return
+        for number in range(len(fleet.workers), site.workers):
+            fleet.workers.append(self._worker(site, number))
+        for worker in fleet.workers:
+            worker.site = site
+            if worker.number < site.workers:
+                worker.start()
+            else:
+                worker.stop()
+
+    def stop(self, site: Site) -> None:
+        """Stop the site everywhere."""
+        for worker in self._workers(site):
+            worker.stop()
+
+    def instances(self, site: Site) -> list[InstanceView]:
+        """UNKNOWN for what runs or starts, as recordings show; STOPPED for what doesn't."""
+        return [
+            InstanceView(
+                environment.instance_id(site, worker.number),
+                "STOPPED" if worker.phase in (Phase.STOPPED, Phase.FAILED) else "UNKNOWN",
+            )
+            for worker in self._workers(site)
+            if worker.number < site.workers
+        ]
+
+    def log(self, site: Site) -> str:
+        """What the platform and the containers wrote, on all workers, oldest first."""
+        return journal.merge(worker.says.journal for worker in self._workers(site))
+
+    def log_files(self, site: Site) -> dict[str, bytes]:
+        """The log files, by their path below LogFiles/."""
+        return journal.files(self._facilities.folder(site) / "LogFiles")
+
+    def is_container(self, site: Site) -> bool:
+        """Whether the site runs a custom container at all."""
+        return bool(image.of_site(site))
+
+    async def choose(self, site: Site) -> Serving | None:
+        """The container that gets the next request, each in turn.
+
+        Waits while one is starting; None if none will come, TimeoutError if it takes too long.
+        """
+        return await asyncio.wait_for(self._choose(site), PATIENCE)
+
+    async def _choose(self, site: Site) -> Serving | None:
+        while True:
+            workers = self._workers(site)
+            ready = [found for worker in workers if (found := worker.ready) is not None]
+            if ready:
+                fleet = self._fleets[site.resource_id.lower()]
+                fleet.turn += 1
+                return ready[fleet.turn % len(ready)]
+            if not any(worker.is_pending for worker in workers):
+                return None
+            changes = [asyncio.create_task(worker.changed.wait()) for worker in workers]
+            try:
+                await asyncio.wait(changes, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for change in changes:
+                    change.cancel()
+
+    async def close(self) -> None:
+        """End all containers."""
+        workers = [worker for fleet in self._fleets.values() for worker in fleet.workers]
+        await asyncio.gather(*(worker.close() for worker in workers))
+        await self._facilities.close()
+
+    def _worker(self, site: Site, number: int) -> Worker:
+        machine = machine_name(environment.instance_id(site, number))
+        book = Journal(self._facilities.folder(site) / "LogFiles", machine)
+        name = f"{site.name}-{site.slot}" if site.slot else site.name
+        return Worker(self._facilities, site, number, Narrator(name, book))
+
+    def _workers(self, site: Site) -> Sequence[Worker]:
+        fleet = self._fleets.get(site.resource_id.lower())
+        return fleet.workers if fleet else ()
+
+    def _ports(self) -> list[int]:
+        """What a container reaches of this machine: Insights, and Entra ID with ARM."""
+        addresses = (self._world.insights, self._world.management)
+        return [port for address in addresses if (port := urlsplit(address).port)]

@@ -1,0 +1,281 @@
+"""One instance of a site: its container's life on one worker, as App Service conducts it.
+
+A change starts a new container beside the one that serves. When the new one answers, requests go
+to it and the old one is told to stop. When the new one does not come up, the site is stopped on
+this worker, the old container included (App Service's "Revert by stopping site"), and it is tried
+again, later and later. The log's lines are worded like those of published platform logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from localazure.runtime import environment, image, probe, rootfs
+from localazure.runtime.container import Container, StartError
+from localazure.runtime.facilities import Facilities
+from localazure.runtime.image import ConfigurationError
+from localazure.runtime.narrator import Narrator
+from localazure.runtime.pull import Pulled, PullError
+from localazure.runtime.sandbox import Launch, NoSandboxError, Sandbox
+from localazure.state import Site
+
+
+class Phase(enum.Enum):
+    """What the worker does with the site."""
+
+    STOPPED = enum.auto()
+    STARTING = enum.auto()
+    STARTED = enum.auto()
+    FAILED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A container that answers, on `port`; it gets `grace` seconds when it has to stop."""
+
+    container: Container
+    port: int
+    grace: float
+    since: float
+
+
+class _StartFailedError(Exception):
+    """The site didn't come up; `code` is App Service's name for the reason."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Worker:
+    """The site's n-th instance. All methods are for the event loop's thread."""
+
+    def __init__(self, facilities: Facilities, site: Site, number: int, says: Narrator) -> None:
+        self.site = site
+        self.number = number
+        self.phase = Phase.STOPPED
+        self.serving: Serving | None = None
+        self.changed = asyncio.Event()
+        """Set, and replaced by a new one, whenever `phase` or `serving` changes."""
+        self.says = says
+        self._facilities = facilities
+        self._task: asyncio.Task[None] | None = None
+        self._at_work = asyncio.Lock()
+        self._leaving: dict[asyncio.Task[None], Container] = {}
+
+    @property
+    def ready(self) -> Serving | None:
+        """What serves and has not just ended."""
+        serving = self.serving
+        return serving if serving is not None and serving.container.running else None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is worth waiting: something starts, or the end of what served gets noticed."""
+        return self.phase is Phase.STARTING or (self.serving is not None and self.ready is None)
+
+    def start(self) -> None:
+        """Start the site anew with its present configuration; what serves, serves meanwhile."""
+        self._enter(Phase.STARTING)
+        self._begin(self._conduct)
+
+    def stop(self) -> None:
+        """Stop the site here."""
+        old, self.serving = self.serving, None
+        self._retire(old)
+        self._enter(Phase.STOPPED)
+        self._begin(self._rest)
+
+    async def close(self) -> None:
+        """End everything; returns when no container is left."""
+        self.stop()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=self._facilities.timing.closing)
+        for container in self._leaving.values():
+            container.kill()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` in place of what is being done; that is given up first."""
+        if self._task is not None:
+            self._task.cancel()
+
+        async def run() -> None:
+            async with self._at_work:
+                await work()
+
+        self._task = asyncio.create_task(run())
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.says.broke(error)
+            self._enter(Phase.FAILED)
+            context = {"message": f"localazure can't run {self.site.name}", "exception": error}
+            task.get_loop().call_exception_handler(context)
+
+    async def _rest(self) -> None:
+        """Nothing to do."""
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    async def _conduct(self) -> None:
+        failures = 0
+        while True:
+            try:
+                fresh = await self._bring_up()
+            except _StartFailedError as failure:
+                failures += 1
+                self.says.start_failed(failure.code, str(failure))
+                old, self.serving = self.serving, None
+                self._retire(old)
+            else:
+                old, self.serving = self.serving, fresh
+                self._enter(Phase.STARTED)
+                self.says.started()
+                self._retire(old)
+                ended = await fresh.container.wait()
+                self.serving = None
+                self.says.exited(ended.status)
+                steady = time.monotonic() - fresh.since > self._facilities.timing.steady
+                failures = 1 if steady else failures + 1
+                if failures == 1:
+                    self._enter(Phase.STARTING)
+                    continue
+            await self._block(failures)
+            self._enter(Phase.STARTING)
+
+    async def _block(self, failures: int) -> None:
+        self._enter(Phase.FAILED)
+        steps = self._facilities.timing.blocked
+        pause = steps[min(failures, len(steps)) - 1]
+        self.says.blocked(pause)
+        await asyncio.sleep(pause)
+
+    async def _bring_up(self) -> Serving:
+        """A new container that answers; _StartFailedError if there is none to be had."""
+        settings = dict(self.site.app_settings)
+        wanted = image.of_site(self.site)
+        try:
+            sandbox = await self._facilities.sandbox()
+        except NoSandboxError as error:
+            raise _StartFailedError("ContainerStartFailure", str(error)) from error
+        if not sandbox.root:
+            self.says.note(sandbox.summary)
+        began = time.monotonic()
+        self.says.pulling(wanted)
+        try:
+            pulled = await self._facilities.images.pull(self.site, wanted)
+        except PullError as error:
+            raise _StartFailedError(error.code, str(error)) from error
+        self.says.pulled(wanted, pulled.reference.registry)
+        container, ports = await self._create(sandbox, pulled, wanted)
+        grace = self._facilities.timing.stop_time(settings)
+        self.says.running(container.name, time.monotonic() - began)
+        try:
+            port = await self._warm_up(container, ports, settings)
+        except BaseException:
+            if container.running:
+                self._leave(container, grace)
+            raise
+        return Serving(container, port, grace, time.monotonic())
+
+    async def _create(
+        self, sandbox: Sandbox, pulled: Pulled, wanted: str
+    ) -> tuple[Container, tuple[int, ...]]:
+        identifier = secrets.token_hex(6)
+        name = f"{identifier}_{self.says.name}"
+        ports = image.candidate_ports(self.site.app_settings, pulled.config)
+        self.says.creating(name, wanted, pulled.reference)
+        try:
+            launch = await asyncio.to_thread(self._launch, pulled, identifier, ports[0])
+            container = Container(name, sandbox, launch, pulled.config.stop_signal)
+            facilities = self._facilities
+            guardian = facilities.guardian() if sandbox.root else None
+            await container.start(facilities.ports(), guardian, self.says.printed)
+        except (ConfigurationError, rootfs.RootfsError, StartError) as error:
+            raise _StartFailedError(
+                "ContainerStartFailure", f"Container {name} could not be started: {error}"
+            ) from error
+        return container, ports
+
+    def _launch(self, pulled: Pulled, identifier: str, port: int) -> Launch:
+        site, config = self.site, pulled.config
+        user = rootfs.find_user(pulled.rootfs, config.user)
+        variables = environment.variables(site, self.number, config, user, port, identifier)
+        argv = config.command(str(site.config.get("appCommandLine") or ""))
+        path = rootfs.find_program(pulled.rootfs, argv[0], variables["PATH"], config.directory)
+        binds = {}
+        if site.app_settings.get("WEBSITES_ENABLE_APP_SERVICE_STORAGE", "").lower() == "true":
+            home = self._facilities.home(site)
+            home.mkdir(parents=True, exist_ok=True)
+            binds[home] = "/home"
+        return Launch(
+            rootfs=pulled.rootfs,
+            writable=self._facilities.directory / "containers" / identifier,
+            path=path,
+            argv=argv,
+            environment=variables,
+            user=user,
+            directory=config.directory,
+            hostname=identifier,
+            binds=binds,
+        )
+
+    async def _warm_up(
+        self, container: Container, ports: tuple[int, ...], settings: Mapping[str, str]
+    ) -> int:
+        began = time.monotonic()
+        limit = self._facilities.timing.start_time(settings)
+        answer = asyncio.create_task(probe.first_port(container, ports, settings))
+        end = asyncio.create_task(container.wait())
+        both = {answer, end}
+        try:
+            await asyncio.wait(both, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            elapsed = time.monotonic() - began
+            if end.done():
+                self.says.exited(end.result().status)
+                self.says.probe_failed(elapsed)
+                reason = f"Container {container.name} has exited, failing site start."
+                raise _StartFailedError("ContainerExited", reason)
+            if not answer.done():
+                self.says.probe_failed(elapsed)
+                raise _StartFailedError(
+                    "ContainerTimeout",
+                    f"Container {container.name} didn't respond to HTTP pings on port: "
+                    f"{' or '.join(map(str, ports))}, failing site start. "
+                    "See container logs for debugging.",
+                )
+            self.says.probe_succeeded(elapsed, container.name)
+            return answer.result()
+        finally:
+            for task in both:
+                task.cancel()
+
+    def _retire(self, old: Serving | None) -> None:
+        """Let a container that served stop, if there is one."""
+        if old is not None and old.container.running:
+            self._leave(old.container, old.grace)
+
+    def _leave(self, container: Container, grace: float) -> None:
+        began = time.monotonic()
+        self.says.stopping(container.name, grace)
+
+        async def leave() -> None:
+            await container.stop(grace)
+            self.says.stopped(container.name, time.monotonic() - began)
+
+        task = asyncio.create_task(leave())
+        self._leaving[task] = container
+        task.add_done_callback(self._leaving.pop)
