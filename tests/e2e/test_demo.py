@@ -1,0 +1,44 @@
+"""`make demo`, as a person runs it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from localazure.client import ROOT
+
+
+@pytest.mark.slow
+def test_the_demo_shows_a_request_in_application_insights_that_was_not_there_before(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "localazure.demo", str(tmp_path / "demo")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    before, deploy, after, status = re.split(r"^[2-4]  ", done.stdout, flags=re.MULTILINE)
+    assert re.search(r"^shop +Running +DOCKER\|localhost:\d+/shop:1\.0$", before, re.MULTILINE)
+    assert "HTTP 200  Hello from the shop." in before
+    assert "Application Insights knows 0 requests." in before
+    assert re.search(r"^changed: true$", deploy, re.MULTILINE)
+    assert re.search(r"^healthy: true$", deploy, re.MULTILINE)
+    assert re.search(
+        r"^image: localhost:\d+/shop:1\.0-otelembed-[0-9a-f]{12}$", deploy, re.MULTILINE
+    )
+    assert "HTTP 200  Hello from the shop." in after
+    known = re.search(r"Application Insights knows (\d+) requests?, the newest:\n +(.*)", after)
+    assert known
+    assert int(known[1]) > 0
+    assert known[2].split() == ["GET", "/", "200", "shop"]
+    assert '"healthy": true' in status
+    steps = re.findall(r"^otelembed: (\w+): ", done.stderr, re.MULTILINE)
+    assert {"observe", "plan", "embed", "apply", "verify"} <= set(steps)

@@ -1,0 +1,101 @@
+"""Everything that reads what a registry sends: bytes in, a value or an ImageProblem out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from azext_otelembed.image import byhand
+from azext_otelembed.image.collector import parse_prepared
+from azext_otelembed.image.config import parse_config
+from azext_otelembed.image.descriptor import Family
+from azext_otelembed.image.elf import check_program
+from azext_otelembed.image.embed import Base, check_base, original
+from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.manifest import Index, Manifest, parse_manifest, platform_choices
+from azext_otelembed.image.origin import recorded_base
+from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.image.tarscan import content, scan
+from azext_otelembed.image.undo import Undo
+from azext_otelembed.registry.auth import challenges
+from azext_otelembed.registry.client import next_page
+from azext_otelembed.registry.failure import said
+from azext_otelembed.registry.scope import Scope
+
+MOST = 16 << 20
+
+
+def _chunks(data: bytes) -> Iterator[bytes]:
+    """In pieces whose length the data decides."""
+    size = data[-1] + 1 if data else 1
+    return (data[start : start + size] for start in range(0, len(data), size))
+
+
+def manifest(data: bytes) -> None:
+    found = parse_manifest(data, None)
+    if isinstance(found, Index):
+        platform_choices(found)
+    else:
+        assert found.is_image in (True, False)
+        parse_prepared(found)
+
+
+def config(data: bytes) -> None:
+    found = parse_config(data)
+    recorded_base(found)
+    document = b'{"schemaVersion":2,"config":{"mediaType":"a","size":1,"digest":"sha256:%s"},'
+    bare = Manifest.read(Family.OCI, document % (b"0" * 64) + b'"layers":[]}')
+    base = Base(Reference("localhost", "a"), Digest.of(data), bare, found)
+    check_base(original(base))
+
+
+def layer(data: bytes) -> None:
+    wanted = frozenset({"a"})
+    for entry in scan(_chunks(data), want=wanted, peek=frozenset({"b"}), most=MOST):
+        assert not entry.path.startswith("/")
+
+
+def file(data: bytes) -> None:
+    for _ in content(_chunks(data), "a"):
+        pass
+
+
+def program(data: bytes) -> None:
+    check_program(data, "/otelcol")
+
+
+def text(data: bytes) -> None:
+    words = data.decode("utf-8", "surrogateescape")
+    challenges(words)
+    next_page(words)
+    said(data)
+    Scope.parse(words)
+    byhand.find(byhand.Start((), ("sh", "-c", words)))
+
+
+def _one(read: Callable[[str], object]) -> Callable[[bytes], None]:
+    def target(data: bytes) -> None:
+        read(data.decode("utf-8", "surrogateescape"))
+
+    return target
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "manifest": manifest,
+    "config": config,
+    "layer": layer,
+    "file": file,
+    "program": program,
+    "text": text,
+    "reference": _one(Reference.parse),
+    "digest": _one(Digest.parse),
+    "launcher": _one(Launcher.parse),
+    "undo": _one(Undo.parse),
+}
+
+
+def run(name: str, data: bytes) -> None:
+    """Raises whatever isn't an ImageProblem."""
+    with suppress(ImageProblem):
+        TARGETS[name](data)

@@ -1,0 +1,71 @@
+"""One double for the tests of its own rooms (`test_core_*`, `test_aad_*`, `test_acr_*` …)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from localazure.client import LocalAzure
+from tests.localazure.arm_support import Arm
+from tests.localazure.core_support import PRINCIPALS, SECRET, Shop
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    """A double with registries, principals and a component; no sites."""
+    seed = {
+        "groups": [{"name": "shop-rg", "location": "westeurope"}],
+        "registries": [
+            {"name": "shopregistry", "group": "shop-rg", "admin_enabled": True},
+            {"name": "openregistry", "group": "shop-rg", "anonymous_pull": True},
+            {
+                "name": "abacregistry",
+                "group": "shop-rg",
+                "role_assignment_mode": "AbacRepositoryPermissions",
+            },
+            {"name": "hub", "acr": False, "aliases": ["docker.io"], "anonymous_pull": True}
+            | {"users": {"publisher": SECRET}},
+            {"name": "vault", "acr": False, "users": {"member": SECRET}},
+        ],
+        "components": [{"name": "shop-insights", "group": "shop-rg"}],
+        "principals": [
+            {"client_id": client_id, "secret": SECRET, "roles": roles}
+            for client_id, roles in PRINCIPALS.values()
+        ],
+    }
+    directory = tmp_path_factory.mktemp("double") / "azure"
+    with LocalAzure.start(directory, json.loads(json.dumps(seed)), ca=directory / "ca") as started:
+        yield started
+
+
+@pytest.fixture
+def azure(double: LocalAzure) -> Iterator[LocalAzure]:
+    """The double, with no faults set before and after."""
+    double.clear_faults()
+    yield double
+    double.clear_faults()
+
+
+@pytest.fixture
+def http(azure: LocalAzure) -> Iterator[httpx.Client]:
+    """An HTTP client that trusts the double and follows no redirect."""
+    with azure.http() as client:
+        yield client
+
+
+@pytest.fixture
+def shop(azure: LocalAzure, http: httpx.Client) -> Shop:
+    """The registry `shopregistry`, and a repository that no other test uses."""
+    return Shop(azure, http, azure.registries["shopregistry"], f"team/app{next(_NUMBERS)}")
+
+
+@pytest.fixture
+def arm(azure: LocalAzure, http: httpx.Client) -> Arm:
+    """ARM, as the subscription's owner."""
+    return Arm(azure, http, azure.token())

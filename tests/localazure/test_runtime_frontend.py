@@ -1,0 +1,99 @@
+"""What a site's front end does with requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from localazure.runtime import proxy
+from tests.localazure.runtime_support import place, run, server_image
+
+
+def test_a_request_arrives_whole_and_says_where_it_came_from(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with place(tmp_path) as here:
+            site = await here.site(here.push(server_image()))
+            answer = await here.http.post(
+                f"https://{site.host}/echo?a=1&b=%20",
+                content=b"x" * 200_000,
+                headers={"X-Own": "yes", "X-Forwarded-For": "203.0.113.7"},
+            )
+            assert answer.status_code == 201
+            assert answer.headers["content-type"] == "application/json"
+            got = answer.json()
+            assert got["method"] == "POST"
+            assert got["query"] == "a=1&b=%20"
+            assert got["body"] == "x" * 200_000
+            headers = got["headers"]
+            assert headers["x-own"] == "yes"
+            assert headers["host"] == site.host
+            assert headers["x-forwarded-proto"] == "https"
+            assert headers["x-forwarded-for"].startswith("203.0.113.7, 127.0.0.1:")
+            assert len(headers["x-arr-log-id"]) == 36
+
+    run(test)
+
+
+def test_an_answer_is_passed_on_as_it_comes(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with place(tmp_path) as here:
+            site = await here.site(here.push(server_image()))
+            times: dict[bytes, float] = {}
+            async with here.http.stream("GET", f"https://{site.host}/stream") as answer:
+                async for chunk in answer.aiter_raw():
+                    times[chunk] = time.monotonic()
+            assert list(times) == [b"first", b"second"]
+            assert times[b"second"] - times[b"first"] > 0.3
+
+    run(test)
+
+
+def test_an_answer_that_breaks_off_cuts_the_clients_connection(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with place(tmp_path) as here:
+            site = await here.site(here.push(server_image()))
+            with pytest.raises(httpx.TransportError):
+                await here.get(site, "/cut")
+            assert (await here.get(site, "/hang-up")).status_code == 502
+            assert (await here.get(site)).status_code == 200
+
+    run(test)
+
+
+def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy, "PATIENCE", 0.5)
+
+    async def test() -> None:
+        async with place(tmp_path) as here:
+            site = await here.site(here.push(server_image()))
+            assert (await here.get(site, "/slow?3")).status_code == 504
+
+    run(test)
+
+
+def test_requests_are_served_side_by_side(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with place(tmp_path) as here:
+            site = await here.site(here.push(server_image()))
+            await here.facts(site)
+            began = time.monotonic()
+            await asyncio.gather(*(here.get(site, "/slow?0.5") for _ in range(8)))
+            assert time.monotonic() - began < 3
+
+    run(test)
+
+
+def test_a_deleted_site_is_not_found(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with place(tmp_path) as here:
+            site = await here.site(here.push(server_image()))
+            await here.facts(site)
+            here.supervisor.stop(site)
+            here.world.state.sites.clear()
+            assert (await here.get(site)).status_code == 404
+
+    run(test)

@@ -1,0 +1,135 @@
+"""One double for this room's tests, and the calls that they make again and again."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azext_otelembed.image.reference import Digest
+from azext_otelembed.registry.auth import AcrExchange, Anonymous, Credential
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.policies import Patience
+from localazure.client import LocalAzure
+
+PUSHER = "44444444-0000-4000-8000-000000000001"
+PULLER = "44444444-0000-4000-8000-000000000002"
+SECRET = "not-a-secret"
+
+QUICK = Patience(attempts=4, first_pause=0.02, longest=5, total=10, connect=5, read=5)
+_NUMBERS = itertools.count(1)
+
+
+@dataclass
+class Registries:
+    """`shop` is an ACR, `hub` a public registry with a token server like Docker Hub's."""
+
+    azure: LocalAzure
+    shop: str
+    hub: str
+    arm_token: str
+    clients: list[RegistryClient] = field(default_factory=list)
+
+    def client(
+        self, host: str, credential: Credential | None = None, patience: Patience = QUICK
+    ) -> RegistryClient:
+        """A client of its own, closed at the test's end."""
+        client = RegistryClient(
+            host,
+            credential,
+            patience=patience,
+            transport={"connection_verify": self.azure.ca},
+        )
+        self.clients.append(client)
+        return client
+
+    def owner(self, patience: Patience = QUICK) -> RegistryClient:
+        """A client of `shop` that may do everything."""
+        exchange = AcrExchange(lambda: self.arm_token, self.azure.tenant)
+        return self.client(self.shop, exchange, patience)
+
+    def principal(self, client_id: str) -> RegistryClient:
+        """A client of `shop` with the rights of one of the principals above."""
+        return self.client(self.shop, AcrExchange(lambda: self.token(client_id)))
+
+    def anonymous(self) -> RegistryClient:
+        """A client of `hub` that is nobody."""
+        return self.client(self.hub, Anonymous())
+
+    def token(self, client_id: str) -> str:
+        """A token for ARM."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": SECRET,
+            "scope": "https://management.core.windows.net//.default",
+        }
+        with self.azure.http() as http:
+            url = f"{self.azure.management}/{self.azure.tenant}/oauth2/v2.0/token"
+            return str(http.post(url, data=form).raise_for_status().json()["access_token"])
+
+    def since(self, mark: int) -> list[dict[str, Any]]:
+        """What reached registries, token servers and blob storage since `mark`."""
+        services = ("acr", "registry", "blob")
+        return [r for r in self.azure.requests(since=mark) if r["service"] in services]
+
+
+@pytest.fixture(scope="session")
+def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    seed = {
+        "groups": [{"name": "shop-rg", "location": "westeurope"}],
+        "registries": [
+            {"name": "shopregistry", "group": "shop-rg", "admin_enabled": True},
+            {"name": "hub", "acr": False, "aliases": ["docker.io"]},
+        ],
+        "principals": [
+            {
+                "client_id": PUSHER,
+                "secret": SECRET,
+                "roles": [{"role": "AcrPush", "scope": "{shopregistry.id}"}],
+            },
+            {
+                "client_id": PULLER,
+                "secret": SECRET,
+                "roles": [{"role": "AcrPull", "scope": "{shopregistry.id}"}],
+            },
+        ],
+    }
+    directory: Path = tmp_path_factory.mktemp("registries") / "azure"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        with LocalAzure.start(directory, seed, ca=directory / "ca") as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def arm_token(azure: LocalAzure) -> str:
+    """The owner's token for ARM."""
+    return azure.token()
+
+
+@pytest.fixture
+def registries(azure: LocalAzure, arm_token: str) -> Iterator[Registries]:
+    login_servers = azure.registries
+    made = Registries(azure, login_servers["shopregistry"], login_servers["hub"], arm_token)
+    yield made
+    for client in made.clients:
+        client.close()
+    azure.clear_faults()
+
+
+@pytest.fixture
+def name() -> str:
+    """A repository that no other test uses."""
+    return f"team/app{next(_NUMBERS)}"
+
+
+def blob(size: int, seed: int = 0) -> tuple[Digest, bytes]:
+    """Content that doesn't repeat, and its digest."""
+    data = random.Random(seed).randbytes(size)  # noqa: S311
+    return Digest.of(data), data

@@ -1,0 +1,184 @@
+"""A registry that lies, and what it does to whoever believes it, measured in a process of its own.
+
+`python -m tests.registry.liar HOST TAG` takes a collector image apart, and prints what came of it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from localazure.client import ROOT
+from localazure.images.assemble import MANIFEST, Entry, Image, layer, sha256
+
+REPOSITORY = "otel/collector"
+Body = Callable[[], Iterator[bytes]]
+
+
+@dataclass
+class Liar:
+    """What it serves, by the last part of a path: a body, and the length that it announces."""
+
+    host: str = ""
+    bodies: dict[str, tuple[str, Body, int | None]] = field(default_factory=dict)
+
+    def serve(
+        self, name: str, body: bytes | Body, kind: str = "", length: int | None = None
+    ) -> str:
+        """Serve a body under a name; bytes without a name are served under their digest."""
+        if isinstance(body, bytes):
+            data = body
+            name, length = name or sha256(data), len(data) if length is None else length
+            self.bodies[name] = kind, lambda: iter([data]), length
+        else:
+            self.bodies[name] = kind, body, length
+        return name
+
+    def image(self, tag: str, found: Image, *, size: int | None = None, **bodies: Body) -> None:
+        """An image; `first` replaces the bytes of its first layer, `size` what is said of it."""
+        self.serve("", found.config_bytes)
+        for each in found.layers:
+            self.serve("", each.data)
+        document = json.loads(found.manifest_bytes)
+        if size is not None:
+            document["layers"][0]["size"] = size
+        if "first" in bodies:
+            self.serve(document["layers"][0]["digest"], bodies["first"])
+        self.serve(tag, json.dumps(document).encode(), MANIFEST[found.family])
+
+
+@contextmanager
+def lying() -> Iterator[Liar]:
+    """A liar that listens, without TLS."""
+    liar = Liar()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.rpartition("/")[2]
+            if name not in liar.bodies:
+                self.send_error(404)
+                return
+            kind, body, length = liar.bodies[name]
+            self.send_response(200)
+            self.send_header("Content-Type", kind or "application/octet-stream")
+            if length is not None:
+                self.send_header("Content-Length", str(length))
+            self.end_headers()
+            try:
+                for piece in body():
+                    self.wfile.write(piece)
+            except OSError:
+                return  # the client has heard enough
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("localhost", 0), Handler)
+    server.daemon_threads = True
+    liar.host = f"localhost:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield liar
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`megabytes` is the most memory that the process had."""
+
+    message: str
+    megabytes: float
+    seconds: float
+
+
+def believe(liar: Liar, tag: str) -> Outcome:
+    """Take the image apart in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.registry.liar", liar.host, tag],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return Outcome(**json.loads(done.stdout))
+
+
+def _main(host: str, tag: str) -> Mapping[str, object]:
+    from azext_otelembed.embedding.carry import read_manifest
+    from azext_otelembed.embedding.repack import repacked
+    from azext_otelembed.embedding.upstream import read_upstream, take_apart
+    from azext_otelembed.errors import OtelembedError
+    from azext_otelembed.image.reference import Reference
+    from azext_otelembed.registry.client import RegistryClient
+    from azext_otelembed.registry.policies import Patience
+    from azext_otelembed.registry.progress import silent
+
+    patience = Patience(attempts=2, first_pause=0.01, total=3, read=1)
+    began = time.monotonic()
+    message = ""
+    with RegistryClient(host, scheme="http", patience=patience) as client:
+        name = Reference(host, REPOSITORY, tag)
+        try:
+            upstream = read_upstream(client, REPOSITORY, name, read_manifest(client, name))
+            parts = take_apart(upstream, silent)
+            with repacked(upstream, parts, silent):
+                pass
+        except OtelembedError as error:
+            message = error.message
+    # Not ru_maxrss: it begins with what the parent had, when it is a large one.
+    (peak,) = (
+        int(line.split()[1]) / 1024
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("VmHWM:")
+    )
+    return {"message": message, "megabytes": peak, "seconds": time.monotonic() - began}
+
+
+def tar_header(path: str, size: int) -> bytes:
+    """The header of a file in a tar archive."""
+    info = tarfile.TarInfo(path)
+    info.mode, info.size = 0o755, size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def bomb(pack: Callable[[bytes], bytes], gigabytes: int) -> Body:
+    """A few MB that unpack to a file of many GB: compressed streams may be joined."""
+    size = gigabytes << 30
+    start, zeros = pack(tar_header("etc/zeros", size)), pack(bytes(64 << 20))
+    return lambda: iter([start, *[zeros] * (size >> 26)])
+
+
+def endless() -> Iterator[bytes]:
+    """Never stops."""
+    while True:
+        yield b"x" * 65536
+
+
+def slow() -> Iterator[bytes]:
+    """A byte now and then."""
+    while True:
+        yield b" "
+        time.sleep(0.2)
+
+
+def collector(*entries: Entry, entrypoint: str = "/otelcol") -> Image:
+    """A collector image of one layer."""
+    return Image([layer(list(entries))], {"Entrypoint": [entrypoint]})
+
+
+if __name__ == "__main__":
+    print(json.dumps(_main(*sys.argv[1:])))

@@ -1,0 +1,349 @@
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azext_otelembed.embedding.collector import IMPORTED, alias, bring_in, find_prepared
+from azext_otelembed.errors import NotFound, Refused, RegistryFailed, Unauthorized
+from azext_otelembed.image.collector import REPOSITORY, PreparedCollector
+from azext_otelembed.image.layer import make_ca_layer
+from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.progress import Progress
+from localazure.images.assemble import Entry, Image, Layer, layer
+from tests.programs import LOADER, program
+from tests.registry import images
+from tests.registry.conftest import PUSHER, Registries
+
+
+@pytest.fixture
+def tag(name: str) -> str:
+    """A collector version that no other test has brought in."""
+    return f"0.{name.removeprefix('team/app')}.0"
+
+
+def assert_prepared(client: RegistryClient, prepared: PreparedCollector, image: Image) -> None:
+    """What `bring_in` promises: the layers are there, and both tags lead to the document."""
+    assert str(prepared.digest) == image.digest
+    assert prepared.binary_path == "/otelcol-contrib"
+    binary, certificates = prepared.layers
+    assert str(binary.descriptor.digest) == image.layers[1].digest
+    assert str(binary.diff_id) == image.layers[1].diff_id
+    assert certificates.descriptor.digest == make_ca_layer(images.CA_BUNDLE).digest
+    for part in prepared.layers:
+        content = b"".join(client.stream_blob(REPOSITORY, part.descriptor.digest))
+        assert len(content) == part.descriptor.size
+    for name in (prepared.tag, alias(replace(prepared.upstream, digest=None))):
+        assert client.get_manifest(REPOSITORY, name).digest == prepared.manifest.digest
+
+
+def test_a_collector_is_imported_and_prepared(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    reference = images.upstream(registries, tmp_path, tag)
+    client = registries.owner()
+    seen: list[Progress] = []
+    prepared = bring_in(
+        client,
+        reference,
+        registries.anonymous(),
+        partial(images.importer, registries),
+        seen.append,
+    )
+    assert_prepared(client, prepared, images.collector())
+    assert find_prepared(client, reference) == prepared
+    assert client.head_manifest(IMPORTED, alias(reference)) is not None
+    assert any("importing" in each.what for each in seen)
+
+
+def test_an_import_neither_asks_upstream_nor_sends_the_binary_through_this_machine(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    reference = images.upstream(registries, tmp_path, tag)
+    client = registries.owner()
+    mark = registries.azure.mark()
+    bring_in(client, reference, registries.anonymous(), partial(images.importer, registries))
+    assert "registry" not in {r["service"] for r in registries.since(mark)}
+    sent = sum(r["sent"] for r in registries.since(mark))
+    assert sent < 200_000  # the CA layer; the binary has 3 MB
+    # Of the binary's layer its first header and its last bytes are enough.
+    binary = images.collector().layers[1].digest.removeprefix("sha256:")
+    got = [r for r in registries.since(mark) if r["service"] == "blob" and binary in r["path"]]
+    assert len(got) == 2
+    assert got[1]["received"] == 4
+
+
+def test_who_may_not_import_gets_a_copy_with_progress(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    def refuse(_: Reference, __: str) -> None:
+        raise Unauthorized("importImage is not allowed.")
+
+    reference = images.upstream(registries, tmp_path, tag)
+    client = registries.principal(PUSHER)
+    seen: list[Progress] = []
+    prepared = bring_in(client, reference, registries.anonymous(), refuse, seen.append)
+    assert_prepared(client, prepared, images.collector())
+    size = len(images.collector().layers[1].data)
+    counted = [each.done for each in seen if each.total == size]
+    assert counted == sorted(counted)
+    assert (counted[0], counted[-1]) == (0, size) or counted == [size]
+
+
+def test_a_copy_survives_cuts(registries: Registries, tmp_path: Path, tag: str) -> None:
+    binary = images.go_layer("otelcol-contrib", program(9_000_000, seed=21))
+    image = images.collector(binary)
+    reference = images.upstream(registries, tmp_path, tag, image)
+    registries.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
+    registries.azure.fault(service="registry", method="GET", path="/blobs/", nth=3, status=503)
+    client = registries.owner()
+    prepared = bring_in(client, reference, registries.anonymous())
+    assert_prepared(client, prepared, image)
+
+
+def test_what_is_prepared_costs_one_request_and_asks_nobody_else(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    reference = images.upstream(registries, tmp_path, tag)
+    client = registries.owner()
+    first = bring_in(client, reference, registries.anonymous())
+    mark = registries.azure.mark()
+    assert bring_in(client, reference, registries.anonymous()) == first
+    (record,) = [r for r in registries.since(mark) if not r["path"].startswith("/oauth2")]
+    assert (record["service"], record["method"], record["status"]) == ("acr", "GET", 200)
+
+
+def test_the_same_collector_by_its_digest_is_the_same(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    reference = images.upstream(registries, tmp_path, tag)
+    client = registries.owner()
+    by_tag = bring_in(client, reference, registries.anonymous())
+    exact = replace(reference, digest=Digest.parse(images.collector().digest))
+    assert find_prepared(client, exact) == by_tag
+
+
+def test_the_document_is_the_same_whichever_way_the_collector_came(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    reference = images.upstream(registries, tmp_path, tag)
+    client = registries.owner()
+    copied = bring_in(client, reference, registries.anonymous())
+    delete(registries, alias(reference), copied.tag)
+    imported = bring_in(
+        client, reference, registries.anonymous(), partial(images.importer, registries)
+    )
+    assert imported == copied
+
+
+def test_a_moving_tag_is_looked_up_upstream(
+    registries: Registries, tmp_path: Path, name: str
+) -> None:
+    moving = f"nightly-{name.removeprefix('team/app')}"
+    reference = images.upstream(registries, tmp_path, moving)
+    client = registries.owner()
+    first = bring_in(client, reference, registries.anonymous())
+    newer = images.collector(images.go_layer("otelcol-contrib", program(2_000_000, seed=31)))
+    images.upstream(registries, tmp_path, moving, newer)
+    second = bring_in(client, reference, registries.anonymous())
+    assert str(second.digest) == newer.digest != str(first.digest)
+    assert find_prepared(client, reference) == second
+
+
+def test_a_moving_tag_is_taken_from_the_registry_when_upstream_is_out_of_reach(
+    registries: Registries, tmp_path: Path, name: str
+) -> None:
+    moving = f"edge-{name.removeprefix('team/app')}"
+    reference = images.upstream(registries, tmp_path, moving)
+    client = registries.owner()
+    first = bring_in(client, reference, registries.anonymous())
+    registries.azure.fault(service="registry", status=503, times=0)
+    assert bring_in(client, reference, registries.anonymous()) == first
+
+
+def test_a_damaged_document_is_made_again(registries: Registries, tmp_path: Path, tag: str) -> None:
+    reference = images.upstream(registries, tmp_path, tag)
+    client = registries.owner()
+    first = bring_in(client, reference, registries.anonymous())
+    other = images.push(registries, tmp_path, REPOSITORY, alias(reference), images.app())
+    assert other.tag == alias(reference)
+    assert find_prepared(client, reference) is None
+    assert bring_in(client, reference, registries.anonymous()) == first
+
+
+def test_a_registry_that_does_not_mount_gets_the_binary_copied(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    binary = images.go_layer("otelcol-contrib", program(2_000_000, seed=41))
+    image = images.collector(binary)
+    reference = images.upstream(registries, tmp_path, tag, image)
+    client = registries.owner()
+    registries.azure.change_registry("shopregistry", mounts=False)
+    try:
+        prepared = bring_in(
+            client, reference, registries.anonymous(), partial(images.importer, registries)
+        )
+    finally:
+        registries.azure.change_registry("shopregistry", mounts=True)
+    assert_prepared(client, prepared, image)
+
+
+def test_a_binary_in_a_padded_tar_is_found_as_well(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    padded = layer([Entry("otelcol-contrib", program(1_500_000), 0o755)])
+    image = images.collector(padded)
+    reference = images.upstream(registries, tmp_path, tag, image)
+    client = registries.owner()
+    assert_prepared(client, bring_in(client, reference, registries.anonymous()), image)
+
+
+def binary(data: bytes, path: str = "otelcol-contrib", mode: int = 0o755) -> Image:
+    """A collector image with this program."""
+    return images.collector(layer([Entry(path, data, mode)]))
+
+
+IN_A_FOLDER = [Entry("usr/bin/otelcol", program(), 0o755)]
+SHARED = [Entry("otelcol-contrib", program(), 0o755), Entry("etc/passwd", b"x")]
+LINKED = [
+    Entry("bin", kind="symlink", target="usr/bin"),
+    Entry("usr/bin/otelcol", kind="symlink", target="../lib/otelcol/run"),
+    Entry("usr/lib/otelcol/run", program(), 0o755),
+]
+
+
+@pytest.mark.parametrize(
+    ("layers", "path"),
+    [
+        ([layer(IN_A_FOLDER)], "/usr/bin/otelcol"),
+        ([layer(SHARED)], "/otelcol-contrib"),
+        ([layer(LINKED)], "/bin/otelcol"),
+        ([layer(LINKED[1:]), layer(LINKED[:1])], "/bin/otelcol"),
+        ([layer([Entry("otelcol-contrib", program(), 0o700)])], "/otelcol-contrib"),
+        ([layer([Entry("otelcol-contrib", program(), 0o755)], "zstd")], "/otelcol-contrib"),
+    ],
+    ids=["in a folder", "shared", "linked", "links above", "not for everyone", "zstd"],
+)
+def test_a_binary_that_cannot_be_mounted_is_packed_into_a_layer_of_its_own(
+    registries: Registries, tmp_path: Path, tag: str, layers: list[Layer], path: str
+) -> None:
+    bundle = layer([Entry("etc/ssl/certs/ca-certificates.crt", images.CA_BUNDLE)])
+    image = Image([bundle, *layers], {"Entrypoint": [path]}, family="oci")
+    reference = images.upstream(registries, tmp_path, tag, image)
+    client = registries.owner()
+    prepared = bring_in(client, reference, registries.anonymous())
+    assert prepared.binary_path == "/otelembed/collector"
+    part = prepared.layers[0]
+    assert part.descriptor.compression == "gzip"
+    data = b"".join(client.stream_blob(REPOSITORY, part.descriptor.digest))
+    assert len(data) == part.descriptor.size
+    assert Digest.of(gzip.decompress(data)) == part.diff_id
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert [(i.name, i.mode, i.uid, i.mtime) for i in tar] == [
+            ("otelembed", 0o755, 0, 0),
+            ("otelembed/collector", 0o755, 0, 0),
+        ]
+        found = tar.extractfile("otelembed/collector")
+        assert found is not None
+        assert found.read() == program()
+    assert find_prepared(client, reference) == prepared
+
+
+def test_an_uncompressed_layer_with_the_binary_alone_is_mounted(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    image = images.collector(layer([Entry("otelcol-contrib", program(), 0o755)], "none"))
+    reference = images.upstream(registries, tmp_path, tag, image)
+    client = registries.owner()
+    assert_prepared(client, bring_in(client, reference, registries.anonymous()), image)
+
+
+def test_the_certificates_of_other_distributions_are_found(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    fedora = layer([Entry("etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", images.CA_BUNDLE)])
+    image = Image([fedora, images.collector().layers[1]], {"Entrypoint": ["/otelcol-contrib"]})
+    reference = images.upstream(registries, tmp_path, tag, image)
+    prepared = bring_in(registries.owner(), reference, registries.anonymous())
+    assert prepared.layers[1].descriptor.digest == make_ca_layer(images.CA_BUNDLE).digest
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (images.collector(certificates=False), r"lacks a CA bundle"),
+        (images.collector(images.program("usr/bin/other", 100)), r"lacks the binary"),
+        (binary(program(loader=LOADER)), r"dynamically linked \(it needs /lib64/ld-linux"),
+        (binary(program(machine=183)), r"program for arm64"),
+        (binary(b"#!/bin/sh\nexec /otelcol\n"), r"starts a script"),
+        (binary(b"nothing at all"), r"no Linux program"),
+        (binary(program(), "../otelcol-contrib"), r"a path that leads out of it"),
+        (binary(program(), "usr/../../otelcol-contrib"), r"a path that leads out of it"),
+        (Image([images.shell()], {"Entrypoint": ["otelcol"]}), r"absolute path"),
+        (images.collector(arch="arm64"), r"no entry for linux/amd64"),
+    ],
+)
+def test_a_collector_image_that_cannot_be_used_is_refused(
+    registries: Registries, tmp_path: Path, tag: str, image: Image, told: str
+) -> None:
+    reference = images.upstream(registries, tmp_path, tag, image)
+    with pytest.raises(Refused, match=told) as refusal:
+        bring_in(registries.owner(), reference, registries.anonymous())
+    assert str(reference) in refusal.value.message
+    assert find_prepared(registries.owner(), reference) is None
+
+
+def test_a_collector_that_does_not_exist_is_named(registries: Registries, tag: str) -> None:
+    reference = Reference(registries.hub, "otel/no-such", tag)
+    for options in ({}, {"importer": partial(images.importer, registries)}):
+        found: Any = options
+        with pytest.raises(NotFound) as missing:
+            bring_in(registries.owner(), reference, registries.anonymous(), **found)
+        assert f"otel/no-such:{tag}" in missing.value.message
+
+
+def test_a_source_out_of_reach_is_imported_all_the_same(
+    registries: Registries, tmp_path: Path, tag: str
+) -> None:
+    reference = images.upstream(registries, tmp_path, tag)
+    docker = Reference("docker.io", COLLECTOR, tag)
+    unreachable = registries.client("no-such-registry.invalid")
+    client = registries.owner()
+    prepared = bring_in(client, docker, unreachable, partial(images.importer, registries))
+    assert prepared.upstream.registry == "docker.io"
+    assert str(prepared.digest) == images.collector().digest
+    assert reference.tag == tag
+
+
+def test_neither_import_nor_copy_says_both_reasons(registries: Registries, tag: str) -> None:
+    def refuse(_: Reference, __: str) -> None:
+        raise Unauthorized("importImage is not allowed.")
+
+    docker = Reference("docker.io", COLLECTOR, tag)
+    unreachable = registries.client("no-such-registry.invalid")
+    with pytest.raises(RegistryFailed) as failure:
+        bring_in(registries.owner(), docker, unreachable, refuse)
+    assert "can't be resolved" in failure.value.message
+    assert "importImage is not allowed" in failure.value.message
+
+
+def delete(registries: Registries, *tags: str) -> None:
+    """Remove a prepared collector."""
+    client = registries.owner()
+    digest = client.get_manifest(REPOSITORY, tags[0]).digest
+    from azext_otelembed.registry.policies import Terms
+    from azext_otelembed.registry.scope import Scope
+
+    terms = Terms("a manifest", (Scope(REPOSITORY, frozenset({"delete"})),))
+    answer = client.call("DELETE", f"/v2/{REPOSITORY}/manifests/{digest}", terms)
+    assert answer.status == 202
+
+
+COLLECTOR = images.COLLECTOR

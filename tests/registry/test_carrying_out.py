@@ -1,0 +1,321 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azext_otelembed.collector import config as collector_config
+from azext_otelembed.embedding.carry import carry_out, is_there, load_base, resolve
+from azext_otelembed.embedding.collector import bring_in, find_prepared
+from azext_otelembed.errors import NotFound, Refused, Unauthorized
+from azext_otelembed.image.collector import REPOSITORY, PreparedCollector
+from azext_otelembed.image.embed import Embedded, embed
+from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.progress import Progress
+from azext_otelembed.registry.scope import pull, push
+from localazure.images.assemble import Entry, Image, Layer, layer
+from tests.registry import images
+from tests.registry.conftest import PULLER, Registries, blob
+
+CONFIG = collector_config.default()
+RUN = {"created_by": "RUN /bin/sh -c apt-get update # buildkit"}
+
+
+@pytest.fixture(scope="module")
+def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Registries], PreparedCollector]:
+    """Puts the one collector of these tests into the shop's registry."""
+
+    def prepared(registries: Registries) -> PreparedCollector:
+        reference = Reference(registries.hub, images.COLLECTOR, "1.150.0")
+        client = registries.owner()
+        if (found := find_prepared(client, reference)) is not None:
+            return found
+        images.upstream(registries, tmp_path_factory.mktemp("collector"), "1.150.0")
+        return bring_in(client, reference, registries.anonymous())
+
+    return prepared
+
+
+def embedded_in(
+    client: RegistryClient, reference: Reference, collector: PreparedCollector, **options: Any
+) -> Embedded:
+    base = load_base(client, reference)
+    return embed(base, collector, options.pop("config", CONFIG), Launcher(), **options)
+
+
+def test_an_embedded_image_is_whole_in_the_registry(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    embedded = embedded_in(client, reference, collector)
+    seen: list[Progress] = []
+    assert not is_there(client, embedded)
+    carry_out(client, embedded, seen.append)
+    assert is_there(client, embedded)
+    stored = client.get_manifest(name, str(embedded.reference.tag))
+    assert (stored.digest, stored.data) == (embedded.digest, embedded.manifest)
+    document = json.loads(stored.data)
+    for part in (document["config"], *document["layers"]):
+        content = b"".join(client.stream_blob(name, Digest.parse(part["digest"])))
+        assert len(content) == part["size"]
+    assert seen
+
+
+def test_one_embed_costs_twelve_requests_and_a_few_kilobytes(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    """With the collector prepared; the base has 40 MB and is neither read nor sent."""
+    collector = prepare(registries)
+    large = layer([Entry("data", blob(40_000_000, seed=77)[1])], "none")
+    image = images.app(images.shell(), images.program(), large, document={"history": [RUN]})
+    reference = images.push(registries, tmp_path, name, "1.0", image)
+    client = registries.owner()
+    mark = registries.azure.mark()
+    client.expect(push(name), pull(REPOSITORY))
+    base = load_base(client, reference)
+    found = find_prepared(client, collector.upstream)
+    assert found is not None
+    carry_out(client, embed(base, found, CONFIG, Launcher()))
+    records = registries.since(mark)
+    asked = [f"{r['method']} {r['path'].split('/')[-2]} {r['status']}" for r in records]
+    assert len(asked) == 12, asked
+    assert sum(r["sent"] for r in records) < 16_000
+    assert sum(r["received"] for r in records) < 32_000
+
+
+def test_another_configuration_costs_one_request_more(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    client.expect(push(name), pull(REPOSITORY))
+    reference = images.push(
+        registries, tmp_path, name, "1.0", images.app(document={"history": [RUN]})
+    )
+    mark = registries.azure.mark()
+    carry_out(client, embedded_in(client, reference, collector, config=CONFIG + b"\n# ours\n"))
+    # Thirteen, less the one that finds the collector, which this test has at hand.
+    assert len(registries.since(mark)) == 12
+
+
+def test_what_is_there_already_is_not_written_again(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    carry_out(client, embedded_in(client, reference, collector))
+    fresh = registries.owner()
+    fresh.expect(push(name), pull(REPOSITORY))
+    mark = registries.azure.mark()
+    embedded = embedded_in(fresh, reference, collector)
+    assert is_there(fresh, embedded)
+    records = registries.since(mark)
+    assert len(records) == 6  # two for the token, three for the base, one for the tag
+    assert {r["method"] for r in records if not r["path"].startswith("/oauth2")} == {"GET", "HEAD"}
+
+
+def test_a_new_version_of_the_app_sends_only_what_is_new(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    first = images.push(registries, tmp_path, name, "1.0", images.app())
+    old = embedded_in(client, first, collector)
+    carry_out(client, old)
+    newer = images.app(images.shell(), images.program(size=200_000), document={"history": [RUN]})
+    second = images.push(registries, tmp_path, name, "1.1", newer)
+    embedded = embedded_in(client, second, collector)
+    present = frozenset(Digest.parse(part["digest"]) for part in json.loads(old.manifest)["layers"])
+    mark = registries.azure.mark()
+    carry_out(client, embedded, present=present)
+    assert [r["method"] for r in registries.since(mark)] == ["POST", "PUT", "PUT"]
+    assert is_there(client, embedded)
+
+
+def test_what_was_wrongly_thought_present_is_brought_after_all(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    embedded = embedded_in(client, reference, collector)
+    carry_out(client, embedded, present=frozenset(embedded.mounts))
+    assert is_there(client, embedded)
+
+
+def test_a_prepared_collector_whose_layers_are_gone_is_named(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    embedded = embedded_in(client, reference, collector)
+    registries.azure.fault(service="acr", path="/otelembed/collector/blobs/", status=404, times=0)
+    registries.azure.change_registry("shopregistry", mounts=False)
+    try:
+        with pytest.raises(NotFound, match=r"collector in registry .* is incomplete") as missing:
+            carry_out(client, embedded)
+    finally:
+        registries.azure.change_registry("shopregistry", mounts=True)
+    assert "az acr repository delete" in str(missing.value.recommendation)
+
+
+def test_doing_it_twice_does_no_harm(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    embedded = embedded_in(client, reference, collector)
+    for _ in range(2):
+        carry_out(client, embedded)
+    assert is_there(client, embedded)
+
+
+def test_a_registry_that_does_not_mount_gets_copies(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    embedded = embedded_in(client, reference, collector)
+    registries.azure.change_registry("shopregistry", mounts=False)
+    try:
+        carry_out(client, embedded)
+    finally:
+        registries.azure.change_registry("shopregistry", mounts=True)
+    assert is_there(client, embedded)
+
+
+@pytest.mark.parametrize("nth", range(1, 9))
+@pytest.mark.parametrize("fault", [{"reset": True}, {"reset_after": True}, {"status": 503}])
+def test_any_single_failure_on_the_way_is_survived(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any, fault: Any, nth: int
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    embedded = embedded_in(client, reference, collector)
+    registries.azure.fault(service="acr", nth=nth, **fault)
+    carry_out(client, embedded)
+    assert is_there(client, embedded)
+
+
+def test_who_may_only_pull_is_told_what_is_missing(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.principal(PULLER)
+    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    embedded = embedded_in(client, reference, collector)
+    with pytest.raises(Unauthorized, match=f"push to '{name}'"):
+        carry_out(client, embedded)
+
+
+def test_a_base_is_taken_from_an_index(registries: Registries, tmp_path: Path, name: str) -> None:
+    other = Image([images.program()], {}, platform=("linux", "arm64"))
+    reference = images.push(registries, tmp_path, name, "1.0", other, images.app())
+    client = registries.owner()
+    base = load_base(client, reference)
+    assert str(base.digest) == images.app().digest
+    assert base.reference == reference
+    assert base.config.entrypoint == ("/app/shop",)
+    assert resolve(client, reference) == base.digest
+    assert resolve(client, replace(reference, digest=base.digest)) == base.digest
+
+
+def test_a_base_for_another_platform_is_refused(
+    registries: Registries, tmp_path: Path, name: str
+) -> None:
+    arm = images.app(platform=("linux", "arm64"))
+    images.push(registries, tmp_path, name, "1.0", arm, images.app(platform=("linux", "s390x")))
+    with pytest.raises(Refused, match=r"linux/amd64.*linux/arm64") as refusal:
+        load_base(registries.owner(), Reference(registries.shop, name, "1.0"))
+    assert name in refusal.value.message
+
+
+def test_a_base_that_is_not_there_is_named(registries: Registries, name: str) -> None:
+    missing = Reference(registries.shop, name, "9.9")
+    client = registries.owner()
+    for ask in (load_base, resolve):
+        with pytest.raises(NotFound, match=f"{name}:9.9"):
+            ask(client, missing)
+
+
+def test_a_base_without_a_shell_is_refused_before_anything_is_written(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    bare = images.app(images.program(), layer([Entry("etc/shadow", b""), Entry("usr/bin/bash")]))
+    reference = images.push(registries, tmp_path, name, "1.0", bare)
+    embedded = embedded_in(client, reference, collector)
+    mark = registries.azure.mark()
+    with pytest.raises(Refused, match=r"has no /bin/sh") as refusal:
+        carry_out(client, embedded)
+    assert f"{name}:1.0" in refusal.value.message
+    assert {r["method"] for r in registries.since(mark)} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        layer([Entry("bin/sh", b"x", 0o755)]),
+        layer([Entry("usr/bin/sh", b"x", 0o755), Entry("bin", kind="symlink", target="usr/bin")]),
+        layer([Entry("bin", kind="symlink", target="/usr/bin"), Entry("usr/bin/sh", b"x", 0o755)]),
+        layer([Entry("./bin/sh", kind="symlink", target="/bin/busybox")]),
+        layer([Entry("bin/sh", b"x", 0o755)], "none"),
+    ],
+)
+def test_a_shell_is_found_in_the_layers(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any, found: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    reference = images.push(registries, tmp_path, name, "1.0", images.app(images.program(), found))
+    carry_out(client, embedded_in(client, reference, collector))
+
+
+def test_a_shell_in_the_first_layer_costs_two_requests(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    large = layer(
+        [Entry("bin/sh", b"x", 0o755), Entry("usr/lib/big", blob(3_000_000, seed=78)[1])], "none"
+    )
+    reference = images.push(registries, tmp_path, name, "1.0", images.app(large, images.program()))
+    embedded = embedded_in(client, reference, collector)
+    mark = registries.azure.mark()
+    carry_out(client, embedded)
+    reads = [r for r in registries.since(mark) if r["method"] == "GET"]
+    assert [r["service"] for r in reads] == ["acr", "blob"]
+
+
+def test_layers_that_cannot_be_read_are_given_the_benefit_of_the_doubt(
+    registries: Registries, tmp_path: Path, name: str, prepare: Any
+) -> None:
+    collector = prepare(registries)
+    client = registries.owner()
+    noise = b"this is no tar archive" * 100
+    diff_id = f"sha256:{hashlib.sha256(noise).hexdigest()}"
+    squeezed = Layer(gzip.compress(noise, mtime=0), "gzip", diff_id, "COPY . . # test")
+    reference = images.push(
+        registries,
+        tmp_path,
+        name,
+        "1.0",
+        images.app(squeezed, images.program(), family="oci"),
+    )
+    carry_out(client, embedded_in(client, reference, collector))

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from azext_otelembed.errors import NotFound, RegistryFailed, Unauthorized
+from azext_otelembed.registry.auth import AcrExchange, Basic
+from azext_otelembed.registry.scope import pull, push
+from tests.registry.conftest import PULLER, PUSHER, Registries, blob
+
+
+def paths(records: list[dict[str, object]]) -> list[str]:
+    return [f"{record['method']} {record['path']} {record['status']}" for record in records]
+
+
+def test_an_azure_registry_is_asked_for_one_token_and_refuses_nothing(
+    registries: Registries, name: str
+) -> None:
+    digest, data = blob(100)
+    client = registries.owner()
+    client.expect(push(name), pull("otelembed/collector"))
+    mark = registries.azure.mark()
+    client.upload(name, digest, data)
+    client.has_blob("otelembed/collector", digest)
+    client.get_blob(name, digest)
+    records = registries.since(mark)
+    assert [r["path"] for r in records][:2] == ["/oauth2/exchange", "/oauth2/token"]
+    assert len([r for r in records if r["path"].startswith("/oauth2")]) == 2
+    assert 401 not in [r["status"] for r in records]
+
+
+def test_a_public_registry_names_its_token_server_once(registries: Registries, name: str) -> None:
+    client = registries.anonymous()
+    mark = registries.azure.mark()
+    for _ in range(3):
+        assert client.head_manifest(name, "1.0") is None
+    first, second, *rest = registries.since(mark)
+    assert (first["status"], first["authorization"]) == (401, False)
+    assert (second["method"], second["status"]) == ("GET", 200)
+    assert [r["status"] for r in rest] == [404, 404, 404]
+
+
+def test_a_token_is_replaced_before_it_expires(registries: Registries, name: str) -> None:
+    registries.azure.token_lifetime(1)
+    try:
+        client = registries.owner()
+        for _ in range(2):
+            assert client.head_manifest(name, "1.0") is None
+        mark = registries.azure.mark()
+        import time
+
+        time.sleep(1)
+        assert client.head_manifest(name, "1.0") is None
+    finally:
+        registries.azure.token_lifetime(None)
+    records = registries.since(mark)
+    assert 401 not in [r["status"] for r in records]
+    assert "/oauth2/token" in [r["path"] for r in records]
+
+
+def test_a_withdrawn_token_is_replaced_once(registries: Registries, name: str) -> None:
+    client = registries.owner()
+    client.head_manifest(name, "1.0")
+    challenge = f'Bearer realm="https://{registries.shop}/oauth2/token",service="{registries.shop}"'
+    registries.azure.fault(
+        service="acr", path="/manifests/", status=401, headers={"WWW-Authenticate": challenge}
+    )
+    mark = registries.azure.mark()
+    assert client.head_manifest(name, "1.0") is None
+    assert paths(registries.since(mark)) == [
+        f"HEAD /v2/{name}/manifests/1.0 401",
+        "POST /oauth2/exchange 200",
+        "POST /oauth2/token 200",
+        f"HEAD /v2/{name}/manifests/1.0 404",
+    ]
+
+
+def test_a_registry_that_refuses_every_token_is_asked_twice(
+    registries: Registries, name: str
+) -> None:
+    client = registries.owner()
+    challenge = f'Bearer realm="https://{registries.shop}/oauth2/token",service="{registries.shop}"'
+    registries.azure.fault(
+        service="acr",
+        path="/manifests/",
+        status=401,
+        times=0,
+        headers={"WWW-Authenticate": challenge},
+    )
+    mark = registries.azure.mark()
+    with pytest.raises(Unauthorized, match=f"pull of '{name}'"):
+        client.head_manifest(name, "1.0")
+    assert len([r for r in registries.since(mark) if "/manifests/" in r["path"]]) == 2
+
+
+def test_who_may_only_pull_is_told_what_is_missing(registries: Registries, name: str) -> None:
+    client = registries.principal(PULLER)
+    client.expect(push(name))
+    assert client.head_manifest(name, "1.0") is None
+    digest, data = blob(10)
+    with pytest.raises(Unauthorized) as refusal:
+        client.upload(name, digest, data)
+    assert registries.shop in refusal.value.message
+    assert f"push to '{name}'" in refusal.value.message
+    assert "AcrPush" in str(refusal.value.recommendation)
+
+
+def test_who_has_no_right_at_all_is_told_at_the_exchange(registries: Registries, name: str) -> None:
+    nobody = "44444444-0000-4000-8000-00000000000f"
+    registries.azure.add_principal(nobody, "not-a-secret")
+    with pytest.raises(Unauthorized, match="doesn't accept the Azure sign-in"):
+        registries.principal(nobody).head_manifest(name, "1.0")
+
+
+def test_an_admin_user_signs_in_with_a_password(registries: Registries, name: str) -> None:
+    answer = _credentials(registries)
+    client = registries.client(registries.shop, Basic(answer["username"], answer["password"]))
+    digest, data = blob(10)
+    client.upload(name, digest, data)
+    assert client.get_blob(name, digest) == data
+
+
+def test_a_wrong_password_is_named_but_not_shown(registries: Registries, name: str) -> None:
+    client = registries.client(registries.shop, Basic("shopregistry", "hunter-two"))
+    with pytest.raises(Unauthorized) as refusal:
+        client.head_manifest(name, "1.0")
+    assert registries.shop in refusal.value.message
+    assert "hunter-two" not in refusal.value.message + str(refusal.value.recommendation)
+    assert "hunter-two" not in repr(Basic("shopregistry", "hunter-two"))
+
+
+def test_a_public_registry_has_nothing_to_exchange(registries: Registries, name: str) -> None:
+    client = registries.client(registries.hub, AcrExchange(registries.azure.token))
+    with pytest.raises((RegistryFailed, Unauthorized), match=registries.hub):
+        client.head_manifest(name, "1.0")
+
+
+def test_threads_share_one_token(registries: Registries, name: str) -> None:
+    client = registries.principal(PUSHER)
+    mark = registries.azure.mark()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda tag: client.head_manifest(name, f"t{tag}"), range(16)))
+    assert found == [None] * 16
+    asked = [r["path"] for r in registries.since(mark)]
+    assert asked.count("/oauth2/exchange") == asked.count("/oauth2/token") == 1
+
+
+def test_a_token_server_that_fails_is_named(registries: Registries, name: str) -> None:
+    registries.azure.fault(service="acr", path="/oauth2/token", status=503, times=0)
+    with pytest.raises(RegistryFailed, match=r"HTTP 503") as failure:
+        registries.owner().head_manifest(name, "1.0")
+    assert registries.shop in failure.value.message
+
+
+def test_a_token_server_that_throttles_is_waited_for(registries: Registries, name: str) -> None:
+    registries.azure.fault(service="acr", path="/oauth2/token", status=429, retry_after=0.1)
+    with pytest.raises(NotFound):
+        registries.owner().get_manifest(name, "1.0")
+
+
+def _credentials(registries: Registries) -> dict[str, str]:
+    azure = registries.azure
+    url = (
+        f"{azure.management}/subscriptions/{azure.subscription}/resourceGroups/shop-rg/providers"
+        "/Microsoft.ContainerRegistry/registries/shopregistry/listCredentials"
+        "?api-version=2023-07-01"
+    )
+    with azure.http() as http:
+        answer = http.post(url, headers={"Authorization": f"Bearer {azure.token()}"})
+        body = answer.raise_for_status().json()
+    return {"username": body["username"], "password": body["passwords"][0]["value"]}

@@ -1,0 +1,41 @@
+"""A deploy in a process of its own, which can be killed. Started by multiprocessing's fork server,
+which has imported everything before: a start costs a few milliseconds."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import azure.mgmt.web  # noqa: F401  # imported once, for all children
+
+from azext_otelembed.azure.site import SiteId
+from azext_otelembed.console import Console
+from azext_otelembed.errors import OtelembedError
+from azext_otelembed.release.deploy import deploy
+from azext_otelembed.release.watch import Pace
+from localazure.client import LocalAzure
+from tests.release.support import session_of, wanted
+
+HASTY = Pace(interval=0.2, answers=2, settled=0.1, blind=1, recovery=1)
+"""For containers that come up if they are let."""
+
+
+def run(
+    local: LocalAzure, token: str, client: str, site: SiteId, pace: Pace, given: dict[str, Any]
+) -> tuple[int, str]:
+    """A deploy; returns its exit status and its error's message, if there is one."""
+    session = session_of(local, token, client)
+    try:
+        outcome = deploy(
+            session, site, wanted(pace=pace, **given), Console(quiet=True, stream=io.StringIO())
+        )
+    except OtelembedError as error:
+        return error.exit_status, error.message
+    return outcome.exit_status, str(outcome.result["reason"] or "")
+
+
+def main(*arguments: Any) -> None:
+    """In a child: `run`, its exit status as that of the process."""
+    os.environ["NO_PROXY"] = "localhost,127.0.0.1"
+    os._exit(run(*arguments)[0])

@@ -1,0 +1,294 @@
+"""Releases run inside of the test's own process: a deploy costs a second less than with az."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import httpx
+
+from azext_otelembed.azure.session import Session
+from azext_otelembed.azure.site import SiteId
+from azext_otelembed.console import Console
+from azext_otelembed.image.reference import Digest
+from azext_otelembed.release import history as releases
+from azext_otelembed.release import record
+from azext_otelembed.release.deploy import Outcome, Wanted, deploy
+from azext_otelembed.release.run import Options
+from azext_otelembed.release.watch import Pace
+from localazure.client import LocalAzure
+from tests.e2e.support import COLLECTOR, Cloud, Site
+
+SCOPE = "https://management.core.windows.net//.default"
+QUICK = Pace(interval=0.25, answers=3, settled=0.5, blind=2, recovery=3)
+"""For tests whose containers tell at once what they are."""
+CLIENT = "x-localazure-client"
+
+
+class Token(NamedTuple):
+    """As azure-core's AccessToken."""
+
+    token: str
+    expires_on: int
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A credential that has its token already."""
+
+    token: str
+
+    def get_token(self, *_scopes: str, **_options: Any) -> Token:
+        """The token."""
+        return Token(self.token, int(time.time()) + 3000)
+
+
+def session_of(
+    local: LocalAzure, token: str | None = None, client: str = "", subscription: str = ""
+) -> Session:
+    """A session of the owner, or of the one with `token`.
+
+    `client` marks its calls to ARM and registries for the double, so that a fault can choose them.
+    """
+    transport: dict[str, Any] = {"connection_verify": local.ca}
+    if client:
+        import requests
+
+        marked = requests.Session()
+        marked.headers[CLIENT] = client
+        marked.trust_env = False
+        transport |= {"session": marked, "session_owner": False}
+    return Session(
+        credential=Fixed(token or local.token()),  # type: ignore[arg-type]  # all that is used
+        subscription=subscription or local.subscription,
+        tenant=local.tenant,
+        arm_endpoint=local.management,
+        arm_scope=SCOPE,
+        acr_suffix="localhost",
+        transport=transport,
+    )
+
+
+def wanted(**given: Any) -> Wanted:
+    """What a deploy without arguments wants, and what is given."""
+    ordinary: dict[str, Any] = {
+        "image": None,
+        "collector_image": COLLECTOR,
+        "collector_config": None,
+        "app_insights": None,
+        "connection_string": None,
+        "registry": None,
+        "tag": None,
+        "timeout": 60,
+        "health_path": "/",
+        "dry_run": False,
+        "pace": QUICK,
+    }
+    return Wanted(**{**ordinary, **given})
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; `said` is what went to stderr."""
+
+    exit_status: int
+    result: dict[str, Any]
+    said: str
+
+    @property
+    def release(self) -> str:
+        """The state of the release."""
+        return str(self.result["release"]["state"])
+
+    @property
+    def evidence(self) -> Mapping[str, str]:
+        """What was seen."""
+        return dict(self.result["evidence"])
+
+
+@dataclass(frozen=True)
+class Hand:
+    """One caller who releases things, as `az otelembed` does."""
+
+    session: Session
+    pace: Pace = QUICK
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def deploy(self, site: Site, **given: Any) -> Ended:
+        """`az otelembed deploy`; raises its errors."""
+        stream = io.StringIO()
+        outcome: Outcome = deploy(
+            self.session,
+            id_of(site),
+            wanted(**{"pace": self.pace, **self.options, **given}),
+            Console(stream=stream),
+        )
+        return Ended(outcome.exit_status, outcome.result, stream.getvalue())
+
+    def history(self, site: Site) -> list[dict[str, Any]]:
+        """`az otelembed history`."""
+        return releases.history(self._open(site, io.StringIO()))
+
+    def states(self, site: Site) -> list[str]:
+        """The states of all releases, newest first."""
+        return [str(one["state"]) for one in self.history(site)]
+
+    def rollback(self, site: Site, to: str | None = None, timeout: int = 60) -> Ended:
+        """`az otelembed rollback --yes`."""
+        stream = io.StringIO()
+        way = releases.way_back(self._open(site, stream), to)
+        return self._go(way, stream, timeout)
+
+    def remove(self, site: Site, *, keep_setting: bool = False, timeout: int = 60) -> Ended:
+        """`az otelembed remove --yes`."""
+        stream = io.StringIO()
+        way = releases.way_out(self._open(site, stream), keep_setting=keep_setting)
+        return self._go(way, stream, timeout)
+
+    def wait(self, site: Site, *, rollback: bool = True, timeout: int = 60) -> Ended:
+        """`az otelembed wait`."""
+        stream = io.StringIO()
+        options = replace(self._options(timeout), rollback=rollback)
+        console = Console(stream=stream)
+        opened = self._open(site, stream)
+        result, exit_status = releases.wait(self.session, opened, options, console)
+        return Ended(exit_status, dict(result), stream.getvalue())
+
+    def _go(self, way: releases.Way, stream: io.StringIO, timeout: int) -> Ended:
+        console = Console(stream=stream)
+        result, exit_status = releases.go(self.session, way, self._options(timeout), console)
+        return Ended(exit_status, dict(result), stream.getvalue())
+
+    def _options(self, timeout: int) -> Options:
+        return Options(timeout, "/", pace=self.pace)
+
+    def _open(self, site: Site, stream: io.StringIO) -> releases.Site:
+        return releases.open_site(self.session, id_of(site), COLLECTOR, Console(stream=stream))
+
+
+def id_of(site: Site) -> SiteId:
+    """The site's name in the extension's words."""
+    return SiteId(site.cloud.local.subscription, site.group, site.name, site.slot)
+
+
+def writes(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The requests among `records` that change a site."""
+    return [
+        f"{r['method']} {r['path']}"
+        for r in records
+        if r["service"] == "arm" and r["method"] in ("PUT", "PATCH", "DELETE")
+    ]
+
+
+@contextmanager
+def meanwhile(
+    cloud: Cloud, action: Callable[[], object], *, after: bool = False, **fault: Any
+) -> Iterator[None]:
+    """Does `action` while the request that `fault` selects waits, before it is handled or after.
+
+    Fails when that request never came.
+    """
+    number = cloud.local.fault(**{"hold_after" if after else "hold": True}, **fault)
+    done: list[object] = []
+
+    def act() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not stop.is_set():
+            if any(r["fault"] == number and r["held"] for r in cloud.local.requests()):
+                try:
+                    action()
+                    done.append(True)
+                except Exception as error:  # noqa: BLE001  # told by the test's own thread
+                    done.append(error)
+                cloud.local.release(number)
+                return
+            stop.wait(0.05)
+
+    stop = threading.Event()
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        cloud.local.clear_faults()
+    assert done == [True], f"meanwhile: {done or 'the request never came'}"
+
+
+@dataclass
+class Contents:
+    """What a registry holds, read as its owner past the extension."""
+
+    cloud: Cloud
+    host: str
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def repositories(self) -> list[str]:
+        """The names of all repositories."""
+        answer = self._call("GET", "/v2/_catalog", "registry:catalog:*")
+        return [str(name) for name in answer.json()["repositories"]]
+
+    def manifests(self, repository: str) -> dict[str, list[str]]:
+        """The tags of each manifest of a repository, by digest."""
+        path = f"/acr/v1/{repository}/_manifests"
+        listed = self._call("GET", path, scope(repository)).json()["manifests"] or []
+        return {one["digest"]: sorted(one.get("tags") or []) for one in listed}
+
+    def document(self, repository: str, reference: str) -> dict[str, Any]:
+        """A manifest."""
+        return dict(self._manifest("GET", repository, reference).json())
+
+    def delete(self, repository: str, tag: str) -> None:
+        """Delete a manifest with all of its tags."""
+        found = self._manifest("GET", repository, tag)
+        self._manifest("DELETE", repository, found.headers["docker-content-digest"])
+
+    def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
+        """What the registry, or the fall-back tag, lists as referring to a manifest."""
+        path = f"/v2/{repository}/referrers/{digest}"
+        try:
+            listed = self._call("GET", path, scope(repository)).json()
+        except httpx.HTTPStatusError:
+            tag = digest.replace(":", "-")
+            listed = self._manifest("GET", repository, tag).json()
+        return list(listed["manifests"])
+
+    def releases(self, site: Site) -> list[record.Release]:
+        """The site's releases on record, newest first."""
+        anchor = Digest.of(record.anchor(site.id))
+        found = self.referrers(record.REPOSITORY, str(anchor))
+        read = (record.from_annotations(one["annotations"]) for one in found)
+        return record.folded(one for one in read if one is not None)
+
+    def _manifest(self, method: str, repository: str, reference: str) -> httpx.Response:
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        accept = f"{kind}, application/vnd.docker.distribution.manifest.v2+json, */*"
+        path = f"/v2/{repository}/manifests/{reference}"
+        return self._call(method, path, scope(repository), accept=accept)
+
+    def _call(self, method: str, path: str, scope: str, **headers: str) -> httpx.Response:
+        with self.cloud.local.http(base_url=f"https://{self.host}") as http:
+            bearer = {"authorization": f"Bearer {self._token(http, scope)}", **headers}
+            return http.request(method, path, headers=bearer).raise_for_status()
+
+    def _token(self, http: httpx.Client, scope: str) -> str:
+        if "" not in self.tokens:
+            arm = {"grant_type": "access_token", "access_token": self.cloud.local.token()}
+            answer = http.post("/oauth2/exchange", data={**arm, "service": self.host})
+            self.tokens[""] = answer.json()["refresh_token"]
+        if scope not in self.tokens:
+            form = {"grant_type": "refresh_token", "refresh_token": self.tokens[""]}
+            answer = http.post("/oauth2/token", data={**form, "service": self.host, "scope": scope})
+            self.tokens[scope] = answer.json()["access_token"]
+        return self.tokens[scope]
+
+
+def scope(repository: str) -> str:
+    """Everything in a repository."""
+    return f"repository:{repository}:pull,delete,metadata_read"

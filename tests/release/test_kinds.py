@@ -1,0 +1,335 @@
+"""Sites with site containers, Key Vault references, locks, policies and every way to pull."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from azext_otelembed.errors import NotFound, OtelembedError, Refused, Unauthorized
+from localazure.az import Az
+from tests.e2e.support import IMAGES, SETTING, SETTINGS, Cloud, Site
+from tests.release.support import Hand, session_of, writes
+
+OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
+SECRET = "https://shopvault.vault.azure.net/secrets/appinsights"
+REFERENCE = f"@Microsoft.KeyVault(SecretUri={SECRET})"
+Push = Callable[[Site, str, str], str]
+
+
+# Key Vault references
+
+
+def test_a_key_vault_reference_is_set_and_resolved(
+    make_site: Callable[..., Site], hand: Hand
+) -> None:
+    site = make_site(secrets={SECRET: OLD})
+    ended = hand.deploy(site, secret_uri=SECRET)
+    assert ended.exit_status == 0, ended
+    assert site.settings()[SETTING] == REFERENCE
+    again = hand.deploy(site)
+    assert again.result["changes"] == []
+    assert again.result["setting"]["source"] == "already set"
+
+
+@pytest.mark.parametrize("before", [None, OLD], ids=["absent", "there"])
+@pytest.mark.parametrize(
+    ("status", "mend"),
+    [
+        ("MSINotEnabled", "az webapp identity assign"),
+        ("AccessToKeyVaultDenied", "--role 'Key Vault Secrets User'"),
+        ("VaultNotFound", "az keyvault list"),
+        ("SecretNotFound", "az keyvault secret list"),
+        ("SecretVersionNotFound", "list-versions"),
+        ("OtherReasons", "az webapp show"),
+    ],
+)
+def test_a_reference_that_is_not_resolved_stops_before_the_image_changes(
+    make_site: Callable[..., Site], hand: Hand, status: str, mend: str, before: str | None
+) -> None:
+    settings = {SETTING: before} if before else {}
+    site = make_site(secret_refusals={SECRET: status}, settings=settings)
+    earlier = site.settings()
+    with pytest.raises(Refused) as refused:
+        hand.deploy(site, secret_uri=SECRET)
+    assert f"can't read the Key Vault secret of {SETTING}: {status}" in refused.value.message
+    assert mend in (refused.value.recommendation or "")
+    assert site.settings() == earlier
+    assert site.runs == site.image()
+    assert hand.states(site) == ["failed"]
+
+
+def test_a_reference_that_takes_a_moment_is_waited_for(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+) -> None:
+    site = make_site(secrets={SECRET: OLD})
+    body = {"properties": {"status": "Initialized", "details": None}}
+    with cloud.fault(path=f"{site.name}/config/configreferences", status=200, body=body, times=2):
+        ended = hand.deploy(site, secret_uri=SECRET)
+    assert ended.exit_status == 0, ended
+
+
+# Site containers
+
+
+def with_containers(site: Site, **properties: Any) -> dict[str, Any]:
+    """Makes a site one of site containers: `main` runs its image, `cache` something else."""
+    main = {
+        "image": site.image(),
+        "isMain": True,
+        "targetPort": "8080",
+        "startUpCommand": "/usr/local/bin/shop --verbose",
+        "authType": "SystemIdentity",
+        "environmentVariables": [{"name": "CURRENCY", "value": "SHOP_CURRENCY"}],
+        "volumeMounts": [{"volumeSubPath": "/logs", "containerMountPath": "/var/log/shop"}],
+        **properties,
+    }
+    other = {"image": site.image("side"), "isMain": False, "targetPort": "6379"}
+    for name, container in (("main", main), ("cache", other)):
+        path = f"{site.id}/sitecontainers/{name}"
+        site.cloud.arm("PUT", path, {"properties": container})
+    site.configure(linuxFxVersion="SITECONTAINERS")
+    site.answers()
+    return containers(site)
+
+
+def containers(site: Site) -> dict[str, Any]:
+    """The properties of the site's containers, by name, without times."""
+    listed = site.cloud.arm("GET", f"{site.id}/sitecontainers")["value"]
+    return {
+        one["name"].rpartition("/")[2]: {
+            key: value
+            for key, value in one["properties"].items()
+            if key not in ("createdTime", "lastModifiedTime")
+        }
+        for one in listed
+    }
+
+
+def test_of_a_site_of_containers_the_main_ones_image_changes_and_nothing_else(
+    site: Site, hand: Hand
+) -> None:
+    before = with_containers(site)
+    ended = hand.deploy(site)
+    assert ended.exit_status == 0, ended
+    name = ended.result["image"]["name"]
+    assert name != site.image()
+    assert containers(site) == {**before, "main": {**before["main"], "image": name}}
+    assert site.configuration()["linuxFxVersion"] == "SITECONTAINERS"
+    assert SETTING in site.settings()
+    assert hand.deploy(site).result["changes"] == []
+    removed = hand.remove(site)
+    assert removed.exit_status == 0, removed
+    assert containers(site) == before
+    assert SETTING not in site.settings()
+
+
+def test_a_site_of_containers_is_rolled_back(site: Site, hand: Hand, push: Push) -> None:
+    before = with_containers(site, startUpCommand=None)
+    ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
+    assert ended.exit_status == 4, ended
+    assert containers(site) == before
+    assert SETTING not in site.settings()
+
+
+def test_the_command_that_puts_a_main_container_back_keeps_all_of_it(
+    site: Site, hand: Hand, push: Push, az: Az
+) -> None:
+    before = with_containers(site)
+    ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6, rollback=False)
+    # The startup command wins over CMD, not over the entrypoint that fails.
+    assert ended.exit_status == 5, ended
+    (command,) = [line for line in ended.said.splitlines() if "az webapp sitecontainers" in line]
+    done = az.run(*shlex.split(command)[1:], "-o", "none")
+    assert done.returncode == 0, done.stderr
+    assert containers(site) == before
+    site.answers()
+
+
+# Pull access
+
+
+def mended(az: Az, refused: OtelembedError) -> str:
+    """Runs the command that an error recommends, with the real az."""
+    told = refused.recommendation or ""
+    command = told.partition("`")[2].partition("`")[0]
+    assert command.startswith("az "), told
+    done = az.run(*shlex.split(command)[1:], "-o", "none")
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return command
+
+
+def test_a_missing_role_is_named_with_the_command_that_gives_it(
+    make_site: Callable[..., Site], hand: Hand, az: Az
+) -> None:
+    site = make_site(pulls=False, wait=False)
+    with pytest.raises(Refused, match="may not pull from registry 'shopregistry'") as refused:
+        hand.deploy(site)
+    assert site.runs == site.image()
+    assert hand.states(site) == []
+    command = mended(az, refused.value)
+    assert '"AcrPull"' in command
+    assert hand.deploy(site).exit_status == 0
+
+
+def test_in_abac_mode_another_role_counts(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, az: Az
+) -> None:
+    name = cloud.add_registry()
+    cloud.local.change_registry(name, role_assignment_mode="AbacRepositoryPermissions")
+    me = cloud.local.client_id
+    scope = cloud.registry_id(name)
+    for role in (
+        "Container Registry Repository Contributor",
+        "Container Registry Repository Catalog Lister",
+    ):
+        az.run("role", "assignment", "create", "--role", role, "--assignee", me, "--scope", scope)
+    site = make_site(registry=name, wait=False)
+    with pytest.raises(Refused, match="where AcrPull means nothing") as refused:
+        hand.deploy(site)
+    command = mended(az, refused.value)
+    assert '"Container Registry Repository Reader"' in command
+    assert hand.deploy(site).exit_status == 0
+
+
+def test_an_identity_that_the_site_lacks_is_named_with_the_command(
+    make_site: Callable[..., Site], hand: Hand, az: Az
+) -> None:
+    site = make_site(system_identity=False, pulls=False, wait=False)
+    with pytest.raises(Refused, match="and has none") as refused:
+        hand.deploy(site)
+    mended(az, refused.value)
+    with pytest.raises(Refused, match="may not pull") as refused:
+        hand.deploy(site)
+    mended(az, refused.value)
+    assert hand.deploy(site).exit_status == 0
+
+
+def test_no_way_to_pull_at_all_is_named_with_the_commands(
+    make_site: Callable[..., Site], hand: Hand, az: Az
+) -> None:
+    site = make_site(config={"acrUseManagedIdentityCreds": False}, pulls=False, wait=False)
+    with pytest.raises(Refused, match="no way to pull") as refused:
+        hand.deploy(site)
+    mended(az, refused.value)
+    with pytest.raises(Refused, match="may not pull") as refused:
+        hand.deploy(site)
+    mended(az, refused.value)
+    assert hand.deploy(site).exit_status == 0
+
+
+def test_credentials_of_the_admin_user_are_enough(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+) -> None:
+    name = cloud.add_registry()
+    cloud.local.change_registry(name, admin_enabled=True, admin_password="not-a-secret")
+    credentials = {
+        "DOCKER_REGISTRY_SERVER_USERNAME": name,
+        "DOCKER_REGISTRY_SERVER_PASSWORD": "not-a-secret",
+    }
+    site = make_site(
+        registry=name,
+        pulls=False,
+        settings=credentials,
+        config={"acrUseManagedIdentityCreds": False},
+    )
+    assert hand.deploy(site).exit_status == 0
+
+
+def test_a_registry_that_anyone_may_pull_from_needs_nothing(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+) -> None:
+    name = cloud.add_registry()
+    cloud.local.change_registry(name, anonymous_pull=True)
+    site = make_site(registry=name, pulls=False, config={"acrUseManagedIdentityCreds": False})
+    assert hand.deploy(site).exit_status == 0
+
+
+def test_a_registry_of_another_subscription_is_noted_and_not_refused(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    assert hand.deploy(site).exit_status == 0, "the collector is in the registry from now on"
+    site.push("2.0", IMAGES / "app", source="1.0")
+    path = r"^/subscriptions/[^/]+/providers/Microsoft\.ContainerRegistry/registries$"
+    with cloud.fault(path=path, status=200, body={"value": []}, times=0):
+        ended = hand.deploy(site, image=site.image("2.0"))
+    assert ended.exit_status == 0, ended
+    assert f"whether Web App '{site.name}' may pull from it wasn't checked" in ended.said
+
+
+# Locks and policies
+
+
+@contextmanager
+def locked(az: Az, scope: str) -> Iterator[None]:
+    """A read-only lock."""
+    arguments = ("--name", "frozen", "--resource", scope)
+    if "/providers/" not in scope:
+        arguments = ("--name", "frozen", "-g", scope.rpartition("/")[2])
+    path = f"{scope}/providers/Microsoft.Authorization/locks/frozen"
+    done = az.run(
+        *("rest", "--method", "put", "--url", f"{path}?api-version=2016-09-01"),
+        *("--body", json.dumps({"properties": {"level": "ReadOnly"}})),
+    )
+    assert done.returncode == 0, (done.stderr, arguments)
+    yield
+    done = az.run("rest", "--method", "delete", "--url", f"{path}?api-version=2016-09-01")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("at", ["site", "group"])
+def test_a_lock_is_explained_and_nothing_is_changed(
+    site: Site, cloud: Cloud, az: Az, at: str
+) -> None:
+    hand = Hand(session_of(cloud.local, client="locked-out"))
+    settings = site.settings()
+    scope = site.id if at == "site" else site.id.partition("/providers/")[0]
+    with locked(az, scope):
+        before = cloud.mark()
+        with pytest.raises(Unauthorized) as refused:
+            hand.deploy(site)
+        assert not writes(r for r in cloud.requests(before) if r["client"] == "locked-out")
+    assert "a lock forbids it" in refused.value.message
+    assert "az lock list" in (refused.value.recommendation or "")
+    assert (site.runs, site.settings()) == (site.image(), settings)
+    assert hand.deploy(site).exit_status == 0
+
+
+POLICY = {
+    "error": {
+        "code": "RequestDisallowedByPolicy",
+        "target": "web",
+        "message": "Resource 'web' was disallowed by policy. Policy identifiers: 'shop-images'.",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "config/appsettings"), ("PATCH", "config/web")]
+)
+def test_a_policy_is_explained_and_what_was_written_is_taken_back(
+    site: Site, hand: Hand, cloud: Cloud, method: str, path: str
+) -> None:
+    denied = {"method": method, "path": f"{site.name}/{path}", "status": 403, "body": POLICY}
+    settings = site.settings()
+    with cloud.fault(**denied), pytest.raises(Unauthorized) as refused:
+        hand.deploy(site)
+    assert "an Azure Policy forbids it" in refused.value.message
+    assert "shop-images" in refused.value.message
+    assert "az policy exemption create" in (refused.value.recommendation or "")
+    assert site.settings() == settings
+    assert site.runs == site.image()
+    assert hand.states(site) == ["failed"]
+    assert hand.deploy(site).exit_status == 0
+    assert settings == {**SETTINGS, "DOCKER_REGISTRY_SERVER_URL": f"https://{site.host}"}
+
+
+def test_a_site_that_is_not_there_is_named(site: Site, hand: Hand) -> None:
+    site.cloud.arm("DELETE", site.id)
+    with pytest.raises(NotFound, match=f"'{site.name}' was not found"):
+        hand.deploy(site)
+    site.cloud.make_site(group=site.group, name=site.name, wait=False)

@@ -1,0 +1,330 @@
+"""What is recorded of releases, and what `history`, `rollback`, `remove` and `wait` make of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from azext_otelembed.errors import InvalidInput, NotFound, Refused
+from azext_otelembed.image.reference import Digest
+from azext_otelembed.release import record
+from localazure.az import Az
+from tests.e2e.support import IMAGES, SETTING, Cloud, Site
+from tests.release.support import Contents, Hand, id_of
+
+OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
+Push = Callable[[Site, str, str], str]
+LEFT_BEHIND = -200
+"""A timeout after which a pending release counts as left behind by a crash at once."""
+
+
+@pytest.fixture(params=[True, False], ids=["referrers", "fall-back tag"])
+def shelf(request: pytest.FixtureRequest, cloud: Cloud) -> str:
+    """A registry with the referrers API, or one without."""
+    name = cloud.add_registry()
+    cloud.local.change_registry(name, referrers=request.param)
+    return name
+
+
+def records_of(contents: Contents) -> list[dict[str, Any]]:
+    """The manifests of all records."""
+    held = contents.manifests(record.REPOSITORY)
+    documents = [contents.document(record.REPOSITORY, digest) for digest in held]
+    return [one for one in documents if one.get("artifactType") == record.ARTIFACT_TYPE]
+
+
+def test_a_record_is_an_oci_artifact_that_refers_to_its_site(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, shelf: str
+) -> None:
+    site = make_site(registry=shelf)
+    ended = hand.deploy(site)
+    contents = Contents(cloud, site.host)
+    found = records_of(contents)
+    assert len(found) == 2, "pending, and succeeded"
+    anchor = record.anchor(site.id)
+    for document in found:
+        assert document["schemaVersion"] == 2
+        assert document["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
+        assert document["artifactType"] == "application/vnd.otelembed.release.v1+json"
+        empty = {
+            "mediaType": "application/vnd.oci.empty.v1+json",
+            "digest": str(Digest.of(b"{}")),
+            "size": 2,
+        }
+        assert document["config"] == empty
+        assert document["layers"] == [empty]
+        assert document["subject"] == {
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": str(Digest.of(anchor)),
+            "size": len(anchor),
+        }
+        assert all(isinstance(value, str) for value in document["annotations"].values())
+    subject = contents.document(record.REPOSITORY, str(Digest.of(anchor)))
+    assert subject == json.loads(anchor)
+    states = {document["annotations"]["dev.otelembed.release.state"] for document in found}
+    assert states == {"pending", "succeeded"}
+    (told,) = hand.history(site)
+    assert told["id"] == ended.result["release"]["id"]
+    assert told["recipe"]
+    assert told["base"] == site.image()
+
+
+def test_a_registry_without_the_api_lists_records_under_the_fall_back_tag(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+) -> None:
+    name = cloud.add_registry()
+    cloud.local.change_registry(name, referrers=False)
+    site = make_site(registry=name)
+    assert hand.deploy(site).exit_status == 0
+    contents = Contents(cloud, site.host)
+    tag = str(Digest.of(record.anchor(site.id))).replace(":", "-")
+    index = contents.document(record.REPOSITORY, tag)
+    assert index["mediaType"] == "application/vnd.oci.image.index.v1+json"
+    assert len(index["manifests"]) == 2
+    held = contents.manifests(record.REPOSITORY)
+    for entry in index["manifests"]:
+        assert entry["digest"] in held
+        assert entry["artifactType"] == record.ARTIFACT_TYPE
+        assert entry["annotations"]
+
+
+def test_no_record_holds_the_value_of_the_setting(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, push: Push
+) -> None:
+    site = make_site(registry=cloud.add_registry(), settings={SETTING: OLD})
+    new = cloud.connection_string(site.component or "")
+    hand.deploy(site, connection_string=new)
+    hand.deploy(site, image=push(site, "bad", "exit 3"), connection_string=OLD, timeout=6)
+    hand.remove(site)
+    contents = Contents(cloud, site.host)
+    text = json.dumps(
+        [
+            contents.document(name, digest)
+            for name in contents.repositories()
+            for digest in contents.manifests(name)
+        ]
+    )
+    for value in (OLD, new):
+        assert value.partition("=")[2].partition(";")[0] not in text
+    assert text.count(record.ARTIFACT_TYPE) == 6
+
+
+def test_history_lists_releases_newest_first_with_how_each_ended(
+    make_site: Callable[..., Site], hand: Hand, push: Push, shelf: str
+) -> None:
+    site = make_site(registry=shelf)
+    site.push("2.0", IMAGES / "app", source="1.0")
+    assert hand.history(site) == []
+    one = hand.deploy(site)
+    two = hand.deploy(site, image=site.image("2.0"))
+    bad = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
+    left = hand.deploy(site, image=push(site, "left", "exit 4"), timeout=6, rollback=False)
+    listed = hand.history(site)
+    assert [entry["number"] for entry in listed] == [0, 1, 2, 3]
+    assert [entry["id"] for entry in listed] == [
+        ended.result["release"]["id"] for ended in (left, bad, two, one)
+    ]
+    assert [entry["state"] for entry in listed] == [
+        *("failed", "rolled back", "succeeded", "succeeded")
+    ]
+    assert [entry["base"] for entry in listed] == [
+        site.image(tag) for tag in ("left", "bad", "2.0", "1.0")
+    ]
+    assert [entry["previousImage"] for entry in listed] == [
+        two.result["image"]["name"],
+        two.result["image"]["name"],
+        one.result["image"]["name"],
+        site.image(),
+    ]
+    assert listed[1]["reason"] == "the new container failed: it exited with status 3"
+    assert not any(entry["current"] for entry in listed), "what runs never came up"
+    back = hand.rollback(site)
+    assert back.exit_status == 0, back
+    assert site.runs == two.result["image"]["name"]
+    assert [entry["current"] for entry in hand.history(site)] == [True, *[False] * 4]
+
+
+def test_rollback_goes_to_the_image_before_to_a_number_or_to_a_tag(site: Site, hand: Hand) -> None:
+    site.push("2.0", IMAGES / "app", source="1.0")
+    first = hand.deploy(site).result["image"]["name"]
+    second = hand.deploy(site, image=site.image("2.0")).result["image"]["name"]
+    back = hand.rollback(site)
+    assert (back.exit_status, site.runs) == (0, first)
+    assert back.result["changes"] == [{"what": "image", "before": second, "after": first}]
+    assert SETTING in site.settings()
+    assert (hand.rollback(site, "1").exit_status, site.runs) == (0, second)
+    assert (hand.rollback(site, "1.0").exit_status, site.runs) == (0, site.image())
+    tag = first.rpartition(":")[2]
+    assert (hand.rollback(site, tag).exit_status, site.runs) == (0, first)
+    assert hand.states(site) == ["succeeded"] * 6
+    with pytest.raises(NotFound, match="neither a number nor a tag"):
+        hand.rollback(site, "3.0")
+    with pytest.raises(NotFound, match="neither a number nor a tag"):
+        hand.rollback(site, "99")
+    with pytest.raises(InvalidInput, match=r"runs .* already"):
+        hand.rollback(site, tag)
+    Contents(site.cloud, site.host).delete(site.repository, second.rpartition(":")[2])
+    with pytest.raises(NotFound, match="not in its registry any more"):
+        hand.rollback(site, second.rpartition(":")[2])
+    assert site.runs == first
+
+
+def test_rollback_needs_a_release(site: Site, hand: Hand) -> None:
+    with pytest.raises(NotFound, match="no release on record"):
+        hand.rollback(site)
+
+
+def test_a_rollback_that_does_not_come_up_is_rolled_back(
+    site: Site, hand: Hand, push: Push
+) -> None:
+    bad = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6, rollback=False)
+    good = hand.deploy(site, image=site.image())
+    assert (bad.exit_status, good.exit_status) == (5, 0)
+    back = hand.rollback(site, timeout=6)
+    assert back.exit_status == 4, back
+    assert site.runs == good.result["image"]["name"]
+    assert hand.states(site) == ["rolled back", "succeeded", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("before", "keep", "left"),
+    [(None, False, False), (None, True, True), (OLD, False, True)],
+    ids=["set by us", "set by us and kept", "there before"],
+)
+def test_remove_brings_the_base_image_back_and_takes_only_what_we_set(
+    make_site: Callable[..., Site], hand: Hand, before: str | None, keep: bool, left: bool
+) -> None:
+    site = make_site(settings={SETTING: before} if before else {})
+    given = {"connection_string": OLD} if before else {}
+    settings = site.settings()
+    site.push("2.0", IMAGES / "app", source="1.0")
+    hand.deploy(site, **given)
+    hand.deploy(site, image=site.image("2.0"))
+    value = site.settings()[SETTING]
+    ended = hand.remove(site, keep_setting=keep)
+    assert ended.exit_status == 0, ended
+    assert site.runs == site.image("2.0")
+    assert site.settings() == ({**settings, SETTING: value} if left else settings)
+    site.answers()
+    with pytest.raises(Refused, match="holds no collector of ours"):
+        hand.remove(site)
+
+
+def test_a_removal_that_fails_puts_image_and_setting_back(
+    site: Site, hand: Hand, cloud: Cloud, push: Push
+) -> None:
+    ended = hand.deploy(site)
+    settings = site.settings()
+    # The base has become one that can't come up.
+    push(site, "1.0", "exit 3")
+    removed = hand.remove(site, timeout=6)
+    assert removed.exit_status == 4, removed
+    assert site.runs == ended.result["image"]["name"]
+    assert site.settings() == settings
+    assert hand.states(site) == ["rolled back", "succeeded"]
+
+
+def test_a_pending_release_is_verified_and_completed_by_wait(site: Site, hand: Hand) -> None:
+    begun = hand.deploy(site, wait=False)
+    assert (begun.exit_status, begun.release) == (0, "pending")
+    ended = hand.wait(site)
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert ended.result["release"]["id"] == begun.result["release"]["id"]
+    assert hand.states(site) == ["succeeded"]
+    with pytest.raises(NotFound, match="no pending release"):
+        hand.wait(site)
+
+
+@pytest.mark.parametrize("before", [None, OLD], ids=["absent", "there"])
+def test_wait_rolls_back_what_does_not_come_up(
+    make_site: Callable[..., Site], hand: Hand, push: Push, before: str | None
+) -> None:
+    """The old value of the setting died with the deploy: one that was there is left."""
+    site = make_site(settings={SETTING: before} if before else {})
+    new = site.cloud.connection_string(site.component or "")
+    begun = hand.deploy(site, image=push(site, "bad", "exit 3"), connection_string=new, wait=False)
+    assert begun.exit_status == 0
+    ended = hand.wait(site, timeout=6)
+    assert ended.exit_status == 4, ended
+    assert site.runs == site.image()
+    assert site.settings().get(SETTING) == (new if before else None)
+    assert hand.states(site) == ["rolled back"]
+
+
+def test_a_twin_is_taken_up(site: Site, hand: Hand) -> None:
+    begun = hand.deploy(site, wait=False)
+    again = hand.deploy(site)
+    assert (again.exit_status, again.release) == (0, "succeeded")
+    assert again.result["release"]["id"] == begun.result["release"]["id"]
+    assert hand.states(site) == ["succeeded"]
+
+
+def test_a_deploy_of_another_image_meanwhile_stops_before_it_changes_anything(
+    site: Site, hand: Hand, cloud: Cloud, shelf: str
+) -> None:
+    site.push("2.0", IMAGES / "app", source="1.0")
+    begun = hand.deploy(site, wait=False)
+    runs, settings = site.runs, site.settings()
+    contents = Contents(cloud, site.host)
+    held = contents.manifests(site.repository)
+    with pytest.raises(Refused) as refused:
+        hand.deploy(site, image=site.image("2.0"))
+    assert begun.result["image"]["name"] in refused.value.message
+    assert "under way" in refused.value.message
+    assert "Nothing was changed." in refused.value.message
+    with pytest.raises(Refused, match="under way"):
+        hand.remove(site)
+    assert (site.runs, site.settings()) == (runs, settings)
+    assert contents.manifests(site.repository) == held
+    assert hand.states(site) == ["pending"]
+    assert hand.wait(site).exit_status == 0
+    assert hand.deploy(site, image=site.image("2.0")).exit_status == 0
+
+
+def test_what_a_crash_left_long_ago_stops_nobody(
+    make_site: Callable[..., Site], hand: Hand, push: Push, shelf: str
+) -> None:
+    site = make_site(registry=shelf)
+    site.push("2.0", IMAGES / "app", source="1.0")
+    hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=LEFT_BEHIND, wait=False)
+    assert hand.states(site) == ["pending"]
+    ended = hand.deploy(site, image=site.image("2.0"))
+    assert ended.exit_status == 0, ended
+    assert hand.states(site) == ["succeeded", "failed"]
+    assert hand.history(site)[0]["previousImage"] == site.image(), "nobody saw the bad one come up"
+
+
+def test_after_a_crash_long_ago_a_failure_goes_back_to_what_was_there_before_it(
+    site: Site, hand: Hand, push: Push
+) -> None:
+    image = push(site, "bad", "exit 3")
+    hand.deploy(site, image=image, timeout=LEFT_BEHIND, wait=False)
+    ended = hand.deploy(site, image=push(site, "worse", "exit 4"), timeout=6)
+    assert ended.exit_status == 4, ended
+    assert site.runs == site.image()
+    assert SETTING not in site.settings()
+    assert hand.states(site) == ["rolled back", "failed"]
+
+
+def test_rollback_and_remove_ask_before_they_change_anything(
+    make_site: Callable[..., Site], hand: Hand, az: Az
+) -> None:
+    site = make_site()
+    name = hand.deploy(site).result["image"]["name"]
+    for command in ("rollback", "remove"):
+        answer = site.cloud.otelembed(command, *site.arguments)
+        assert answer.returncode == 1, answer.show()
+        assert "--yes" in answer.stderr
+        assert "there is no terminal to ask on" in answer.stderr
+        assert not answer.writes, answer.show()
+    assert site.runs == name
+    answer = site.cloud.otelembed("remove", *site.arguments, "--yes")
+    assert answer.returncode == 0, answer.show()
+    assert answer.json["image"]["name"] == site.image()
+    assert site.runs == site.image()
+    listed = site.cloud.otelembed("history", *site.arguments)
+    assert [entry["state"] for entry in listed.json] == ["succeeded", "succeeded"]
+    assert id_of(site).resource_id == site.id

@@ -1,0 +1,182 @@
+"""Images to embed in and collectors to embed, plain ones and generated ones."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from hypothesis import strategies as st
+
+from azext_otelembed.image import labels as names
+from azext_otelembed.image.collector import CollectorLayer, PreparedCollector, make_prepared
+from azext_otelembed.image.config import parse_config
+from azext_otelembed.image.descriptor import Descriptor, Family
+from azext_otelembed.image.document import dump, renderings
+from azext_otelembed.image.embed import Base, Embedded
+from azext_otelembed.image.layer import make_ca_layer
+from azext_otelembed.image.manifest import Manifest, parse_manifest
+from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.image.shell import PreparedShell, make_prepared_shell, make_shell_layer
+
+CONFIG = b"receivers: {}\n"
+UPSTREAM = Reference.parse("otel/opentelemetry-collector-contrib:0.150.0").with_digest(
+    Digest.of(b"upstream")
+)
+
+
+def digest(name: object) -> Digest:
+    """A digest that stands for some content."""
+    return Digest.of(str(name).encode())
+
+
+def collector(
+    compression: str = "gzip", *, version: str = "0.150.0", bundle: bytes = b"PEM\n"
+) -> PreparedCollector:
+    """A prepared collector in upstream's layout."""
+    binary = Descriptor(Family.OCI.layer_type(compression), 29_000_000, digest("binary"))
+    certificates = make_ca_layer(bundle)
+    return make_prepared(
+        UPSTREAM,
+        version,
+        "/otelcol-contrib",
+        [
+            CollectorLayer(binary, digest("binary tar")),
+            CollectorLayer(
+                certificates.descriptor(Family.OCI), certificates.diff_id, "certificates"
+            ),
+        ],
+    )
+
+
+def busybox(tail: bytes = b"") -> bytes:
+    """The head of a static ELF file for x86-64, and what a busybox says of itself."""
+    identity = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header = identity + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 0, 0, 0) + b"BusyBox v1.36.1" + tail
+
+
+def shell(tail: bytes = b"") -> PreparedShell:
+    """A prepared shell."""
+    upstream = Reference.parse("busybox:1.36.1-musl").with_digest(Digest.of(b"busybox" + tail))
+    return make_prepared_shell(upstream, make_shell_layer(busybox(tail)))
+
+
+def config_document(layers: int = 2, **settings: Any) -> dict[str, Any]:
+    """An image's configuration as builders write it."""
+    history: list[dict[str, Any]] = [
+        {"created": "2026-01-02T03:04:05Z", "created_by": f"COPY {number}"}
+        for number in range(layers)
+    ]
+    history.append({"created_by": "CMD", "empty_layer": True})
+    return {
+        "architecture": "amd64",
+        "config": settings,
+        "created": "2026-01-02T03:04:05Z",
+        "history": history,
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [f"{digest(n)}" for n in range(layers)]},
+    }
+
+
+def manifest_document(family: Family, config: bytes, layers: int = 2) -> dict[str, Any]:
+    """The manifest that goes with a configuration."""
+    return {
+        "schemaVersion": 2,
+        "mediaType": family.manifest_type,
+        "config": Descriptor(family.config_type, len(config), Digest.of(config)).to_document(),
+        "layers": [
+            Descriptor(family.layer_type("gzip"), 100 + n, digest(f"layer {n}")).to_document()
+            for n in range(layers)
+        ],
+    }
+
+
+def base(
+    family: Family = Family.DOCKER,
+    reference: str = "shopregistry.azurecr.io/shop:1.0",
+    *,
+    layers: int = 2,
+    document: dict[str, Any] | None = None,
+    **settings: Any,
+) -> Base:
+    """An image with the given settings (Entrypoint, Cmd, Labels, …), or a whole configuration."""
+    if document is None:
+        document = config_document(layers, **(settings or {"Cmd": ["/app"]}))
+    config = parse_config(dump(document))
+    manifest = Manifest.of(family, manifest_document(family, config.data, layers))
+    return Base(Reference.parse(reference), manifest.digest, manifest, config)
+
+
+def as_base(embedded: Embedded) -> Base:
+    """An embedded image as it comes back from the registry."""
+    manifest = parse_manifest(embedded.manifest, embedded.media_type)
+    assert isinstance(manifest, Manifest)
+    blobs = {upload.digest: upload.data for upload in embedded.uploads}
+    config = parse_config(blobs[manifest.config.digest])
+    return Base(embedded.reference, embedded.digest, manifest, config)
+
+
+texts = st.text(st.characters(codec="utf-8"), max_size=8)
+scalars = (
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | texts | st.floats(-1e6, 1e6).map(abs)
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+_OURS = (*names.PROVENANCE, names.UNDO)
+words = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6))
+
+
+def _unknown(*known: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(texts.filter(lambda key: key not in known), values, max_size=3)
+
+
+# Whatever stood under our keys before; only the one that marks an embedded image is left out.
+_label_keys = texts | st.sampled_from(
+    [names.SHELL, *(key for key in _OURS if key != names.VERSION)]
+)
+label_maps = st.dictionaries(_label_keys, texts, max_size=4)
+absent = object()
+
+
+@st.composite
+def bases(draw: st.DrawFn) -> Base:
+    """Any image that a collector can be embedded in, with fields nobody has heard of."""
+    family = draw(st.sampled_from(Family))
+    count = draw(st.integers(1, 4))
+    settings = draw(_unknown("Entrypoint", "Cmd", "Labels", "Env"))
+    entrypoint = draw(st.sampled_from([absent, None, [], "/one"]) | words)
+    command = draw(words if entrypoint and entrypoint is not absent else words.filter(bool))
+    for key, value in (
+        ("Entrypoint", entrypoint),
+        ("Cmd", command),
+        ("Labels", draw(st.sampled_from([absent, None]) | label_maps)),
+    ):
+        if value is not absent:
+            settings[key] = value
+    known = ("config", "os", "architecture", "rootfs", "history", "created")
+    document = draw(_unknown(*known))
+    document.update(config_document(count, **settings))
+    if (history := draw(st.sampled_from([absent, None, [], "short", "kept", "long"]))) is absent:
+        del document["history"]
+    elif history == "short":
+        document["history"] = document["history"][1:]
+    elif history == "long":
+        document["history"] = [{"created_by": "RUN more"}, *document["history"]]
+    elif history != "kept":
+        document["history"] = history
+    if draw(st.booleans()):
+        del document["created"]
+    config = draw(st.sampled_from(list(renderings(document))))
+    fields = manifest_document(family, config, count)
+    fields.update(draw(_unknown(*fields, "annotations", "manifests")))
+    if (annotations := draw(st.sampled_from([absent, None]) | label_maps)) is not absent:
+        fields["annotations"] = annotations
+    data = draw(st.sampled_from(list(renderings(fields))))
+    manifest = parse_manifest(data, family.manifest_type)
+    assert isinstance(manifest, Manifest)
+    tag = draw(st.none() | st.from_regex(r"[a-z0-9_][a-z0-9_.-]{0,127}", fullmatch=True))
+    reference = Reference("localhost:5000", "shop/web", tag)
+    return Base(reference, manifest.digest, manifest, parse_config(config))

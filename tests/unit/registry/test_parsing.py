@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+
+import pytest
+
+from azext_otelembed.registry.client import next_page
+from azext_otelembed.registry.failure import error_for, said
+from azext_otelembed.registry.policies import _seconds, origin
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [(None, None), ("", None), ("7", 7), ("0.5", 0.5), ("soon", None)]
+)
+def test_retry_after_is_read_as_seconds(header: str | None, seconds: float | None) -> None:
+    assert _seconds(header) == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    assert _seconds(formatdate(time.time() + 90, usegmt=True)) == pytest.approx(90, abs=2)
+    assert _seconds(formatdate(time.time() - 90, usegmt=True)) == 0
+
+
+@pytest.mark.parametrize(
+    ("link", "page"),
+    [
+        (None, None),
+        (
+            '</v2/a/tags/list?last=v1&n=2&orderby=>; rel="next"',
+            "/v2/a/tags/list?last=v1&n=2&orderby=",
+        ),
+        ("<https://x/1>; rel=prev, <https://x/3>; rel=next", "https://x/3"),
+        ('<https://x/1>; rel="prev"', None),
+    ],
+)
+def test_thenext_page_is_in_the_link_header(link: str | None, page: str | None) -> None:
+    assert next_page(link) == page
+
+
+def test_an_origin_is_scheme_host_and_port() -> None:
+    assert origin("https://A.example/x") == origin("https://a.example:443/y")
+    assert origin("https://a.example") != origin("http://a.example")
+    assert origin("https://localhost:1/") != origin("https://localhost:2/")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", ""),
+        (b"<html>", ""),
+        (b"[]", ""),
+        (b'{"errors":[]}', ""),
+        (b'{"errors":[{"code":"DENIED","message":"no"}]}', "no (DENIED)"),
+        (b'{"errors":[{"code":"DENIED"}]}', "DENIED"),
+        (b'{"message":"plain"}', "plain"),
+    ],
+)
+def test_what_a_registry_says_is_taken_from_its_errors(body: bytes, text: str) -> None:
+    assert said(body) == text
+
+
+def test_an_error_names_registry_thing_and_reason() -> None:
+    body = b'{"errors":[{"code":"TAG_INVALID","message":"locked"}]}'
+    error = error_for("shop.example", "manifest 'a:1'", 409, {}, body)
+    assert error.message == (
+        "Registry 'shop.example' answered HTTP 409 on manifest 'a:1': locked (TAG_INVALID)"
+    )

@@ -1,0 +1,117 @@
+"""What the two kinds of App Service's platform log prove."""
+
+from __future__ import annotations
+
+import pytest
+
+from azext_otelembed.release.evidence import last_stamp, read_log, redact, secrets_of
+
+NEW = "shopregistry.azurecr.io/shop:1.0-otelembed-0123456789ab"
+OLD = "shopregistry.azurecr.io/shop:1.0"
+SECOND = "2026-11-22T21:00:0{}.000Z"
+
+
+READY = (
+    "INFO  - Container shop_1_aaaa for site shop initialized successfully and is ready to "
+    "serve requests."
+)
+
+
+def log(*lines: str) -> str:
+    """Lines a second apart."""
+    return "\n".join(f"{SECOND.format(n)} {line}" for n, line in enumerate(lines))
+
+
+STARTS = (
+    f"INFO  - Pulling image: {NEW}",
+    f"INFO  - docker run -d --expose=8080 --name shop_1_aaaa -e KEY=hidden-value {NEW}",
+)
+
+
+def test_the_older_log_tells_that_the_new_container_is_ready() -> None:
+    seen = read_log(log(*STARTS, READY), NEW, "")
+    assert (seen.started, seen.ready, seen.failure) == (True, True, None)
+
+
+def test_the_newer_log_tells_that_the_site_started() -> None:
+    seen = read_log(
+        log(f"Pulling image: {NEW}.", "Site container: shop started.", "Site started."), NEW, ""
+    )
+    assert (seen.started, seen.ready, seen.failure) == (True, True, None)
+
+
+@pytest.mark.parametrize(
+    ("line", "meaning"),
+    [
+        (
+            "Container pull image failed with reason: ImagePullFailure. Revert by terminate.",
+            "pulled",
+        ),
+        ("ERROR - Image pull failed: Verify docker image configuration", "pulled"),
+        (
+            "ERROR - Container shop_1_aaaa didn't respond to HTTP pings on port: 8080, "
+            "failing site start.",
+            "port 8080",
+        ),
+        ("ERROR - Container shop_1_aaaa for site shop has exited, failing site start", "exited"),
+        ("Container has finished running with exit code: 3.", "status 3"),
+        ("Site container: shop terminated during site startup.", "exited"),
+        ("Failed to start site. Revert by stopping site.", "failed to start"),
+    ],
+)
+def test_each_way_of_failing_is_named(line: str, meaning: str) -> None:
+    failure = read_log(log(*STARTS, line), NEW, "").failure
+    assert failure is not None
+    assert meaning in failure
+
+
+def test_the_end_of_the_old_container_is_not_a_failure_of_the_new_one() -> None:
+    ended = "ERROR - Container shop_0_bbbb for site shop has exited, failing site start"
+    assert read_log(log(*STARTS, READY, ended), NEW, "").failure is None
+
+
+def test_a_restart_that_succeeds_makes_up_for_a_failure() -> None:
+    failed = "ERROR - Container shop_1_aaaa for site shop has exited, failing site start"
+    seen = read_log(log(*STARTS, failed, *STARTS, READY), NEW, "")
+    assert (seen.ready, seen.failure) == (True, None)
+
+
+def test_a_start_that_the_next_change_of_the_site_cuts_short_is_not_waited_for() -> None:
+    def start(name: str) -> tuple[str, ...]:
+        return (
+            f"Pulling image: {NEW}.",
+            f"Creating container with image: shop and fully qualified image name: {NEW}",
+            f"Starting container: {name}_shop.",
+        )
+
+    cut = (*start("aaaa"), "Stopping container: aaaa_shop.")
+    assert not read_log(log(*cut, *start("bbbb")), NEW, "").ready
+    assert read_log(log(*cut, *start("bbbb"), "Site started."), NEW, "").ready
+    # One that came up and was replaced is no proof that its successor will.
+    up = (*start("aaaa"), "Site started.", "Stopping container: aaaa_shop.")
+    assert not read_log(log(*up, *start("bbbb")), NEW, "").ready
+
+
+def test_lines_from_before_the_change_prove_nothing() -> None:
+    text = log(*STARTS, "INFO  - Container shop_1_aaaa is ready to serve requests.")
+    assert not read_log(text, NEW, last_stamp(text)).started
+
+
+def test_a_log_of_the_old_image_alone_says_nothing_of_the_new_one() -> None:
+    seen = read_log(log(f"INFO  - Pulling image: {OLD}", "ERROR - it has exited"), NEW, "")
+    assert (seen.started, seen.ready, seen.failure) == (False, False, None)
+
+
+def test_the_tail_shows_no_app_setting() -> None:
+    settings = {"PAYMENT_API_KEY": "sk-demo-5f1e8b7c2a9d", "WEBSITES_PORT": "8080", "FLAG": "true"}
+    lines = ["using sk-demo-5f1e8b7c2a9d on 8080, true", *STARTS]
+    shown = "\n".join(redact(lines, secrets_of(settings)))
+    assert "sk-demo" not in shown
+    assert "hidden-value" not in shown
+    assert "on 8080, true" in shown
+
+
+def test_parts_of_a_connection_string_are_secrets_too() -> None:
+    value = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201;IngestionEndpoint=https://x.example/"
+    shown = redact(["key 0f0e0d0c-0b0a-4909-8807-060504030201"], secrets_of({"S": value}))
+    assert shown == ("key ***",)
