@@ -15,6 +15,7 @@ MOST_ENTRIES = 1_000_000
 _BLOCK = 512
 # Long names and pax headers are read whole; nothing honest comes near this.
 _MAX_HEADER = 1024 * 1024
+_LONGEST_LENGTH = 9
 # The pax records that are of use; the others (times, attributes) aren't kept.
 _KEYS = {b"path", b"linkpath", b"size", b"GNU.sparse.name"}
 _KINDS = {
@@ -255,18 +256,21 @@ def _text(field: bytes) -> str:
 
 
 def _records(data: bytes) -> dict[str, str]:
-    """pax records: `<length> <key>=<value>\\n`, the length counting itself."""
+    """pax records: `<length> <key>=<value>\\n`, the length counting itself (POSIX, pax)."""
     found: dict[str, str] = {}
-    while data.strip(b"\0"):
-        digits, space, _ = data.partition(b" ")
-        length = int(digits) if digits.isdigit() and len(digits) < 9 else 0
-        record = data[len(digits) + 1 : length - 1]
-        key, equals, value = record.partition(b"=")
-        if not space or not equals or not length <= len(data):
+    data = data.rstrip(b"\0")
+    start = 0
+    while start < len(data):
+        space = data.find(b" ", start, start + _LONGEST_LENGTH)
+        digits = data[start : max(space, start)]
+        end = start + (int(digits) if digits.isdigit() else 0)
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
+        # A length that ends before its own record does would have the same bytes read for ever.
+        if not start < space < end <= len(data) or data[end - 1 : end] != b"\n" or not equals:
             raise ImageProblem("The layer has a malformed pax header.")
         if key in _KEYS:
             found[key.decode()] = value.decode("utf-8", "surrogateescape")
-        data = data[length:]
+        start = end
     return found
 
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 
@@ -230,6 +231,43 @@ def test_a_header_that_claims_to_be_huge_is_not_read() -> None:
     info.type, info.size = tarfile.XHDTYPE, 8 * 1024**3
     with pytest.raises(ImageProblem, match="tar header of 8589934592 bytes"):
         list(scan(iter([info.tobuf(tarfile.GNU_FORMAT)])))
+
+
+def with_pax(records: bytes) -> bytes:
+    """An archive of one file `a`, with a pax header of these very bytes before it."""
+    info = tarfile.TarInfo("././@PaxHeader")
+    info.type, info.size = tarfile.XHDTYPE, len(records)
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    return header + records + bytes(-len(records) % 512) + tar(("a", b""))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        b" a=b\n",
+        b"0 a=b\n",
+        b"1 a=b\n",
+        b"2 a=b\n",
+        b"6 a=b",
+        b"7 a=b\n",
+        b"6 a=bX",
+        b"6 ab=\n a=b\n",
+        b"6 a=b\n a=b\n",
+        b"6 a=b\n0 a=b\n",
+        b"-6 a=b\n",
+        b"000000000000000006 a=b\n",
+    ],
+)
+def test_a_pax_record_with_a_wrong_length_is_malformed(records: bytes) -> None:
+    with pytest.raises(ImageProblem, match="malformed pax header"):
+        list(scan(iter([with_pax(records)])))
+
+
+def test_many_pax_records_take_no_time() -> None:
+    began = time.process_time()
+    (entry,) = scan(iter([with_pax(b"6 a=b\n" * 170_000 + b"9 path=z\n")]))
+    assert entry.path == "z"
+    assert time.process_time() - began < 3
 
 
 def test_global_pax_headers_hold_for_all_that_follows() -> None:
