@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
+from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.release.observe import SETTING, Observed, current_image, set_image
 from azext_otelembed.release.parallel import together
 from azext_otelembed.release.plan import same_image
 from azext_otelembed.release.vault import check_reference
+from azext_otelembed.release.writing import changed, write_setting
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.site import SiteClient
@@ -26,8 +27,9 @@ def apply(
 
     `standing` is told, before each write, what state things will be in if it is the last one.
     App settings are one document without conditions: it is read again just before the write and
-    read back after it. A change that falls between that read and the write can't be seen.
-    Raises `Refused`, before anything is written, when somebody else has changed the image.
+    read back after it. A change that falls between that read and the write can't be seen. So it is
+    with the image, which is read again just before it is written. Raises `Refused` when somebody
+    else has changed the image: the caller takes back what was written until then.
     """
     notes: list[str] = []
     site = observed.id
@@ -37,18 +39,19 @@ def apply(
     if plan.setting is not None:
         notes += _changed_meanwhile(observed.settings, fresh)
         if fresh.get(SETTING) != plan.setting.value:
-            wanted = {**fresh, SETTING: plan.setting.value}
             during = f"the app setting {SETTING} of {site} may or may not be set"
             with _told(standing, f"{during}; its image is unchanged", so_far):
-                client.put_settings(wanted)
+                notes += write_setting(client, plan.setting.value, fresh)
             so_far = f"the app setting {SETTING} of {site} is set; its image is unchanged"
             standing(so_far)
-            notes += _check(str(site), wanted, client.settings())
             try:
                 _check_reference(client, plan.setting.value, fresh.get(SETTING))
             except Refused:
                 standing(f"{site} is as it was")
                 raise
+            # Writing the setting took a while, and so may its reference have.
+            image = current_image(client, observed)
+            _check_image(observed, plan, image, "What was changed is put back.")
     if plan.image is not None and not same_image(image, plan.image):
         during = (
             f"{site} may or may not point at the new image yet; put the old one back with "
@@ -61,18 +64,19 @@ def apply(
         standing(
             f"{site} points at the new image; the app setting {SETTING} may or may not be removed"
         )
-        wanted = {name: value for name, value in fresh.items() if name != SETTING}
-        if wanted != fresh:
-            client.put_settings(wanted)
+        if SETTING in fresh:
+            notes += write_setting(client, None, fresh)
     return notes
 
 
-def _check_image(observed: Observed, plan: Plan, image: str) -> None:
+def _check_image(
+    observed: Observed, plan: Plan, image: str, left: str = "Nothing was changed."
+) -> None:
     if same_image(image, observed.image) or (plan.image and same_image(image, plan.image)):
         return
     raise Refused(
         f"Somebody else has changed the image of {observed.id} meanwhile, from {observed.image} to "
-        f"{image or 'none'}. Nothing was changed.",
+        f"{image or 'none'}. {left}",
         "Run the same command again.",
     )
 
@@ -82,8 +86,7 @@ def _check_reference(client: SiteClient, value: str, before: str | None) -> None
     try:
         check_reference(client, value)
     except Refused as refused:
-        kept = {name: held for name, held in client.settings().items() if name != SETTING}
-        client.put_settings(kept if before is None else {**kept, SETTING: before})
+        write_setting(client, before, client.settings())
         raise Refused(
             f"{refused.message} The setting was put back; the image is unchanged.",
             refused.recommendation,
@@ -119,25 +122,9 @@ def put_back(observed: Observed, image: str) -> str:
 
 
 def _changed_meanwhile(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    changed = sorted(
-        name for name in {*before, *now} if name != SETTING and before.get(name) != now.get(name)
-    )
-    if not changed:
+    names = changed(before, now)
+    if not names:
         return []
     return [
-        f"Somebody else changed app settings meanwhile, and they were kept: {', '.join(changed)}."
+        f"Somebody else changed app settings meanwhile, and they were kept: {', '.join(names)}."
     ]
-
-
-def _check(site: str, written: Mapping[str, str], read: Mapping[str, str]) -> list[str]:
-    if read.get(SETTING) != written[SETTING]:
-        raise AzureFailed(
-            f"The app setting {SETTING} of {site} doesn't read back as it was written: somebody "
-            "else may be writing app settings.",
-            "Run the same command again.",
-        )
-    differ = sorted(name for name in written if read.get(name) != written[name])
-    if not differ:
-        return []
-    names = ", ".join(differ)
-    return [f"Somebody else changed app settings right after they were written: {names}."]

@@ -175,7 +175,9 @@ def deploy(
         if target.built and same_image(production.observed.image, target.image):
             return _swapped_before(session, production, swapper, target, setting, wanted, console)
     known = ledger.read()
-    ledger.check_free(target.digest, known)
+    ledger.check_free(target.digest, known, setting.value)
+    if left := workshop.ledger_left(observed):
+        left.check_free(target.digest, left.read(), setting.value)
     if plan.empty and target.built and unfinished_of(known) is None:
         outcome = _unchanged(session, client, observed, target, setting, wanted, console)
     else:
@@ -190,7 +192,7 @@ def deploy(
                 step.say(f"{target.image}")
             console.stands(f"{target.image} is in the registry; {site} is unchanged")
         runner = Runner(session, client, ledger, options, console)
-        ending = runner.release(observed, plan, _image(target), known)
+        ending = runner.release(observed, plan, _image(target), known, setting.value)
         result = _result(observed, target, setting, plan, console, verdict=ending.verdict)
         outcome = _ended(result, ending, changed=not plan.empty)
     if swapper is None or outcome.exit_status != 0:

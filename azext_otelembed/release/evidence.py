@@ -106,6 +106,8 @@ def redact(lines: Iterable[str], secrets: Iterable[str]) -> tuple[str, ...]:
     shown: list[str] = []
     for line in lines:
         text = re.sub(r"(\s-e\s+\w+=)\S*", r"\1***", line)
+        # What a Key Vault reference stands for isn't known here.
+        text = re.sub(r"(InstrumentationKey=)[^;\s\"']+", r"\1***", text, flags=re.I)
         for value in hidden:
             text = text.replace(value, "***")
         shown.append(text)

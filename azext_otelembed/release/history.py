@@ -27,6 +27,7 @@ from azext_otelembed.release.run import (
     unfinished_of,
 )
 from azext_otelembed.release.target import Workshop
+from azext_otelembed.release.trail import before_this, is_ours
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -91,7 +92,7 @@ def history(site: Site) -> list[dict[str, Any]]:
 
 
 def way_back(site: Site, to: str | None) -> Way:
-    """The way to an earlier image: the last one that came up, or the one that `to` names.
+    """The way to an earlier image: the one that came up before this, or the one that `to` names.
 
     `to` is a number of `history`, or an image's tag. Raises `NotFound` where there is none.
     """
@@ -123,9 +124,10 @@ def way_out(site: Site, *, keep_setting: bool) -> Way:
         )
     image = _name(replace(found.base, registry=running.registry))
     changes = [Change("image", observed.image, image)]
-    removes = not keep_setting and observed.setting is not None and _we_set_it(site.known)
+    setting = observed.setting
+    removes = not keep_setting and setting is not None and is_ours(setting, site.known)
     if removes:
-        before = mask(observed.setting or "")
+        before = mask(setting or "")
         changes.append(Change(f"app setting {SETTING}", before, "(removed)"))
     plan = Plan(None, image, tuple(changes), removes_setting=removes)
     return Way(site, plan, _image(site, image))
@@ -154,7 +156,7 @@ def wait(session: Session, site: Site, options: Options, console: Console) -> tu
     added = pending.setting_changed and not pending.setting_was_there
     earlier = Before(pending.previous_image, None, restores_setting=added)
     runner = Runner(session, site.client, site.ledger, options, console)
-    ending = runner.finish(site.observed, pending, earlier, pending.started_stamp)
+    ending = runner.resume(site.observed, pending, earlier)
     plan = Plan(None, None, (Change("image", pending.previous_image, pending.image),))
     return _result(site.observed, plan, ending, console), ending.exit_status
 
@@ -165,12 +167,13 @@ def _earlier_image(site: Site, to: str | None) -> str:
     if not known:
         raise NotFound(f"{observed.id} has no release on record.", here)
     if to is None:
-        for release in known:
-            if release.state in (record.ROLLED_BACK, record.WITHDRAWN):
-                continue
-            if same_image(release.image, observed.image):
-                return release.previous_image
-        raise NotFound(f"No release on record has put {observed.image} there.", here)
+        earlier = before_this(observed.image, known)
+        if earlier is None:
+            raise NotFound(
+                f"Nothing on record came up before {observed.image}.",
+                f"Name what to go to with --to: `az otelembed history {observed.id.arguments}`.",
+            )
+        return earlier
     if to.isdigit() and int(to) < len(known):
         image = known[int(to)].image
     else:
@@ -189,23 +192,17 @@ def _earlier_image(site: Site, to: str | None) -> str:
 def _image(site: Site, name: str) -> Image:
     """The image to go to. Raises `NotFound` when the registry doesn't hold it any more."""
     reference = Reference.parse(name).or_latest()
-    stored = site.workshop.open(reference).head_manifest(reference.repository, reference.selector)
+    stored = site.workshop.stored(reference)
     if stored is None:
         raise NotFound(
             f"{name} is not in its registry any more.",
             f"Choose another release: `az otelembed history {site.observed.id.arguments}`.",
         )
-    return Image(name, str(stored.digest))
+    return Image(name, str(stored))
 
 
 def _name(reference: Reference) -> str:
     return str(replace(reference, digest=None) if reference.tag else reference)
-
-
-def _we_set_it(known: list[Release]) -> bool:
-    """Whether the setting came with one of our releases: the first to touch it found it absent."""
-    touched = [one for one in known if one.setting_changed and one.state != record.ROLLED_BACK]
-    return bool(touched) and not touched[-1].setting_was_there
 
 
 def _result(observed: Observed, plan: Plan, ending: Ending, console: Console) -> dict[str, Any]:

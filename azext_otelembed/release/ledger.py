@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -52,12 +51,13 @@ class Ledger:
         records = (record.from_annotations(entry.get("annotations") or {}) for entry in found)
         return record.folded(one for one in records if one is not None)
 
-    def begin(self, release: Release, known: list[Release]) -> None:
+    def begin(self, release: Release, known: list[Release], setting: str | None = None) -> None:
         """Writes the pending record. Raises `Refused` when another release came first.
 
-        `known` is what `read` gave: where it is empty, the anchor is put first.
+        `known` is what `read` gave: where it is empty, the anchor is put first. `setting` is the
+        connection string that the release wants the site to have.
         """
-        self.check_free(release.digest, known)
+        self.check_free(release.digest, known, setting)
         if not known:
             self._put_anchor()
         if not self._put(release):
@@ -65,26 +65,34 @@ class Ledger:
             time.sleep(SETTLE)
             self._put(release)
         deadline = time.monotonic() + PATIENCE
-        while rival := self._rival(release, known):
+        while rival := self._rival(release, known, setting):
             older = (rival.started, rival.id) < (release.started, release.id)
             if rival.state != record.PENDING or older or time.monotonic() >= deadline:
                 self.end(release, record.WITHDRAWN, f"release {rival.id} came first")
                 raise _taken(rival)
             time.sleep(SETTLE)
 
-    def check_free(self, digest: str | None, known: list[Release]) -> None:
-        """Raises `Refused` when a release of another image than `digest` is under way.
+    def check_free(
+        self, digest: str | None, known: list[Release], setting: str | None = None
+    ) -> None:
+        """Raises `Refused` when a release of another image or setting than these is under way.
 
-        One that wants the very same image is taken up instead: it is this command, run before and
+        One that wants the very same is taken up instead: it is this command, run before and
         killed, or its twin, and both end in the same state.
         """
         for other in record.under_way(known, _now()):
-            if other.digest != digest:
+            if not other.wants(digest, setting):
                 raise _taken(other)
 
     def is_under_way(self, release: Release) -> bool:
         """Whether a pending release may still be somebody's."""
         return bool(record.under_way([release], _now()))
+
+    def renew(self, release: Release, timeout: float) -> Release:
+        """Gives a pending release another `timeout` seconds, so that it stays its owner's."""
+        renewed = taken_up(release, timeout)
+        self._put(renewed)
+        return renewed
 
     def end(self, release: Release, state: str, reason: str = "") -> Release:
         """Writes the release's last state."""
@@ -92,14 +100,14 @@ class Ledger:
         self._put(ended)
         return ended
 
-    def _rival(self, release: Release, known: list[Release]) -> Release | None:
-        """The oldest other release of another image that is under way, or has ended meanwhile.
+    def _rival(self, release: Release, known: list[Release], setting: str | None) -> Release | None:
+        """The oldest release that wants something else and is under way, or has ended meanwhile.
 
         `known` are the records from before: what ended since then may have changed the site.
         """
         before = {one.id for one in known}
         ended = (record.SUCCEEDED, record.FAILED, record.ROLLED_BACK)
-        found = [one for one in self.read() if one.digest != release.digest]
+        found = [one for one in self.read() if not one.wants(release.digest, setting)]
         finished = [one for one in found if one.state in ended and one.id not in before]
         live = record.under_way(found, _now())
         return next(iter([*finished, *live]), None)
@@ -131,12 +139,18 @@ def new_release(
     recipe: str,
     base: str,
     timeout: float,
-    clock: Callable[[], datetime] | None = None,
+    setting: str | None = None,
+    setting_removed: bool = False,
+    log_stamp: str = "",
 ) -> Release:
-    """A pending release that begins now and has `timeout` seconds to come up."""
-    started = (clock or _now)()
+    """A pending release that begins now and has `timeout` seconds to come up.
+
+    `setting` is the connection string wanted: only its fingerprint is kept.
+    """
+    started = _now()
+    name = secrets.token_hex(6)
     return Release(
-        id=secrets.token_hex(6),
+        id=name,
         site=site,
         state=record.PENDING,
         started=started,
@@ -148,6 +162,9 @@ def new_release(
         setting_changed=setting_changed,
         recipe=recipe,
         base=base,
+        setting_print=record.fingerprint(name, setting),
+        setting_removed=setting_removed,
+        log_stamp=log_stamp,
     )
 
 

@@ -7,6 +7,8 @@ of, and a deploy sees another one that is under way.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -21,6 +23,8 @@ REPOSITORY = "otelembed/releases"
 ARTIFACT_TYPE = "application/vnd.otelembed.release.v1+json"
 ANCHOR_TYPE = "application/vnd.otelembed.site.v1+json"
 PREFIX = "dev.otelembed.release."
+NOT_APPLIED = "not applied"
+"""How the reason of a failed release begins that changed nothing, or took back what it did."""
 
 PENDING, SUCCEEDED, ROLLED_BACK, FAILED, WITHDRAWN = (
     "pending",
@@ -37,7 +41,9 @@ class Release:
     """One release of a site, in one of its states. Times are UTC.
 
     `image` and `previous_image` are spelt as in linuxFxVersion. `setting_was_there` tells whether
-    the site had a connection string before; its value is never kept. A pending release that isn't
+    the site had a connection string before; its value is never kept. `setting_print` is the
+    fingerprint of the one that was wanted, empty where none was. `log_stamp` is the time of the
+    container log's newest line before the change, by Azure's clock. A pending release that isn't
     completed by `expires` was left behind by a crash.
     """
 
@@ -55,11 +61,24 @@ class Release:
     base: str = ""
     finished: datetime | None = None
     reason: str = ""
+    setting_print: str = ""
+    setting_removed: bool = False
+    log_stamp: str = ""
 
     @property
-    def started_stamp(self) -> str:
-        """When it started, to be compared with the times in a container log."""
-        return self.started.strftime("%Y-%m-%dT%H:%M:%S")
+    def before_change(self) -> str:
+        """What is newer than this in the container log may come from the release."""
+        return self.log_stamp or self.started.strftime("%Y-%m-%dT%H:%M:%S")
+
+    @property
+    def applied(self) -> bool:
+        """Whether it changed the site and what it changed stayed, as far as the record knows."""
+        undone = self.state == FAILED and self.reason.startswith(NOT_APPLIED)
+        return self.state not in (WITHDRAWN, ROLLED_BACK) and not undone
+
+    def wants(self, digest: str | None, setting: str | None) -> bool:
+        """Whether it is of this very image and connection string (a secret; None: of no matter)."""
+        return self.digest == digest and self.setting_print == fingerprint(self.id, setting)
 
     @property
     def last(self) -> datetime:
@@ -84,6 +103,17 @@ class Release:
             "previousImage": self.previous_image,
             "reason": self.reason or None,
         }
+
+
+def fingerprint(release: str, setting: str | None) -> str:
+    """What tells whether two connection strings are the same, in a release's record.
+
+    Keyed by the release's id, so that equal ones look different in two records. It can't be turned
+    back: what is secret in a connection string is a GUID of 122 random bits.
+    """
+    if setting is None:
+        return ""
+    return hmac.new(release.encode(), setting.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 def anchor(site: str) -> bytes:
@@ -147,6 +177,9 @@ def from_annotations(annotations: Mapping[str, Any]) -> Release | None:
             base=text("base"),
             finished=_time(text("finished")) if text("finished") else None,
             reason=text("reason"),
+            setting_print=text("setting-print"),
+            setting_removed=text("setting-removed") == "true",
+            log_stamp=text("log-stamp"),
         )
     except ValueError:
         return None
@@ -167,14 +200,6 @@ def under_way(releases: Iterable[Release], now: datetime) -> list[Release]:
     return sorted(live, key=lambda release: (release.started, release.id))
 
 
-def left_behind(releases: Iterable[Release], now: datetime) -> Release | None:
-    """The newest release, if it was never completed and has expired: a crash left it."""
-    newest = next(iter(releases), None)
-    if newest is None or newest.state != PENDING or newest.expires > now:
-        return None
-    return newest
-
-
 def _annotations(release: Release) -> dict[str, str]:
     told = {
         "id": release.id,
@@ -191,6 +216,9 @@ def _annotations(release: Release) -> dict[str, str]:
         "base": release.base,
         "finished": release.finished.isoformat() if release.finished else "",
         "reason": release.reason,
+        "setting-print": release.setting_print,
+        "setting-removed": "true" if release.setting_removed else "",
+        "log-stamp": release.log_stamp,
     }
     named = {PREFIX + name: value for name, value in told.items() if value}
     # What tools such as `oras discover` show.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.release.observe import SETTING, Observed, current_image, set_image
 from azext_otelembed.release.plan import Plan, same_image
+from azext_otelembed.release.writing import write_setting
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.site import SiteClient
@@ -33,16 +34,17 @@ def before(observed: Observed, plan: Plan, unfinished: Release | None) -> Before
     Where the site runs the unfinished release's image, nobody ever saw that come up: what was
     there before it counts.
     """
+    now = observed.settings.get(SETTING)
     writes = plan.setting is not None or plan.removes_setting
     if unfinished is None or not same_image(observed.image, unfinished.image):
         kept = unfinished.setting_was_there if unfinished and unfinished.setting_changed else True
-        setting = observed.setting if kept else None
+        setting = now if kept else None
         return Before(observed.image, setting, writes or not kept)
     lost = unfinished.setting_changed and unfinished.setting_was_there
     added = unfinished.setting_changed and not unfinished.setting_was_there
     return Before(
         image=unfinished.previous_image,
-        setting=None if added else observed.setting,
+        setting=None if added else now,
         restores_setting=added or (writes and not lost),
     )
 
@@ -78,8 +80,4 @@ def put_everything_back(
         return notes
     if setting is not None and fresh.get(SETTING) != setting:
         return [*notes, f"Somebody else changed {SETTING} meanwhile: it stays."]
-    wanted = {name: value for name, value in fresh.items() if name != SETTING}
-    if earlier.setting is not None:
-        wanted[SETTING] = earlier.setting
-    client.put_settings(wanted)
-    return notes
+    return notes + write_setting(client, earlier.setting, fresh)

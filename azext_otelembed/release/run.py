@@ -75,49 +75,78 @@ class Runner:
         self._options = options
         self._console = console
 
-    def release(self, observed: Observed, plan: Plan, image: Image, known: list[Release]) -> Ending:
+    def release(
+        self,
+        observed: Observed,
+        plan: Plan,
+        image: Image,
+        known: list[Release],
+        setting: str | None = None,
+    ) -> Ending:
         """Carries out `plan`. `known` are the site's records as read before.
 
-        A pending record of this very image is taken up: what a killed run began is finished.
-        Raises before anything was changed when another release is under way.
+        `setting` is the connection string that the site shall have in the end, which may be there
+        already; None for releases that it is of no matter to. A pending record of this very image
+        and setting is taken up: what a killed run began is finished. Raises before anything was
+        changed when another release is under way.
         """
         unfinished = unfinished_of(known)
         earlier = before(observed, plan, unfinished)
-        release = self._pending(observed, plan, image, earlier, unfinished)
+        release = self._pending(observed, plan, image, earlier, unfinished, setting)
         site = observed.id
-        self._ledger.begin(release, known)
+        self._ledger.begin(release, known, setting)
         self._console.stands(f"{site} is unchanged; its pending release {release.id} is recorded")
-        after = self._apply(observed, plan, release, taken_up=release.id in {r.id for r in known})
+        self._apply(observed, plan, release, taken_up=release.id in {r.id for r in known})
         if not self._options.wait:
             return Ending(release, None, 0)
         written = plan.setting.value if plan.setting else None
-        return self.finish(observed, release, earlier, after, written)
+        return self._finish(observed, release, earlier, written)
 
-    def finish(
-        self,
-        observed: Observed,
-        release: Release,
-        earlier: Before,
-        after: str,
-        written: str | None = None,
+    def resume(self, observed: Observed, release: Release, earlier: Before) -> Ending:
+        """Verifies what another process has applied, and completes its pending release."""
+        release = self._renewed(release, self._options.timeout)
+        return self._finish(observed, release, earlier, None)
+
+    def _finish(
+        self, observed: Observed, release: Release, earlier: Before, written: str | None
     ) -> Ending:
         """Verifies a pending release, rolls it back if it fails, and completes its record.
 
-        `after` is the newest time in the container log before the change, `written` the value of
-        the setting that was written, where this process did it.
+        `written` is the value of the setting that was written, where this process did it.
         """
         with self._console.step("verify") as step:
-            verdict = self._verify(observed, release.image, after, step.say)
+            verdict = self._verify(
+                observed, release.image, release.before_change, step.say, written
+            )
             step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
         if verdict.healthy:
-            done = self._ledger.end(release, record.SUCCEEDED)
+            done = self._completed(release, record.SUCCEEDED)
             return Ending(done, verdict, 0)
         self._tell(observed, verdict)
         if not self._options.rollback:
-            done = self._ledger.end(release, record.FAILED, verdict.reason)
+            done = self._completed(release, record.FAILED, verdict.reason)
             self._tell_way_back(observed, release, earlier)
             return Ending(done, verdict, LEFT)
         return self._roll_back(observed, release, earlier, verdict, written)
+
+    def _renewed(self, release: Release, timeout: float) -> Release:
+        """The record with more time; where that can't be written, with what it has."""
+        try:
+            return self._ledger.renew(release, timeout)
+        except OtelembedError as failed:
+            self._console.note(f"The release's record can't be renewed: {failed.message}")
+            return release
+
+    def _completed(self, release: Release, state: str, reason: str = "") -> Release:
+        """The completed record. How the site is counts more than whether that can be written."""
+        try:
+            return self._ledger.end(release, state, reason)
+        except OtelembedError as failed:
+            self._console.note(
+                f"The release's record stays pending: {failed.message} The same command, or "
+                "`az otelembed wait`, completes it."
+            )
+            return release
 
     def _pending(
         self,
@@ -126,9 +155,10 @@ class Runner:
         image: Image,
         earlier: Before,
         unfinished: Release | None,
+        setting: str | None,
     ) -> Release:
         timeout = self._options.timeout
-        if unfinished is not None and unfinished.digest == image.digest:
+        if unfinished is not None and unfinished.wants(image.digest, setting):
             return ledgers.taken_up(unfinished, timeout)
         if unfinished is not None and not self._ledger.is_under_way(unfinished):
             self._ledger.end(unfinished, record.FAILED, "never completed")
@@ -142,17 +172,15 @@ class Runner:
             recipe=image.recipe,
             base=image.base,
             timeout=timeout,
+            setting=setting,
+            setting_removed=plan.removes_setting,
+            log_stamp=newest_stamp(self._client),
         )
 
-    def _apply(self, observed: Observed, plan: Plan, release: Release, *, taken_up: bool) -> str:
-        """Returns the newest time in the container log before the change."""
+    def _apply(self, observed: Observed, plan: Plan, release: Release, *, taken_up: bool) -> None:
         site = observed.id
         with self._console.step("apply") as step:
             step.say(" and ".join(change.what for change in plan.changes) or "nothing to change")
-            after = newest_stamp(self._client)
-            if taken_up:
-                # The killed run may have made the change: what followed from it counts.
-                after = min(after, release.started_stamp)
             said: list[str] = []
 
             def standing(state: str) -> None:
@@ -171,7 +199,6 @@ class Runner:
                 f"{site} was changed and not verified yet; run the same command again to verify "
                 f"it, or put the old image back with `{put_back(observed, release.previous_image)}`"
             )
-        return after
 
     def _undo(
         self,
@@ -189,7 +216,8 @@ class Runner:
         same command goes on from there.
         """
         writes = plan.setting is not None or plan.removes_setting
-        earlier = Before(observed.image, observed.setting, restores_setting=writes)
+        setting = observed.settings.get(SETTING)
+        earlier = Before(observed.image, setting, restores_setting=writes)
         written = plan.setting.value if plan.setting else None
         image = plan.image or observed.image
         try:
@@ -201,7 +229,8 @@ class Runner:
                     self._console.note(note)
             if not taken_up:
                 self._console.stands(f"{observed.id} is as it was before")
-                self._ledger.end(release, record.FAILED, f"not applied: {error.message}")
+                reason = f"{record.NOT_APPLIED}: {error.message}"
+                self._ledger.end(release, record.FAILED, reason)
         except OtelembedError as failed:
             self._console.note(f"The release's record stays pending: {failed.message}")
 
@@ -214,25 +243,30 @@ class Runner:
         written: str | None,
     ) -> Ending:
         site = observed.id
+        patience = max(self._options.timeout, WAY_BACK)
+        release = self._renewed(release, patience)
         with self._console.step("rollback") as step:
             step.say(f"putting {earlier.image} back")
             after = newest_stamp(self._client)
-            notes = put_everything_back(
-                self._client, observed, earlier, release.image, written, self._console.stands
-            )
+            try:
+                notes = put_everything_back(
+                    self._client, observed, earlier, release.image, written, self._console.stands
+                )
+            except OtelembedError as refused:
+                step.say(f"failed: {refused.message}")
+                return self._stuck(observed, release, earlier, failed, refused)
             for note in notes:
                 self._console.note(note)
-            patience = max(self._options.timeout, WAY_BACK)
-            verdict = self._verify(observed, earlier.image, after, step.say, patience)
+            verdict = self._verify(observed, earlier.image, after, step.say, written, patience)
             step.say(
                 f"{earlier.image} runs again" if verdict.healthy else f"failed: {verdict.reason}"
             )
         if verdict.healthy:
-            done = self._ledger.end(release, record.ROLLED_BACK, failed.reason)
+            done = self._completed(release, record.ROLLED_BACK, failed.reason)
             self._console.alert(f"otelembed: {site} was rolled back to {earlier.image}.")
             return Ending(done, failed, ROLLED_BACK)
         reason = f"{failed.reason}; rolled back, but then: {verdict.reason}"
-        done = self._ledger.end(release, record.FAILED, reason)
+        done = self._completed(release, record.FAILED, reason)
         self._console.alert(
             f"otelembed: {site} was rolled back to {earlier.image}, but that doesn't come up "
             f"either: {verdict.reason}."
@@ -240,12 +274,29 @@ class Runner:
         self._tell(observed, verdict)
         return Ending(done, failed, LEFT)
 
+    def _stuck(
+        self,
+        observed: Observed,
+        release: Release,
+        earlier: Before,
+        failed: Verdict,
+        refused: OtelembedError,
+    ) -> Ending:
+        """What can't be rolled back is left, with its record pending: a rerun tries it again."""
+        self._console.alert(
+            f"otelembed: {observed.id} can't be rolled back: {refused.message} Run the same "
+            "command again, or do it by hand."
+        )
+        self._tell_way_back(observed, release, earlier)
+        return Ending(release, failed, LEFT)
+
     def _verify(
         self,
         observed: Observed,
         image: str,
         after: str,
         say: Callable[[str], None],
+        written: str | None,
         timeout: int | None = None,
     ) -> Verdict:
         return verify(
@@ -258,6 +309,7 @@ class Runner:
             timeout=timeout or self._options.timeout,
             say=say,
             pace=self._options.pace,
+            written=written,
         )
 
     def _tell(self, observed: Observed, verdict: Verdict) -> None:
@@ -283,6 +335,6 @@ class Runner:
 
 
 def unfinished_of(known: list[Release]) -> Release | None:
-    """The site's newest release, if it is still pending."""
-    newest = known[0] if known else None
+    """The site's newest release, if it is still pending. Those that withdrew never were any."""
+    newest = next((one for one in known if one.state != record.WITHDRAWN), None)
     return newest if newest is not None and newest.state == record.PENDING else None

@@ -157,6 +157,25 @@ class Workshop:
         client = self._client or self.open(image_for_site(self._session, observed, None, None))
         return Ledger(client, observed.id.resource_id)
 
+    def ledger_left(self, observed: Observed) -> Ledger | None:
+        """The site's records in the registry that it is about to leave for another one."""
+        runs = parsed(observed.image, f"The image of {observed.id}")
+        if self._client is None or self._client.host.lower() == runs.registry.lower():
+            return None
+        if not self._session.is_acr(runs.registry):
+            return None
+        client = open_registry(self._session, runs.registry)
+        client.expect(pull(RELEASES))
+        return Ledger(client, observed.id.resource_id)
+
+    def stored(self, reference: Reference) -> Digest | None:
+        """The digest of an image in whichever registry; None where that doesn't hold it."""
+        client = self._client
+        if client is None or client.host.lower() != reference.registry.lower():
+            client = open_registry(self._session, reference.registry)
+        found = client.head_manifest(reference.repository, reference.selector)
+        return None if found is None else found.digest
+
     def build(self, target: Target, step: Step, standing: Callable[[str], None]) -> Target:
         """Brings the collector in if need be, embeds, and puts the image into the registry."""
         if target.built or target.source is None:

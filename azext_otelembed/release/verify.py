@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.release.evidence import LogEvidence, last_stamp, read_log, secrets_of
-from azext_otelembed.release.observe import current_image
+from azext_otelembed.release.observe import SETTING, current_image
 from azext_otelembed.release.parallel import together
 from azext_otelembed.release.plan import same_image
 from azext_otelembed.release.watch import PACE, Pace, Watch, start_limit
@@ -98,12 +98,14 @@ def verify(
     timeout: float,
     say: Callable[[str], None],
     pace: Pace = PACE,
+    written: str | None = None,
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
     `after` is the container log's newest time before the change: only what is newer counts.
+    `written` is the connection string that was set after `observed`: no log line may show it.
     """
-    secrets = secrets_of(observed.settings)
+    secrets = secrets_of(observed.settings) + secrets_of({SETTING: written or ""})
     deadline = time.monotonic() + timeout
     watch = Watch(pace, min(pace.recovery, timeout / 2), start_limit(observed.settings))
     configured = _Configured(client, observed, image)

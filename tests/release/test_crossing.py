@@ -1,0 +1,227 @@
+"""Releases that cross others, or whose way back is barred."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from azext_otelembed.errors import NotFound, Refused
+from azext_otelembed.release.record import Release
+from tests.e2e.support import IMAGES, SETTING, Cloud, Site
+from tests.release.support import Contents, Hand, meanwhile
+
+OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
+NEW = "InstrumentationKey=00000000-0b0a-4909-8807-060504030201"
+CONFIGURATION: dict[str, Any] = {"service": "arm", "method": "PATCH"}
+Push = Callable[[Site, str, str], str]
+
+
+def test_the_setting_that_a_release_brings_is_hidden_in_its_containers_log(
+    site: Site, hand: Hand, push: Push
+) -> None:
+    key = site.cloud.connection_string(site.component or "").split(";")[0].partition("=")[2]
+    image = push(site, "chatty", f'echo "telemetry: ${SETTING}"; echo "key: {key}"; exit 3')
+    ended = hand.deploy(site, image=image, timeout=6)
+    assert ended.exit_status == 4, ended
+    assert "telemetry: " in ended.said
+    assert "key: " in ended.said
+    assert key not in ended.said
+
+
+def test_who_withdraws_leaves_the_others_pending_release_as_it_was(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    """The loser read the records before the winner began, and writes its own after that."""
+    site.push("2.0", IMAGES / "app", source="1.0")
+    begun: list[str] = []
+
+    def win() -> None:
+        begun.append(hand.deploy(site, wait=False).release)
+
+    embedding: dict[str, Any] = {
+        "service": "acr",
+        "method": "PUT",
+        "path": "/manifests/2.0-otelembed",
+    }
+    with meanwhile(cloud, win, **embedding), pytest.raises(Refused, match="under way"):
+        hand.deploy(site, image=site.image("2.0"))
+    assert begun == ["pending"]
+    assert hand.states(site) == ["withdrawn", "pending"]
+    assert hand.wait(site).exit_status == 0
+    assert hand.states(site) == ["withdrawn", "succeeded"]
+
+
+def test_twins_that_want_another_setting_are_no_twins(site: Site, hand: Hand) -> None:
+    hand.deploy(site, connection_string=OLD, wait=False)
+    with pytest.raises(Refused, match="under way"):
+        hand.deploy(site, connection_string=NEW)
+    assert site.settings()[SETTING] == OLD
+    assert hand.deploy(site, connection_string=OLD).exit_status == 0
+    assert hand.states(site) == ["succeeded"]
+
+
+def test_a_pending_record_outlives_the_way_back(
+    site: Site, hand: Hand, cloud: Cloud, push: Push
+) -> None:
+    left: list[timedelta] = []
+
+    def look() -> None:
+        (release,) = Contents(cloud, site.host).releases(site)
+        assert release.state == "pending"
+        left.append(release.expires - datetime.now(timezone.utc))
+
+    path = f"{site.name}/config/web$"
+    with meanwhile(cloud, look, **CONFIGURATION, path=path, nth=2):
+        ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
+    assert ended.exit_status == 4, ended
+    assert left[0] > timedelta(seconds=230), "the old image gets 120 s, and the margin is 120 s"
+
+
+def test_a_way_back_that_azure_refuses_is_told_and_can_be_gone_again(
+    site: Site, hand: Hand, cloud: Cloud, push: Push
+) -> None:
+    image = push(site, "bad", "exit 3")
+    path = f"{site.name}/config/web$"
+    with cloud.fault(**CONFIGURATION, path=path, nth=2, times=0, status=403):
+        ended = hand.deploy(site, image=image, timeout=6)
+    assert (ended.exit_status, ended.release) == (5, "pending")
+    assert ended.result["healthy"] is False
+    assert ended.result["reason"] == "the new container failed: it exited with status 3"
+    assert "can't be rolled back" in ended.said
+    assert (
+        f"az webapp config container set {' '.join(site.arguments)} --container-image-name "
+        f"{site.image()}" in ended.said
+    )
+    assert site.runs != site.image()
+    again = hand.deploy(site, image=image, timeout=6)
+    assert again.exit_status == 4, again
+    assert site.runs == site.image()
+    assert SETTING not in site.settings()
+    assert hand.states(site) == ["rolled back"]
+
+
+def test_a_record_that_cannot_be_completed_does_not_hide_how_the_site_is(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    records: dict[str, Any] = {
+        "service": "acr",
+        "method": "PUT",
+        "path": "/v2/otelembed/releases/manifests/sha256",
+    }
+    with cloud.fault(**records, nth=2, times=0, status=403):
+        ended = hand.deploy(site)
+    assert (ended.exit_status, ended.release) == (0, "pending")
+    assert ended.result["healthy"] is True
+    assert "stays pending" in ended.said
+    assert hand.wait(site).release == "succeeded"
+
+
+def test_an_image_that_somebody_sets_while_the_setting_is_written_stays(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    other = f"DOCKER|{site.image('9.9')}"
+    before = site.settings()
+    put: dict[str, Any] = {
+        "service": "arm",
+        "method": "PUT",
+        "path": f"{site.name}/config/appsettings$",
+    }
+    with (
+        meanwhile(cloud, lambda: site.configure(linuxFxVersion=other), after=True, **put),
+        pytest.raises(Refused, match="Somebody else has changed the image"),
+    ):
+        hand.deploy(site)
+    assert f"DOCKER|{site.runs}" == other
+    assert site.settings() == before
+
+
+def test_an_empty_setting_comes_back_empty(
+    make_site: Callable[..., Site], hand: Hand, push: Push
+) -> None:
+    site = make_site(settings={SETTING: ""})
+    before = site.settings()
+    assert hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6).exit_status == 4
+    assert site.settings() == before
+
+
+def test_remove_leaves_a_setting_that_somebody_changed_since(site: Site, hand: Hand) -> None:
+    hand.deploy(site)
+    site.set(**{SETTING: OLD})
+    assert hand.remove(site).exit_status == 0
+    assert site.settings()[SETTING] == OLD
+
+
+def test_what_others_write_while_a_removal_takes_the_setting_is_told(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    hand.deploy(site)
+    put: dict[str, Any] = {
+        "service": "arm",
+        "method": "PUT",
+        "path": f"{site.name}/config/appsettings$",
+    }
+    with meanwhile(cloud, lambda: site.set(ADDED="1"), after=True, **put):
+        ended = hand.remove(site)
+    assert ended.exit_status == 0, ended
+    assert "right after they were written: ADDED" in ended.said
+    assert site.settings()["ADDED"] == "1"
+    assert SETTING not in site.settings()
+
+
+def test_a_second_rollback_goes_a_step_further_back(site: Site, hand: Hand) -> None:
+    site.push("2.0", IMAGES / "app", source="1.0")
+    first = hand.deploy(site).result["image"]["name"]
+    hand.deploy(site, image=site.image("2.0"))
+    hand.rollback(site)
+    assert site.runs == first
+    hand.rollback(site)
+    assert site.runs == site.image()
+    with pytest.raises(NotFound, match="Nothing on record came up before"):
+        hand.rollback(site)
+
+
+@pytest.fixture
+def moving(make_site: Callable[..., Site], cloud: Cloud) -> tuple[Site, str]:
+    """A site that may pull from two registries, and an image for it in the second one."""
+    shelf, other = cloud.add_registry(), cloud.add_registry()
+    roles = [{"role": "AcrPull", "scope": f"{{{name}.id}}"} for name in (shelf, other)]
+    site = make_site(registry=shelf, roles=roles)
+    cloud.push(site.repository, "2.0", IMAGES / "app", "1.0", other)
+    return site, f"{cloud.local.registries[other]}/{site.repository}:2.0"
+
+
+def test_a_site_that_moves_to_another_registry_can_go_back(
+    moving: tuple[Site, str], hand: Hand
+) -> None:
+    site, image = moving
+    first = hand.deploy(site).result["image"]["name"]
+    assert hand.deploy(site, image=image).exit_status == 0
+    assert site.runs.startswith(image)
+    back = hand.rollback(site)
+    assert (back.exit_status, site.runs) == (0, first)
+
+
+def test_a_release_under_way_stops_one_that_moves_to_another_registry(
+    moving: tuple[Site, str], hand: Hand
+) -> None:
+    site, image = moving
+    hand.deploy(site, wait=False)
+    runs = site.runs
+    with pytest.raises(Refused, match="under way"):
+        hand.deploy(site, image=image)
+    assert site.runs == runs
+
+
+def test_the_log_is_read_from_where_it_stood_by_azures_clock(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    stamp = site.log().splitlines()[-1].split(" ")[0]
+    hand.deploy(site, wait=False)
+    (release,) = Contents(cloud, site.host).releases(site)
+    assert isinstance(release, Release)
+    assert release.before_change >= stamp
+    assert release.before_change[-1] == "Z"
+    assert hand.wait(site).evidence["log"] == "the new image started and is ready"
