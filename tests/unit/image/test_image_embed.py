@@ -238,9 +238,10 @@ def test_a_zstd_collector_fits_an_oci_base_and_no_docker_one() -> None:
 def test_the_bases_own_zstd_layers_pass_through() -> None:
     config = base(Family.OCI).config
     document = manifest_document(Family.OCI, config.data)
-    document["layers"][0]["mediaType"] += "zstd"
+    document["layers"][0]["mediaType"] = Family.OCI.layer_type("zstd")
     manifest = Manifest.of(Family.OCI, document)
     image = Base(base().reference, manifest.digest, manifest, config)
+    assert manifest.layers[0].compression == "zstd"
     embedded = as_base(embed(image, COLLECTOR, CONFIG, LAUNCHER)).manifest
     assert embedded.document["layers"][:2] == document["layers"]
 
