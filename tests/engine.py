@@ -155,6 +155,8 @@ def started(directory: Path) -> Iterator[Engine]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
+                # It ends with the tests, however they end: a test that never does ends its worker.
+                *("setpriv", "--pdeathsig", "TERM"),
                 *(daemon, "--storage-driver=overlay2", "--iptables=false", "--ip6tables=false"),
                 *("--bridge=none", f"--data-root={data}", f"--exec-root={directory / 'exec'}"),
                 *(f"--pidfile={directory / 'pid'}", f"--host=unix://{address}"),
