@@ -16,6 +16,9 @@ EXTENSIONS := $(L)/extensions
 
 SOURCES := $(shell find azext_otelembed -name '*.py' -o -name '*.yml' -o -name '*.json' -o -name 'py.typed')
 IMAGE_SOURCES := $(shell find localazure/images -type f -not -name '*.pyc')
+TOOL_SOURCES := $(shell find localazure/images/tools -type f)
+# A source that is gone makes nothing older: which ones there are is an input of its own.
+LIST := $(L)/sources-$(firstword $(shell echo $(sort $(SOURCES) $(IMAGE_SOURCES)) | cksum))
 
 .PHONY: help env setup demo play test test-all lint wheel picture clean
 help:
@@ -28,13 +31,16 @@ help:
 	@echo 'make picture  record the terminal pictures of the README'
 	@echo 'make clean    remove everything that was made'
 
+$(LIST):
+	@mkdir -p $(L) && rm -f $(L)/sources-* && touch $@
+
 $(UV):
 	@echo '· uv' && $(PYTHON) -m venv $(L)/uv && $(L)/uv/bin/python -m pip install --quiet uv
 
 $(VENV)/.made: pyproject.toml $(UV)
 	@echo '· Python packages for the double and the tests'
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	@$(UV) pip install --quiet --python $(PY) --group dev azure-identity azure-mgmt-web azure-containerregistry rich zstandard
+	@$(UV) pip install --quiet --python $(PY) --group dev -r pyproject.toml
 	@touch $@
 
 $(L)/az/.made: Makefile $(UV)
@@ -43,7 +49,7 @@ $(L)/az/.made: Makefile $(UV)
 	@$(UV) pip install --quiet --python $(L)/az/bin/python 'azure-cli==$(AZ_VERSION)'
 	@touch $@
 
-$(L)/dist/.made: $(SOURCES) pyproject.toml setup.cfg README.md LICENSE $(UV)
+$(L)/dist/.made: $(SOURCES) $(LIST) pyproject.toml setup.cfg README.md LICENSE $(UV)
 	@echo '· the extension (wheel)'
 	@rm -rf $(L)/wheel $(L)/dist && mkdir -p $(L)/wheel $(L)/dist
 	@cp -R azext_otelembed pyproject.toml setup.cfg README.md LICENSE $(L)/wheel/
@@ -59,16 +65,18 @@ $(EXTENSIONS)/.made: $(L)/dist/.made $(L)/az/.made
 	  $(L)/az/bin/az extension add --only-show-errors --yes --source $(L)/dist/otelembed-*.whl
 	@touch $@
 
-$(CA): $(VENV)/.made
+# Made once: the images trust it.
+$(CA): | $(VENV)/.made
 	@$(PY) -m localazure.authority $(L)/ca
 
-$(L)/images/.made: $(CA) $(VENV)/.made $(IMAGE_SOURCES)
+$(L)/images/.made: $(CA) $(VENV)/.made $(IMAGE_SOURCES) $(LIST)
 	@$(PY) -m localazure.images collector --ca $(CA) --out $(L)/images/collector
 	@$(PY) -m localazure.images app --out $(L)/images/app
 	@touch $@
 
-$(L)/bin/crane: $(VENV)/.made localazure/images/tools
+$(L)/bin/crane: $(VENV)/.made $(TOOL_SOURCES)
 	@$(PY) -m localazure.images tools --out $(L)/bin
+	@touch $@
 
 env: $(VENV)/.made $(L)/az/.made
 setup: $(VENV)/.made $(L)/az/.made $(EXTENSIONS)/.made $(L)/images/.made
@@ -91,8 +99,8 @@ lint: $(VENV)/.made
 	@$(VENV)/bin/mypy
 
 wheel: $(L)/dist/.made
-	@mkdir -p dist && cp $(L)/dist/*.whl dist/ && ls dist/*.whl
-	@echo 'Install it with: az extension add --source dist/$(notdir $(wildcard $(L)/dist/*.whl))'
+	@mkdir -p dist && rm -f dist/otelembed-*.whl && cp $(L)/dist/*.whl dist/ && ls dist/*.whl
+	@echo "Install it with: az extension add --source $$(ls dist/otelembed-*.whl)"
 
 picture: setup
 	@$(PY) -m localazure.picture docs

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from azext_otelembed.errors import UNCHANGED
+
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
     from rich.console import RenderableType
     from rich.table import Table
 
-UNCHANGED = "nothing was changed"
 PLAIN_INTERVAL = 10.0
 """Seconds between plain lines of one step: enough to see in a CI log that it is alive."""
 

@@ -7,6 +7,9 @@ No message ever holds a connection string, another app setting, a token or a SAS
 
 from __future__ import annotations
 
+UNCHANGED = "nothing was changed"
+"""What state things are in until something is known to have changed."""
+
 
 class OtelembedError(Exception):
     """Base of all errors. `exit_status` is what `az otelembed` ends with."""

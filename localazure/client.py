@@ -38,18 +38,21 @@ class LocalAzure:
     def start(
         cls, directory: Path, seed: str | Mapping[str, Any] = "demo", ca: Path = CA
     ) -> LocalAzure:
-        """Start a double of its own in `directory`, and wait until it is ready (StartError)."""
+        """Start a double of its own in `directory`, and wait until it is ready (StartError).
+
+        It ends with the process that started it, however that ends.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "localazure.json").unlink(missing_ok=True)
         if not isinstance(seed, str):
             (directory / "seed.json").write_text(json.dumps(seed))
             seed = str(directory / "seed.json")
-        command = [sys.executable, "-m", "localazure", "--directory", str(directory)]
+        command = [sys.executable, "-m", "localazure", "--directory", str(directory), "--attended"]
         log = directory / "localazure.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "--seed", seed, "--ca", str(ca)],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # nothing is written: it is ours, and closes with us
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -58,8 +61,8 @@ class LocalAzure:
         deadline = time.monotonic() + _START
         while not (directory / "localazure.json").exists():
             if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
+                with process:
+                    process.kill()
                 raise StartError(f"localazure did not start:\n{log.read_text()}")
             time.sleep(0.02)
         return cls(directory, _read(directory), process)
@@ -73,12 +76,12 @@ class LocalAzure:
         """End it: TERM, then KILL if it doesn't go."""
         if self.process is None:
             return
-        self.process.terminate()
-        try:
-            self.process.wait(_STOP)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        with self.process as process:
+            process.terminate()
+            try:
+                process.wait(_STOP)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
     def __enter__(self) -> LocalAzure:
         return self

@@ -18,12 +18,15 @@ from rich.console import Console
 
 from localazure.az import AZ, Az
 from localazure.client import ROOT, LocalAzure
+from localazure.runtime import sandbox
 
 DIRECTORY = ROOT / ".local" / "demo"
 EXTENSIONS = ROOT / ".local" / "extensions"
 GROUP, SITE, COMPONENT = "shop-rg", "shop", "shop-insights"
 ARRIVAL = 60.0
 """Seconds that telemetry may take to show up; on the double it takes about two."""
+SHOWN = 15
+"""Lines of the shop's log that are shown when it doesn't answer."""
 
 
 class Stage:
@@ -66,7 +69,18 @@ class Stage:
         self.out.print(f"[cyan]$ curl {url}/[/]")
         self.out.print(f"HTTP {answer.status_code}  {answer.text.strip().splitlines()[0]}")
         if answer.status_code != 200:
-            raise SystemExit("demo: the shop doesn't answer as it should")
+            raise self.failure("the shop doesn't answer as it should")
+
+    def failure(self, what: str) -> SystemExit:
+        """The end of the demo, with the last lines of the shop's log."""
+        site = f"{self._group}/providers/Microsoft.Web/sites/{SITE}"
+        with self.local.http() as http:
+            answer = http.post(
+                f"{self.local.management}{site}/containerlogs?api-version=2025-05-01",
+                headers={"authorization": f"Bearer {self.local.token()}"},
+            )
+        lines = answer.text.splitlines()[-SHOWN:]
+        return SystemExit("\n".join([f"demo: {what}. Its log ends with:", *lines]))
 
     def requests_seen(self) -> int:
         """How many requests Application Insights knows, by a query of its own language."""
@@ -79,11 +93,12 @@ class Stage:
         rows = self._query(f"requests | order by timestamp desc | project {columns} | take 1")
         return "  ".join(str(value) for value in rows[0])
 
+    @property
+    def _group(self) -> str:
+        return f"/subscriptions/{self.local.subscription}/resourceGroups/{GROUP}"
+
     def _query(self, query: str) -> list[list[Any]]:
-        component = (
-            f"/subscriptions/{self.local.subscription}/resourceGroups/{GROUP}"
-            f"/providers/Microsoft.Insights/components/{COMPONENT}"
-        )
+        component = f"{self._group}/providers/Microsoft.Insights/components/{COMPONENT}"
         answer = self.ask(
             *("rest", "--method", "post"),
             *("--url", f"{component}/query?api-version=2018-04-20"),
@@ -95,7 +110,17 @@ class Stage:
 
 def main() -> None:
     """Runs the demo; a folder named on the command line keeps its state, else one of its own."""
-    directory = Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY
+    show(Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY)
+
+
+def show(directory: Path) -> None:
+    """Runs the demo with a double of its own in `directory`."""
+    try:
+        found = sandbox.detect(directory)
+    except sandbox.NoSandboxError as error:
+        raise SystemExit(f"demo: {error}") from None
+    if not found.root:
+        print(found.summary, flush=True)
     local = LocalAzure.start(directory)
     try:
         az = Az(local, directory / "azure", EXTENSIONS)
@@ -119,7 +144,7 @@ def _play(stage: Stage) -> None:
     began = time.monotonic()
     while not (seen := stage.requests_seen()):
         if time.monotonic() - began > ARRIVAL:
-            raise SystemExit(f"demo: no request arrived in {ARRIVAL:.0f} s")
+            raise stage.failure(f"no request of the shop arrived in {ARRIVAL:.0f} s")
         time.sleep(0.5)
     stage.out.print(f"Application Insights knows {seen} requests, the newest:")
     stage.out.print(f"  [green]{stage.last_request()}[/]")

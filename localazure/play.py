@@ -4,39 +4,58 @@ from __future__ import annotations
 
 import shlex
 import signal
+import sys
 import threading
+from pathlib import Path
 
 from localazure.az import AZ, Az
 from localazure.client import ROOT, LocalAzure
+from localazure.runtime import sandbox
 
 DIRECTORY = ROOT / ".local" / "play"
 EXTENSIONS = ROOT / ".local" / "extensions"
 SHOWN = ("AZURE_CONFIG_DIR", "AZURE_EXTENSION_DIR", "REQUESTS_CA_BUNDLE")
+DIRECT = "localhost,127.0.0.1"
+"""Hosts that no proxy of the shell's may be asked for."""
 
 
 def main() -> None:
-    """Starts the double and waits for Ctrl-C."""
+    """Starts the double and waits for Ctrl-C; its state is kept in the folder named, or its own."""
+    directory = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else DIRECTORY
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    local = LocalAzure.start(DIRECTORY)
+    limits = reduced(directory)
+    local = LocalAzure.start(directory)
     try:
-        az = Az(local, DIRECTORY / "azure", EXTENSIONS)
+        az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
         environment = az.environment()
         print("A local double of Azure is running. In another shell:\n")
         for name in SHOWN:
             print(f"  export {name}={shlex.quote(environment[name])}")
+        print(f"  export NO_PROXY={DIRECT} no_proxy={DIRECT}")
         print(f"  export PATH={shlex.quote(str(AZ.parent))}:$PATH")
         print("\n  az webapp list -o table")
         print("  az otelembed deploy -g shop-rg -n shop")
         print(f"  curl --cacert {shlex.quote(local.ca)} {local.sites['shop']}/")
+        if limits:
+            print(f"\n{limits}")
         print("\nCtrl-C ends it.", flush=True)
         while not ended.wait(0.5):
             if local.process is not None and local.process.poll() is not None:
-                raise SystemExit(f"localazure has ended: see {DIRECTORY / 'localazure.log'}")
+                raise SystemExit(f"localazure has ended: see {directory / 'localazure.log'}")
     finally:
         local.stop()
+
+
+def reduced(directory: Path) -> str:
+    """What the sites of the double can't do on this machine; empty if they can do all."""
+    try:
+        found = sandbox.detect(directory)
+    except sandbox.NoSandboxError as error:
+        return f"Its sites won't start. {error}"
+    return "" if found.root else found.summary
 
 
 if __name__ == "__main__":

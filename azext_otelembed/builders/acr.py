@@ -16,8 +16,8 @@ from azext_otelembed.azure.tasks import Place, Run, Tasks
 from azext_otelembed.builders.context import Context, Tally, pack, read_context
 from azext_otelembed.builders.log import follow
 from azext_otelembed.builders.source import Source, Tell
-from azext_otelembed.console import UNCHANGED
 from azext_otelembed.errors import (
+    UNCHANGED,
     AzureFailed,
     BuildFailed,
     Interrupted,

@@ -1,4 +1,4 @@
-"""The recipe: everything that determines an embedded image, and the tag that follows from it."""
+"""The recipe: everything an embedded image is made of, and the tag that follows from it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class Recipe:
 
     `launcher` is the launcher's identity, e.g. `exec/1`; `shell` the digest of the prepared shell's
     manifest, where one is brought.
+
+    With the base's name the recipe determines every byte of the embedded image. The name is written
+    down beside it (`org.opencontainers.image.base.name`: who has the image finds the tag it came
+    from) but is no ingredient: a base that gets a second tag is no other image, and no update.
     """
 
     base: Digest
@@ -30,7 +34,7 @@ class Recipe:
 
     @property
     def digest(self) -> Digest:
-        """Names the embedded image: the same recipe has the same digest everywhere."""
+        """Names the embedded image; the same everywhere."""
         return Digest.of(
             dump(
                 {

@@ -42,7 +42,10 @@ class Sandbox:
         """One line for a person."""
         if self.root:
             return "Containers run as their images' users."
-        return "Not root: in a container every file belongs to the one user that runs there."
+        return (
+            "Not root: in a container every file belongs to the one user that runs there; "
+            "processes and network are its own all the same."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,10 @@ def detect(directory: Path) -> Sandbox:
             return sandbox
     raise NoSandboxError(
         "localazure can't run containers on this machine: it is not root (or lacks the rights of "
-        f"root) and user namespaces are not allowed. bubblewrap says: {complaint}"
+        "root) and user namespaces are not allowed. Run it as root, or let an administrator allow "
+        "them (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone or "
+        "kernel.apparmor_restrict_unprivileged_userns, whichever there is; in a container, its "
+        f"seccomp profile). bubblewrap says: {complaint}"
     )
 
 

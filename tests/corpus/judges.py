@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from localazure.client import ROOT
-from tests.engine import install
+from tests.engine import command, install, required
 
 CRANE = ROOT / ".local" / "bin" / "crane"
 PACKAGES = {"skopeo": "skopeo", "umoci": "umoci"}
@@ -21,21 +21,18 @@ PACKAGES = {"skopeo": "skopeo", "umoci": "umoci"}
 
 @functools.cache
 def program(name: str) -> str:
-    """A judge's program, installed by apt where root may; else the test is skipped, or fails in CI.
-
-    CI says that it has to be there with OTELEMBED_ENGINE=required.
-    """
+    """A judge's program; without it the test is skipped, and says what to type, or fails in CI."""
     if name == "crane":
         found = str(CRANE) if CRANE.exists() else None
         reason = "`make test` builds crane"
     else:
         found = shutil.which(name)
-        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        if found is None:
             install(PACKAGES[name])
             found = shutil.which(name)
-        reason = f"{name} isn't installed, and can't be (apt-get, as root)"
+        reason = f"{name} isn't installed: as root, {command(PACKAGES[name])}"
     if found is None:
-        if os.environ.get("OTELEMBED_ENGINE") == "required":
+        if required():
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     return found

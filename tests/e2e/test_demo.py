@@ -1,4 +1,4 @@
-"""`make demo`, as a person runs it."""
+"""`make demo` as a person runs it, and what else az does to the container that runs there."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from localazure.client import ROOT
+from tests.e2e.support import Site, eventually
 
 
 @pytest.mark.slow
@@ -42,3 +43,13 @@ def test_the_demo_shows_a_request_in_application_insights_that_was_not_there_bef
     assert '"healthy": true' in status
     steps = re.findall(r"^otelembed: (\w+): ", done.stderr, re.MULTILINE)
     assert {"observe", "plan", "embed", "apply", "verify"} <= set(steps)
+
+
+def test_az_webapp_restart_starts_another_container(site: Site) -> None:
+    site.answers()
+    started = site.log().count("Site started.")
+    done = site.cloud.az.run("webapp", "restart", *site.arguments)
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: site.log().count("Site started.") > started)
+    eventually(lambda: "Container is terminated." in site.log())
+    site.answers()

@@ -8,13 +8,14 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
 import pytest
 
 from localazure.authority import load_or_make
-from localazure.client import LocalAzure, StartError
+from localazure.client import ROOT, LocalAzure, StartError
 
 SEED = {
     "groups": [{"name": "rg", "location": "westeurope"}],
@@ -46,6 +47,25 @@ def test_it_writes_where_it_is_and_ends_cleanly(tmp_path: Path, number: signal.S
     with pytest.raises(httpx.ConnectError), azure.http() as http:
         http.get(info["management"])
     assert (directory / "localazure.log").read_text().count("\n") == 1
+
+
+_GONE = """
+import os, sys
+from pathlib import Path
+from localazure.client import LocalAzure
+LocalAzure.start(Path(sys.argv[1]), "empty", ca=Path(sys.argv[2]))
+os._exit(9)
+"""
+
+
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    directory = tmp_path / "azure"
+    command = [sys.executable, "-c", _GONE, str(directory), str(tmp_path / "ca")]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 9
+    deadline = time.monotonic() + 20
+    while (directory / "localazure.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_localhost_answers_on_every_address_that_it_may_resolve_to(azure: LocalAzure) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.config import ImageConfig
 from azext_otelembed.image.descriptor import Family
-from azext_otelembed.image.embed import Base, embed, make_recipe, original
+from azext_otelembed.image.embed import Base, Embedded, embed, make_recipe, original
 from azext_otelembed.image.launcher import LOGS, LONGEST_GRACE, Launcher
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.origin import origin, strip
@@ -238,9 +239,10 @@ def test_a_zstd_collector_fits_an_oci_base_and_no_docker_one() -> None:
 def test_the_bases_own_zstd_layers_pass_through() -> None:
     config = base(Family.OCI).config
     document = manifest_document(Family.OCI, config.data)
-    document["layers"][0]["mediaType"] += "zstd"
+    document["layers"][0]["mediaType"] = Family.OCI.layer_type("zstd")
     manifest = Manifest.of(Family.OCI, document)
     image = Base(base().reference, manifest.digest, manifest, config)
+    assert manifest.layers[0].compression == "zstd"
     embedded = as_base(embed(image, COLLECTOR, CONFIG, LAUNCHER)).manifest
     assert embedded.document["layers"][:2] == document["layers"]
 
@@ -297,13 +299,36 @@ def test_embedding_keeps_every_field_it_does_not_own(image: Base) -> None:
 
 @slow
 @given(bases())
-def test_the_same_recipe_gives_the_same_bytes(image: Base) -> None:
+def test_the_same_recipe_gives_the_same_bytes_for_a_base_of_the_same_name(image: Base) -> None:
     again = parse_manifest(bytes(bytearray(image.manifest.data)), None)
     assert isinstance(again, Manifest)
     twin = Base(image.reference, image.digest, again, image.config)
     first = embed(image, COLLECTOR, CONFIG, LAUNCHER)
     second = embed(twin, collector(), bytes(bytearray(CONFIG)), Launcher())
     assert first == second
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_another_name_of_the_base_is_written_down_and_changes_nothing_else(family: Family) -> None:
+    image = base(family)
+    renamed = replace(image, reference=image.reference.with_tag("latest"))
+    first = embed(image, COLLECTOR, CONFIG, LAUNCHER, tag="blue")
+    second = embed(renamed, COLLECTOR, CONFIG, LAUNCHER, tag="blue")
+    assert first.recipe == second.recipe
+    assert first.reference.tag == second.reference.tag == "blue"
+    assert first.digest != second.digest
+    assert _nameless(first) == _nameless(second)
+
+
+def _nameless(embedded: Embedded) -> tuple[Any, Any]:
+    """Manifest and configuration without the base's name, and without what is counted from it."""
+    manifest = as_base(embedded).manifest.document
+    annotations = {**manifest.get("annotations", {}), names.BASE_NAME: ""}
+    kept = {key: value for key, value in manifest.items() if key not in ("annotations", "config")}
+    config = embedded.config.document
+    labels = {**config["config"]["Labels"], names.BASE_NAME: "", names.UNDO: ""}
+    settings = {**config["config"], "Labels": labels}
+    return {**kept, "annotations": annotations}, {**config, "config": settings}
 
 
 @slow
