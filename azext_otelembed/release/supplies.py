@@ -14,9 +14,9 @@ from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.collector import PreparedCollector
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.image.shell import PreparedShell
+from azext_otelembed.parallel import together
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, Basic
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.release.parallel import together
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
