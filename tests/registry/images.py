@@ -61,16 +61,20 @@ def go_layer(path: str, data: bytes) -> Layer:
 
 
 def collector(
-    binary: Layer | None = None, *, arch: str = "amd64", certificates: bool = True
+    binary: Layer | None = None,
+    *,
+    arch: str = "amd64",
+    bundle: bytes | None = CA_BUNDLE,
+    entrypoint: str = "/otelcol-contrib",
 ) -> Image:
     """A collector image in upstream's layout. Its binary's layer is 3 MB."""
-    bundle = [Entry("etc/ssl/certs/ca-certificates.crt", CA_BUNDLE)] if certificates else []
+    found = [Entry("etc/ssl/certs/ca-certificates.crt", bundle)] if bundle else []
     layers = [
-        layer([Entry("etc/ssl/certs", kind="dir"), *bundle]),
+        layer([Entry("etc/ssl/certs", kind="dir"), *found]),
         binary or go_layer("otelcol-contrib", linux_program(3_000_000, seed=11)),
         layer([Entry("etc/otelcol-contrib/config.yaml", b"receivers: {}\n")]),
     ]
-    return Image(layers, {"Entrypoint": ["/otelcol-contrib"]}, platform=("linux", arch))
+    return Image(layers, {"Entrypoint": [entrypoint]}, platform=("linux", arch))
 
 
 def upstream(

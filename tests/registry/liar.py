@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from localazure.client import ROOT
 from localazure.images.assemble import MANIFEST, Entry, Image, layer, sha256
+from tests.memory import peak_megabytes
 
 REPOSITORY = "otel/collector"
 Body = Callable[[], Iterator[bytes]]
@@ -165,13 +165,7 @@ def _main(host: str, tag: str) -> Mapping[str, object]:
             bring_in(target, Reference(host, REPOSITORY, tag), source)
         except OtelembedError as error:
             message = error.message
-    # Not ru_maxrss: it begins with what the parent had, when it is a large one.
-    (peak,) = (
-        int(line.split()[1]) / 1024
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith("VmHWM:")
-    )
-    return {"message": message, "megabytes": peak, "seconds": time.monotonic() - began}
+    return {"message": message, "megabytes": peak_megabytes(), "seconds": time.monotonic() - began}
 
 
 def tar_header(path: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:

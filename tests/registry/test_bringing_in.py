@@ -303,7 +303,7 @@ def test_the_certificates_of_other_distributions_are_found(
 @pytest.mark.parametrize(
     ("image", "told"),
     [
-        (images.collector(certificates=False), r"lacks a CA bundle"),
+        (images.collector(bundle=None), r"lacks a CA bundle"),
         (images.collector(images.program("usr/bin/other", 100)), r"lacks the binary"),
         (binary(program(loader=LOADER)), r"dynamically linked \(it needs /lib64/ld-linux"),
         (binary(program(machine=183)), r"program for arm64"),
