@@ -131,6 +131,27 @@ def test_the_same_collector_by_its_digest_is_the_same(
     assert find_prepared(client, exact) == by_tag
 
 
+@pytest.mark.parametrize("tagged", [True, False], ids=["tag and digest", "digest"])
+@pytest.mark.parametrize("of", ["index", "manifest"])
+def test_a_collector_is_imported_by_its_digest(
+    registries: Registries, tmp_path: Path, tag: str, of: str, tagged: bool
+) -> None:
+    image = images.collector(
+        images.go_layer("otelcol-contrib", program(1_000_000, seed=int(tag[2:-2])))
+    )
+    named = images.upstream(registries, tmp_path, tag, image)
+    index = registries.anonymous().get_manifest(named.repository, tag).digest
+    digest = index if of == "index" else Digest.parse(image.digest)
+    reference = replace(named, tag=tag if tagged else None, digest=digest)
+    client = registries.owner()
+    mark = registries.azure.mark()
+    importer = partial(images.importer, registries)
+    prepared = bring_in(client, reference, registries.anonymous(), importer)
+    assert "registry" not in {r["service"] for r in registries.since(mark)}
+    assert str(prepared.digest) == image.digest
+    assert find_prepared(client, reference) == prepared
+
+
 def test_the_document_is_the_same_whichever_way_the_collector_came(
     registries: Registries, tmp_path: Path, tag: str
 ) -> None:
