@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from azext_otelembed.errors import NotFound
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.arm import Arm
+    from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.auth import Basic
 
 API_VERSION = "2025-11-01"
@@ -36,8 +37,12 @@ def all_registries(arm: Arm, subscription: str) -> list[Registry]:
 
 def find(arm: Arm, subscription: str, name_or_host: str) -> Registry:
     """The registry with this name or login server. Raises `NotFound`, listing what there is."""
+    return pick(all_registries(arm, subscription), subscription, name_or_host)
+
+
+def pick(found: Sequence[Registry], subscription: str, name_or_host: str) -> Registry:
+    """The same among the registries of the subscription, once they are known."""
     wanted = name_or_host.lower()
-    found = all_registries(arm, subscription)
     for registry in found:
         if wanted in (registry.name.lower(), registry.login_server.lower()):
             return registry
@@ -53,27 +58,30 @@ def find(arm: Arm, subscription: str, name_or_host: str) -> Registry:
 def import_image(
     arm: Arm,
     registry: Registry,
-    source_host: str,
-    source_image: str,
+    source: Reference,
     target: str,
     said: Callable[[str], None],
     login: Basic | None = None,
+    source_id: str | None = None,
 ) -> None:
     """Copies an image into the registry, server side, and waits until it is there.
 
-    `source_image` is repository with tag or digest, `target` repository:tag. `said` is told the
-    operation's state; `login` is for the source, where that isn't public. Raises `Unauthorized`
+    `target` is repository:tag. `said` is told the operation's state; `login` is for the source,
+    where that isn't public. `source_id` is the id of a source that is one of Azure's registries: by
+    its id it is read with the caller's own rights, by its host as nobody. Raises `Unauthorized`
     when the caller may not import (POST importImage).
     """
-    source: Json = {"registryUri": source_host, "sourceImage": source_image}
+    # Documented are repository, repository:tag and repository@digest; not a tag with a digest.
+    joint = "@" if source.digest else ":"
+    wanted: Json = {"sourceImage": f"{source.repository}{joint}{source.selector}"}
     if login is not None:
-        source["credentials"] = {"username": login.user, "password": login.password}
-    body: Json = {
-        "source": source,
-        "targetTags": [target],
-        "mode": "Force",
-    }
-    what = f"Import of '{source_host}/{source_image}' into registry '{registry.name}'"
+        wanted["credentials"] = {"username": login.user, "password": login.password}
+    if source_id is not None and login is None:
+        wanted["resourceId"] = source_id
+    else:
+        wanted["registryUri"] = source.registry
+    body: Json = {"source": wanted, "targetTags": [target], "mode": "Force"}
+    what = f"Import of '{source}' into registry '{registry.name}'"
     for state in arm.start(what, f"{registry.id}/importImage", API_VERSION, body):
         said(state)
 

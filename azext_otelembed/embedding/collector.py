@@ -12,12 +12,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from azext_otelembed.collector import config as collector_config
+from azext_otelembed.embedding.binary import bring_binary
 from azext_otelembed.embedding.carry import read_manifest
 from azext_otelembed.embedding.explained import explained
-from azext_otelembed.embedding.repack import repacked
-from azext_otelembed.embedding.upstream import Parts, Upstream, read_upstream, take_apart
+from azext_otelembed.embedding.upstream import Upstream, read_upstream, take_apart
 from azext_otelembed.errors import NotFound, OtelembedError, Refused, RegistryFailed, Unauthorized
 from azext_otelembed.image.collector import (
     EMPTY,
@@ -29,13 +30,13 @@ from azext_otelembed.image.collector import (
     prepared_tag,
 )
 from azext_otelembed.image.descriptor import Descriptor, Family
-from azext_otelembed.image.layer import PROGRAM, Glue, make_ca_layer, make_glue
+from azext_otelembed.image.layer import Glue, make_ca_layer, make_glue
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.registry import transfer
+from azext_otelembed.parallel import together
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.progress import Progress, Report, silent
+from azext_otelembed.registry.progress import Progress, Report, Sum, silent
 from azext_otelembed.registry.scope import pull, push
 
 IMPORTED = "otelembed/upstream"
@@ -145,17 +146,19 @@ def _prepare(
 ) -> PreparedCollector:
     """Put the binary's layer, the CA layer and the document about them into the registry."""
     parts = take_apart(upstream, report)
-    if parts.diff_id is None:
-        binary = _repack(target, upstream, parts, report)
-        path = PROGRAM
-    else:
-        binary = CollectorLayer(parts.layer, parts.diff_id, "binary")
-        path = parts.path
-        _copy(target, upstream, parts.layer, report)
-    report(Progress(f"preparing {reference} in {target.host}"))
     certificates = make_ca_layer(parts.bundle)
-    target.upload(REPOSITORY, certificates.digest, certificates.data)
-    target.upload(REPOSITORY, Digest.of(EMPTY), EMPTY)
+    total = Sum(report, f"copying {upstream.name} to {target.host}")
+    report_certificates = total.part(len(certificates.data))
+
+    def bring_the_rest() -> None:
+        target.upload(REPOSITORY, certificates.digest, certificates.data)
+        report_certificates(Progress("", len(certificates.data)))
+        target.upload(REPOSITORY, Digest.of(EMPTY), EMPTY)
+
+    (binary, path), _ = together(
+        partial(bring_binary, target, upstream, parts, report, total), bring_the_rest
+    )
+    report(Progress(f"preparing {reference} in {target.host}"))
     with explained(f"collector image {reference}"):
         prepared = make_prepared(
             # The digest alone tells what it is: a registry's own copy has the same.
@@ -164,46 +167,12 @@ def _prepare(
             path,
             [binary, _certificates(certificates)],
         )
-    _keep_default(target, path)
-    _put(target, prepared, prepared.tag)
-    _put(target, prepared, alias(reference))
-    return prepared
-
-
-def _copy(target: RegistryClient, upstream: Upstream, layer: Descriptor, report: Report) -> None:
-    """The binary's layer as it is: mounted within a registry, streamed between two."""
-    if upstream.client is target:
-        transfer.bring(
-            target, REPOSITORY, layer.digest, layer.size, upstream.repository, report=report
-        )
-        return
-    transfer.copy_blob(
-        upstream.client,
-        upstream.repository,
-        target,
-        REPOSITORY,
-        layer.digest,
-        layer.size,
-        report,
-        f"copying {upstream.name} to {target.host}",
+    together(
+        partial(_keep_default, target, path),
+        partial(_put, target, prepared, prepared.tag),
+        partial(_put, target, prepared, alias(reference)),
     )
-
-
-def _repack(
-    target: RegistryClient, upstream: Upstream, parts: Parts, report: Report
-) -> CollectorLayer:
-    """The binary in a layer that holds nothing else."""
-    with repacked(upstream, parts, report) as packed:
-        if not target.has_blob(REPOSITORY, packed.digest):
-            transfer.upload_stream(
-                target,
-                REPOSITORY,
-                packed.digest,
-                packed.source,
-                report=report,
-                what=f"copying {upstream.name} to {target.host}",
-            )
-    return CollectorLayer(packed.descriptor, packed.diff_id, "binary")
+    return prepared
 
 
 def _certificates(layer: Glue) -> CollectorLayer:

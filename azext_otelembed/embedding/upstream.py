@@ -1,8 +1,8 @@
 """A collector image as upstream publishes it: where its binary and its CA certificates are.
 
-An image's layers are read from the top down as streams, each no further than it takes. The large
-one, which holds the binary and nothing else, is known by its first header and its last 8 bytes:
-gzip ends with the length of what was compressed (RFC 1952, ISIZE).
+An image's layers are read from the top down as streams, no further down than it takes. A layer that
+begins with the binary is taken to hold nothing else, and isn't read on here: whoever mounts it has
+every byte of it `proven` first.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from azext_otelembed.image.tarscan import Entry, clean, scan
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.progress import Progress, Report
 
-_BLOCK = 512
+MOST_BYTES = 2 << 30
+"""Bytes that a collector image's layer may unpack to; upstream's largest has 400 MB."""
+
 _MOST_ENTRIES = 100_000
 _MOST_LINKS = 40
-# Upstream's largest collector unpacks to 400 MB.
-_MOST_BYTES = 2 << 30
 _LAYOUT = "Use an image in the layout of docker.io/otel/opentelemetry-collector-contrib."
 
 
@@ -45,9 +45,9 @@ class Upstream:
 class Parts:
     """What an embed needs of a collector image. `bundle` is PEM, `path` the binary's in `layer`.
 
-    `diff_id` is None where the layer can't be mounted as it is: it holds other things, holds the
-    binary in a folder, or is compressed in a way that not every family of images has. Then `file`
-    has the binary's size, and it has to be packed anew.
+    `diff_id` is there where the layer begins as one does that can be mounted as it is; nothing is
+    proven yet. Else it holds other things, holds the binary in a folder, or is compressed in a way
+    that not every family of images has: the binary, of which `file` has the size, is packed anew.
     """
 
     path: str
@@ -59,7 +59,10 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """An entry of the image, and the number of the layer that has it. `alone`: it has no other."""
+    """An entry of the image, and the number of the layer that has it.
+
+    `alone`: the layer begins with it, and nobody has looked at what follows.
+    """
 
     entry: Entry
     layer: int
@@ -84,8 +87,11 @@ def read_upstream(
     return Upstream(client, repository, name, manifest, config)
 
 
-def take_apart(upstream: Upstream, report: Report) -> Parts:
-    """Find the binary's layer and the CA bundle. Raises `Refused` where they can't be used."""
+def take_apart(upstream: Upstream, report: Report, *, whole: bool = False) -> Parts:
+    """Find the binary's layer and the CA bundle. Raises `Refused` where they can't be used.
+
+    With `whole`, layers are read to their ends, whatever they begin with.
+    """
     what = f"collector image {upstream.name}"
     layers, diff_ids = upstream.manifest.layers, upstream.config.diff_ids
     with explained(what):
@@ -93,7 +99,7 @@ def take_apart(upstream: Upstream, report: Report) -> Parts:
     if len(layers) != len(diff_ids):
         raise Refused(f"{what} is inconsistent: its layers and their diff_ids differ in number.")
     for layer in layers:
-        if layer.size > _MOST_BYTES:
+        if layer.size > MOST_BYTES:
             raise Refused(f"{what} has a layer of {layer.size} bytes.", _LAYOUT)
     seen: dict[str, _Found] = {}
     binary: _Found | None = None
@@ -101,7 +107,7 @@ def take_apart(upstream: Upstream, report: Report) -> Parts:
     for number in range(len(layers) - 1, -1, -1):
         shown = f"reading layer {len(layers) - number} of {len(layers)} of {upstream.name}"
         report(Progress(shown))
-        for name, found in _read(upstream, number, path).items():
+        for name, found in _read(upstream, number, path, whole).items():
             seen.setdefault(name, found)
         if len(seen) > _MOST_ENTRIES:
             raise Refused(f"{what} holds more than {_MOST_ENTRIES} files.")
@@ -113,15 +119,13 @@ def take_apart(upstream: Upstream, report: Report) -> Parts:
     if binary is None or bundle is None:
         missing = f"a CA bundle (/{CA_BUNDLE})" if binary else f"the binary that it starts ({path})"
         raise Refused(f"{what} lacks {missing} in its layers.", _LAYOUT)
-    layer = layers[binary.layer]
-    mountable = binary.alone and layer.compression in ("gzip", "none")
-    if mountable:
+    if binary.alone:
         with explained(what):
-            check_program(binary.entry.head, path)
+            check_program(binary.entry.head, path)  # again when all of it is read: this is sooner
     return Parts(
         "/" + binary.entry.path,
-        layer,
-        diff_ids[binary.layer] if mountable else None,
+        layers[binary.layer],
+        diff_ids[binary.layer] if binary.alone else None,
         bundle,
         binary.entry,
     )
@@ -164,20 +168,20 @@ def _resolved(seen: Mapping[str, _Found], path: str) -> str:
     return "/".join(done)
 
 
-def _read(upstream: Upstream, number: int, path: str) -> dict[str, _Found]:
-    """The entries of a layer by path; of the binary's own layer the first, where that is all."""
+def _read(upstream: Upstream, number: int, path: str, whole: bool) -> dict[str, _Found]:
+    """The entries of a layer by path; unless `whole`, the first alone where that is the binary."""
     what = f"collector image {upstream.name}"
     layer = upstream.manifest.layers[number]
     chunks = upstream.client.stream_blob(upstream.repository, layer.digest, layer.size)
+    mountable = layer.compression in ("gzip", "none") and not whole
     entries: list[Entry] = []
     try:
         with explained(what):
             wanted, begun = frozenset(CA_BUNDLES), frozenset({path[1:]})
-            for entry in scan(chunks, want=wanted, peek=begun, most=_MOST_BYTES):
+            for entry in scan(chunks, want=wanted, peek=begun, most=MOST_BYTES):
                 _check(entry, what)
                 entries.append(entry)
-                first = len(entries) == 1 and holds_only(entries, path)
-                if first and _is_all(upstream, layer, entry):
+                if mountable and len(entries) == 1 and holds_only(entries, path):
                     return {entry.path: _Found(entry, number, alone=True)}
                 if len(entries) > _MOST_ENTRIES:
                     raise Refused(f"A layer of {what} holds more than {_MOST_ENTRIES} files.")
@@ -186,8 +190,7 @@ def _read(upstream: Upstream, number: int, path: str) -> dict[str, _Found]:
     finally:
         if isinstance(chunks, Generator):
             chunks.close()
-    alone = holds_only(entries, path)
-    return {entry.path: _Found(entry, number, alone) for entry in entries}
+    return {entry.path: _Found(entry, number) for entry in entries}
 
 
 def _check(entry: Entry, what: str) -> None:
@@ -198,16 +201,3 @@ def _check(entry: Entry, what: str) -> None:
             f"A layer of {what} holds {told} ('{entry.path[:100]}').",
             "Use an image from a source that you trust.",
         )
-
-
-def _is_all(upstream: Upstream, layer: Descriptor, entry: Entry) -> bool:
-    """Whether a gzip layer ends after its first entry, as Go's archive/tar writes it.
-
-    One header, the padded content, two empty blocks; ISIZE is that modulo 2³². Anything longer
-    (tar's padding to 10 KiB, further headers) is left to reading it all.
-    """
-    if layer.compression != "gzip" or layer.size < 1 << 20:
-        return False
-    tail = upstream.client.read_range(upstream.repository, layer.digest, layer.size - 4, 4)
-    length = _BLOCK + entry.size + -entry.size % _BLOCK + 2 * _BLOCK
-    return len(tail) == 4 and int.from_bytes(tail, "little") == length % (1 << 32)

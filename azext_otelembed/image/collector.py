@@ -111,7 +111,7 @@ def holds_only(entries: Iterable[Entry], binary: str) -> bool:
         and len(found) == 1
         and found[0].path == binary[1:]
         and found[0].kind == "file"
-        and found[0].mode & 0o005 == 0o005
+        and found[0].mode & 0o7005 == 0o005  # for everyone, and with nobody else's rights
     )
 
 

@@ -11,8 +11,9 @@ from azext_otelembed.image.unpack import MOST_BYTES, unpacked
 HEAD = 64 * 1024
 """Bytes of a file's beginning that are delivered where they are asked for."""
 MOST_ENTRIES = 1_000_000
+BLOCK = 512
+"""What tar counts in: a header has one, and content is padded to whole ones."""
 
-_BLOCK = 512
 # Long names and pax headers are read whole; nothing honest comes near this.
 _MAX_HEADER = 1024 * 1024
 _LONGEST_LENGTH = 9
@@ -98,6 +99,22 @@ def content(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
         pass
 
 
+def plain_entry(data: bytes) -> Entry | None:
+    """The first entry of the archive that begins with `data`, with the beginning of its content.
+
+    None unless it is a file that its own header tells everything about: extension headers may also
+    hold what isn't read here, such as capabilities.
+    """
+    source = _Source(iter([data]))
+    header = source.header()
+    kind = chr(header[156]) if header else ""
+    if header is None or kind not in ("0", "\0"):
+        return None
+    size = _number(header[124:136])
+    entry = _entry(kind, header, {}, size)
+    return replace(entry, head=source.peek(min(size, HEAD)))
+
+
 def _entries(source: _Source) -> Iterator[tuple[Entry, _Source]]:
     """Each entry, the source standing at its content; `source.left` of that is passed over."""
     number = 0
@@ -108,7 +125,7 @@ def _entries(source: _Source) -> Iterator[tuple[Entry, _Source]]:
         size = _size(pax, header)
         if kind in "LKxg":
             data = source.read(_bounded(size))
-            source.skip(-size % _BLOCK)
+            source.skip(-size % BLOCK)
             if kind == "g":
                 everywhere.update(_records(data))
             elif kind == "x":
@@ -127,7 +144,7 @@ def _entries(source: _Source) -> Iterator[tuple[Entry, _Source]]:
         stored = size if entry.kind == "file" else 0
         source.left = stored
         yield entry, source
-        source.skip(source.left + -stored % _BLOCK)
+        source.skip(source.left + -stored % BLOCK)
 
 
 def _entry(kind: str, header: bytes, fields: dict[str, str], size: int) -> Entry:
@@ -163,10 +180,10 @@ class _Source:
 
     def header(self) -> bytes | None:
         """The next header block; None at the end of the archive."""
-        block = self._take(_BLOCK)
+        block = self._take(BLOCK)
         if not block or not any(block):
             return None
-        if len(block) < _BLOCK:
+        if len(block) < BLOCK:
             raise ImageProblem("The layer ends in the middle of a tar header.")
         stored = _number(block[148:156])
         if stored != sum(block) - sum(block[148:156]) + 8 * 0x20:
@@ -278,4 +295,4 @@ def _skip_sparse_map(source: _Source, header: bytes) -> None:
     """Old GNU sparse files continue their map in further blocks, flagged in each one."""
     more = header[482]
     while more:
-        more = source.read(_BLOCK)[504]
+        more = source.read(BLOCK)[504]

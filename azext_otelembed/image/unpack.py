@@ -10,11 +10,17 @@ from azext_otelembed.image.problem import ImageProblem
 MOST_BYTES = 4 << 30
 """Unpacked bytes of one layer that are read at most."""
 
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _PIECE = 256 * 1024
 # A zstd frame may ask its reader for gigabytes of memory; `zstd -19 --long` asks for this much.
 _ZSTD_WINDOW = 128 << 20
 # Four bytes of input can stand for a block of 128 KiB (RFC 8878, 3.1.1.2): at most 8 MiB at once.
 _ZSTD_INPUT = 256
+
+
+def compression_of(start: bytes) -> str:
+    """How a stream that begins with these four bytes is compressed: "gzip", "zstd" or "none"."""
+    return "zstd" if start.startswith(_ZSTD) else "gzip" if start.startswith(_GZIP) else "none"
 
 
 def unpacked(chunks: Iterator[bytes], most: int = MOST_BYTES) -> Iterator[bytes]:
@@ -25,9 +31,10 @@ def unpacked(chunks: Iterator[bytes], most: int = MOST_BYTES) -> Iterator[bytes]
     start = b""
     while len(start) < 4 and (chunk := next(chunks, None)) is not None:
         start += chunk
-    if start.startswith(b"\x28\xb5\x2f\xfd"):
+    compression = compression_of(start)
+    if compression == "zstd":
         plain = _unzstd(_chained(start, chunks))
-    elif start.startswith(b"\x1f\x8b"):
+    elif compression == "gzip":
         plain = _gunzip(start, chunks)
     else:
         plain = _chained(start, chunks)

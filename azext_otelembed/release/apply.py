@@ -9,8 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from azext_otelembed.errors import OtelembedError, Refused
+from azext_otelembed.parallel import together
 from azext_otelembed.release.observe import SETTING, Observed, current_image, set_image
-from azext_otelembed.release.parallel import together
 from azext_otelembed.release.plan import same_image
 from azext_otelembed.release.vault import check_reference
 from azext_otelembed.release.writing import changed, write_setting

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from azext_otelembed.azure.arm import Json
 from azext_otelembed.azure.site import SiteId
 from azext_otelembed.errors import NotFound, Refused
-from azext_otelembed.release.parallel import together
+from azext_otelembed.parallel import together
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.site import SiteClient

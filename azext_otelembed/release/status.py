@@ -13,8 +13,8 @@ from azext_otelembed.collector.connection_string import is_key_vault_reference, 
 from azext_otelembed.collector.problem import ConfigProblem
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.parallel import together
 from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
-from azext_otelembed.release.parallel import together
 from azext_otelembed.release.setting import linked_component
 from azext_otelembed.release.target import Running, Workshop
 from azext_otelembed.release.verify import look

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,9 @@ from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.collector import PreparedCollector
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.image.shell import PreparedShell
+from azext_otelembed.parallel import together
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, Basic
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.release.parallel import together
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -84,20 +83,22 @@ class Supplies:
         target: str,
     ) -> None:
         arm = Arm(self._session)
+        subscription = self._session.subscription
+        known = acr.all_registries(arm, subscription)
         try:
-            registry = acr.find(arm, self._session.subscription, client.host)
+            registry = acr.pick(known, subscription, client.host)
         except NotFound as unseen:
             # It answers, so it is there: the caller may not see it.
             raise Unauthorized(unseen.message, unseen.recommendation) from None
-        image = str(replace(source, registry="x"))[2:]
+        homes = {each.login_server.lower(): each.id for each in known}
         acr.import_image(
             arm,
             registry,
-            source.registry,
-            image,
+            source,
             target,
             lambda state: step.say(f"{registry.name} imports {source}: {state.lower()}"),
             login,
+            homes.get(source.registry.lower()),
         )
 
 

@@ -27,13 +27,13 @@ from azext_otelembed.image.origin import Origin, origin
 from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.image.recipe import tag as recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.parallel import together
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.scope import pull, push
 from azext_otelembed.release.app_image import image_for_site, parsed
 from azext_otelembed.release.ledger import Ledger
 from azext_otelembed.release.observe import Observed
-from azext_otelembed.release.parallel import together
 from azext_otelembed.release.plan import same_image
 from azext_otelembed.release.record import REPOSITORY as RELEASES
 from azext_otelembed.release.supplies import Supplies, open_registry, show

@@ -35,7 +35,7 @@ class Import:
     untagged: tuple[str, ...]
     force: bool
     caller: Caller
-    """Who pulls: the ARM caller from a registry of Azure's, else the credentials given."""
+    """Who pulls: the ARM caller from a registry named by its id, else the credentials given."""
 
 
 def parse(world: World, body: dict[str, Any], principal_id: str | None = None) -> Import:
@@ -48,15 +48,20 @@ def parse(world: World, body: dict[str, Any], principal_id: str | None = None) -
     if registry is None and (uri or resource):
         text = f"The source registry '{uri or resource}' could not be reached."
         raise errors.registry(400, "InvalidParameters", text)
-    repository, reference = _split(source["sourceImage"])
+    image = source["sourceImage"]
+    if "@" in image and ":" in image.partition("@")[0]:
+        # Documented are `repository`, `repository:tag` and `repository@digest` alone.
+        text = f"The source image '{image}' has both a tag and a digest."
+        raise errors.registry(400, "InvalidParameters", text)
+    repository, reference = _split(image)
     if registry and "docker.io" in registry.aliases and "/" not in repository:
         repository = f"library/{repository}"
     untagged = tuple(body.get("untaggedTargetRepositories") or ())
-    targets = tuple(body.get("targetTags") or (() if untagged else (source["sourceImage"],)))
+    targets = tuple(body.get("targetTags") or (() if untagged else (image,)))
     given = source.get("credentials") or {}
     user = given.get("username"), given.get("password")
     caller: Caller = (str(user[0] or ""), str(user[1] or "")) if user[1] else None
-    if registry and registry.acr and caller is None:
+    if registry and resource and caller is None:
         caller = principal_id
     force = body.get("mode") == "Force"
     return Import(registry, repository, reference, targets, untagged, force, caller)
@@ -108,7 +113,7 @@ def _split(image: str) -> tuple[str, str]:
     """`a/b:1` or `a/b@sha256:…` as repository and reference; the tag is `latest` if left out."""
     name, at, digest = image.partition("@")
     if at:
-        return name.partition(":")[0], digest
+        return name, digest
     name, _, tag = image.partition(":")
     return name, tag or "latest"
 

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e import images
 from tests.e2e.support import API_KEY, SETTING, Answer, Cloud, Site
 
+VAULT_PASSWORD = "pull-me-Pl3ase-now"
 SHAPES = {
     "a JWT": r"eyJ[\w-]{8,}\.[\w-]{8,}",
     "a bearer token": r"[Bb]earer (?!\*|\[|None|realm|error|authorization)\S{12,}",
@@ -44,6 +45,7 @@ def leaks(site: Site, answer: Answer) -> Iterator[str]:
         "a password among the app settings": "hunter2-hunter2",
         "a short app setting": "s3cr3t-x",
         "the client's secret": site.cloud.local.client_secret,
+        "the password of the collector's registry": VAULT_PASSWORD,
     }
     for what, value in values.items():
         if value in text:
@@ -109,6 +111,26 @@ def test_a_connection_string_from_a_file_leaks_nothing_with_debug(
     file.write_text(secret.cloud.connection_string(secret.component or ""))
     answer = secret.deploy("--debug", "--dry-run", "--connection-string", f"@{file}")
     assert answer.returncode == 0, answer.stderr[-3000:]
+    quiet(secret, answer)
+
+
+@pytest.mark.parametrize("given", ["@file", "-"])
+def test_the_password_of_the_collectors_registry_is_not_said_with_debug(
+    secret: Site, tmp_path: Path, given: str
+) -> None:
+    local = secret.cloud.local
+    vault = f"vault{len(local.registries)}"
+    local.add_registry({"name": vault, "acr": False, "users": {"robot": VAULT_PASSWORD}})
+    missing = f"{local.registries[vault]}/team/collector:0.9.0"
+    file = tmp_path / "password"
+    file.write_text(VAULT_PASSWORD)
+    word, more = (f"@{file}", {}) if given == "@file" else ("-", {"input": VAULT_PASSWORD})
+    login = ("--collector-username", "robot", "--collector-password", word)
+    answer = secret.deploy("--debug", "--collector-image", missing, *login, **more)
+    assert answer.returncode == 3, answer.stderr[-3000:]
+    # Both ways were tried with it: the registry's own import, and a copy.
+    assert [r for r in answer.requests if r["path"].endswith("/importImage")]
+    assert [r for r in answer.requests if r["service"] == "registry" and r["authorization"]]
     quiet(secret, answer)
 
 

@@ -109,6 +109,7 @@ def test_a_manifest_can_be_imported_without_a_tag(
         ({"registryUri": "registry.nowhere.example", "sourceImage": "a:1"}, 400),
         ({"registryUri": "docker.io"}, 400),
         ({"registryUri": "{vault}", "sourceImage": "secret/thing:1.0"}, 403),
+        ({"registryUri": "docker.io", "sourceImage": f"otel/thing:1.0@sha256:{'1' * 64}"}, 400),
     ],
 )
 def test_what_can_not_be_imported_is_refused(
@@ -150,3 +151,19 @@ def test_from_another_registry_of_azure_the_caller_has_to_be_allowed_to_pull(
     assert import_image(azure, http, source, f"{shop.name}:1").status_code == 200
     pusher = aad_token(azure, http, "pusher")
     assert import_image(azure, http, source, f"{shop.name}:2", token=pusher).status_code == 403
+
+
+def test_a_registry_of_azure_named_by_its_host_is_read_as_nobody(
+    azure: LocalAzure, http: httpx.Client, shop: Shop, layout: Path
+) -> None:
+    azure.push("openregistry", "team/thing", TAG, layout)
+    by_host = {
+        "registryUri": azure.registries["openregistry"],
+        "sourceImage": f"team/thing:{TAG}",
+    }
+    assert import_image(azure, http, by_host, f"{shop.name}:1").status_code == 200
+    azure.change_registry("openregistry", anonymous_pull=False)
+    try:
+        assert import_image(azure, http, by_host, f"{shop.name}:2").status_code == 403
+    finally:
+        azure.change_registry("openregistry", anonymous_pull=True)

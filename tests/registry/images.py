@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 import zlib
 from pathlib import Path
 from typing import Any
 
-from azext_otelembed.errors import AzureFailed
+from azext_otelembed.azure import acr
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.image.reference import Reference
 from localazure.images.assemble import Entry, Image, Layer, layer, sha256, write_layout
 from tests.programs import program as linux_program
 from tests.registry.conftest import Registries, blob
+from tests.release.support import session_of
 
 CA_BUNDLE = b"-----BEGIN CERTIFICATE-----\nbWFkZSB1cA==\n-----END CERTIFICATE-----\n" * 200
 COLLECTOR = "otel/opentelemetry-collector-contrib"
@@ -61,16 +62,20 @@ def go_layer(path: str, data: bytes) -> Layer:
 
 
 def collector(
-    binary: Layer | None = None, *, arch: str = "amd64", certificates: bool = True
+    binary: Layer | None = None,
+    *,
+    arch: str = "amd64",
+    bundle: bytes | None = CA_BUNDLE,
+    entrypoint: str = "/otelcol-contrib",
 ) -> Image:
     """A collector image in upstream's layout. Its binary's layer is 3 MB."""
-    bundle = [Entry("etc/ssl/certs/ca-certificates.crt", CA_BUNDLE)] if certificates else []
+    found = [Entry("etc/ssl/certs/ca-certificates.crt", bundle)] if bundle else []
     layers = [
-        layer([Entry("etc/ssl/certs", kind="dir"), *bundle]),
+        layer([Entry("etc/ssl/certs", kind="dir"), *found]),
         binary or go_layer("otelcol-contrib", linux_program(3_000_000, seed=11)),
         layer([Entry("etc/otelcol-contrib/config.yaml", b"receivers: {}\n")]),
     ]
-    return Image(layers, {"Entrypoint": ["/otelcol-contrib"]}, platform=("linux", arch))
+    return Image(layers, {"Entrypoint": [entrypoint]}, platform=("linux", arch))
 
 
 def upstream(
@@ -92,26 +97,8 @@ def push(registries: Registries, tmp_path: Path, name: str, tag: str, *images: I
 
 
 def importer(registries: Registries, reference: Reference, target: str) -> None:
-    """POST importImage, as `azure.acr` does it, with an owner's token."""
+    """POST importImage, by an owner."""
     azure = registries.azure
-    ref = f"@{reference.digest}" if reference.digest else f":{reference.tag}"
-    url = (
-        f"{azure.management}/subscriptions/{azure.subscription}/resourceGroups/shop-rg/providers"
-        "/Microsoft.ContainerRegistry/registries/shopregistry/importImage?api-version=2023-07-01"
-    )
-    body = {
-        "source": {
-            "registryUri": reference.registry,
-            "sourceImage": f"{reference.repository}{ref}",
-        },
-        "targetTags": [target],
-        "mode": "Force",
-    }
-    headers = {"Authorization": f"Bearer {azure.token()}"}
-    with azure.http() as http:
-        answer = http.post(url, json=body, headers=headers)
-        while answer.status_code == 202:
-            time.sleep(0.1)
-            answer = http.get(answer.headers["Location"], headers=headers)
-    if answer.status_code != 200:
-        raise AzureFailed(f"import failed: {answer.text}", status=answer.status_code)
+    arm = Arm(session_of(azure, registries.arm_token))
+    registry = acr.find(arm, azure.subscription, registries.shop)
+    acr.import_image(arm, registry, reference, target, lambda _: None)

@@ -1,6 +1,7 @@
 """A registry that lies, and what it does to whoever believes it, measured in a process of its own.
 
-`python -m tests.registry.liar HOST TAG` takes a collector image apart, and prints what came of it.
+It takes whatever is pushed to it. `python -m tests.registry.liar HOST TAG` brings a collector image
+of it into the same registry, and prints what came of it.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from localazure.client import ROOT
 from localazure.images.assemble import MANIFEST, Entry, Image, layer, sha256
+from tests.memory import peak_megabytes
 
 REPOSITORY = "otel/collector"
 Body = Callable[[], Iterator[bytes]]
@@ -27,10 +29,14 @@ Body = Callable[[], Iterator[bytes]]
 
 @dataclass
 class Liar:
-    """What it serves, by the last part of a path: a body, and the length that it announces."""
+    """What it serves, by the last part of a path: a body, and the length that it announces.
+
+    `taken` are the digests of blobs and the names of manifests that were pushed to it.
+    """
 
     host: str = ""
     bodies: dict[str, tuple[str, Body, int | None]] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
 
     def serve(
         self, name: str, body: bytes | Body, kind: str = "", length: int | None = None
@@ -80,6 +86,29 @@ def lying() -> Iterator[Liar]:
             except OSError:
                 return  # the client has heard enough
 
+        def do_HEAD(self) -> None:
+            self.answer(404)
+
+        def do_POST(self) -> None:
+            self.answer(202, Location="/v2/uploads/1")
+
+        def do_PATCH(self) -> None:
+            self.answer(202, Location="/v2/uploads/1")
+
+        def do_PUT(self) -> None:
+            path, _, digest = self.path.partition("?digest=")
+            liar.taken.append(unquote(digest) or path.rpartition("/")[2])
+            self.answer(201)
+
+        def answer(self, status: int, **headers: str) -> None:
+            left = int(self.headers.get("Content-Length") or 0)
+            while left > 0 and (read := self.rfile.read(min(left, 1 << 16))):
+                left -= len(read)
+            self.send_response(status)
+            for name, value in {"Content-Length": "0", **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -104,7 +133,8 @@ class Outcome:
 
 
 def believe(liar: Liar, tag: str) -> Outcome:
-    """Take the image apart in a process of its own."""
+    """Bring the image in, in a process of its own."""
+    liar.taken.clear()
     done = subprocess.run(
         [sys.executable, "-m", "tests.registry.liar", liar.host, tag],
         cwd=ROOT,
@@ -118,40 +148,30 @@ def believe(liar: Liar, tag: str) -> Outcome:
 
 
 def _main(host: str, tag: str) -> Mapping[str, object]:
-    from azext_otelembed.embedding.carry import read_manifest
-    from azext_otelembed.embedding.repack import repacked
-    from azext_otelembed.embedding.upstream import read_upstream, take_apart
+    from azext_otelembed.embedding.collector import bring_in
     from azext_otelembed.errors import OtelembedError
     from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.client import RegistryClient
     from azext_otelembed.registry.policies import Patience
-    from azext_otelembed.registry.progress import silent
 
     patience = Patience(attempts=2, first_pause=0.01, total=3, read=1)
     began = time.monotonic()
     message = ""
-    with RegistryClient(host, scheme="http", patience=patience) as client:
-        name = Reference(host, REPOSITORY, tag)
+    with (
+        RegistryClient(host, scheme="http", patience=patience) as source,
+        RegistryClient(host, scheme="http", patience=patience) as target,
+    ):
         try:
-            upstream = read_upstream(client, REPOSITORY, name, read_manifest(client, name))
-            parts = take_apart(upstream, silent)
-            with repacked(upstream, parts, silent):
-                pass
+            bring_in(target, Reference(host, REPOSITORY, tag), source)
         except OtelembedError as error:
             message = error.message
-    # Not ru_maxrss: it begins with what the parent had, when it is a large one.
-    (peak,) = (
-        int(line.split()[1]) / 1024
-        for line in Path("/proc/self/status").read_text().splitlines()
-        if line.startswith("VmHWM:")
-    )
-    return {"message": message, "megabytes": peak, "seconds": time.monotonic() - began}
+    return {"message": message, "megabytes": peak_megabytes(), "seconds": time.monotonic() - began}
 
 
-def tar_header(path: str, size: int) -> bytes:
-    """The header of a file in a tar archive."""
+def tar_header(path: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """The header of an entry in a tar archive."""
     info = tarfile.TarInfo(path)
-    info.mode, info.size = 0o755, size
+    info.mode, info.size, info.type = 0o755, size, kind
     return info.tobuf(tarfile.GNU_FORMAT)
 
 

@@ -17,7 +17,7 @@ from azext_otelembed.image.layer import make_ca_layer
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.progress import Progress
-from localazure.images.assemble import Entry, Image, Layer, layer
+from localazure.images.assemble import Entry, Image, Layer, layer, sha256
 from tests.programs import LOADER, program
 from tests.registry import images
 from tests.registry.conftest import PUSHER, Registries
@@ -63,7 +63,7 @@ def test_a_collector_is_imported_and_prepared(
     assert any("importing" in each.what for each in seen)
 
 
-def test_an_import_neither_asks_upstream_nor_sends_the_binary_through_this_machine(
+def test_an_import_asks_upstream_nothing_and_reads_all_of_the_binarys_layer(
     registries: Registries, tmp_path: Path, tag: str
 ) -> None:
     reference = images.upstream(registries, tmp_path, tag)
@@ -73,11 +73,12 @@ def test_an_import_neither_asks_upstream_nor_sends_the_binary_through_this_machi
     assert "registry" not in {r["service"] for r in registries.since(mark)}
     sent = sum(r["sent"] for r in registries.since(mark))
     assert sent < 200_000  # the CA layer; the binary has 3 MB
-    # Of the binary's layer its first header and its last bytes are enough.
-    binary = images.collector().layers[1].digest.removeprefix("sha256:")
+    # Its beginning, which tells what it is, and then every byte: nothing less proves it.
+    layer = images.collector().layers[1]
+    binary = layer.digest.removeprefix("sha256:")
     got = [r for r in registries.since(mark) if r["service"] == "blob" and binary in r["path"]]
     assert len(got) == 2
-    assert got[1]["received"] == 4
+    assert got[1]["received"] == len(layer.data)
 
 
 def test_who_may_not_import_gets_a_copy_with_progress(
@@ -91,10 +92,10 @@ def test_who_may_not_import_gets_a_copy_with_progress(
     seen: list[Progress] = []
     prepared = bring_in(client, reference, registries.anonymous(), refuse, seen.append)
     assert_prepared(client, prepared, images.collector())
-    size = len(images.collector().layers[1].data)
+    size = sum(part.descriptor.size for part in prepared.layers)
     counted = [each.done for each in seen if each.total == size]
     assert counted == sorted(counted)
-    assert (counted[0], counted[-1]) == (0, size) or counted == [size]
+    assert counted[-1] == size
 
 
 def test_a_copy_survives_cuts(registries: Registries, tmp_path: Path, tag: str) -> None:
@@ -128,6 +129,27 @@ def test_the_same_collector_by_its_digest_is_the_same(
     by_tag = bring_in(client, reference, registries.anonymous())
     exact = replace(reference, digest=Digest.parse(images.collector().digest))
     assert find_prepared(client, exact) == by_tag
+
+
+@pytest.mark.parametrize("tagged", [True, False], ids=["tag and digest", "digest"])
+@pytest.mark.parametrize("of", ["index", "manifest"])
+def test_a_collector_is_imported_by_its_digest(
+    registries: Registries, tmp_path: Path, tag: str, of: str, tagged: bool
+) -> None:
+    image = images.collector(
+        images.go_layer("otelcol-contrib", program(1_000_000, seed=int(tag[2:-2])))
+    )
+    named = images.upstream(registries, tmp_path, tag, image)
+    index = registries.anonymous().get_manifest(named.repository, tag).digest
+    digest = index if of == "index" else Digest.parse(image.digest)
+    reference = replace(named, tag=tag if tagged else None, digest=digest)
+    client = registries.owner()
+    mark = registries.azure.mark()
+    importer = partial(images.importer, registries)
+    prepared = bring_in(client, reference, registries.anonymous(), importer)
+    assert "registry" not in {r["service"] for r in registries.since(mark)}
+    assert str(prepared.digest) == image.digest
+    assert find_prepared(client, reference) == prepared
 
 
 def test_the_document_is_the_same_whichever_way_the_collector_came(
@@ -205,6 +227,18 @@ def test_a_binary_in_a_padded_tar_is_found_as_well(
     assert_prepared(client, bring_in(client, reference, registries.anonymous()), image)
 
 
+def lying_layer(*members: bytes, diff_id: str = "") -> Layer:
+    """A layer of several gzip members, one behind the other."""
+    data = b"".join(gzip.compress(member, mtime=0) for member in members)
+    return Layer(data, "gzip", diff_id or sha256(b"".join(members)))
+
+
+def archive(*entries: Entry) -> bytes:
+    """Entries in a tar archive, without its end."""
+    whole = layer(list(entries), "none").data
+    return whole.rstrip(b"\0") + bytes(-len(whole.rstrip(b"\0")) % 512)
+
+
 def binary(data: bytes, path: str = "otelcol-contrib", mode: int = 0o755) -> Image:
     """A collector image with this program."""
     return images.collector(layer([Entry(path, data, mode)]))
@@ -212,6 +246,9 @@ def binary(data: bytes, path: str = "otelcol-contrib", mode: int = 0o755) -> Ima
 
 IN_A_FOLDER = [Entry("usr/bin/otelcol", program(), 0o755)]
 SHARED = [Entry("otelcol-contrib", program(), 0o755), Entry("etc/passwd", b"x")]
+ALONE = archive(SHARED[0])
+CUT = archive(Entry("otelcol-contrib", program(100_000), 0o755))[:-512]
+MORE = archive(SHARED[1])
 LINKED = [
     Entry("bin", kind="symlink", target="usr/bin"),
     Entry("usr/bin/otelcol", kind="symlink", target="../lib/otelcol/run"),
@@ -228,8 +265,17 @@ LINKED = [
         ([layer(LINKED[1:]), layer(LINKED[:1])], "/bin/otelcol"),
         ([layer([Entry("otelcol-contrib", program(), 0o700)])], "/otelcol-contrib"),
         ([layer([Entry("otelcol-contrib", program(), 0o755)], "zstd")], "/otelcol-contrib"),
+        ([lying_layer(ALONE + MORE, bytes(len(ALONE) + 1024))], "/otelcol-contrib"),
+        ([lying_layer(ALONE, MORE + bytes(1024))], "/otelcol-contrib"),
+        ([lying_layer(ALONE + bytes(1024) + MORE)], "/otelcol-contrib"),
+        ([layer([Entry("otelcol-contrib", program(), 0o4755)])], "/otelcol-contrib"),
+        ([replace(layer(SHARED[:1], "zstd"), compression="gzip")], "/otelcol-contrib"),
     ],
-    ids=["in a folder", "shared", "linked", "links above", "not for everyone", "zstd"],
+    ids=[
+        *("in a folder", "shared", "linked", "links above", "not for everyone", "zstd"),
+        *("zeros in another member", "more in another member", "more behind the end"),
+        *("setuid", "zstd under another name"),
+    ],
 )
 def test_a_binary_that_cannot_be_mounted_is_packed_into_a_layer_of_its_own(
     registries: Registries, tmp_path: Path, tag: str, layers: list[Layer], path: str
@@ -278,12 +324,17 @@ def test_the_certificates_of_other_distributions_are_found(
 @pytest.mark.parametrize(
     ("image", "told"),
     [
-        (images.collector(certificates=False), r"lacks a CA bundle"),
+        (images.collector(bundle=None), r"lacks a CA bundle"),
         (images.collector(images.program("usr/bin/other", 100)), r"lacks the binary"),
         (binary(program(loader=LOADER)), r"dynamically linked \(it needs /lib64/ld-linux"),
         (binary(program(machine=183)), r"program for arm64"),
         (binary(b"#!/bin/sh\nexec /otelcol\n"), r"starts a script"),
         (binary(b"nothing at all"), r"no Linux program"),
+        (
+            images.collector(lying_layer(ALONE + bytes(1024), diff_id=f"sha256:{'1' * 64}")),
+            r"doesn't unpack to what",
+        ),
+        (images.collector(lying_layer(CUT)), r"ends in the middle of a file"),
         (binary(program(), "../otelcol-contrib"), r"a path that leads out of it"),
         (binary(program(), "usr/../../otelcol-contrib"), r"a path that leads out of it"),
         (Image([images.shell()], {"Entrypoint": ["otelcol"]}), r"absolute path"),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import zstandard
 
-from localazure.images.assemble import INDEX, MANIFEST, Entry
+from localazure.images.assemble import INDEX, MANIFEST, Entry, Image, Layer, layer, sha256
 from tests.programs import program
 from tests.registry.liar import (
     Liar,
@@ -31,7 +32,10 @@ MOST_SECONDS = 30
 BUNDLE = Entry("etc/ssl/certs/ca-certificates.crt", b"-----BEGIN CERTIFICATE-----\n")
 BINARY = Entry("otelcol", program(), 0o755)
 HONEST = collector(BUNDLE, BINARY)
-DEVICE = tar_header("dev/sda", 0)[:156] + b"3" + tar_header("dev/sda", 0)[157:]
+DEVICE = tar_header("dev/sda", 0, tarfile.BLKTYPE)
+OUTSIDE = tar_header("../../etc/evil", 0)
+LONG_NAME = tar_header("././@LongLink", 1 << 30, tarfile.GNUTYPE_LONGNAME)
+SHELL = tar_header("bin/sh", 0)
 DOCKER = MANIFEST["docker"]
 
 
@@ -61,11 +65,16 @@ def forged_bundle() -> Iterator[bytes]:
     yield collector(other, BINARY).layers[0].data
 
 
-def device() -> bytes:
-    header = bytearray(DEVICE)
-    header[148:156] = b"        "
-    header[148:156] = b"%06o\0 " % sum(header)
-    return gzip.compress(bytes(header) + bytes(1024))
+def second_member(*more: bytes) -> Image:
+    """A layer that begins as one with the binary alone, and ends with that one's length.
+
+    gzip's last four bytes tell of its last member: zeros, as many as the binary alone would make.
+    """
+    binary = program(1_500_000, seed=7)
+    alone = tar_header("otelcol", len(binary)) + binary + bytes(-len(binary) % 512)
+    members = [b"".join([alone, *more]), bytes(len(alone) + 1024)]
+    lying = Layer(b"".join(map(gzip.compress, members)), "gzip", sha256(b"".join(members)))
+    return Image([layer([BUNDLE]), lying], {"Entrypoint": ["/otelcol"]})
 
 
 def circle(liar: Liar) -> None:
@@ -107,7 +116,10 @@ LIES: dict[str, tuple[Callable[[Liar], object], str]] = {
         first(bomb(zstandard.ZstdCompressor().compress, 3), size=1 << 30),
         "unpacks to more than 2048 MiB",
     ),
-    "a device": (first(lambda: iter([device()]), size=1 << 20), r"a device \('dev/sda'\)"),
+    "a device": (
+        first(lambda: iter([DEVICE + bytes(1024)]), size=1 << 20),
+        r"a device \('dev/sda'\)",
+    ),
     "a path with ..": (
         lambda liar: liar.image("1", collector(BUNDLE, Entry("a/../../b", b""))),
         "a path that leads out of it",
@@ -116,8 +128,19 @@ LIES: dict[str, tuple[Callable[[Liar], object], str]] = {
         first(lambda: iter([tar_header("/etc/passwd", 0) + bytes(1024)]), size=1 << 20),
         r"a path that leads out of it \('etc/passwd'\)",
     ),
+    "a second gzip member": (
+        lambda liar: liar.image("1", second_member(OUTSIDE, SHELL, DEVICE)),
+        "a path that leads out of it",
+    ),
+    "a device before a second gzip member": (
+        lambda liar: liar.image("1", second_member(SHELL, DEVICE)),
+        r"a device \('dev/sda'\)",
+    ),
     "a name of a gigabyte": (
-        first(lambda: iter([long_name(1 << 30), *[b"x" * 65536] * 64]), size=1 << 30),
+        first(
+            lambda: iter([tar_header("././@LongLink", 1 << 30, b"L"), *[b"x" * 65536] * 64]),
+            size=1 << 30,
+        ),
         "a tar header of 1073741824 bytes",
     ),
     "files without end": (
@@ -127,20 +150,13 @@ LIES: dict[str, tuple[Callable[[Liar], object], str]] = {
 }
 
 
-def long_name(size: int) -> bytes:
-    """GNU tar's entry for a name that doesn't fit in a header."""
-    header = bytearray(tar_header("././@LongLink", size))
-    header[156:157] = b"L"
-    header[148:156] = b"        "
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header)
-
-
 def test_an_honest_image_is_believed(liar: Liar) -> None:
     liar.image("1", HONEST)
     outcome = believe(liar, "1")
     assert outcome.message == ""
     assert outcome.megabytes < MOST_MEGABYTES
+    assert HONEST.layers[0].digest not in liar.taken  # its binary is in a layer of its own
+    assert len([name for name in liar.taken if name.startswith("1-")]) == 2
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -150,6 +166,7 @@ def test_a_lie_is_refused_in_bounded_memory_and_time(lie: str, liar: Liar) -> No
     outcome = believe(liar, "1")
     print(f"{lie}: {outcome.megabytes:.0f} MB, {outcome.seconds:.1f} s: {outcome.message}")
     assert outcome.message
+    assert not [name for name in liar.taken if name.startswith("1-")], "a collector was prepared"
     assert re.search(expected, outcome.message), outcome.message
     assert outcome.megabytes < MOST_MEGABYTES
     assert outcome.seconds < MOST_SECONDS

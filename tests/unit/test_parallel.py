@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from azext_otelembed.parallel import ahead
+from azext_otelembed.registry.progress import Progress, Sum
+
+
+def test_a_stream_is_read_ahead_and_no_further_than_allowed() -> None:
+    taken: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    stream = ahead(numbers(), 3)
+    assert next(stream) == 0
+    time.sleep(0.3)
+    assert taken == [0, 1, 2, 3, 4]  # one in use, three on the shelf, one in hand
+    assert list(stream) == list(range(1, 20))
+
+
+def test_what_goes_wrong_in_a_stream_is_raised_where_it_is_used() -> None:
+    def numbers() -> Iterator[int]:
+        yield 1
+        raise ValueError("two")
+
+    stream = ahead(numbers(), 3)
+    assert next(stream) == 1
+    with pytest.raises(ValueError, match="two"):
+        next(stream)
+
+
+def test_a_stream_that_is_left_is_closed() -> None:
+    closed = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    stream = ahead(numbers(), 3)
+    assert next(stream) == 1
+    stream.close()
+    assert closed.wait(5)
+
+
+def test_transfers_side_by_side_add_up() -> None:
+    told: list[Progress] = []
+    total = Sum(told.append, "copying")
+    large, small = total.part(100), total.part(10)
+    large(Progress("one", 40, 100))
+    small(Progress("other", 10, 10))
+    large(Progress("one", 100, 100))
+    assert [(each.what, each.done, each.total) for each in told] == [
+        ("copying", 40, 110),
+        ("copying", 50, 110),
+        ("copying", 110, 110),
+    ]
