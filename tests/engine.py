@@ -15,7 +15,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ import pytest
 
 from localazure.client import CA
 from localazure.runtime import netns
+from tests.needs import install, lacking
 
 _START, _STOP = 60.0, 30.0
 _FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -194,9 +195,7 @@ def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 def missing(reason: str) -> NoReturn:
     """End a test that has no engine."""
-    if os.environ.get("OTELEMBED_ENGINE") == "required":
-        pytest.fail(f"no Docker engine: {reason}", pytrace=False)
-    pytest.skip(f"no Docker engine: {reason}")
+    lacking(f"no Docker engine: {reason}")
 
 
 def _programs() -> tuple[str, str]:
@@ -213,20 +212,6 @@ def _programs() -> tuple[str, str]:
     if os.geteuid() != 0:
         missing("only root can start dockerd")
     return client, daemon
-
-
-def install(package: str) -> None:
-    """Install a Debian package; whether that worked shows in what is there afterwards."""
-    environment: Mapping[str, str] = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update", "-qq"], ["install", "-qq", "--no-install-recommends", package]):
-        subprocess.run(
-            ["apt-get", "-y", *command],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            timeout=280,
-            check=False,
-        )
 
 
 def _found(program: str) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -10,35 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
-from localazure.client import ROOT
-from tests.engine import install
-
-CRANE = ROOT / ".local" / "bin" / "crane"
-PACKAGES = {"skopeo": "skopeo", "umoci": "umoci"}
-
-
-@functools.cache
-def program(name: str) -> str:
-    """A judge's program, installed by apt where root may; else the test is skipped, or fails in CI.
-
-    CI says that it has to be there with OTELEMBED_ENGINE=required.
-    """
-    if name == "crane":
-        found = str(CRANE) if CRANE.exists() else None
-        reason = "`make test` builds crane"
-    else:
-        found = shutil.which(name)
-        if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-            install(PACKAGES[name])
-            found = shutil.which(name)
-        reason = f"{name} isn't installed, and can't be (apt-get, as root)"
-    if found is None:
-        if os.environ.get("OTELEMBED_ENGINE") == "required":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    return found
+from tests.needs import program
 
 
 class Judges:
