@@ -70,6 +70,10 @@ $(L)/images/.made: $(CA) $(VENV)/.made $(IMAGE_SOURCES)
 $(L)/bin/crane: $(VENV)/.made localazure/images/tools
 	@$(PY) -m localazure.images tools --out $(L)/bin
 
+# Docker's own buildx, for the one test that needs it: minutes to compile, so not for `make test`.
+$(L)/bin/buildx: $(VENV)/.made localazure/images/buildx
+	@$(PY) -m localazure.images buildx --out $(L)/bin
+
 env: $(VENV)/.made $(L)/az/.made
 setup: $(VENV)/.made $(L)/az/.made $(EXTENSIONS)/.made $(L)/images/.made
 
@@ -82,7 +86,7 @@ play: setup
 test: setup $(L)/bin/crane
 	@$(PYTEST) -m 'not thorough' $(ARGS)
 
-test-all: setup $(L)/bin/crane
+test-all: setup $(L)/bin/crane $(L)/bin/buildx
 	@$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.made

@@ -17,7 +17,7 @@ import pytest
 from localazure.client import ROOT
 
 _PACKAGES = {"skopeo": "skopeo", "umoci": "umoci", "podman": "podman"}
-_MADE = {name: ROOT / ".local" / "bin" / name for name in ("crane",)}
+_MADE = {name: ROOT / ".local" / "bin" / name for name in ("crane", "buildx")}
 
 
 def lacking(reason: str) -> NoReturn:
@@ -31,7 +31,9 @@ def lacking(reason: str) -> NoReturn:
 def program(name: str) -> str:
     """The path of a program: one of this machine's, a Debian package's, or one that make builds."""
     if name in _MADE:
-        return str(_MADE[name]) if _MADE[name].exists() else lacking(f"`make test` builds {name}")
+        if not _MADE[name].exists():
+            lacking(f"`make .local/bin/{name}` builds it")
+        return str(_MADE[name])
     found = shutil.which(name)
     if found is None and name in _PACKAGES and os.geteuid() == 0 and shutil.which("apt-get"):
         install(_PACKAGES[name])
