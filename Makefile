@@ -78,6 +78,11 @@ $(L)/bin/crane: $(VENV)/.made $(TOOL_SOURCES)
 	@$(PY) -m localazure.images tools --out $(L)/bin
 	@touch $@
 
+# Docker's own buildx, for the one test that needs it: minutes to compile, so not for `make test`.
+$(L)/bin/buildx: $(VENV)/.made localazure/images/buildx/go.mod localazure/images/buildx/go.sum
+	@$(PY) -m localazure.images buildx --out $(L)/bin
+	@touch $@
+
 env: $(VENV)/.made $(L)/az/.made
 setup: $(VENV)/.made $(L)/az/.made $(EXTENSIONS)/.made $(L)/images/.made
 
@@ -90,7 +95,7 @@ play: setup
 test: setup $(L)/bin/crane
 	@$(PYTEST) -m 'not thorough' $(ARGS)
 
-test-all: setup $(L)/bin/crane
+test-all: setup $(L)/bin/crane $(L)/bin/buildx
 	@$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.made

@@ -17,6 +17,7 @@ LONGEST = (
     "e2e/test_refusals.py",
     "launchers/test_the_app.py",
     "builders/test_build_dockerfile.py",
+    "corpus/test_dockerfile.py",
     "localazure/test_az_commands.py",
 )
 """Begun first, so that no worker is left alone with one of them at the end."""

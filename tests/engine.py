@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ import pytest
 
 from localazure.client import CA
 from localazure.runtime import netns
+from tests.needs import command, lacking
 
 _START, _STOP = 60.0, 30.0
 _FOLDERS = ("/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -195,49 +196,19 @@ def docker_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
-def required() -> bool:
-    """Whether other people's programs have to be there, and may be installed: so in CI."""
-    return os.environ.get("OTELEMBED_ENGINE") == "required"
-
-
 def missing(reason: str) -> NoReturn:
     """End a test that has no engine."""
-    if required():
-        pytest.fail(f"no Docker engine: {reason}", pytrace=False)
-    pytest.skip(f"no Docker engine: {reason}")
+    lacking(f"no Docker engine: {reason}")
 
 
 def _programs() -> tuple[str, str]:
-    """The docker command and the daemon, installed if need be."""
-    if _found("dockerd") is None:
-        install("docker.io")
+    """The docker command and the daemon."""
     client, daemon = _found("docker"), _found("dockerd")
     if client is None or daemon is None:
         missing(f"it isn't installed: as root, {command('docker.io')}")
     if os.geteuid() != 0:
         missing("only root can start dockerd")
     return client, daemon
-
-
-def command(package: str) -> str:
-    """What a person types, as root, to install a Debian package."""
-    return f"`apt-get install --no-install-recommends {package}`"
-
-
-def install(package: str) -> None:
-    """Install a Debian package, in CI and as root; whether it is there shows afterwards."""
-    if not required() or os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return
-    environment: Mapping[str, str] = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for words in (["update", "-qq"], ["install", "-qq", "--no-install-recommends", package]):
-        subprocess.run(
-            ["apt-get", "-y", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            timeout=280,
-            check=False,
-        )
 
 
 def _found(program: str) -> str | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from azext_otelembed.image import byhand
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.collector import CA_BUNDLE
 from azext_otelembed.image.config import ImageConfig
@@ -71,7 +73,8 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
     It needs no BuildKit. ENTRYPOINT and CMD of the app image are repeated: a Dockerfile can't refer
     to them, and setting ENTRYPOINT forgets the CMD of the image below (Dockerfile reference,
     "Understand how CMD and ENTRYPOINT interact"). The configuration comes from the build context,
-    as `otel-collector-config.yml`. Raises ImageProblem where there is nothing to start.
+    as `otel-collector-config.yml`. Raises ImageProblem where there is nothing to start, and where
+    the app image's own command starts a collector.
     """
     if not app.entrypoint and not app.cmd:
         raise ImageProblem(
@@ -79,6 +82,7 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
             "Name the image with --image to have them read from it, or give --image-entrypoint "
             "and --image-cmd as its Dockerfile has them.",
         )
+    _check_alone(app)
     labels = {
         names.VERSION: FORMAT,
         names.COLLECTOR: str(collector),
@@ -137,6 +141,24 @@ def binary_in(collector: Reference) -> str:
     name = collector.repository.rpartition("/")[2]
     _, ours, added = name.partition("opentelemetry-collector")
     return f"/otelcol{added}" if ours else "/otelcol-contrib"
+
+
+def _check_alone(app: App) -> None:
+    """Raise ImageProblem where a second collector would fight the app image's own for its ports."""
+    found = byhand.find(byhand.Start(tuple(app.entrypoint), tuple(app.cmd)))
+    if found is None:
+        return
+    advice = "Build on an image that starts the app alone."
+    if found.app is not None:
+        entrypoint, cmd = _exec_form(found.app.entrypoint), _exec_form(found.app.cmd)
+        told = [f"--image-entrypoint {shlex.quote(entrypoint)}"] if found.app.entrypoint else []
+        told += [f"--image-cmd {shlex.quote(cmd)}"] if found.app.cmd else []
+        advice = f"Build on an image that starts the app alone, or tell how: {' '.join(told)}."
+    raise ImageProblem(
+        f"{app.name or 'The app image'} starts a collector already, by its own command: "
+        f"`{found.collector}`.",
+        advice,
+    )
 
 
 def _wrapped(launcher: Launcher, app: App) -> list[str]:

@@ -24,8 +24,12 @@ from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.shell import OWN_SHELL, PreparedShell
 from azext_otelembed.image.undo import Undo, put_on, seal
 
-# Docker refuses to make a container of more ("max depth exceeded": moby, layer_store.go).
-_MAX_LAYERS = 125
+MAX_LAYERS = 125
+"""Layers that an image may have. Docker refuses one more at the pull, with "max depth exceeded".
+
+moby's layer/layer_store.go has it as maxLayerDepth, the same from 1.10 to 28: the 127 that older
+texts name, aufs' limit, less the two that make a container. A test holds it to a real engine.
+"""
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -163,10 +167,10 @@ def embed(
     recipe = make_recipe(base.digest, collector, config, launcher, shell)
     glue = make_glue(config, collector.binary_path)
     added = _layers(collector, shell, glue, family)
-    if len(base.manifest.layers) + len(added) > _MAX_LAYERS:
+    if len(base.manifest.layers) + len(added) > MAX_LAYERS:
         raise ImageProblem(
             f"{base.reference} has {len(base.manifest.layers)} layers; with the "
-            f"{len(added)} of the collector that is more than the {_MAX_LAYERS} Docker runs.",
+            f"{len(added)} of the collector that is more than the {MAX_LAYERS} Docker runs.",
             "Join some RUN steps of its Dockerfile, or build it with `--squash`.",
         )
     provenance = _provenance(base, collector, shell, recipe)

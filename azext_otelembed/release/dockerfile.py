@@ -11,7 +11,7 @@ from azext_otelembed.collector import config as collector_config
 from azext_otelembed.embedding.carry import load_base
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.dockerfile import CONFIG_FILE, App, make_dockerfile, words_of
-from azext_otelembed.image.embed import original
+from azext_otelembed.image.embed import Base, original
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.release.app_image import image_in_registry, parsed
 from azext_otelembed.release.target import Workshop
@@ -116,6 +116,11 @@ def _read(session: Session, image: str, wanted: Wanted, console: Console) -> App
         step.say(f"reading {reference}")
         base = original(load_base(workshop.open(reference), reference))
         step.say(f"{base.reference}")
+    return app_of(base)
+
+
+def app_of(base: Base) -> App:
+    """What a Dockerfile has to repeat of the image that it builds on."""
     config, name = base.config, base.reference
     # By its tag, so that the next build takes the next app image.
     name = replace(name, digest=None) if name.tag else name

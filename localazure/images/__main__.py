@@ -1,4 +1,4 @@
-"""`python -m localazure.images {collector,app,tools}`: build what is missing or out of date."""
+"""`python -m localazure.images collector|app|tools|buildx`: build what is out of date."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def main() -> int:
     collector.add_argument("--ca", type=Path, help="PEM file to add to the image's CA bundle")
     app = products.add_parser("app", help="the sample app's image, an OCI layout")
     tools = products.add_parser("tools", help="crane, a client of registries")
-    for each, place in ((collector, "images/collector"), (app, "images/app"), (tools, "bin")):
+    buildx = products.add_parser("buildx", help="a plug-in of docker; takes some minutes")
+    places = ((collector, "images/collector"), (app, "images/app"), (tools, "bin"), (buildx, "bin"))
+    for each, place in places:
         each.add_argument("--out", type=Path, help=f"the folder to make (default: .local/{place})")
     chosen = parser.parse_args()
     local = chosen.local.absolute()
@@ -37,6 +39,8 @@ def main() -> int:
             build.collector(local, chosen.out or local / "images" / "collector", chosen.ca)
         elif chosen.product == "app":
             build.app(local, chosen.out or local / "images" / "app")
+        elif chosen.product == "buildx":
+            build.buildx(local, chosen.out or local / "bin")
         else:
             build.tools(local, chosen.out or local / "bin")
     except BuildError as problem:

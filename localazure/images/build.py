@@ -20,6 +20,7 @@ from localazure.images.progress import Step
 from localazure.images.toolchain import SOURCES, Go, find_go
 
 CRANE = "github.com/google/go-containerregistry/cmd/crane"
+BUILDX = "github.com/docker/buildx/cmd/buildx"
 
 
 def collector_binary(local: Path) -> Path:
@@ -64,6 +65,12 @@ def tools(local: Path, out: Path) -> bool:
     """Build crane into the folder `out`; True if there was anything to do."""
     with _locked(local):
         return _binary(find_go(local), "tools", out / "crane", package=CRANE)
+
+
+def buildx(local: Path, out: Path) -> bool:
+    """Build docker's buildx into the folder `out`; True if there was anything to do."""
+    with _locked(local):
+        return _binary(find_go(local), "buildx", out / "buildx", package=BUILDX)
 
 
 def _collector_binary(local: Path) -> Path:

@@ -19,7 +19,7 @@ from localazure.images.errors import BuildError
 from localazure.images.progress import Step
 
 SOURCES = Path(__file__).parent
-MODULES = ("collector", "sampleapp", "tools")
+MODULES = ("collector", "sampleapp", "tools", "buildx")
 
 _VERSION = re.compile(r"\bgo(\d+)\.(\d+)(?:\.(\d+))?")
 _DIRECTIVE = re.compile(r"^go (\d+)\.(\d+)(?:\.(\d+))?$", re.MULTILINE)

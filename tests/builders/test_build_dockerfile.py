@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 
 from azext_otelembed.image.reference import Digest
 from localazure.images.assemble import Entry, Image, layer, write_layout
+from tests import needs
 from tests.builders.support import Builds
 from tests.e2e import images
 from tests.e2e.support import IMAGES, SETTING, eventually
@@ -28,10 +28,7 @@ SHELLS = ("dash", "bash", "busybox")
 
 def on_shell(folder: Path, shell: str) -> Path:
     """The sample app on a base whose /bin/sh is `shell`, with /usr/bin and /etc of its own."""
-    found = shutil.which(shell)
-    if found is None:
-        pytest.skip(f"there is no {shell} on this machine to make the base from")
-    program = Path(found).resolve()
+    program = Path(needs.program(shell)).resolve()
     root = layer(
         [
             *(Entry(path, kind="dir") for path in ("bin", "etc", "usr", "usr/bin", "app")),

@@ -1,9 +1,8 @@
-"""podman in docker's place, where it is installed."""
+"""podman in docker's place."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.support import Builds
+from tests.needs import lacking, program
 
 STORAGE = """\
 [storage]
@@ -32,10 +32,9 @@ events_logger = "file"
 @pytest.fixture
 def podman(builds: Builds) -> Iterator[dict[str, str]]:
     """The environment of az on a machine that has podman and no docker."""
-    if shutil.which("podman") is None:
-        pytest.skip("podman isn't installed")
+    program("podman")
     if os.geteuid() != 0:
-        pytest.skip("podman would need subordinate ids for this user")
+        lacking("podman would need subordinate ids for this user")
     folder = builds.folder / "podman"
     folder.mkdir()
     (folder / "storage.conf").write_text(STORAGE.format(folder))

@@ -109,6 +109,10 @@ class Corpus:
         """What the embedded case is called, for other tools."""
         return f"{self.host}/corpus/{case.id}:{self.embedded(case).reference.tag}"
 
+    def base_name(self, case: Case) -> str:
+        """What its base is called, by digest: no engine looks into a nested index."""
+        return f"{self.host}/corpus/{case.id}@{self.embedded(case).recipe.base}"
+
 
 @pytest.fixture(scope="session")
 def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
@@ -141,7 +145,8 @@ def corpus(azure: LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`case` is each base that can be embedded in, `refused` each that can't.
+    """`case` is each base that can be embedded in, `refused` each that can't, `buildable` each that
+    a Docker engine can build on.
 
     With `judge`, each case goes before each judge that can read it (`Case.blind` says why not).
     """
@@ -149,6 +154,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "judge" in metafunc.fixturenames:
         both = [(case, judge) for case in embedded for judge in JUDGES if judge not in case.blind]
         metafunc.parametrize(("case", "judge"), both, ids=[f"{c}-{judge}" for c, judge in both])
+    elif "buildable" in metafunc.fixturenames:
+        unread = {"docker", "docker build"}
+        buildable = [case for case in embedded if unread.isdisjoint(case.blind)]
+        metafunc.parametrize("buildable", buildable, ids=str)
     elif "case" in metafunc.fixturenames:
         metafunc.parametrize("case", embedded, ids=str)
     elif "refused" in metafunc.fixturenames:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tests.corpus.bases import Case
+from tests.engine import Engine
+
 COLLECTOR = "/otelembed/otelcol"
 
 
@@ -26,6 +29,28 @@ class Facts:
         """The command lines of collectors; a shell's script that names one isn't one."""
         first = (process.split(" ")[0] for process in self.processes)
         return [name for name in first if "otelcol" in name]
+
+    def paths_less(self, *names: str) -> dict[str, str]:
+        """`paths`, without these names in what folders hold."""
+        found = {}
+        for path, told in self.paths.items():
+            of_itself, _, holds = told.rpartition(" ")
+            kept = [name for name in holds.split(",") if name not in names]
+            found[path] = f"{of_itself} {','.join(kept)}"
+        return found
+
+    def check(self, case: Case) -> None:
+        """That the app was started as `case` has it."""
+        assert self.pid == 1
+        assert self.words == tuple(case.words)
+        assert (self.uid, self.gid, self.cwd) == (case.uid, case.gid, case.cwd)
+        assert self.prepared is case.prepared
+
+
+def on_engine(engine: Engine, image: str, *options: str) -> Facts:
+    """What the app says of itself when a real engine runs the image, pulled if need be."""
+    said = engine.run("run", "--rm", "--network", "host", "--env", "ONCE=1", *options, image)
+    return parse(said.stdout)
 
 
 def parse(text: str) -> Facts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
@@ -10,32 +9,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
-from localazure.client import ROOT
-from tests.engine import command, install, required
-
-CRANE = ROOT / ".local" / "bin" / "crane"
-PACKAGES = {"skopeo": "skopeo", "umoci": "umoci"}
-
-
-@functools.cache
-def program(name: str) -> str:
-    """A judge's program; without it the test is skipped, and says what to type, or fails in CI."""
-    if name == "crane":
-        found = str(CRANE) if CRANE.exists() else None
-        reason = "`make test` builds crane"
-    else:
-        found = shutil.which(name)
-        if found is None:
-            install(PACKAGES[name])
-            found = shutil.which(name)
-        reason = f"{name} isn't installed: as root, {command(PACKAGES[name])}"
-    if found is None:
-        if required():
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-    return found
+from tests.needs import program
 
 
 class Judges:

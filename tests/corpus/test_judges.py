@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from azext_otelembed.image.embed import MAX_LAYERS
 from azext_otelembed.image.launcher import NAME, SHELL
 from localazure.client import LocalAzure
-from tests.corpus.bases import Case
+from tests.corpus.bases import Case, many
 from tests.corpus.conftest import Corpus
-from tests.corpus.facts import COLLECTOR, parse
+from tests.corpus.facts import COLLECTOR, on_engine
 from tests.corpus.judges import Judges
 from tests.engine import Engine
 
@@ -36,16 +37,24 @@ def test_an_embedded_image_is_well_formed(
         assert starts[:2] == [SHELL, "-c"]
         assert starts[3] == NAME
     else:
-        run_by_docker(case, image, request.getfixturevalue("docker_engine"))
+        run_by_docker(case, corpus, request.getfixturevalue("docker_engine"))
 
 
-def run_by_docker(case: Case, image: str, engine: Engine) -> None:
-    """Pulled by a real engine, and run on its overlay2."""
-    engine.pull(image)
-    said = engine.run("run", "--rm", "--network", "host", "--env", "ONCE=1", image).stdout
-    facts = parse(said)
-    assert facts.pid == 1
-    assert facts.words == tuple(case.words)
-    assert (facts.uid, facts.gid, facts.cwd) == (case.uid, case.gid, case.cwd)
-    assert facts.prepared is case.prepared
+def run_by_docker(case: Case, corpus: Corpus, engine: Engine) -> None:
+    """Pulled by a real engine, and run on its overlay2, where nothing of the base has changed."""
+    base = on_engine(engine, corpus.base_name(case))
+    facts = on_engine(engine, corpus.name(case))
+    facts.check(case)
     assert facts.collectors == [COLLECTOR]
+    assert facts.paths_less("otelembed", "otelcol-contrib") == base.paths
+
+
+def test_docker_runs_as_many_layers_as_an_embed_may_have_and_not_one_more(
+    corpus: Corpus, docker_engine: Engine
+) -> None:
+    most = str(corpus.push("corpus/layers", "most", many(MAX_LAYERS)))
+    on_engine(docker_engine, most)
+    more = str(corpus.push("corpus/layers", "more", many(MAX_LAYERS + 1)))
+    refused = docker_engine.run("pull", more, check=False)
+    assert refused.returncode == 1
+    assert "max depth exceeded" in refused.stderr

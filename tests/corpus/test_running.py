@@ -43,10 +43,7 @@ def test_the_app_runs_as_before_with_one_collector_beside_it(
     case: Case, azure: LocalAzure, corpus: Corpus
 ) -> None:
     facts = on_a_site(azure, case.id, corpus.name(case))
-    assert facts.pid == 1
-    assert facts.words == tuple(case.words)
-    assert (facts.uid, facts.gid, facts.cwd) == (case.uid, case.gid, case.cwd)
-    assert facts.prepared is case.prepared
+    facts.check(case)
     assert facts.collectors == [COLLECTOR]
     if case.id == "whiteouts":
         assert facts.paths["/lower"].endswith("b,")

@@ -26,6 +26,7 @@ from localazure.images.assemble import Entry, Image, Layer, layer
 from tests.corpus.bases import image
 from tests.corpus.conftest import Corpus
 from tests.engine import Engine
+from tests.needs import lacking
 
 LAYOUT = ROOT / ".local" / "images" / "collector"
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"
@@ -90,7 +91,7 @@ def company() -> Iterator[Company]:
 def collector(corpus: Corpus) -> PreparedCollector:
     """The real collector, whose own bundle has the double's authority."""
     if not LAYOUT.exists():
-        pytest.skip("`make test` builds the collector's image")
+        lacking("`make test` builds the collector's image")
     corpus.azure.push("hub", "otel/real", "0.150.0", LAYOUT)
     reference = Reference(corpus.azure.registries["hub"], "otel/real", "0.150.0")
     return bring_in(corpus.client, reference, corpus.hub)

@@ -2,15 +2,22 @@
 
 # It says what it is and what it was given, what signals reach it and when, and answers on 8080.
 APP = r"""
-import json, os, signal, socket, sys, threading, time
+import json, os, selectors, signal, socket, sys, threading, time
 
 def say(what, **more):
     told = {"what": what, "at": time.monotonic(), **more}
     os.write(1, (json.dumps(told) + "\n").encode())
 
+# Stop signals that it lives through.
+staying = int(os.environ.get("STAYS", "0"))
+
 def stop(number, frame):
+    global staying
     say("signal", name=signal.Signals(number).name)
-    if number not in (signal.SIGHUP, signal.SIGUSR1):
+    if number in (signal.SIGHUP, signal.SIGUSR1):
+        return
+    staying -= 1
+    if staying < 0:
         time.sleep(float(os.environ.get("STOPPING", "0")))
         say("leaving")
         os._exit(42)
@@ -51,10 +58,13 @@ def serve(connection):
 
 for name in ("SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGPWR"):
     signal.signal(getattr(signal, name), stop)
-listener = socket.create_server(("0.0.0.0", 8080))
+listeners = selectors.DefaultSelector()
+for port in map(int, os.environ.get("LISTENS", "8080").split()):
+    listeners.register(socket.create_server(("0.0.0.0", port)), selectors.EVENT_READ)
 say("ready", pid=os.getpid(), argv=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd(),
     uid=os.getuid(), stdin=os.readlink("/proc/self/fd/0"), fds=sorted(os.listdir("/proc/self/fd")))
 while True:
-    connection, _ = listener.accept()
+    ((key, _), *_) = listeners.select()
+    connection, _ = key.fileobj.accept()
     threading.Thread(target=serve, args=(connection,), daemon=True).start()
 """

@@ -90,6 +90,10 @@ class Running:
         await writer.drain()
         writer.close()
 
+    def touch(self, path: str) -> None:
+        """Make an empty file in it."""
+        Path(f"/proc/{self.container.pid}/root{path}").touch()
+
     async def until_listening(self, port: int, timeout: float = 20) -> None:
         """Wait until something listens on a port of the container's localhost."""
         table = Path(f"/proc/{self.container.pid}/net")

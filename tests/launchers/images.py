@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.image.collector import (
@@ -28,6 +25,7 @@ from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.shell import PreparedShell, make_prepared_shell, make_shell_layer
 from azext_otelembed.image.tarscan import scan
 from localazure.images.assemble import Entry, Image, Layer, layer
+from tests import needs
 from tests.e2e.images import read
 from tests.e2e.support import IMAGES
 from tests.launchers.app import APP
@@ -55,11 +53,8 @@ class Made:
 
 
 def found(program: str) -> Path:
-    """The path of a program of this machine; the test is skipped where there is none."""
-    path = shutil.which(program)
-    if path is None:
-        pytest.skip(f"there is no {program} on this machine")
-    return Path(path).resolve()
+    """The path of a program of this machine."""
+    return Path(needs.program(program)).resolve()
 
 
 @cache
@@ -104,11 +99,28 @@ def shop_layer() -> Layer:
 @cache
 def shop_entry() -> Entry:
     """The sample app alone, as /shop."""
-    path = "usr/local/bin/shop"
-    data = iter([shop_layer().data])
-    (found,) = [e for e in scan(data, want=frozenset({path}), limit=1 << 26) if e.path == path]
+    return Entry("shop", _file(shop_layer(), "usr/local/bin/shop"), 0o755)
+
+
+@cache
+def late_collector() -> Layer:
+    """The collector, which waits for a file /tmp/go before it is started."""
+    layers, _ = read(IMAGES / "collector")
+    waits = b'#!/bin/sh\nuntil [ -e /tmp/go ]; do sleep 0.1; done\nexec /late/otelcol "$@"\n'
+    return layer(
+        [
+            Entry("late/otelcol", _file(layers[1], "otelcol-contrib"), 0o755),
+            Entry("otelcol-contrib", waits, 0o755),
+        ],
+        level=1,
+    )
+
+
+def _file(layer: Layer, path: str) -> bytes:
+    chunks = iter([layer.data])
+    (found,) = [e for e in scan(chunks, want=frozenset({path}), limit=1 << 26) if e.path == path]
     assert found.data is not None
-    return Entry("shop", found.data, 0o755)
+    return found.data
 
 
 def base(shell: str, *, sleep: bool = True, **config: Any) -> Image:

@@ -13,7 +13,7 @@ import pytest
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.image.launcher import Launcher
 from tests.launchers.containers import Host, Running, run, stop
-from tests.launchers.images import APP_WORDS, SHELLS, base, made, other_collector
+from tests.launchers.images import APP_WORDS, SHELLS, base, late_collector, made, other_collector
 
 EXEC = Launcher()
 DRAIN = Launcher("drain")
@@ -86,6 +86,27 @@ def test_a_collector_that_ends_at_once_leaves_the_app_serving(
         await serves(running)
         await running.until(lambda: (found := running.collector()) is None or found.state == "Z")
         await serves(running)
+        assert len(running.zombies()) <= at_most(launcher)
+
+    run(place, test)
+
+
+@both
+def test_an_app_that_has_the_collectors_ports_keeps_them_and_serves(
+    place: Path, launcher: Launcher
+) -> None:
+    async def test(here: Host) -> None:
+        image = base("dash", Entrypoint=APP_WORDS)
+        telling = Launcher(launcher.kind, collector_logs="stderr")
+        running = await here.run(
+            made(image, telling, binary=late_collector()), LISTENS="8080 4317 4318"
+        )
+        await running.until_told("ready")
+        running.touch("/tmp/go")  # noqa: S108
+        await running.until(lambda: any("address already in use" in each for each in running.lines))
+        await running.until(lambda: (found := running.collector()) is None or found.state == "Z")
+        await serves(running)
+        assert [await running.get(port=port) for port in (4317, 4318)] == ["ok", "ok"]
         assert len(running.zombies()) <= at_most(launcher)
 
     run(place, test)

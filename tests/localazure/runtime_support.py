@@ -155,8 +155,8 @@ def libraries(*programs: Path) -> list[Path]:
 
 
 def entries(*files: Path) -> list[Entry]:
-    """The files of this machine, at the same paths."""
-    return [Entry(str(file), file.read_bytes(), 0o755) for file in files]
+    """The files of this machine, at the same paths; each once, as Docker insists."""
+    return [Entry(str(file), file.read_bytes(), 0o755) for file in dict.fromkeys(files)]
 
 
 @cache

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from localazure.client import ROOT, LocalAzure
+from localazure.client import LocalAzure
 from localazure.images.assemble import Entry, Family, Image, layer, write_layout
 from tests.localazure.core_support import PRINCIPALS, SECRET
+from tests.needs import program
 
-CRANE = ROOT / ".local" / "bin" / "crane"
 Tool = Callable[..., str]
 
 
@@ -55,28 +55,27 @@ def tool(azure: LocalAzure, tmp_path: Path) -> Tool:
     return run
 
 
-@pytest.mark.skipif(not CRANE.exists(), reason="`make test` builds crane")
 def test_crane_copies_from_the_hub_and_within_a_registry(
     azure: LocalAzure, tool: Tool, layout: Path, tmp_path: Path
 ) -> None:
+    crane = program("crane")
     shop, hub = azure.registries["shopregistry"], azure.registries["hub"]
     digest = azure.push("hub", "tools/crane", "1.0", layout)
-    tool(CRANE, "auth", "login", shop, "-u", PRINCIPALS["pusher"][0], "-p", SECRET)
-    tool(CRANE, "copy", f"{hub}/tools/crane:1.0", f"{shop}/tools/crane:1.0")
-    assert tool(CRANE, "digest", f"{shop}/tools/crane:1.0").strip() == digest
+    tool(crane, "auth", "login", shop, "-u", PRINCIPALS["pusher"][0], "-p", SECRET)
+    tool(crane, "copy", f"{hub}/tools/crane:1.0", f"{shop}/tools/crane:1.0")
+    assert tool(crane, "digest", f"{shop}/tools/crane:1.0").strip() == digest
     mark = azure.mark()
-    tool(CRANE, "copy", f"{shop}/tools/crane:1.0", f"{shop}/tools/crane-again:1.0")
+    tool(crane, "copy", f"{shop}/tools/crane:1.0", f"{shop}/tools/crane-again:1.0")
     mounts = [r for r in azure.requests(since=mark) if "mount=" in r["query"]]
     assert mounts
     assert {r["status"] for r in mounts} == {201}
-    tool(CRANE, "pull", f"{shop}/tools/crane-again:1.0", tmp_path / "pulled.tar")
-    assert tool(CRANE, "ls", f"{shop}/tools/crane").split() == ["1.0"]
+    tool(crane, "pull", f"{shop}/tools/crane-again:1.0", tmp_path / "pulled.tar")
+    assert tool(crane, "ls", f"{shop}/tools/crane").split() == ["1.0"]
     blobs = azure.requests(since=mark, service="blob")
     assert blobs
     assert not any(r["authorization"] for r in blobs), "a token went to the storage host"
 
 
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
 @pytest.mark.parametrize("family", ["docker", "oci"])
 def test_skopeo_pulls_and_pushes_all_platforms(
     azure: LocalAzure, tool: Tool, layout: Path, tmp_path: Path, family: Family
@@ -88,7 +87,7 @@ def test_skopeo_pulls_and_pushes_all_platforms(
     digest = azure.push("shopregistry", f"tools/skopeo-{family}", "1.0", layout)
     policy = tmp_path / "policy.json"
     policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
-    copy = ["skopeo", "--policy", policy, "copy", "--all", "--preserve-digests"]
+    copy = [program("skopeo"), "--policy", policy, "copy", "--all", "--preserve-digests"]
     trusted = {
         side: (f"--{side}-cert-dir={trust}", f"--{side}-creds={PRINCIPALS['pusher'][0]}:{SECRET}")
         for side in ("src", "dest")
@@ -96,7 +95,9 @@ def test_skopeo_pulls_and_pushes_all_platforms(
     tool(*copy, *trusted["src"], f"docker://{name}:1.0", f"dir:{tmp_path / 'out'}")
     tool(*copy, *trusted["dest"], f"dir:{tmp_path / 'out'}", f"docker://{name}-again:2.0")
     owner = [f"--cert-dir={trust}", f"--creds={PRINCIPALS['pusher'][0]}:{SECRET}"]
-    found = json.loads(tool("skopeo", "inspect", *owner, f"docker://{name}-again@{digest}"))
+    found = json.loads(
+        tool(program("skopeo"), "inspect", *owner, f"docker://{name}-again@{digest}")
+    )
     assert found["RepoTags"] == ["2.0"]
 
 

@@ -27,6 +27,7 @@ from tests.localazure.runtime_support import (
     server_image,
     shell_image,
 )
+from tests.needs import lacking
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="without root an image has one user")
 
@@ -407,7 +408,7 @@ def _any_python() -> str | None:
 def test_without_root_each_container_still_has_its_own_network() -> None:
     python = _any_python()
     if python is None:
-        pytest.skip("every Python here is root's own")
+        lacking("every Python here is root's own")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o777)
         done = subprocess.run(
@@ -419,7 +420,7 @@ def test_without_root_each_container_still_has_its_own_network() -> None:
             check=False,
         )
     if "user namespaces are not allowed" in done.stderr:
-        pytest.skip("this machine has no user namespaces for users without rights")
+        lacking("this machine has no user namespaces for users without rights")
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["root"] is False

@@ -14,15 +14,12 @@ from azext_otelembed.embedding.carry import carry_out, load_base
 from azext_otelembed.embedding.collector import bring_in
 from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
-from localazure.client import ROOT
 from localazure.images.assemble import Family
+from tests.needs import program
 from tests.registry import images
 from tests.registry.conftest import PUSHER, SECRET, Registries
 
-CRANE = ROOT / ".local" / "bin" / "crane"
 
-
-@pytest.mark.skipif(not CRANE.exists(), reason="`make test` builds crane")
 @pytest.mark.parametrize("family", ["docker", "oci"])
 def test_an_embedded_image_is_well_formed_and_holds_everything(
     registries: Registries, tmp_path: Path, name: str, family: Family
@@ -47,7 +44,7 @@ def test_an_embedded_image_is_well_formed_and_holds_everything(
 
     def crane(*words: str) -> str:
         done = subprocess.run(
-            [CRANE, *words], env=environment, capture_output=True, text=True, check=False
+            [program("crane"), *words], env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -8,13 +8,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "azext_otelembed"
 
-GROUND = {"errors", "quiet", "__version__"}
+GROUND = {"errors", "quiet", "parallel", "__version__"}
 PURE = {"image", "collector"}
 SERVICES = PURE | GROUND | {"registry"}
 WORK = SERVICES | {"azure"}
 MAY = {
     "errors": set[str](),
     "quiet": set[str](),
+    "parallel": set[str](),
     "image": set[str](),
     "collector": set[str](),
     "console": GROUND,

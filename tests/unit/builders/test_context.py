@@ -177,11 +177,11 @@ def test_a_bad_line_of_a_dockerignore_is_named(folder: Path) -> None:
         names(folder)
 
 
-def test_a_gigabyte_takes_the_memory_of_its_pieces(folder: Path) -> None:
+def test_pieces_of_a_large_file_come_while_it_is_read(folder: Path) -> None:
     with (folder / "sparse").open("wb") as file:
         file.truncate(1 << 30)
     context = read_context(Source(folder, folder / "Dockerfile"))
-    # Not the whole of it: what memory takes shows before the end.
+    # Some 4 MiB of zeros a piece. A whole gigabyte is packed and sent in builders/test_acr_context.
     pieces = pack(context, 1 << 12, Tally())
     tracemalloc.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 
 import pytest
 
@@ -97,6 +98,27 @@ def test_nothing_to_start_is_refused_with_what_to_give() -> None:
     with pytest.raises(ImageProblem, match="isn't told") as caught:
         made(entrypoint="", cmd=" ")
     assert "--image-entrypoint" in str(caught.value.recommendation)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "cmd", "alone"),
+    [
+        ("", "otelcol --config=/x & exec /shop 'a b'", ([], ["/shop", "a b"])),
+        ('["sh","-c","otelcol & exec \\"$@\\"","--","/shop"]', "", (["/shop"], [])),
+    ],
+)
+def test_a_collector_that_the_app_image_starts_itself_is_refused_with_what_starts_the_app_alone(
+    entrypoint: str, cmd: str, alone: tuple[list[str], list[str]]
+) -> None:
+    with pytest.raises(
+        ImageProblem, match=r"shop:1 starts a collector already.*`otelcol"
+    ) as caught:
+        made(entrypoint, cmd, base="r.io/shop:1")
+    advised = shlex.split(str(caught.value.recommendation).rstrip("."))
+    told = {name: next(iter(advised[advised.index(name) + 1 :]), "") for name in advised}
+    words = [words_of(told.get(f"--image-{name}", "")) for name in ("entrypoint", "cmd")]
+    assert words == list(alone)
+    made(json.dumps(words[0]), json.dumps(words[1]), base="r.io/shop:1")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from azext_otelembed.collector import config as collector_config
 from azext_otelembed.image.drain import trappable
 from azext_otelembed.image.launcher import DEFAULT_MEMORY_MIB, Launcher, unwrap
 from azext_otelembed.image.problem import ImageProblem
+from tests.needs import program
 
 COLLECTOR = """#!/bin/sh
 { echo "$0 $*"; echo "$SSL_CERT_DIR"; echo "$GOMEMLIMIT"; readlink /proc/self/fd/0; } > OUT.part
@@ -189,8 +189,7 @@ def test_a_stop_signal_is_spelt_as_every_shell_knows_it(stop_signal: str, name: 
 @pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"], ["bash", "--posix"]])
 @pytest.mark.parametrize("stop_signal", ["", "SIGWINCH", "SIGRTMIN+3", "SIGPWR"])
 def test_every_shell_reads_the_drain_script(shell: list[str], stop_signal: str) -> None:
-    if shutil.which(shell[0]) is None:
-        pytest.skip(f"there is no {shell[0]} on this machine")
+    program(shell[0])
     script = Launcher("drain", grace=0).script(stop_signal)
     words = [*shell, "-c", script, "otelembed", "sh", "-c", 'echo "$1"; exit 3', "app", "a b"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)

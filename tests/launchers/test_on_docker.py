@@ -1,0 +1,111 @@
+"""`drain` on a real Docker engine: what `docker stop` does to the app, and to its last spans."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import tarfile
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from azext_otelembed.image.launcher import Launcher
+from localazure.client import CA
+from localazure.images.assemble import Image
+from localazure.runtime import netns
+from localazure.runtime.egress import Egress
+from localazure.world import build
+from tests.e2e.support import eventually
+from tests.engine import Engine
+from tests.engine import docker_engine as docker_engine
+from tests.launchers.containers import NOWHERE, STOP_LIMIT
+from tests.launchers.images import APP_WORDS, Made, base, made, shell_layer, shop_layer
+
+SPANS = 30
+SHOP = ["/usr/local/bin/shop"]
+
+
+def load(engine: Engine, image: Made, folder: Path) -> str:
+    """Have the engine take an image without a registry; its id."""
+    layers = {f"{number}.tar.gz": each.data for number, each in enumerate(image.layers)}
+    listed = [{"Config": "config.json", "Layers": list(layers)}]
+    files = {"manifest.json": json.dumps(listed).encode(), "config.json": image.config, **layers}
+    with tarfile.open(folder / "image.tar", "w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    return engine.run("load", "--quiet", "--input", str(folder / "image.tar")).stdout.split()[-1]
+
+
+def answers(ask: Callable[[], Any]) -> bool:
+    """Whether it does so without an OSError."""
+    try:
+        ask()
+    except OSError:
+        return False
+    return True
+
+
+def test_docker_stop_reaches_the_app_whose_exit_status_is_the_containers(
+    docker_engine: Engine, tmp_path: Path
+) -> None:
+    drain = Launcher("drain", grace=1)
+    image = load(docker_engine, made(base("dash", Entrypoint=APP_WORDS), drain), tmp_path)
+    environment = {"APPLICATIONINSIGHTS_CONNECTION_STRING": NOWHERE}
+    with docker_engine.container(image, **environment) as container:
+        eventually(lambda: answers(lambda: docker_engine.get(container, port=13133)))
+        stopped = docker_engine.stop(container)
+        said = [json.loads(line) for line in docker_engine.logs(container).splitlines()]
+    assert [(each["what"], each.get("name")) for each in said] == [
+        ("ready", None),
+        ("signal", "SIGTERM"),
+        ("leaving", None),
+    ]
+    assert stopped.exit_status == 42
+    assert drain.grace <= stopped.seconds < STOP_LIMIT
+
+
+def test_the_last_spans_before_docker_stop_are_delivered(
+    docker_engine: Engine, tmp_path: Path
+) -> None:
+    image = made(
+        Image([shell_layer("dash"), shop_layer()], {"Entrypoint": SHOP}), Launcher("drain")
+    )
+    loaded = load(docker_engine, image, tmp_path)
+
+    async def test() -> None:
+        world = await build(tmp_path / "world", CA)
+        component = await world.add_component({"group": "rg", "name": str(uuid.uuid4())})
+        way_out = Egress()
+        try:
+            with docker_engine.container(
+                loaded,
+                PORT="8080",
+                SAMPLE_DIAGNOSTICS="1",
+                APPLICATIONINSIGHTS_CONNECTION_STRING=component.connection_string,
+            ) as container:
+                pid = docker_engine.inspect(container)["State"]["Pid"]
+                network = netns.join(pid, root=True)
+                await way_out.open(network, [urlsplit(world.insights).port or 0])
+                network.close()
+                await asyncio.to_thread(spans_then_stop, container)
+        finally:
+            way_out.close()
+            await world.close()
+        arrived = world.telemetry.of(component.instrumentation_key)
+        names = {str(envelope["data"]["baseData"].get("name", "")) for envelope in arrived}
+        assert len([name for name in names if name.startswith("diagnostic")]) == SPANS
+
+    def spans_then_stop(container: str) -> None:
+        eventually(lambda: answers(lambda: docker_engine.get(container, port=13133)))
+        eventually(lambda: answers(lambda: docker_engine.get(container)))
+        docker_engine.get(container, f"/spans?n={SPANS}")
+        stopped = docker_engine.stop(container)
+        assert stopped.exit_status == 0
+        assert stopped.seconds < STOP_LIMIT
+
+    asyncio.run(test())
