@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -251,6 +251,16 @@ class LocalAzure:
         """Put the image `tag` of an OCI layout into a registry; returns its digest."""
         body = {"registry": registry, "repository": repository, "tag": tag, "layout": str(layout)}
         return str(self._call("POST", "/images", body)["digest"])
+
+    def backdate(self, registry: str, repository: str, reference: str, created: str) -> None:
+        """Let a manifest (a tag or digest) have been pushed at `created`, as ACR writes times."""
+        body = {"registry": registry, "repository": repository, "reference": reference}
+        self._call("PATCH", "/images", {**body, "created": created})
+
+    def add_subscription(self, name: str, groups: Sequence[str]) -> str:
+        """Add a subscription with these resource groups; returns its id."""
+        body = {"name": name, "groups": list(groups)}
+        return str(self._call("POST", "/subscriptions", body)["id"])
 
     def telemetry(self) -> list[dict[str, Any]]:
         """The envelopes that Application Insights got."""

@@ -1,4 +1,4 @@
-"""What the double remembers: the resources of one subscription, held in memory.
+"""What the double remembers: the resources of its subscriptions, held in memory.
 
 `arm` reads and writes these objects, `runtime` runs the sites, `acr` serves the registries and
 `insights` takes the telemetry. All of them share one `State` in one event loop, so no locks.
@@ -185,11 +185,12 @@ class Plan:
 
 @dataclass(slots=True)
 class Group:
-    """A resource group."""
+    """A resource group; `subscription` is empty for the double's first one."""
 
     name: str
     location: str
     tags: dict[str, str] = field(default_factory=dict)
+    subscription: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +231,17 @@ class Runtime(Protocol):
 
 @dataclass(slots=True)
 class State:
-    """Everything in the double's one subscription."""
+    """Everything in the double: `subscription` is the one that is always there.
+
+    A resource lies in the subscription of its group. Here no two groups have the same name, in
+    whichever subscriptions they are.
+    """
 
     tenant: str
     subscription: str
     subscription_name: str = "localazure"
+    other_subscriptions: dict[str, str] = field(default_factory=dict)
+    """Names of further ones, by id."""
     groups: dict[str, Group] = field(default_factory=dict)
     """By lower-case name, as every dictionary here: ARM's names are case-insensitive."""
     sites: dict[tuple[str, str], Site] = field(default_factory=dict)
@@ -252,6 +259,16 @@ class State:
     """User-assigned identities, by lower-case resource id."""
     hosts: dict[str, Host] = field(default_factory=dict)
     """Machines that ask for tokens of their managed identities, by name."""
+
+    @property
+    def subscriptions(self) -> dict[str, str]:
+        """The names of all subscriptions, by id."""
+        return {self.subscription: self.subscription_name, **self.other_subscriptions}
+
+    def subscription_of(self, group: str) -> str:
+        """The id of the subscription that a group, and all that is in it, lies in."""
+        found = self.groups.get(group.lower())
+        return (found.subscription if found else "") or self.subscription
 
     def all_sites(self) -> list[Site]:
         """Sites and slots, each site before its slots."""

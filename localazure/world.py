@@ -24,6 +24,7 @@ from localazure.server import Listeners
 from localazure.state import (
     Component,
     Federation,
+    Group,
     Host,
     Identity,
     Principal,
@@ -87,6 +88,14 @@ class World:
         await composition.open_registry(self, registry, bound)
         return registry
 
+    def add_subscription(self, name: str, groups: Sequence[str]) -> str:
+        """Add a subscription with resource groups; returns its id. Nobody has a role in it yet."""
+        identifier = str(uuid.uuid4())
+        self.state.other_subscriptions[identifier] = name
+        for group in groups:
+            self.state.groups[group.lower()] = Group(group, "westeurope", subscription=identifier)
+        return identifier
+
     async def add_component(self, spec: Mapping[str, Any]) -> Component:
         """Add an Application Insights component: `group`, `name`, (`location`, `tags`)."""
         key, app_id = str(uuid.uuid4()), str(uuid.uuid4())
@@ -122,7 +131,7 @@ class World:
             config["linuxFxVersion"] = f"DOCKER|{image}"
         site = Site(
             **{
-                "subscription": self.state.subscription,
+                "subscription": self.state.subscription_of(fields["group"]),
                 "slot": None,
                 "location": "westeurope",
                 "kind": "app,linux,container",
@@ -211,7 +220,7 @@ class World:
     def registry_id(self, registry: Registry) -> str:
         """The ARM id of a registry."""
         return (
-            f"/subscriptions/{self.state.subscription}/resourceGroups/{registry.group}"
+            f"/subscriptions/{self.state.subscription_of(registry.group)}/resourceGroups/{registry.group}"
             f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
         )
 

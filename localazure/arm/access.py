@@ -78,6 +78,10 @@ def allowed(state: State, principal: str, need: Demand) -> bool:
     return any(BY_NAME[name].allows(need.action) for name in held if name in BY_NAME)
 
 
-def has_any_role(state: State, principal: str) -> bool:
-    """Whether the principal has an assignment anywhere: then it sees the subscription."""
-    return any(each.principal_id == principal for each in state.role_assignments)
+def has_any_role(state: State, principal: str, subscription: str) -> bool:
+    """Whether the principal has an assignment anywhere in it: then it sees the subscription."""
+    scope = f"/subscriptions/{subscription}"
+    return any(
+        each.principal_id == principal and (within(each.scope, scope) or within(scope, each.scope))
+        for each in state.role_assignments
+    )

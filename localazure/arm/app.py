@@ -99,7 +99,8 @@ async def _answer(world: World, operations: Operations, request: Request) -> Res
         headers = {"www-authenticate": claims.challenge}
         raise errors.gateway(401, claims.code, claims.message, **headers)
     asked = _SUBSCRIPTION.match(path)
-    if asked and asked[1].lower() != world.state.subscription.lower():
+    known = {each.lower() for each in world.state.subscriptions}
+    if asked and asked[1].lower() not in known:
         raise errors.gateway(
             404, "SubscriptionNotFound", f"The subscription '{asked[1]}' could not be found."
         )

@@ -133,7 +133,7 @@ async def get_definition(call: Call) -> Response:
 
 def _definition_id(call: Call, role: Role) -> str:
     return (
-        f"/subscriptions/{call.state.subscription}"
+        f"/subscriptions/{call.subscription}"
         f"/providers/Microsoft.Authorization/roleDefinitions/{role.id}"
     )
 

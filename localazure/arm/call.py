@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,12 +67,30 @@ class Call:
         found = self.object().get("properties")
         return found if isinstance(found, dict) else {}
 
+    @property
+    def subscription(self) -> str:
+        """The id of the path's subscription, which the double has; its first one without any."""
+        asked = self.names.get("subscription", "").lower()
+        known = (each for each in self.state.subscriptions if each.lower() == asked)
+        return next(known, self.state.subscription)
+
     def group(self) -> Group:
         """The path's resource group, or 404."""
-        found = self.state.groups.get(self.names["group"].lower())
-        if found is None:
-            raise errors.group_not_found(self.names["group"])
+        name = self.names["group"]
+        found = self.state.groups.get(name.lower())
+        if found is None or self.state.subscription_of(name) != self.subscription:
+            raise errors.group_not_found(name)
         return found
+
+    def listed(self) -> Callable[[str], bool]:
+        """Tells by its group whether a resource is in the path's group, or else subscription.
+
+        404 for a group that isn't there.
+        """
+        if "group" in self.names:
+            wanted = self.group().name.lower()
+            return lambda group: group.lower() == wanted
+        return lambda group: self.state.subscription_of(group) == self.subscription
 
     def site(self) -> Site:
         """The path's web app, or its slot where the path has one, or 404."""

@@ -23,7 +23,9 @@ _HEADERS = {
 
 def component_id(state: State, component: Component) -> str:
     """The ARM id of a component."""
-    group = f"/subscriptions/{state.subscription}/resourceGroups/{component.group}"
+    group = (
+        f"/subscriptions/{state.subscription_of(component.group)}/resourceGroups/{component.group}"
+    )
     return f"{group}/providers/{TYPE}/{component.name}"
 
 
@@ -41,7 +43,9 @@ def summary(state: State, component: Component) -> dict[str, Any]:
 
 def resource(state: State, component: Component) -> dict[str, Any]:
     """GET of a component."""
-    group = f"/subscriptions/{state.subscription}/resourceGroups/{component.group}"
+    group = (
+        f"/subscriptions/{state.subscription_of(component.group)}/resourceGroups/{component.group}"
+    )
     return {
         "id": component_id(state, component),
         "name": component.name,
@@ -60,7 +64,7 @@ def resource(state: State, component: Component) -> dict[str, Any]:
             "ConnectionString": component.connection_string,
             "Name": component.name,
             "CreationDate": "2026-01-05T08:00:00.1234567+00:00",
-            "TenantId": state.subscription,
+            "TenantId": state.subscription_of(component.group),
             "provisioningState": "Succeeded",
             "SamplingPercentage": None,
             "RetentionInDays": 90,
@@ -77,12 +81,11 @@ def resource(state: State, component: Component) -> dict[str, Any]:
 
 async def list_components(call: Call) -> Response:
     """GET of the subscription's or a group's components."""
-    group = call.group().name.lower() if "group" in call.names else None
+    listed = call.listed()
     value = [
         resource(call.state, each)
         for each in call.state.components.values()
-        if group in (None, each.group.lower())
-        and call.may(f"{TYPE}/read", component_id(call.state, each))
+        if listed(each.group) and call.may(f"{TYPE}/read", component_id(call.state, each))
     ]
     return arm(200, {"value": value, "nextLink": None}, _HEADERS)
 

@@ -36,9 +36,11 @@ def resource(state: State, identity: Identity) -> dict[str, Any]:
 
 async def list_identities(call: Call) -> Response:
     """GET of the subscription's or a group's identities."""
-    within = f"/resourcegroups/{call.group().name.lower()}/" if "group" in call.names else ""
+    listed = call.listed()
     value = [
-        resource(call.state, each) for key, each in call.state.identities.items() if within in key
+        resource(call.state, each)
+        for key, each in call.state.identities.items()
+        if listed(key.split("/")[4])
     ]
     allowed = [each for each in value if call.may(f"{TYPE}/read", each["id"])]
     return arm(200, {"value": allowed})
@@ -65,7 +67,7 @@ async def put_identity(call: Call) -> Response:
 
 
 def _id(call: Call) -> str:
-    group = f"/subscriptions/{call.state.subscription}/resourceGroups/{call.group().name}"
+    group = f"/subscriptions/{call.subscription}/resourceGroups/{call.group().name}"
     return f"{group}{BASE}/{call.names['identity']}"
 
 

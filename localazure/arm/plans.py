@@ -34,7 +34,8 @@ def _find(call: Call) -> Plan | None:
 
 def plan_id(state: State, plan: Plan) -> str:
     """The ARM id of a plan."""
-    return f"/subscriptions/{state.subscription}/resourceGroups/{plan.group}{BASE}/{plan.name}"
+    group = f"/subscriptions/{state.subscription_of(plan.group)}/resourceGroups/{plan.group}"
+    return f"{group}{BASE}/{plan.name}"
 
 
 def summary(state: State, plan: Plan) -> dict[str, Any]:
@@ -84,7 +85,7 @@ def resource(state: State, plan: Plan) -> dict[str, Any]:
             "currentNumberOfWorkers": plan.capacity,
             "status": "Ready",
             "webSpace": space,
-            "subscription": state.subscription,
+            "subscription": state.subscription_of(plan.group),
             "adminSiteName": None,
             "hostingEnvironment": None,
             "hostingEnvironmentProfile": None,
@@ -127,12 +128,11 @@ def resource(state: State, plan: Plan) -> dict[str, Any]:
 
 async def list_plans(call: Call) -> Response:
     """GET of the subscription's or a group's plans."""
-    group = call.group().name.lower() if "group" in call.names else None
+    listed = call.listed()
     entries = [
         resource(call.state, each)
         for each in all_plans(call.state)
-        if group in (None, each.group.lower())
-        and call.may(f"{TYPE}/read", plan_id(call.state, each))
+        if listed(each.group) and call.may(f"{TYPE}/read", plan_id(call.state, each))
     ]
     return web(listing(entries))
 

@@ -39,12 +39,12 @@ def _answer(
 
 async def list_registries(call: Call) -> Response:
     """GET of the subscription's or a group's registries."""
-    group = call.group().name.lower() if "group" in call.names else None
+    listed = call.listed()
     value = [
         resource(call.state, each, call.api_version)
         for each in call.state.registries.values()
         if each.acr
-        and group in (None, each.group.lower())
+        and listed(each.group)
         and call.may(f"{TYPE}/read", registry_id(call.state, each))
     ]
     return _answer(call, 200, {"value": value})
@@ -141,7 +141,7 @@ async def delete_registry(call: Call) -> Response:
 
 def _results_path(call: Call, registry: Registry) -> Any:
     region = registry.location.replace(" ", "").upper()
-    base = f"/subscriptions/{call.state.subscription}/providers/Microsoft.ContainerRegistry"
+    base = f"/subscriptions/{call.subscription}/providers/Microsoft.ContainerRegistry"
     return lambda name: f"{base}/locations/{region}/operationResults/{name}"
 
 

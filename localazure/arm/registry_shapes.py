@@ -26,7 +26,9 @@ def lookup(state: State, group: str, name: str) -> Registry | None:
 
 def registry_id(state: State, registry: Registry) -> str:
     """The ARM id of a registry."""
-    group = f"/subscriptions/{state.subscription}/resourceGroups/{registry.group}"
+    group = (
+        f"/subscriptions/{state.subscription_of(registry.group)}/resourceGroups/{registry.group}"
+    )
     return f"{group}{BASE}/{registry.name}"
 
 

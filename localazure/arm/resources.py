@@ -20,28 +20,31 @@ GROUP_READ = "Microsoft.Resources/subscriptions/resourceGroups/read"
 
 async def list_subscriptions(call: Call) -> Response:
     """GET /subscriptions: those where the caller has any role."""
-    visible = access.has_any_role(call.state, call.object_id)
-    value = [_subscription(call)] if visible else []
+    value = [
+        _subscription(call, each)
+        for each in call.state.subscriptions
+        if access.has_any_role(call.state, call.object_id, each)
+    ]
     return arm(200, {"value": value, "count": {"type": "Total", "value": len(value)}})
 
 
 async def get_subscription(call: Call) -> Response:
     """GET /subscriptions/{id}."""
-    if not access.has_any_role(call.state, call.object_id):
+    if not access.has_any_role(call.state, call.object_id, call.subscription):
         need = access.demand("GET", call.request.url.path)
         raise errors.forbidden(call.client_id, call.object_id, need.action, need.scope)
-    return arm(200, _subscription(call))
+    return arm(200, _subscription(call, call.subscription))
 
 
-def _subscription(call: Call) -> dict[str, Any]:
+def _subscription(call: Call, subscription: str) -> dict[str, Any]:
     state = call.state
     return {
-        "id": f"/subscriptions/{state.subscription}",
+        "id": f"/subscriptions/{subscription}",
         "authorizationSource": "RoleBased",
         "managedByTenants": [],
-        "subscriptionId": state.subscription,
+        "subscriptionId": subscription,
         "tenantId": state.tenant,
-        "displayName": state.subscription_name,
+        "displayName": state.subscriptions[subscription],
         "state": "Enabled",
         "subscriptionPolicies": {
             "locationPlacementId": "Public_2014-09-01",
@@ -71,7 +74,7 @@ async def list_locations(call: Call) -> Response:
     names = {"westeurope": "West Europe", "eastus": "East US"}
     value = [
         {
-            "id": f"/subscriptions/{call.state.subscription}/locations/{name}",
+            "id": f"/subscriptions/{call.subscription}/locations/{name}",
             "name": name,
             "type": "Region",
             "displayName": display,
@@ -85,7 +88,9 @@ async def list_locations(call: Call) -> Response:
 
 async def list_groups(call: Call) -> Response:
     """GET …/resourcegroups: those that the caller may read."""
-    groups = [_group(call, each) for each in call.state.groups.values()]
+    listed = call.listed()
+    found = (each for each in call.state.groups.values() if listed(each.name))
+    groups = [_group(call, each) for each in found]
     return arm(200, {"value": [each for each in groups if call.may(GROUP_READ, each["id"])]})
 
 
@@ -96,8 +101,9 @@ async def get_group(call: Call) -> Response:
 
 async def head_group(call: Call) -> Response:
     """HEAD of a group: 204 when it is there, 404 without a body when it isn't."""
-    found = call.names["group"].lower() in call.state.groups
-    return empty(204 if found else 404)
+    name = call.names["group"]
+    found = name.lower() in call.state.groups
+    return empty(204 if found and call.state.subscription_of(name) == call.subscription else 404)
 
 
 async def put_group(call: Call) -> Response:
@@ -109,7 +115,7 @@ async def put_group(call: Call) -> Response:
             400, "LocationRequired", "The location property is required for this definition."
         )
     location = body["location"].replace(" ", "").lower()
-    group = found or Group(name, location)
+    group = found or Group(name, location, subscription=call.subscription)
     group.tags = dict(body.get("tags") or {})
     call.state.groups[name.lower()] = group
     return arm(200 if found else 201, _group(call, group))
@@ -117,7 +123,7 @@ async def put_group(call: Call) -> Response:
 
 def _group(call: Call, group: Group) -> dict[str, Any]:
     body: dict[str, Any] = {
-        "id": f"/subscriptions/{call.state.subscription}/resourceGroups/{group.name}",
+        "id": f"/subscriptions/{call.subscription}/resourceGroups/{group.name}",
         "name": group.name,
         "type": "Microsoft.Resources/resourceGroups",
         "location": group.location,
@@ -131,12 +137,12 @@ async def list_resources(call: Call) -> Response:
     """GET …/resources[?$filter=…] of the subscription or of a group."""
     text = call.request.query_params.get("$filter", "")
     conditions = re.findall(r"(\w+)\s+eq\s+'([^']*)'", text)
-    if "group" in call.names:
-        conditions.append(("resourceGroup", call.group().name))
+    listed = call.listed()
     entries = [
         entry
         for entry in _all_resources(call)
-        if all(_fits(entry, key, value) for key, value in conditions)
+        if listed(entry["id"].split("/")[4])
+        and all(_fits(entry, key, value) for key, value in conditions)
         and call.may(f"{entry['type']}/read", entry["id"])
     ]
     return arm(200, {"value": entries})
@@ -186,12 +192,12 @@ async def get_provider(call: Call) -> Response:
         name = call.names["namespace"]
         message = f"The resource namespace '{name}' is invalid."
         raise errors.gateway(404, "InvalidResourceNamespace", message)
-    return arm(200, provider.document(call.state.subscription))
+    return arm(200, provider.document(call.subscription))
 
 
 async def list_providers(call: Call) -> Response:
     """GET …/providers."""
-    value = [each.document(call.state.subscription) for each in PROVIDERS.values()]
+    value = [each.document(call.subscription) for each in PROVIDERS.values()]
     return arm(200, {"value": value})
 
 

@@ -58,12 +58,12 @@ def writable(call: Call) -> Site:
 
 async def list_sites(call: Call) -> Response:
     """GET of the subscription's or a group's sites; slots too with `includeSlots=true`."""
-    group = call.group().name.lower() if "group" in call.names else None
     slots = call.request.query_params.get("includeSlots", "").lower() == "true"
+    listed = call.listed()
     entries = [
         shapes.listed_site(call.state, site)
         for site in call.state.all_sites()
-        if group in (None, site.group.lower())
+        if listed(site.group)
         and (slots or not site.slot)
         and call.may(f"{shapes.site_type(site)}/read", site.resource_id)
     ]

@@ -33,6 +33,8 @@ def make(world: World) -> ASGIApp:
             Route("/registries/{name}", controls.change_registry, methods=["PATCH"]),
             Route("/components", controls.add_component, methods=["POST"]),
             Route("/images", controls.add_image, methods=["POST"]),
+            Route("/images", controls.backdate, methods=["PATCH"]),
+            Route("/subscriptions", controls.add_subscription, methods=["POST"]),
             Route("/principals", controls.add_principal, methods=["POST"]),
             Route("/hosts", controls.add_host, methods=["POST"]),
             Route("/workloads", controls.add_workload_token, methods=["POST"]),
@@ -129,6 +131,20 @@ class _Controls:
         name, repository = wanted["registry"], wanted["repository"]
         digest = self._world.push(name, repository, layout, wanted.get("tag"))
         return JSONResponse({"digest": digest}, 201)
+
+    async def backdate(self, request: Request) -> Response:
+        wanted = await request.json()
+        login = self._world.registry(wanted["registry"]).login_server
+        repository = self._world.store.repository(login, wanted["repository"])
+        manifest = repository.find(wanted["reference"]) if repository else None
+        if manifest is None:
+            raise KeyError(wanted["reference"])
+        manifest.created = manifest.updated = wanted["created"]
+        return Response(status_code=_DONE)
+
+    async def add_subscription(self, request: Request) -> Response:
+        identifier = self._world.add_subscription(**await request.json())
+        return JSONResponse({"id": identifier}, 201)
 
     async def add_principal(self, request: Request) -> Response:
         wanted = await request.json()

@@ -39,6 +39,29 @@ def test_the_subscription_is_listed_with_its_count(arm: Arm) -> None:
     assert only["state"] == "Enabled"
 
 
+def test_a_second_subscription_holds_its_own_groups_and_sites_for_those_with_a_role(
+    arm: Arm,
+) -> None:
+    group = f"far-{uuid.uuid4().hex[:8]}"
+    other = f"/subscriptions/{arm.azure.add_subscription('far', [group])}"
+    site = arm.site(group=group)
+    assert site.startswith(f"{other}/resourceGroups/{group}/")
+    caller = arm.other("Reader", other)
+    listed = caller.get("/subscriptions", version="2022-12-01")
+    assert [one["displayName"] for one in listed["value"]] == ["far"]
+    assert arm.get("/subscriptions", version="2022-12-01")["count"]["value"] == 1, "no role there"
+    sites = "/providers/Microsoft.Web/sites"
+    assert [one["id"] for one in caller.get(other + sites)["value"]] == [site]
+    assert caller.get(site)["id"] == site
+    assert [one["name"] for one in caller.get(f"{other}/resourceGroups")["value"]] == [group]
+    assert caller.get(f"{other}/resources")["value"][0]["id"] == site
+    assert site not in [one["id"] for one in arm.get(arm.subscription + sites)["value"]]
+    misplaced = f"{arm.subscription}/resourceGroups/{group}"
+    assert error(arm.call("GET", misplaced)) == (404, "ResourceGroupNotFound")
+    nowhere = f"/subscriptions/{uuid.uuid4()}"
+    assert error(arm.call("GET", nowhere)) == (404, "SubscriptionNotFound")
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
