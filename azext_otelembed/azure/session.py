@@ -16,6 +16,8 @@ from azext_otelembed.errors import InvalidInput, NotFound
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
+    from azext_otelembed.azure.arm import Arm, Json
+
 SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SUBSCRIPTIONS_API = "2022-12-01"
 
@@ -139,11 +141,16 @@ def _transport() -> dict[str, Any]:
     return options
 
 
+def subscriptions(arm: Arm) -> list[Json]:
+    """All subscriptions that the caller sees, each with `subscriptionId` and `displayName`."""
+    return arm.get_all("Subscriptions", "/subscriptions", SUBSCRIPTIONS_API)
+
+
 def _named(session: Session) -> Session:
     """The same session in the subscription of that name, which az can't look up logged out."""
     from azext_otelembed.azure.arm import Arm
 
-    listed = Arm(session).get_all("Subscriptions", "/subscriptions", SUBSCRIPTIONS_API)
+    listed = subscriptions(Arm(session))
     for one in listed:
         if str(one.get("displayName")).lower() == session.subscription.lower():
             return replace(session, subscription=str(one["subscriptionId"]))

@@ -71,7 +71,6 @@ class Ride:
     lane: Lane
     result: dict[str, Any] | None = None
     exit_status: int = 0
-    crash: BaseException | None = None
 
 
 class Fleet:
@@ -160,9 +159,6 @@ def deploy_fleet(
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)
-    crash = next((ride.crash for ride in rides if ride.crash is not None), None)
-    if crash is not None:
-        raise crash
     results = [ride.result or _not_begun(ride.lane.site) for ride in rides]
     worst = max((ride.exit_status for ride in rides), key=SEVERITY.index)
     if fleet.stopped:
@@ -217,9 +213,14 @@ def _ride(session: Session, ride: Ride, wanted: Wanted, turnstile: Turnstile) ->
         ride.exit_status = getattr(error, "exit_status", 1)
         ride.lane.lines.append(error.message)
         result = _told(site, ride.exit_status, error.message, error.recommendation)
-    except BaseException as error:  # noqa: BLE001  # raised again by the main thread
-        ride.crash = error
-        result = _told(site, 1, type(error).__name__)
+    except Exception as error:  # noqa: BLE001  # the others' results are worth more than its trace
+        ride.exit_status = 1
+        from knack.util import CLIError
+
+        # az's own errors are words for people; others may hold what nobody should see.
+        told = str(error) if isinstance(error, CLIError) else type(error).__name__
+        ride.lane.lines.append(told)
+        result = _told(site, 1, told, "Deploy this one alone with --debug to see more.")
     ride.result = {**result, "elapsed": round(time.monotonic() - began, 2)}
 
 

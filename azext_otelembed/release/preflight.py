@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import access, acr
+from azext_otelembed.azure.acr import Registry
 from azext_otelembed.azure.arm import Arm, Json
+from azext_otelembed.azure.session import subscriptions
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.auth import Basic
+from azext_otelembed.release.supplies import open_registry
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -27,20 +31,64 @@ def check_running(observed: Observed) -> None:
 def check_pull(session: Session, observed: Observed, image: str) -> str | None:
     """Raises `Refused` when the site certainly can't pull `image`; a note when it can't be told.
 
-    Two requests: the registry, and who may do what there.
+    Two requests: the registry, and who may do what there; further ones where the registry lies in
+    another subscription, or the site signs in with a user name.
     """
     site = observed.id
-    host = Reference.parse(image).registry
+    reference = Reference.parse(image)
+    host = reference.registry
     how = access.puller(site, observed.resource, _configuration(observed), observed.settings, host)
+    if how.user is not None:
+        return _try_login(session, observed, reference, how.user)
     arm = Arm(session)
-    try:
-        registry = acr.find(arm, site.subscription, host)
-    except (NotFound, Unauthorized):
+    registry = _registry(arm, site.subscription, host)
+    if registry is None:
         return (
-            f"Registry '{host}' can't be seen in subscription '{site.subscription}': whether "
-            f"{site} may pull from it wasn't checked."
+            f"Registry '{host}' can't be seen in any of your subscriptions: whether {site} may "
+            "pull from it wasn't checked. Whoever may see it can tell: `az role assignment list "
+            f"--scope <the registry's id> --assignee-object-id {how.principal_id or '<the site>'}`."
         )
     return access.check(arm, site, how, registry)
+
+
+def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
+    """The registry, in the site's subscription or else in any that the caller sees."""
+    try:
+        return acr.find(arm, subscription, host)
+    except (NotFound, Unauthorized):
+        pass
+    try:
+        others = [str(one.get("subscriptionId")) for one in subscriptions(arm)]
+    except Unauthorized:
+        return None
+    for other in others:
+        if other.lower() != subscription.lower():
+            try:
+                return acr.find(arm, other, host)
+            except (NotFound, Unauthorized):
+                continue
+    return None
+
+
+def _try_login(session: Session, observed: Observed, image: Reference, user: str) -> str | None:
+    """Signs in as App Service will, with the user name and password of the app settings."""
+    site = observed.id
+    password = observed.settings.get("DOCKER_REGISTRY_SERVER_PASSWORD", "")
+    if password.startswith("@Microsoft."):
+        return f"The password that {site} pulls with is a reference: it wasn't tried."
+    try:
+        with open_registry(session, image.registry, Basic(user, password)) as client:
+            client.head_manifest(image.repository, image.selector)
+    except Unauthorized:
+        name = image.registry.partition(".")[0]
+        raise Refused(
+            f"{site} may not pull {image} as '{user}': the registry doesn't take "
+            "DOCKER_REGISTRY_SERVER_USERNAME and DOCKER_REGISTRY_SERVER_PASSWORD of its app "
+            "settings.",
+            "See that they are right and, for an admin user, that it is enabled: `az acr "
+            f"credential show -n {name}`.",
+        ) from None
+    return None
 
 
 def _configuration(observed: Observed) -> Json:
@@ -48,6 +96,16 @@ def _configuration(observed: Observed) -> Json:
     if observed.container is None:
         return observed.configuration
     kind = str(observed.container_properties.get("authType") or "Anonymous")
+    if kind == "UserCredentials":
+        site = observed.id
+        raise Refused(
+            f"The main container '{observed.container}' of {site} pulls with a user name and a "
+            "password. Azure doesn't show that password, and writing the container's new image "
+            "without it would lose it.",
+            "Let it pull with the site's identity: `az webapp sitecontainers update "
+            f"{site.arguments} --container-name {observed.container} "
+            "--system-assigned-identity true`.",
+        )
     return {
         "acrUseManagedIdentityCreds": kind in ("SystemIdentity", "UserAssigned"),
         "acrUserManagedIdentityID": observed.container_properties.get(

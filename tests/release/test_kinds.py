@@ -240,6 +240,57 @@ def test_credentials_of_the_admin_user_are_enough(
     assert hand.deploy(site).exit_status == 0
 
 
+@pytest.mark.parametrize(
+    ("password", "enabled"), [("not-the-secret", True), ("not-a-secret", False), (None, True)]
+)
+def test_credentials_that_the_registry_does_not_take_are_refused(
+    make_site: Callable[..., Site],
+    hand: Hand,
+    cloud: Cloud,
+    password: str | None,
+    enabled: bool,
+) -> None:
+    name = cloud.add_registry()
+    cloud.local.change_registry(name, admin_enabled=enabled, admin_password="not-a-secret")
+    given = {"DOCKER_REGISTRY_SERVER_PASSWORD": password} if password else {}
+    site = make_site(
+        registry=name,
+        pulls=False,
+        wait=False,
+        settings={"DOCKER_REGISTRY_SERVER_USERNAME": name, **given},
+        config={"acrUseManagedIdentityCreds": False},
+    )
+    before = site.settings()
+    with pytest.raises(Refused, match=f"as '{name}'") as refused:
+        hand.deploy(site)
+    assert "az acr credential show" in (refused.value.recommendation or "")
+    assert "not-" not in refused.value.message
+    assert (site.runs, site.settings()) == (site.image(), before)
+    assert hand.history(site) == []
+
+
+def test_a_password_behind_a_reference_is_not_tried_and_that_is_said(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+) -> None:
+    settings = {
+        "DOCKER_REGISTRY_SERVER_USERNAME": "someone",
+        "DOCKER_REGISTRY_SERVER_PASSWORD": "@Microsoft.KeyVault(SecretUri=https://v/secrets/p)",
+    }
+    site = make_site(wait=False, settings=settings, config={"acrUseManagedIdentityCreds": False})
+    ended = hand.deploy(site, wait=False)
+    assert "is a reference: it wasn't tried" in ended.said
+
+
+def test_a_main_container_with_a_password_that_cannot_be_read_is_refused(
+    site: Site, hand: Hand
+) -> None:
+    before = with_containers(site, authType="UserCredentials", userName="someone")
+    with pytest.raises(Refused, match="would lose it") as refused:
+        hand.deploy(site)
+    assert "--system-assigned-identity true" in (refused.value.recommendation or "")
+    assert containers(site) == before
+
+
 def test_a_registry_that_anyone_may_pull_from_needs_nothing(
     make_site: Callable[..., Site], hand: Hand, cloud: Cloud
 ) -> None:
@@ -249,7 +300,20 @@ def test_a_registry_that_anyone_may_pull_from_needs_nothing(
     assert hand.deploy(site).exit_status == 0
 
 
-def test_a_registry_of_another_subscription_is_noted_and_not_refused(
+def test_a_role_that_is_missing_in_another_subscription_is_named_with_the_command(
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, az: Az
+) -> None:
+    cloud.local.add_subscription("shared", ["shared-registries"])
+    name = "sharedregistry"
+    cloud.local.add_registry({"name": name, "group": "shared-registries"})
+    site = make_site(registry=name, pulls=False, wait=False)
+    with pytest.raises(Refused, match="may not pull from registry 'sharedregistry'") as refused:
+        hand.deploy(site)
+    mended(az, refused.value)
+    assert hand.deploy(site).exit_status == 0
+
+
+def test_a_registry_that_cannot_be_seen_is_noted_and_not_refused(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
     assert hand.deploy(site).exit_status == 0, "the collector is in the registry from now on"
@@ -259,6 +323,7 @@ def test_a_registry_of_another_subscription_is_noted_and_not_refused(
         ended = hand.deploy(site, image=site.image("2.0"))
     assert ended.exit_status == 0, ended
     assert f"whether Web App '{site.name}' may pull from it wasn't checked" in ended.said
+    assert "az role assignment list --scope" in ended.said
 
 
 # Locks and policies
