@@ -356,8 +356,12 @@ class Cloud:
         lines: int = 60,
         timeout: float = 120,
         env: Mapping[str, str] | None = None,
+        reply: Callable[[], str] | None = None,
     ) -> Screen:
-        """Run `az …` as a person does: stdin, stdout and stderr are one terminal."""
+        """Run `az …` as a person does: stdin, stdout and stderr are one terminal.
+
+        `reply` is called once it asks something, and returns what is typed then.
+        """
         screen = pyte.Screen(columns, lines)
         stream = pyte.ByteStream(screen)
         leader, follower = pty.openpty()
@@ -386,6 +390,9 @@ class Cloud:
                 break
             raw += data
             stream.feed(data)
+            if reply is not None and b"(y/N)" in raw:
+                os.write(leader, f"{reply()}\n".encode())
+                reply = None
         os.close(leader)
         return Screen(process.wait(10), [line.rstrip() for line in screen.display], raw.decode())
 
