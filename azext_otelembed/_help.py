@@ -146,9 +146,13 @@ helps["otelembed prune"] = """
 type: command
 short-summary: List, and delete, embedded images that nothing needs.
 long-summary: >
-    An embedded image is needed while a Web App or slot that you can see in the subscription runs
-    it, while it belongs to one of a Web App's newest releases, or is younger than an hour.
-    App images and collectors are never touched. Without --delete nothing is changed.
+    An embedded image is needed while a Web App or slot that you can see, in any subscription of
+    the tenant, runs it, while it belongs to one of a Web App's newest releases or `az otelembed
+    rollback` would go back to it, and for an hour after it was pushed. What other services run
+    isn't looked at. While something that you can see can't be read (a subscription or Web App
+    that you have no right to read, or a multi-container configuration that names no images),
+    everything is kept, and the result says what it was. App images and collectors are never
+    touched. Without --delete nothing is changed.
 examples:
   - name: See which embedded images there are, and why they are kept.
     text: az otelembed prune --registry shopregistry -o table

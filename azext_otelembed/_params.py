@@ -280,7 +280,8 @@ def load_arguments(loader: Any, _command: str) -> None:
             "keep",
             type=int,
             validator=validate_keep,
-            help="Keep the images of this many of each Web App's newest releases.",
+            help="Keep the images of this many of each Web App's newest releases, not counting "
+            "those that were rolled back.",
         )
         c.argument(
             "delete",

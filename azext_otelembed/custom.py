@@ -340,20 +340,22 @@ def prune(
     """`az otelembed prune`."""
     with running(cmd) as console:
         from azext_otelembed.azure.session import open_session
-        from azext_otelembed.release.prune import Pruner, find_registry
+        from azext_otelembed.release.prune import Pruner, find_registry, unneeded
 
         session = open_session(cmd.cli_ctx, credential)
-        pruner = Pruner(session, find_registry(session, registry))
-        judged = pruner.look(repository, keep, console)
-        unneeded = [one for one in judged if not one.kept_because]
-        if not delete or not unneeded:
+        pruner = Pruner(session, find_registry(session, registry), repository, keep)
+        judged = pruner.look(console)
+        doomed = unneeded(judged)
+        if not delete or not doomed:
             return [one.as_result() for one in judged]
-        question = f"Delete {len(unneeded)} embedded images from registry '{registry}'?"
-        if not yes and not confirmed(question):
-            console.alert("otelembed: nothing was changed.")
-            return None
-        pruner.delete(unneeded, console)
-        return [{**one.as_result(), "deleted": True} for one in unneeded]
+        if not yes:
+            question = f"Delete {len(doomed)} embedded images from registry '{registry}'?"
+            if not confirmed(question):
+                console.alert("otelembed: nothing was changed.")
+                return None
+            doomed = pruner.look_again(doomed, console)
+        pruner.delete(doomed, console)
+        return [{**one.as_result(), "deleted": True} for one in doomed]
 
 
 def _opened(

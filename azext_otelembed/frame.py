@@ -29,7 +29,7 @@ def confirmed(question: str) -> bool:
         return bool(prompt_y_n(question, default="n"))
     except NoTTYException:
         raise InvalidInput(
-            "This changes the site, and there is no terminal to ask on.",
+            "This asks before it changes anything, and there is no terminal to ask on.",
             "Add --yes to go on without asking.",
         ) from None
 

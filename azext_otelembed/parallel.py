@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, TypeVar
 
+AT_ONCE = 8
+"""Requests at a time where there may be hundreds: Azure throttles who asks for all at once."""
+
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 _TICK = 0.2
 """Seconds between two looks at whether the other side is still there."""
@@ -38,6 +43,32 @@ def together(*calls: Callable[[], Any]) -> tuple[Any, ...]:
         if error is not None:
             raise error
     return tuple(results)
+
+
+def for_each(
+    items: Sequence[Item], call: Callable[[Item], Found], at_once: int = AT_ONCE
+) -> list[Found]:
+    """Calls `call` with each item, `at_once` at a time; its results in the order of the items.
+
+    An error of one is raised once those under way have ended; no further one begins.
+    """
+    waiting = deque(enumerate(items))
+    found: dict[int, Found] = {}
+
+    def work() -> None:
+        while True:
+            try:
+                position, item = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                found[position] = call(item)
+            except BaseException:
+                waiting.clear()
+                raise
+
+    together(*[work] * min(at_once, len(items)))
+    return [found[position] for position in range(len(items))]
 
 
 def ahead(items: Iterable[Item], most: int) -> Generator[Item, None, None]:

@@ -151,12 +151,17 @@ class LocalAzure:
         context = ssl.create_default_context(cafile=self.ca)
         return httpx.Client(**{"verify": context, "trust_env": False, "timeout": 60, **options})
 
-    def token(self, audience: str = "https://management.core.windows.net/") -> str:
-        """An access token of the owner."""
+    def token(
+        self,
+        audience: str = "https://management.core.windows.net/",
+        client_id: str = "",
+        secret: str = "",
+    ) -> str:
+        """An access token of the owner, or of another service principal."""
         form = {
             "grant_type": "client_credentials",
-            "client_id": self.client_id,
-            "client_secret": self.client_secret,
+            "client_id": client_id or self.client_id,
+            "client_secret": secret or self.client_secret,
             "scope": f"{audience}/.default",
         }
         with self.http() as http:

@@ -315,6 +315,22 @@ class Cloud:
         az.login(client_id, "not-a-secret")
         return az
 
+    def token(self, *roles: tuple[str, str]) -> str:
+        """A token for Azure Resource Manager, of another principal with roles `(role, scope)`."""
+        client_id = f"55555555-0000-4000-8000-{next(self.numbers):012}"
+        named = [{"role": role, "scope": scope} for role, scope in roles]
+        self.local.add_principal(client_id, "not-a-secret", named)
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": "not-a-secret",
+            "scope": "https://management.core.windows.net//.default",
+        }
+        with self.local.http() as http:
+            address = f"{self.local.management}/{self.local.tenant}/oauth2/v2.0/token"
+            answer = http.post(address, data=form)
+        return str(answer.raise_for_status().json()["access_token"])
+
     def registry_id(self, registry: str = REGISTRY) -> str:
         """The ARM id of a registry."""
         return (
@@ -356,8 +372,12 @@ class Cloud:
         lines: int = 60,
         timeout: float = 120,
         env: Mapping[str, str] | None = None,
+        reply: Callable[[], str] | None = None,
     ) -> Screen:
-        """Run `az …` as a person does: stdin, stdout and stderr are one terminal."""
+        """Run `az …` as a person does: stdin, stdout and stderr are one terminal.
+
+        `reply` is called once it asks something, and returns what is typed then.
+        """
         screen = pyte.Screen(columns, lines)
         stream = pyte.ByteStream(screen)
         leader, follower = pty.openpty()
@@ -386,6 +406,9 @@ class Cloud:
                 break
             raw += data
             stream.feed(data)
+            if reply is not None and b"(y/N)" in raw:
+                os.write(leader, f"{reply()}\n".encode())
+                reply = None
         os.close(leader)
         return Screen(process.wait(10), [line.rstrip() for line in screen.display], raw.decode())
 

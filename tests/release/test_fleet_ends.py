@@ -22,7 +22,7 @@ class LoggedOut:
 
 
 def test_what_nobody_expected_is_one_sites_result(site: Site, hand: Hand) -> None:
-    session = replace(hand.session, credential=LoggedOut())  # type: ignore[arg-type]
+    session = replace(hand.session, credential=LoggedOut())
     said = io.StringIO()
     outcome = deploy_fleet(session, [id_of(site)], wanted(), Console(stream=said), None)
     assert outcome.exit_status == 1

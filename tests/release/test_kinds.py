@@ -301,16 +301,22 @@ def test_a_registry_that_anyone_may_pull_from_needs_nothing(
 
 
 def test_a_role_that_is_missing_in_another_subscription_is_named_with_the_command(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, az: Az
+    make_site: Callable[..., Site], cloud: Cloud
 ) -> None:
-    cloud.local.add_subscription("shared", ["shared-registries"])
-    name = "sharedregistry"
-    cloud.local.add_registry({"name": name, "group": "shared-registries"})
+    group, name = "shared-registries", "sharedregistry"
+    other = cloud.local.add_subscription("shared", [group])
+    cloud.local.add_registry({"name": name, "group": group})
     site = make_site(registry=name, pulls=False, wait=False)
+    own = f"/subscriptions/{cloud.local.subscription}"
+    hand = Hand(
+        session_of(cloud.local, cloud.token(("Owner", own), ("Owner", f"/subscriptions/{other}")))
+    )
     with pytest.raises(Refused, match="may not pull from registry 'sharedregistry'") as refused:
         hand.deploy(site)
-    mended(az, refused.value)
-    assert hand.deploy(site).exit_status == 0
+    command = (refused.value.recommendation or "").partition("`")[2].partition("`")[0]
+    assert f"--scope /subscriptions/{other}/resourceGroups/{group}/" in command
+    assert '--role "AcrPull"' in command
+    assert site.runs == site.image()
 
 
 def test_a_registry_that_cannot_be_seen_is_noted_and_not_refused(

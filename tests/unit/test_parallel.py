@@ -1,3 +1,5 @@
+"""Calls side by side, and a stream read ahead."""
+
 from __future__ import annotations
 
 import threading
@@ -6,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from azext_otelembed.parallel import ahead
+from azext_otelembed.parallel import ahead, for_each
 from azext_otelembed.registry.progress import Progress, Sum
 
 
@@ -64,3 +66,34 @@ def test_transfers_side_by_side_add_up() -> None:
         ("copying", 50, 110),
         ("copying", 110, 110),
     ]
+
+
+def test_each_item_gets_its_result_and_no_more_than_so_many_run_at_once() -> None:
+    lock = threading.Lock()
+    counts = [0, 0]
+
+    def call(item: int) -> int:
+        with lock:
+            counts[0] += 1
+            counts[1] = max(counts)
+        time.sleep(0.01)
+        with lock:
+            counts[0] -= 1
+        return item * item
+
+    assert for_each(range(20), call, 4) == [item * item for item in range(20)]
+    assert 2 <= counts[1] <= 4
+    assert for_each([], call) == []
+
+
+@pytest.mark.parametrize("error", [ValueError, IndexError])
+def test_an_error_is_raised_and_nothing_further_begins(error: type[Exception]) -> None:
+    begun: list[int] = []
+
+    def call(item: int) -> None:
+        begun.append(item)
+        raise error(item)
+
+    with pytest.raises(error):
+        for_each(range(100), call, 2)
+    assert len(begun) <= 2

@@ -1,0 +1,130 @@
+"""What runs on the sites and slots that the caller can see, in all subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.session import SUBSCRIPTIONS_API
+from azext_otelembed.azure.site import SiteId
+from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
+from azext_otelembed.parallel import for_each
+from azext_otelembed.release import compose
+from azext_otelembed.release.observe import SITECONTAINERS
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+
+SITES_VERSION = "2024-11-01"
+UNREGISTERED = "MissingSubscriptionRegistration"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`images` by the ARM id of the site or slot that runs them, spelt as App Service has them.
+
+    `unread` names what may run images that can't be seen, and why: `(name, reason)`.
+    """
+
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unread: tuple[tuple[str, str], ...] = ()
+
+
+def find_running(session: Session) -> Running:
+    """Asks each site and slot of each subscription; raises what isn't a matter of rights.
+
+    Requests: one, one a subscription, one a site, and one more for each site or slot whose image
+    isn't in a list; `parallel.AT_ONCE` at a time.
+    """
+    look = _Look(Arm(session))
+    listed = look.arm.get_all("Subscriptions", "/subscriptions", SUBSCRIPTIONS_API)
+    ids = {str(one.get("subscriptionId")).lower() for one in listed}
+    sites = for_each(sorted(ids | {session.subscription.lower()}), look.sites)
+    for_each([site for of_one in sites for site in of_one], look.site)
+    return Running(look.images, tuple(look.unread))
+
+
+def shown(site: str) -> str:
+    """A site's or slot's name, from its ARM id."""
+    found = SiteId.parse(site)
+    if found is None:
+        return site.rpartition("/")[2]
+    return f"{found.name}/{found.slot}" if found.slot else found.name
+
+
+class _Look:
+    """What has been seen so far; its methods run in several threads."""
+
+    def __init__(self, arm: Arm) -> None:
+        self.arm = arm
+        self.images: dict[str, tuple[str, ...]] = {}
+        self.unread: list[tuple[str, str]] = []
+
+    def sites(self, subscription: str) -> list[dict[str, Any]]:
+        """The Web Apps of a subscription."""
+        what = f"Web Apps of subscription '{subscription}'"
+        path = f"/subscriptions/{subscription}/providers/Microsoft.Web/sites"
+        try:
+            return self.arm.get_all(what, path, SITES_VERSION)
+        except NotFound:  # it was deleted, and is listed for a while
+            return []
+        except Unauthorized as refusal:
+            self.unread.append((f"subscription '{subscription}'", refusal.message))
+        except AzureFailed as failure:
+            # Azure doesn't let go of a provider that a subscription has resources of.
+            if UNREGISTERED not in failure.message:
+                raise
+        return []
+
+    def site(self, site: dict[str, Any]) -> None:
+        """Notes what a Web App and its slots run."""
+        name = shown(str(site["id"]))
+        try:
+            slots = self.arm.get_all(
+                f"Slots of Web App '{name}'", f"{site['id']}/slots", SITES_VERSION
+            )
+        except (NotFound, Unauthorized) as refusal:
+            # Not there any more: deleted, or moved to where nobody has looked.
+            self.unread.append((f"'{name}'", refusal.message))
+            slots = []
+        for one in (site, *slots):
+            try:
+                images = self._images(one)
+            except (NotFound, Unauthorized) as refusal:
+                self.unread.append((f"'{shown(str(one['id']))}'", refusal.message))
+            else:
+                self.images[str(one["id"])] = images
+
+    def _images(self, site: dict[str, Any]) -> tuple[str, ...]:
+        name = shown(str(site["id"]))
+        version = self._version(name, site)
+        kind, _, rest = version.partition("|")
+        if kind.upper() == "DOCKER":
+            return (rest.lstrip("/"),)
+        if kind.upper() == SITECONTAINERS:
+            what = f"Site containers of '{name}'"
+            containers = self.arm.get_all(what, f"{site['id']}/sitecontainers", SITES_VERSION)
+            return tuple(
+                str((one.get("properties") or {}).get("image") or "") for one in containers
+            )
+        if kind.upper() in ("COMPOSE", "KUBE"):
+            images = compose.images(rest)
+            if images is None:
+                reason = f"The images of '{name}' can't be read out of its {kind} configuration."
+                self.unread.append((f"'{name}'", reason))
+            return images or ()
+        return ()
+
+    def _version(self, name: str, site: dict[str, Any]) -> str:
+        """linuxFxVersion; a list may leave it out, and then config/web has it."""
+        properties = site.get("properties") or {}
+        listed = (properties.get("siteConfig") or {}).get("linuxFxVersion")
+        windows = properties.get("reserved") is False and "linux" not in str(site.get("kind"))
+        if listed or windows:
+            return str(listed or "")
+        found = self.arm.get(
+            f"Configuration of '{name}'", f"{site['id']}/config/web", SITES_VERSION
+        )
+        return str((found.get("properties") or {}).get("linuxFxVersion") or "")
