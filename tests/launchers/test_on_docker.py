@@ -7,9 +7,8 @@ import io
 import json
 import tarfile
 import uuid
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from azext_otelembed.image.launcher import Launcher
@@ -41,13 +40,18 @@ def load(engine: Engine, image: Made, folder: Path) -> str:
     return engine.run("load", "--quiet", "--input", str(folder / "image.tar")).stdout.split()[-1]
 
 
-def answers(ask: Callable[[], Any]) -> bool:
-    """Whether it does so without an OSError."""
-    try:
-        ask()
-    except OSError:
-        return False
-    return True
+def await_both(engine: Engine, container: str) -> None:
+    """Wait until the app and the collector serve."""
+
+    def serves(port: int) -> bool:
+        try:
+            engine.get(container, port=port)
+        except OSError:
+            return False
+        return True
+
+    for port in (8080, 13133):
+        eventually(partial(serves, port))
 
 
 def test_docker_stop_reaches_the_app_whose_exit_status_is_the_containers(
@@ -57,7 +61,7 @@ def test_docker_stop_reaches_the_app_whose_exit_status_is_the_containers(
     image = load(docker_engine, made(base("dash", Entrypoint=APP_WORDS), drain), tmp_path)
     environment = {"APPLICATIONINSIGHTS_CONNECTION_STRING": NOWHERE}
     with docker_engine.container(image, **environment) as container:
-        eventually(lambda: answers(lambda: docker_engine.get(container, port=13133)))
+        await_both(docker_engine, container)
         stopped = docker_engine.stop(container)
         said = [json.loads(line) for line in docker_engine.logs(container).splitlines()]
     assert [(each["what"], each.get("name")) for each in said] == [
@@ -101,8 +105,7 @@ def test_the_last_spans_before_docker_stop_are_delivered(
         assert len([name for name in names if name.startswith("diagnostic")]) == SPANS
 
     def spans_then_stop(container: str) -> None:
-        eventually(lambda: answers(lambda: docker_engine.get(container, port=13133)))
-        eventually(lambda: answers(lambda: docker_engine.get(container)))
+        await_both(docker_engine, container)
         docker_engine.get(container, f"/spans?n={SPANS}")
         stopped = docker_engine.stop(container)
         assert stopped.exit_status == 0
