@@ -90,7 +90,10 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 
 
 class Redirect(Policy):
-    """Follows redirects of reads. `Authenticate` decides who gets a token, by the new address."""
+    """Follows redirects of reads. What authorizes at one origin isn't taken along to another.
+
+    `Authenticate` adds the registry's token where it belongs, by the new address.
+    """
 
     def __init__(self, host: str) -> None:
         super().__init__()
@@ -112,6 +115,8 @@ class Redirect(Policy):
                     f"Registry '{self._host}' redirects {_terms(request).what} to an address "
                     "that isn't https."
                 )
+            if origin(target) != origin(http.url):
+                http.headers.pop("Authorization", None)
             http.url = target
         raise RegistryFailed(
             f"Registry '{self._host}' redirects {_terms(request).what} in circles."
@@ -161,7 +166,7 @@ class Retry(Policy):
             time.sleep(pause)
 
     def _pause(self, attempt: int, retry_after: str | None) -> float | None:
-        asked = _seconds(retry_after)
+        asked = seconds_of(retry_after)
         if asked is not None:
             return asked if asked <= self._patience.longest else None
         pause: float = self._patience.first_pause * 2 ** (attempt - 1)
@@ -270,7 +275,7 @@ def _terms(request: Request) -> Terms:
     return terms
 
 
-def _seconds(retry_after: str | None) -> float | None:
+def seconds_of(retry_after: str | None) -> float | None:
     """Retry-After in seconds, whether it is a number or a date (RFC 9110, 10.2.3)."""
     if not retry_after:
         return None

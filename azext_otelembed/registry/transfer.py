@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry import addresses, failure
-from azext_otelembed.registry.policies import Repeat
+from azext_otelembed.registry.policies import Repeat, seconds_of
 from azext_otelembed.registry.progress import Progress, Report, silent
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def upload(
     """Store a small blob with one PUT; after a failure in its midst, look whether it arrived."""
     terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
     problem: RegistryFailed | None = None
+    refused: Answer | None = None
     for attempt in range(_RESTARTS):
         if problem is not None:
-            time.sleep(client.patience.first_pause * 2**attempt)
+            _wait(client, attempt + 1, refused)
             if client.has_blob(repository, digest):
                 return
         if mount_from and problem is None:
@@ -94,13 +95,13 @@ def upload(
         try:
             answer = client.call("PUT", url, terms, headers=_BYTES, content=data)
         except RegistryFailed as cut:
-            problem = cut
+            problem, refused = cut, None
             continue
         if answer.status == 201:
             return
-        failed = client.error(answer, terms)
+        failed, refused = client.error(answer, terms), answer
         # An upload that the registry has forgotten, or that broke in its midst, starts anew.
-        if answer.status not in (404, 416) and answer.status < 500:
+        if not _is_passing(answer) and answer.status != 404:
             raise failed
         problem = RegistryFailed(failed.message, failed.recommendation, status=answer.status)
     raise problem or failure.corrupt(client.host, terms.what)
@@ -166,9 +167,11 @@ def upload_stream(
     it can't tell, or has lost what came before, the upload starts anew, a few times.
     """
     terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    refused: Answer | None = None
     for attempt in range(_RESTARTS):
         if attempt:
-            time.sleep(client.patience.first_pause * 2**attempt)
+            _wait(client, attempt + 1, refused)
+            refused = None
             if client.has_blob(repository, digest):
                 return
         target = begun or open_upload(client, repository, digest)
@@ -188,8 +191,9 @@ def upload_stream(
             continue
         if answer.status == 201:
             return
-        if answer.status not in (404, 416) and answer.status < 500:
+        if not _is_passing(answer) and answer.status != 404:
             raise client.error(answer, terms)
+        refused = answer
     raise RegistryFailed(
         f"The upload of {terms.what} to registry '{client.host}' broke off {_RESTARTS} times.",
         "Check the network and run the same command again.",
@@ -203,9 +207,11 @@ def _send(
     terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
     start = target.offset
     end = start + len(piece)
+    refused: Answer | None = None
     for attempt in range(client.patience.attempts):
         if attempt:
-            time.sleep(client.patience.first_pause * 2 ** (attempt - 1))
+            _wait(client, attempt, refused)
+            refused = None
             # The cut may have come after the bytes: only the registry knows.
             if not _ask_offset(client, repository, target, digest):
                 return False
@@ -226,12 +232,33 @@ def _send(
             if target.offset == end:
                 return True
             continue
-        if answer.status == 416 or answer.status >= 500:
+        if _is_passing(answer):
+            refused = answer
             continue
         if answer.status == 404:
             return False
         raise client.error(answer, terms)
     return False
+
+
+def _is_passing(answer: Answer) -> bool:
+    """Whether what the registry refused may be taken when it is asked where things stand."""
+    return answer.status in (408, 416) or answer.status >= 500
+
+
+def _wait(client: RegistryClient, attempt: int, refused: Answer | None) -> None:
+    """The pause before attempt `attempt` + 1, or as long as the registry has asked for.
+
+    Raises `RegistryFailed` where that is longer than anybody would wait.
+    """
+    patience = client.patience
+    asked = seconds_of(refused.headers.get("Retry-After")) if refused is not None else None
+    if asked is not None and asked > patience.longest:
+        raise RegistryFailed(
+            f"Registry '{client.host}' takes no upload for another {asked:.0f} s.",
+            "Run the same command again then.",
+        )
+    time.sleep(max(patience.first_pause * 2 ** (attempt - 1), asked or 0))
 
 
 def _ask_offset(client: RegistryClient, repository: str, target: Upload, digest: Digest) -> bool:

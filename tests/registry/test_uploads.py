@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -174,13 +175,41 @@ def test_an_upload_that_cannot_tell_its_state_starts_anew(
     assert b"".join(client.stream_blob(name, digest)) == data
 
 
-def test_a_throttled_chunk_is_sent_again_when_the_registry_says(
-    registries: Registries, client: RegistryClient, name: str
+@pytest.mark.parametrize("status", [408, 429, 503])
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_what_is_throttled_is_sent_again_when_the_registry_says(
+    registries: Registries, client: RegistryClient, name: str, method: str, status: int
 ) -> None:
     digest, data = blob(MIB)
-    registries.azure.fault(service="acr", method="PATCH", status=429, retry_after=0.2)
+    fault = {"service": "acr", "path": "/blobs/uploads/", "status": status, "retry_after": 1}
+    registries.azure.fault(method=method, **fault)
+    began = time.monotonic()
     send(client, name, data)
+    assert time.monotonic() - began >= 1
     assert client.has_blob(name, digest)
+
+
+@pytest.mark.parametrize("status", [408, 429, 503])
+def test_a_small_blob_that_is_throttled_is_sent_again_when_the_registry_says(
+    registries: Registries, client: RegistryClient, name: str, status: int
+) -> None:
+    digest, data = blob(100)
+    fault = {"service": "acr", "path": "/blobs/uploads/", "status": status, "retry_after": 1}
+    registries.azure.fault(method="PUT", **fault)
+    began = time.monotonic()
+    client.upload(name, digest, data)
+    assert time.monotonic() - began >= 1
+    assert client.has_blob(name, digest)
+
+
+def test_a_registry_that_asks_for_an_hour_is_not_waited_for(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
+    _, data = blob(MIB)
+    fault = {"service": "acr", "method": "PATCH", "status": 503, "retry_after": 3600}
+    registries.azure.fault(**fault, times=0)
+    with pytest.raises(RegistryFailed, match="takes no upload for another 3600 s"):
+        send(client, name, data)
 
 
 def test_an_upload_that_always_breaks_gives_up(

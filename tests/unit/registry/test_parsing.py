@@ -7,19 +7,19 @@ import pytest
 
 from azext_otelembed.registry.client import next_page
 from azext_otelembed.registry.failure import error_for, said
-from azext_otelembed.registry.policies import _seconds, origin
+from azext_otelembed.registry.policies import origin, seconds_of
 
 
 @pytest.mark.parametrize(
     ("header", "seconds"), [(None, None), ("", None), ("7", 7), ("0.5", 0.5), ("soon", None)]
 )
-def test_retry_after_is_read_as_seconds(header: str | None, seconds: float | None) -> None:
-    assert _seconds(header) == seconds
+def test_retry_after_is_read_asseconds_of(header: str | None, seconds: float | None) -> None:
+    assert seconds_of(header) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
-    assert _seconds(formatdate(time.time() + 90, usegmt=True)) == pytest.approx(90, abs=2)
-    assert _seconds(formatdate(time.time() - 90, usegmt=True)) == 0
+    assert seconds_of(formatdate(time.time() + 90, usegmt=True)) == pytest.approx(90, abs=2)
+    assert seconds_of(formatdate(time.time() - 90, usegmt=True)) == 0
 
 
 @pytest.mark.parametrize(
