@@ -47,6 +47,8 @@ def running(cmd: Any) -> Iterator[Console]:
 
     # With --debug, urllib3 logs addresses, and those of operations and blobs hold signatures.
     logging.getLogger("urllib3").setLevel(logging.INFO)
+    # An error page in place of JSON, such as Microsoft.Web's 503, is no bug: the error tells of it.
+    logging.getLogger("azure.mgmt.web").setLevel(logging.ERROR)
     console = Console(quiet=bool(cmd.cli_ctx.only_show_errors))
     try:
         with _signals():

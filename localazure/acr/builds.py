@@ -44,14 +44,14 @@ class Log:
     file: Path
     complete: str = ""
 
-    def write(self, text: str) -> None:
-        """Append what a program wrote, its line ends made `\\r\\n`."""
+    def write(self, text: str, end: str = "\r\n") -> None:
+        """Append what a program wrote, its lines ended with `end`."""
         with self.file.open("ab") as file:
-            file.write(text.replace("\n", "\r\n").encode())
+            file.write(text.replace("\n", end).encode())
 
-    def say(self, text: str) -> None:
-        """Append a line of the agent's own, with the time."""
-        self.write(f"{datetime.now(timezone.utc):%Y/%m/%d %H:%M:%S} {text}\n")
+    def say(self, text: str, end: str = "\n") -> None:
+        """Append a line of the task's own, with the time. The recorded ends are of both kinds."""
+        self.write(f"{datetime.now(timezone.utc):%Y/%m/%d %H:%M:%S} {text}\n", end)
 
 
 @dataclass(slots=True)
@@ -156,17 +156,20 @@ class Builds:
 
     async def _build(self, world: World, run: Run) -> None:
         say = run.log.say
-        say("Downloading source code...")
+        say("Downloading source code...", "\r\n")
         location = str(run.request.get("sourceLocation") or "")
         archive = self._archives.get(f"{self.container(run.registry)}/{location}")
         if archive is None or not archive.committed:
             raise EngineError(f"failed to download context: '{location}' was never uploaded here")
-        say("Finished downloading source code")
+        say("Finished downloading source code", "\r\n")
         if not self.engine:
             raise EngineError(
                 "This double has no container engine to build with: start it with "
                 f"{ENGINE}=/path/to/docker.sock, or send it PATCH /engine."
             )
+        say(f"Using acb_vol_{uuid.uuid4()} as the home volume")
+        say("Setting up Docker configuration...")
+        say("Successfully set up Docker configuration")
         login = run.registry.login_server
         say(f"Logging in to registry: {login}")
         user, password = f"tasks-{run.id}", secrets.token_hex(16)
@@ -177,6 +180,9 @@ class Builds:
             engine = Engine(Path(self.engine), {login: (user, password)}, run.log.write)
             names = [f"{login}/{name}" for name in run.request.get("imageNames") or ()]
             say("Executing step ID: build. Timeout(sec): 28800, Working directory: '', Network: ''")
+            say("Scanning for dependencies...")
+            say("Successfully scanned dependencies")
+            say("Launching container with name: build")
             await engine.build(archive.file, names, run.request)
             for name in names if run.request.get("isPushEnabled") else ():
                 say(f"Pushing image: {name}, attempt 1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 import struct
 import time
@@ -13,6 +12,7 @@ from email.utils import formatdate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from localazure.faults import bodies
 from localazure.faults.recorder import Fault, Record, Recorder
 from localazure.server import TRANSPORT
 
@@ -116,15 +116,21 @@ class _Exchange:
             if message["type"] == "http.disconnect":
                 return
         status = fault.status or 500
-        body, content_type = _body(fault, self._record.service, status)
-        headers = {"content-type": content_type, "content-length": str(len(body))}
-        if fault.retry_after is not None:
-            headers["retry-after"] = f"{fault.retry_after:g}"
+        asked, pause = self._record, fault.retry_after
+        if fault.body is None:
+            body = bodies.usual(asked.service, asked.method, asked.path, status, pause)
+        else:
+            body = bodies.given(fault.body)
+        content = body.content
+        length = {"content-type": body.media_type, "content-length": str(len(content))}
+        headers = {**body.headers, **length}
+        if pause is not None:
+            headers["retry-after"] = f"{pause:g}"
         headers |= {name.lower(): value for name, value in fault.headers.items()}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await self._forward({"type": "http.response.start", "status": status, "headers": raw})
         silent = self._record.method == "HEAD"
-        await self._forward({"type": "http.response.body", "body": b"" if silent else body})
+        await self._forward({"type": "http.response.body", "body": b"" if silent else content})
 
 
 class _Reply:
@@ -161,29 +167,3 @@ class _Reply:
             # What was written has to leave before the connection ends, else nothing arrives.
             await asyncio.sleep(0.05)
             await self._cut()
-
-
-def _body(fault: Fault, service: str, status: int) -> tuple[bytes, str]:
-    """The body of a made-up error, as the service would word it, and its media type."""
-    if isinstance(fault.body, str):
-        return fault.body.encode(), "text/plain; charset=utf-8"
-    body = fault.body
-    if body is None and service in ("acr", "registry"):
-        body = {"errors": [{"code": _REGISTRY.get(status, "UNKNOWN"), "message": _TEXT[service]}]}
-    elif body is None:
-        code = _ARM.get(status, "InternalServerError")
-        body = {"error": {"code": code, "message": f"{code}: asked for by a test."}}
-    return json.dumps(body).encode(), "application/json; charset=utf-8"
-
-
-_REGISTRY = {401: "UNAUTHORIZED", 403: "DENIED", 404: "NAME_UNKNOWN", 429: "TOOMANYREQUESTS"}
-_TEXT = {"acr": "Asked for by a test.", "registry": "asked for by a test"}
-_ARM = {
-    401: "ExpiredAuthenticationToken",
-    403: "AuthorizationFailed",
-    404: "ResourceNotFound",
-    409: "Conflict",
-    429: "SubscriptionRequestsThrottled",
-    503: "ServiceUnavailable",
-    504: "GatewayTimeout",
-}

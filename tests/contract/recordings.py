@@ -21,6 +21,7 @@ PRESENT = (
     "access-control-expose-headers",
     "accept-ranges",
     "azure-asyncoperation",
+    "content-range",
     "docker-content-digest",
     "docker-upload-uuid",
     "etag",
@@ -30,6 +31,7 @@ PRESENT = (
     "range",
     "www-authenticate",
     "x-ms-blob-type",
+    "x-ms-meta-complete",
 )
 """Headers that both have or neither has. The recorder dropped others (retry-after, request ids),
 so that their absence there proves nothing.

@@ -80,6 +80,33 @@ def test_a_status_comes_with_retry_after_and_the_services_own_error(
         assert answer.json()["error"]["code"] == "ServiceUnavailable"
 
 
+def test_arm_and_web_word_their_errors_as_they_were_recorded(
+    azure: LocalAzure, http: httpx.Client
+) -> None:
+    group = f"{azure.management}/subscriptions/{azure.subscription}/resourceGroups/shop-rg"
+
+    def ask(status: int, path: str) -> httpx.Response:
+        azure.fault(service="arm", path=path, status=status)
+        answer = http.get(f"{group}/providers/{path}?api-version=2025-05-01")
+        assert answer.status_code == status
+        return answer
+
+    locked = ask(429, "Microsoft.Web/sites/shop/config/web")
+    assert locked.json()["Code"] == "429"
+    assert locked.json()["Details"][2]["ErrorEntity"]["ExtendedCode"] == "59206"
+    assert "retry-after" not in locked.headers
+    unavailable = ask(503, "Microsoft.Web/sites/shop")
+    assert unavailable.headers["content-type"] == "text/html; charset=us-ascii"
+    assert "HTTP Error 503. The service is unavailable." in unavailable.text
+    throttled = ask(429, "Microsoft.Insights/components/shop-insights")
+    assert throttled.headers["retry-after"] == "1"
+    assert throttled.json()["error"]["code"] == "ResourceRequestsThrottled"
+    assert "'Microsoft.Insights/components/read'" in throttled.json()["error"]["message"]
+    late = ask(504, "Microsoft.Web/sites/shop")
+    assert late.headers["x-ms-failure-cause"] == "service"
+    assert "a response from 'Microsoft.Web'" in late.json()["error"]["message"]
+
+
 def test_a_fault_may_wait_for_its_turn_and_bring_its_own_body(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
