@@ -74,9 +74,6 @@ def running(cmd: Any) -> Iterator[Console]:
 @contextmanager
 def _signals() -> Iterator[None]:
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        # One is enough: a second one must not cut short the line that tells where things stand.
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, signal.SIG_IGN)
         raise Interrupted(number)
 
     before: dict[int, Any] = {}
@@ -84,6 +81,12 @@ def _signals() -> Iterator[None]:
         for number in (int(signal.SIGINT), int(signal.SIGTERM)):
             before[number] = signal.signal(number, interrupt)
         yield
+    except Interrupted:
+        # One is enough now: a second one must not cut short the line that tells where things
+        # stand. Not before: Python drops what is raised in a finalizer, and another has to do.
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise
     finally:
         for number, handler in before.items():
             if signal.getsignal(number) is interrupt:

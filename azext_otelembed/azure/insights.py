@@ -60,6 +60,13 @@ def in_group(arm: Arm, subscription: str, group: str) -> list[Component]:
     return sorted((_component(item) for item in found), key=lambda component: component.name)
 
 
+def in_subscription(arm: Arm, subscription: str) -> list[Component]:
+    """All components of a subscription that the caller sees."""
+    path = f"/subscriptions/{subscription}/{PROVIDER}"
+    found = arm.get_all("Application Insights components of the subscription", path, API_VERSION)
+    return [_component(item) for item in found]
+
+
 def _component(answer: Json) -> Component:
     properties = answer.get("properties") or {}
     return Component(

@@ -47,6 +47,7 @@ def build(session: Session, wanted: Wanted, console: Console) -> dict[str, Any]:
         collector_login=wanted.collector_login,
         launcher=wanted.launcher,
         shell_image=wanted.shell_image,
+        moves_tags=True,
     )
     for warning in workshop.warnings:
         console.note(f"--collector-config: {warning}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.site import SiteClient, SiteId
+from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.release.app_image import image_for_site
 from azext_otelembed.release.from_source import AppSource, build_app
@@ -177,7 +178,12 @@ def deploy(
     known = ledger.read()
     ledger.check_free(target.digest, known, setting.value)
     if left := workshop.ledger_left(observed):
-        left.check_free(target.digest, left.read(), setting.value)
+        try:
+            elsewhere = left.read()
+        except OtelembedError as unseen:
+            elsewhere = []
+            console.note(f"Whether a release is under way there can't be seen: {unseen.message}")
+        left.check_free(target.digest, elsewhere, setting.value)
     if plan.empty and target.built and unfinished_of(known) is None:
         outcome = _unchanged(session, client, observed, target, setting, wanted, console)
     else:

@@ -101,27 +101,53 @@ def read_log(log: str, image: str, after: str, secrets: Iterable[str] = ()) -> L
 
 
 def redact(lines: Iterable[str], secrets: Iterable[str]) -> tuple[str, ...]:
-    """The lines with every secret value, and every value given to `-e NAME=`, replaced."""
-    hidden = sorted({value for value in secrets if len(value) >= 4}, key=len, reverse=True)
+    """The lines with every secret value, and what looks like one, replaced."""
+    hidden = sorted({value for value in secrets if value}, key=len, reverse=True)
     shown: list[str] = []
     for line in lines:
-        text = re.sub(r"(\s-e\s+\w+=)\S*", r"\1***", line)
-        # What a Key Vault reference stands for isn't known here.
-        text = re.sub(r"(InstrumentationKey=)[^;\s\"']+", r"\1***", text, flags=re.I)
+        text = line
         for value in hidden:
-            text = text.replace(value, "***")
+            # A short value is one only as a word of its own: `true` is no part of `structure`.
+            edge = "" if len(value) >= _LONG else r"(?<![\w.-])"
+            end = "" if len(value) >= _LONG else r"(?![\w.-])"
+            text = re.sub(f"{edge}{re.escape(value)}{end}", "***", text)
+        for pattern, instead in _SECRETS:
+            text = pattern.sub(instead, text)
         shown.append(text)
     return tuple(shown)
 
 
 def secrets_of(settings: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of app settings, and the parts of those that are key=value lists."""
+    """The values of app settings, line by line, and the parts of those that are key=value lists.
+
+    Left out are those that tell nothing and would hide a lot: switches, ports, everyday words.
+    """
     values: set[str] = set()
-    for value in settings.values():
-        values.add(value)
-        values.update(part.partition("=")[2] for part in value.split(";") if "=" in part)
-    # Short and everyday values (`true`, `8080`, `production`) tell nothing and hide a lot.
-    return tuple(value for value in values if len(value) >= 8 and not value.isdigit())
+    for name, whole in settings.items():
+        for value in whole.splitlines():
+            parts = [part.partition("=")[2] for part in value.split(";") if "=" in part]
+            values.update(one.strip() for one in (value, *parts) if _is_secret(name, one.strip()))
+    return tuple(values)
+
+
+_LONG = 8
+_SECRETS = (
+    (re.compile(r"(\s-e\s+\w+=)\S*"), r"\1***"),
+    # What a Key Vault reference stands for isn't known here.
+    (re.compile(r"(InstrumentationKey=)[^;\s\"']+", re.I), r"\1***"),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w.-]{8,}"), "***"),
+    (re.compile(r"\b(bearer\s+)[\w.~+/-]{8,}=*", re.I), r"\1***"),
+    (re.compile(r"([?&]sig=)[^&\s\"']+", re.I), r"\1***"),
+)
+"""What is a secret wherever it comes from."""
+_PLAIN_NAMES = re.compile(r"PORT|^WEBSITES?_|^SCM_|^DOCKER_(?!.*PASSWORD)|_(LEVEL|ENV|MODE)$", re.I)
+_PLAIN_VALUES = re.compile(r"true|false|yes|no|on|off|none|null|\d{1,3}|production|staging", re.I)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    if len(value) < 4 or _PLAIN_VALUES.fullmatch(value):
+        return False
+    return not (_PLAIN_NAMES.search(name) and len(value) < _LONG)
 
 
 def _newer(log: str, after: str) -> list[str]:

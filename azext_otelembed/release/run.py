@@ -94,6 +94,10 @@ class Runner:
         earlier = before(observed, plan, unfinished)
         release = self._pending(observed, plan, image, earlier, unfinished, setting)
         site = observed.id
+        self._console.stands(
+            f"{site} is unchanged; its pending release may be recorded: "
+            "the same command takes it up"
+        )
         self._ledger.begin(release, known, setting)
         self._console.stands(f"{site} is unchanged; its pending release {release.id} is recorded")
         self._apply(observed, plan, release, taken_up=release.id in {r.id for r in known})

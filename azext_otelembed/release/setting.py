@@ -73,9 +73,11 @@ def _given(value: str) -> Setting:
         raise InvalidInput(
             f"--connection-string: there is no readable file '{value[1:]}'."
             if not is_key_vault_reference(value)
-            else "--connection-string: Key Vault references aren't taken here yet.",
+            else "--connection-string: this is a reference to a Key Vault secret.",
             "Give the path of a file that holds the connection string, such as "
-            "`--connection-string @appinsights.txt`, or - for standard input.",
+            "`--connection-string @appinsights.txt`, or - for standard input."
+            if not is_key_vault_reference(value)
+            else "Give the secret's URI: `--connection-string-secret https://<vault>/secrets/<name>`.",
         )
     return _parsed(value, "--connection-string", "--connection-string")
 

@@ -122,6 +122,11 @@ def _match(session: Session, observed: Observed, app_insights: str | None) -> _M
             expected = [insights.get(arm, linked)]
         else:
             expected = insights.in_group(arm, site.subscription, site.group)
+            if not any(_same_key(one.connection_string, key) for one in expected):
+                # One of another group may have been named at the deploy.
+                others = insights.in_subscription(arm, site.subscription)
+                found = [one for one in others if _same_key(one.connection_string, key)]
+                expected = found or expected
     except OtelembedError as unseen:
         return _Match(None, None, f"its component can't be read: {unseen.message}")
     for component in expected:

@@ -18,7 +18,7 @@ from azext_otelembed.embedding.carry import (
 )
 from azext_otelembed.embedding.collector import find_prepared
 from azext_otelembed.embedding.shell_image import find_shell
-from azext_otelembed.errors import InvalidInput, NotFound
+from azext_otelembed.errors import InvalidInput, NotFound, Refused
 from azext_otelembed.image.collector import REPOSITORY, PreparedCollector
 from azext_otelembed.image.dockerfile import OwnDockerfile, by_dockerfile
 from azext_otelembed.image.embed import Base, Embedded, check_base, embed, make_recipe
@@ -100,6 +100,7 @@ class Workshop:
         collector_login: Basic | None = None,
         launcher: Launcher | None = None,
         shell_image: str | None = None,
+        moves_tags: bool = False,
     ) -> None:
         self._session = session
         self._unwrap = unwrap
@@ -114,6 +115,7 @@ class Workshop:
             self._launcher = replace(self._launcher, memory_mib=checked.memory_mib)
             self.warnings = checked.warnings
         self._tag = tag
+        self._moves_tags = moves_tags
         self._client: RegistryClient | None = None
 
     def target(
@@ -332,6 +334,8 @@ class Workshop:
         else:
             stored = client.head_manifest(name.repository, name.selector)
             built = stored is not None and stored.digest == embedded.digest
+            if self._tag is not None and stored is not None and not built:
+                self._check_tag(client, name)
         return Target(
             image=str(replace(name, digest=None) if name.tag else name),
             digest=str(embedded.digest),
@@ -343,6 +347,19 @@ class Workshop:
             recipe=str(embedded.recipe.digest),
             source=source,
             embedded=embedded,
+        )
+
+    def _check_tag(self, client: RegistryClient, name: Reference) -> None:
+        """Raises `Refused` for a --tag that names another image already.
+
+        App Service pulls by tag: a site that runs it, or goes back to it, would get this image
+        instead. Where no site is at stake, an embedded image may give its tag to another one.
+        """
+        if self._moves_tags and origin(load_base(client, name).config) is not None:
+            return
+        raise Refused(
+            f"--tag '{self._tag}': {name} is another image already.",
+            "Choose a tag that isn't taken, or leave --tag out: then the recipe names the image.",
         )
 
     def unbuilt(self, app: Reference) -> Target:

@@ -70,6 +70,30 @@ def test_an_image_without_a_host_lies_in_the_registry_of_the_one_that_runs(
     assert again.json["changed"] is False
 
 
+def test_a_tag_that_is_taken_by_another_image_is_refused(shared: Site, tmp_path: Path) -> None:
+    shared.push("4.0", images.variant(tmp_path, Cmd=["/usr/local/bin/shop", "--greeting", "Four"]))
+    runs = shared.runs
+    for taken in (runs.rpartition(":")[2], "1.0"):
+        answer = shared.deploy("--image", f"{shared.repository}:4.0", "--tag", taken)
+        assert answer.returncode == 1, answer.show()
+        assert f"--tag '{taken}': {shared.image(taken)} is another image already" in answer.stderr
+        assert not answer.writes, answer.show()
+    assert shared.runs == runs
+
+
+def test_a_build_moves_the_tag_of_an_embedded_image_and_of_no_other(
+    shared: Site, tmp_path: Path
+) -> None:
+    shared.push("5.0", images.variant(tmp_path, Cmd=["/usr/local/bin/shop", "--greeting", "Five"]))
+    cloud = shared.cloud
+    for tag in ("1.0", "5.0"):
+        answer = cloud.otelembed("build", "--image", shared.image(tag), "--tag", "moving")
+        assert answer.returncode == 0, answer.show()
+    refused = cloud.otelembed("build", "--image", shared.image("5.0"), "--tag", "1.0")
+    assert refused.returncode == 1, refused.show()
+    assert "is another image already" in refused.stderr
+
+
 def test_a_registry_can_be_named_for_an_image_without_a_host(cloud: Cloud) -> None:
     site = cloud.make_site()
     other = cloud.add_registry()

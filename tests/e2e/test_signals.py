@@ -37,6 +37,11 @@ MOMENTS: dict[str, tuple[dict[str, Any], signal.Signals, str]] = {
         signal.SIGTERM,
         "the registry may hold parts of the new image; the site is unchanged",
     ),
+    "recording": (
+        {"service": "acr", "method": "PUT", "path": "/v2/otelembed/releases/manifests/sha256"},
+        signal.SIGINT,
+        "is unchanged; its pending release may be recorded: the same command takes it up",
+    ),
     "writing the settings": (
         {"service": "arm", "method": "PUT", "path": "/config/appsettings$", "hold_after": True},
         signal.SIGINT,

@@ -96,6 +96,19 @@ def test_a_setting_of_another_component_fails_the_check(shared: Site) -> None:
     shared.answers()
 
 
+def test_a_component_of_another_group_is_found_by_its_key(shared: Site) -> None:
+    cloud = shared.cloud
+    cloud.local.add_component({"name": "elsewhere-insights", "group": "shop-rg"})
+    shared.set(**{SETTING: cloud.connection_string("elsewhere-insights")})
+    shared.answers()
+    answer = shared.status("--check")
+    assert answer.returncode == 0, answer.show()
+    assert answer.json["setting"]["component"] == "elsewhere-insights"
+    assert answer.json["setting"]["matches"] is True
+    shared.set(**{SETTING: cloud.connection_string(shared.component or "")})
+    shared.answers()
+
+
 def test_an_app_that_does_not_answer_fails_the_check(shared: Site) -> None:
     host = shared.url.removeprefix("https://")
     with shared.cloud.fault(service="site", host=host, status=503, times=0):

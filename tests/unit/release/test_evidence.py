@@ -115,3 +115,39 @@ def test_parts_of_a_connection_string_are_secrets_too() -> None:
     value = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201;IngestionEndpoint=https://x.example/"
     shown = redact(["key 0f0e0d0c-0b0a-4909-8807-060504030201"], secrets_of({"S": value}))
     assert shown == ("key ***",)
+
+
+def test_short_numeric_and_many_lined_settings_are_hidden_too() -> None:
+    settings = {
+        "PHRASE": "correct horse battery staple",
+        "PASSWORD": "hunter2",
+        "PIN": "12345678",
+        "KEY": "-----BEGIN-----\nMIIEvQIBADANBg\n-----END-----",
+        "WEBSITES_PORT": "8080",
+    }
+    lines = [
+        "docker run -e PHRASE=correct horse battery staple -e PIN=12345678 shop",
+        "password hunter2, pin 12345678; hunter22 is another one",
+        "MIIEvQIBADANBg on port 8080",
+    ]
+    shown = redact(lines, secrets_of(settings))
+    assert shown == (
+        "docker run -e PHRASE=*** -e PIN=*** shop",
+        "password ***, pin ***; hunter22 is another one",
+        "*** on port 8080",
+    )
+
+
+def test_what_looks_like_a_secret_is_hidden_wherever_it_comes_from() -> None:
+    lines = [
+        "sending Authorization: Bearer abcdef0123456789abcdef",
+        "token eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhYmMifQ.c2lnbmF0dXJl",
+        "get https://a.blob.example/b?sp=r&sig=abc%2Fdef123&se=1",
+        "bearer of bad news",
+    ]
+    assert redact(lines, ()) == (
+        "sending Authorization: Bearer ***",
+        "token ***",
+        "get https://a.blob.example/b?sp=r&sig=***&se=1",
+        "bearer of bad news",
+    )
