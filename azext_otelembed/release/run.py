@@ -104,7 +104,7 @@ class Runner:
 
     def resume(self, observed: Observed, release: Release, earlier: Before) -> Ending:
         """Verifies what another process has applied, and completes its pending release."""
-        release = self._renewed(release, self._options.timeout)
+        release = self.renewed(release, self._options.timeout)
         return self._finish(observed, release, earlier, None)
 
     def _finish(
@@ -115,21 +115,21 @@ class Runner:
         `written` is the value of the setting that was written, where this process did it.
         """
         with self._console.step("verify") as step:
-            verdict = self._verify(
+            verdict = self.verdict(
                 observed, release.image, release.before_change, step.say, written
             )
             step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
         if verdict.healthy:
-            done = self._completed(release, record.SUCCEEDED)
+            done = self.completed(release, record.SUCCEEDED)
             return Ending(done, verdict, 0)
-        self._tell(observed, verdict)
+        self.tell(observed, verdict)
         if not self._options.rollback:
-            done = self._completed(release, record.FAILED, verdict.reason)
+            done = self.completed(release, record.FAILED, verdict.reason)
             self._tell_way_back(observed, release, earlier)
             return Ending(done, verdict, LEFT)
         return self._roll_back(observed, release, earlier, verdict, written)
 
-    def _renewed(self, release: Release, timeout: float) -> Release:
+    def renewed(self, release: Release, timeout: float) -> Release:
         """The record with more time; where that can't be written, with what it has."""
         try:
             return self._ledger.renew(release, timeout)
@@ -137,7 +137,7 @@ class Runner:
             self._console.note(f"The release's record can't be renewed: {failed.message}")
             return release
 
-    def _completed(self, release: Release, state: str, reason: str = "") -> Release:
+    def completed(self, release: Release, state: str, reason: str = "") -> Release:
         """The completed record. How the site is counts more than whether that can be written."""
         try:
             return self._ledger.end(release, state, reason)
@@ -244,7 +244,7 @@ class Runner:
     ) -> Ending:
         site = observed.id
         patience = max(self._options.timeout, WAY_BACK)
-        release = self._renewed(release, patience)
+        release = self.renewed(release, patience)
         with self._console.step("rollback") as step:
             step.say(f"putting {earlier.image} back")
             after = newest_stamp(self._client)
@@ -257,21 +257,21 @@ class Runner:
                 return self._stuck(observed, release, earlier, failed, refused)
             for note in notes:
                 self._console.note(note)
-            verdict = self._verify(observed, earlier.image, after, step.say, written, patience)
+            verdict = self.verdict(observed, earlier.image, after, step.say, written, patience)
             step.say(
                 f"{earlier.image} runs again" if verdict.healthy else f"failed: {verdict.reason}"
             )
         if verdict.healthy:
-            done = self._completed(release, record.ROLLED_BACK, failed.reason)
+            done = self.completed(release, record.ROLLED_BACK, failed.reason)
             self._console.alert(f"otelembed: {site} was rolled back to {earlier.image}.")
             return Ending(done, failed, ROLLED_BACK)
         reason = f"{failed.reason}; rolled back, but then: {verdict.reason}"
-        done = self._completed(release, record.FAILED, reason)
+        done = self.completed(release, record.FAILED, reason)
         self._console.alert(
             f"otelembed: {site} was rolled back to {earlier.image}, but that doesn't come up "
             f"either: {verdict.reason}."
         )
-        self._tell(observed, verdict)
+        self.tell(observed, verdict)
         return Ending(done, failed, LEFT)
 
     def _stuck(
@@ -290,7 +290,7 @@ class Runner:
         self._tell_way_back(observed, release, earlier)
         return Ending(release, failed, LEFT)
 
-    def _verify(
+    def verdict(
         self,
         observed: Observed,
         image: str,
@@ -312,7 +312,7 @@ class Runner:
             written=written,
         )
 
-    def _tell(self, observed: Observed, verdict: Verdict) -> None:
+    def tell(self, observed: Observed, verdict: Verdict) -> None:
         """Says on stderr what failed, and what the container said last."""
         alert = self._console.alert
         alert(f"otelembed: {observed.id} doesn't come up: {verdict.reason}.")
