@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import LONGEST_WAIT, Arm
@@ -72,36 +73,44 @@ class Exchange:
         """
         what = step.detail
         deadline = time.monotonic() + self._timeout
+        crossed = False
         while True:
-            slot, production = self._checked(wanted, instead_of)
+            slot, production = self._checked(wanted, instead_of, untouched=not crossed)
             if same_image(production.image, wanted):
-                return Exchanged(_watched(production, production, slot), swapped=False)
+                step.say(f"{production.id} runs {wanted} already")
+                return Exchanged(_watched(production, production, slot), swapped=crossed)
             states = self._started(slot)
             try:
-                next(states)
+                first = next(states)
             except OtelembedError as error:
                 if _for_now(error) and (wait := _wait(error, deadline)) is not None:
-                    step.say(f"{what}: again in {wait:.0f} s ({error.message})")
+                    step.say(f"again in {wait:.0f} s: {what} ({error.message})")
                     time.sleep(wait)
                     self._keep()
                     continue
                 if _nothing_begun(error):
-                    error.refused = True
+                    error.refused = not crossed
                     raise
                 self._wait_for(wanted, production, error, what, step)
             else:
-                self._follow(states, wanted, production, what, step)
+                self._follow(chain((first,), states), wanted, production, what, step)
+                if not crossed and self._shows(instead_of, production):
+                    # Another swap ended between our look and our start, so ours undid it.
+                    crossed = True
+                    continue
             step.say(what)
             return Exchanged(_watched(production, slot, production), swapped=True)
 
-    def _checked(self, wanted: str, instead_of: str) -> tuple[Observed, Observed]:
+    def _checked(
+        self, wanted: str, instead_of: str, *, untouched: bool
+    ) -> tuple[Observed, Observed]:
         try:
             slot, production = self.look()
             if not same_image(production.image, wanted):
                 _check(production, instead_of)
                 _check(slot, wanted)
         except OtelembedError as error:
-            error.refused = True
+            error.refused = untouched
             raise
         return slot, production
 
@@ -118,7 +127,7 @@ class Exchange:
         try:
             for state in states:
                 self._keep()
-                step.say(f"{what}: {state.lower()}, {time.monotonic() - began:.0f} s")
+                step.say(f"{state.lower()}, {time.monotonic() - began:.0f} s: {what}")
         except OtelembedError as error:
             if not _has_failed(error):
                 self._wait_for(wanted, production, error, what, step)
@@ -137,9 +146,20 @@ class Exchange:
                 error.refused = False
                 raise error
             seconds = time.monotonic() - began
-            step.say(f"{what}: watching production, {seconds:.0f} s ({error.message})")
+            step.say(f"watching production, {seconds:.0f} s: {what} ({error.message})")
             self._keep()
             time.sleep(self._pace.interval)
+
+    def _shows(self, old: str, production: Observed) -> bool:
+        """Whether production goes on showing `old` after a swap. Right after it, that may be old
+        news; the wait is a third of the pace's `blind`.
+        """
+        deadline = time.monotonic() + self._pace.blind / 3
+        while self._runs(old, production):
+            if time.monotonic() >= deadline:
+                return True
+            time.sleep(self._pace.interval)
+        return False
 
     def _runs(self, wanted: str, production: Observed) -> bool:
         try:

@@ -299,6 +299,7 @@ class Runner:
         written: str | None,
         timeout: int | None = None,
     ) -> Verdict:
+        """Whether the site comes up with `image`; `after` and `written` are those of `verify`."""
         return verify(
             self._session,
             self._client,

@@ -9,6 +9,7 @@ from azext_otelembed.azure.site import SiteClient, SiteId
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.release import ledger as ledgers
 from azext_otelembed.release import record
+from azext_otelembed.release.app_image import image_for_site
 from azext_otelembed.release.apply import put_back
 from azext_otelembed.release.exchange import Exchange, Exchanged
 from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
@@ -24,6 +25,7 @@ from azext_otelembed.release.run import (
     Runner,
     unfinished_of,
 )
+from azext_otelembed.release.trail import had_before, swapped
 from azext_otelembed.release.verify import Verdict, newest_stamp
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from azext_otelembed.console import Console
     from azext_otelembed.registry.client import RegistryClient
     from azext_otelembed.release.record import Release
+    from azext_otelembed.release.target import Target, Workshop
 
 SPARE = 60.0
 """Seconds that the pending record lasts beyond what is still to be waited for, at least."""
@@ -68,6 +71,37 @@ def production_of(session: Session, slot: SiteId, setting_of_slot: str | None) -
     return Production(client, observed)
 
 
+def meant(
+    session: Session, workshop: Workshop, slot: Observed, production: Observed, target: Target
+) -> Target:
+    """What a swap without --image shall bring to production: `target`, made of what `slot` runs.
+
+    After a swap the slot holds what production ran before. The very command that has been done,
+    run again, means what production runs. Raises `Refused` where it can't be told.
+    """
+    known = ledgers.Ledger(workshop.ledger(slot).client, production.id.resource_id).read()
+    if not had_before(slot.image, production.image, known):
+        return target
+    try:
+        done = workshop.target_for(image_for_site(session, production, None, None))
+    except OtelembedError:
+        done = None
+    if done is not None and done.base_digest == target.base_digest:
+        return target
+    name = slot.id.slot or ""
+    if (
+        done is not None
+        and same_image(done.image, production.image)
+        and swapped(name, slot.image, production.image, known)
+    ):
+        return done
+    raise Refused(
+        f"{slot.id} runs {slot.image}, which {production.id} ran before it ran "
+        f"{production.image}. Whether to go back to it can't be told without --image.",
+        "Name what production shall run with --image.",
+    )
+
+
 class Swapper:
     """Swaps a slot with production, verifies production, and swaps back if it doesn't come up."""
 
@@ -92,9 +126,9 @@ class Swapper:
         )
         self._release: Release | None = None
 
-    def known(self) -> list[Release]:
-        """Production's releases on record, newest first."""
-        return self._ledger.read()
+    def pending(self) -> Release | None:
+        """A release of production that was left pending."""
+        return unfinished_of(self._ledger.read())
 
     def swap(self, image: Image) -> Ending:
         """Makes production run what the slot runs, which is `image`.
@@ -120,8 +154,6 @@ class Swapper:
                 )
                 self._console.stands(f"{site} is unchanged")
             raise
-        if not exchanged.swapped:
-            self._console.note(f"{site} runs {image.name} already.")
         self._console.stands(
             f"{site} runs {image.name} and wasn't verified yet; run the same command again to "
             f"verify it, or swap back with `{self._swap_command}`"
