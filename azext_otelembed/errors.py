@@ -46,13 +46,22 @@ class Unauthorized(OtelembedError):
 
 
 class AzureFailed(OtelembedError):
-    """Azure Resource Manager answered with an error, or not at all."""
+    """Azure Resource Manager answered with an error, or not at all.
+
+    `retry_after`: the seconds that its answer asked to wait, if it did.
+    """
 
     def __init__(
-        self, message: str, recommendation: str | None = None, *, status: int | None = None
+        self,
+        message: str,
+        recommendation: str | None = None,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, recommendation)
         self.status = status
+        self.retry_after = retry_after
         self.refused = status is not None and 400 <= status < 500
 
 

@@ -292,6 +292,7 @@ def from_response(what: str, error: HttpResponseError) -> OtelembedError:
             f"{what}: Azure throttles these calls: {said}",
             f"Run the same command again in {wait} seconds." if wait else again,
             status=status,
+            retry_after=float(wait) if wait and wait.isdigit() else None,
         )
     if status >= 500:
         detail = f": {said}" if message or code else "."

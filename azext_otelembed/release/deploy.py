@@ -27,7 +27,7 @@ from azext_otelembed.release.run import (
 )
 from azext_otelembed.release.setting import Setting, resolve
 from azext_otelembed.release.stop_limit import too_short
-from azext_otelembed.release.swap import Production, Swapper, production_of
+from azext_otelembed.release.swap import Production, Swapper, meant, production_of
 from azext_otelembed.release.target import Target, Workshop
 from azext_otelembed.release.verify import Verdict, look
 from azext_otelembed.release.watch import PACE, Pace
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
     from azext_otelembed.console import Console
     from azext_otelembed.registry.auth import Basic
+
+NOTHING = Plan(None, None, ())
+"""To change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +153,17 @@ def deploy(
         step.say("reading the app image and the collector")
         if app is None:
             target = workshop.target(observed, wanted.image, wanted.registry, step)
+            if production is not None and wanted.image is None:
+                target = meant(session, workshop, observed, production.observed, target)
         else:
             target = workshop.target_for(app) if built else workshop.unbuilt(app)
             target = replace(target, app_build=built)
-        plan = make_plan(observed, target.image, setting)
+        swapped_before = (
+            production is not None
+            and target.built
+            and same_image(production.observed.image, target.image)
+        )
+        plan = NOTHING if swapped_before else make_plan(observed, target.image, setting)
         unseen = None
         if plan.image is not None:
             step.say(f"checking that {site} may pull the new image")
@@ -173,7 +183,7 @@ def deploy(
     swapper = None
     if production is not None:
         swapper = Swapper(session, site, production, ledger.client, options, console)
-        if target.built and same_image(production.observed.image, target.image):
+        if swapped_before:
             return _swapped_before(session, production, swapper, target, setting, wanted, console)
     known = ledger.read()
     ledger.check_free(target.digest, known, setting.value)
@@ -218,11 +228,11 @@ def _swapped_before(
 ) -> Outcome:
     """Production runs the target already: completes what a killed run left, else just looks."""
     observed = production.observed
+    console.note(f"{observed.id} runs {target.image} already: it isn't swapped.")
     if swapper.pending() is None:
         return _unchanged(session, production.client, observed, target, setting, wanted, console)
     ending = swapper.swap(_image(target))
-    plan = Plan(None, None, ())
-    result = _result(observed, target, setting, plan, console, verdict=ending.verdict)
+    result = _result(observed, target, setting, NOTHING, console, verdict=ending.verdict)
     return _ended(result, ending, changed=True)
 
 
@@ -255,8 +265,7 @@ def _unchanged(
         step.say(f"asking {observed.host}")
         verdict = look(session, client, observed, wanted.health_path)
         step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
-    plan = Plan(None, None, ())
-    result = _result(observed, target, setting, plan, console, verdict=verdict)
+    result = _result(observed, target, setting, NOTHING, console, verdict=verdict)
     if verdict.healthy:
         return Outcome(result, 0)
     console.alert(f"otelembed: {observed.id} runs what it should, but {verdict.reason}.")

@@ -88,6 +88,10 @@ class Ledger:
         """Whether a pending release may still be somebody's."""
         return bool(record.under_way([release], _now()))
 
+    def outlasts(self, release: Release, seconds: float) -> bool:
+        """Whether a pending release expires later than that."""
+        return release.expires > _now() + timedelta(seconds=seconds)
+
     def renew(self, release: Release, timeout: float) -> Release:
         """Gives a pending release another `timeout` seconds, so that it stays its owner's."""
         renewed = taken_up(release, timeout)
@@ -142,6 +146,7 @@ def new_release(
     setting: str | None = None,
     setting_removed: bool = False,
     log_stamp: str = "",
+    slot: str = "",
 ) -> Release:
     """A pending release that begins now and has `timeout` seconds to come up.
 
@@ -165,6 +170,7 @@ def new_release(
         setting_print=record.fingerprint(name, setting),
         setting_removed=setting_removed,
         log_stamp=log_stamp,
+        slot=slot,
     )
 
 

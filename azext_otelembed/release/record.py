@@ -43,7 +43,8 @@ class Release:
     `image` and `previous_image` are spelt as in linuxFxVersion. `setting_was_there` tells whether
     the site had a connection string before; its value is never kept. `setting_print` is the
     fingerprint of the one that was wanted, empty where none was. `log_stamp` is the time of the
-    container log's newest line before the change, by Azure's clock. A pending release that isn't
+    container log's newest line before the change, by Azure's clock. `slot` is the one that was
+    swapped with the site, empty for releases that set the image. A pending release that isn't
     completed by `expires` was left behind by a crash.
     """
 
@@ -64,6 +65,7 @@ class Release:
     setting_print: str = ""
     setting_removed: bool = False
     log_stamp: str = ""
+    slot: str = ""
 
     @property
     def before_change(self) -> str:
@@ -180,6 +182,7 @@ def from_annotations(annotations: Mapping[str, Any]) -> Release | None:
             setting_print=text("setting-print"),
             setting_removed=text("setting-removed") == "true",
             log_stamp=text("log-stamp"),
+            slot=text("slot"),
         )
     except ValueError:
         return None
@@ -219,6 +222,7 @@ def _annotations(release: Release) -> dict[str, str]:
         "setting-print": release.setting_print,
         "setting-removed": "true" if release.setting_removed else "",
         "log-stamp": release.log_stamp,
+        "slot": release.slot,
     }
     named = {PREFIX + name: value for name, value in told.items() if value}
     # What tools such as `oras discover` show.

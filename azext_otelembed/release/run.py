@@ -108,7 +108,7 @@ class Runner:
 
     def resume(self, observed: Observed, release: Release, earlier: Before) -> Ending:
         """Verifies what another process has applied, and completes its pending release."""
-        release = self._renewed(release, self._options.timeout)
+        release = self.renewed(release, self._options.timeout)
         return self._finish(observed, release, earlier, None)
 
     def _finish(
@@ -119,21 +119,21 @@ class Runner:
         `written` is the value of the setting that was written, where this process did it.
         """
         with self._console.step("verify") as step:
-            verdict = self._verify(
+            verdict = self.verdict(
                 observed, release.image, release.before_change, step.say, written
             )
             step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
         if verdict.healthy:
-            done = self._completed(release, record.SUCCEEDED)
+            done = self.completed(release, record.SUCCEEDED)
             return Ending(done, verdict, 0)
-        self._tell(observed, verdict)
+        self.tell(observed, verdict)
         if not self._options.rollback:
-            done = self._completed(release, record.FAILED, verdict.reason)
+            done = self.completed(release, record.FAILED, verdict.reason)
             self._tell_way_back(observed, release, earlier)
             return Ending(done, verdict, LEFT)
         return self._roll_back(observed, release, earlier, verdict, written)
 
-    def _renewed(self, release: Release, timeout: float) -> Release:
+    def renewed(self, release: Release, timeout: float) -> Release:
         """The record with more time; where that can't be written, with what it has."""
         try:
             return self._ledger.renew(release, timeout)
@@ -141,7 +141,7 @@ class Runner:
             self._console.note(f"The release's record can't be renewed: {failed.message}")
             return release
 
-    def _completed(self, release: Release, state: str, reason: str = "") -> Release:
+    def completed(self, release: Release, state: str, reason: str = "") -> Release:
         """The completed record. How the site is counts more than whether that can be written."""
         try:
             return self._ledger.end(release, state, reason)
@@ -248,7 +248,7 @@ class Runner:
     ) -> Ending:
         site = observed.id
         patience = max(self._options.timeout, WAY_BACK)
-        release = self._renewed(release, patience)
+        release = self.renewed(release, patience)
         with self._console.step("rollback") as step:
             step.say(f"putting {earlier.image} back")
             after = newest_stamp(self._client)
@@ -261,21 +261,21 @@ class Runner:
                 return self._stuck(observed, release, earlier, failed, refused)
             for note in notes:
                 self._console.note(note)
-            verdict = self._verify(observed, earlier.image, after, step.say, written, patience)
+            verdict = self.verdict(observed, earlier.image, after, step.say, written, patience)
             step.say(
                 f"{earlier.image} runs again" if verdict.healthy else f"failed: {verdict.reason}"
             )
         if verdict.healthy:
-            done = self._completed(release, record.ROLLED_BACK, failed.reason)
+            done = self.completed(release, record.ROLLED_BACK, failed.reason)
             self._console.alert(f"otelembed: {site} was rolled back to {earlier.image}.")
             return Ending(done, failed, ROLLED_BACK)
         reason = f"{failed.reason}; rolled back, but then: {verdict.reason}"
-        done = self._completed(release, record.FAILED, reason)
+        done = self.completed(release, record.FAILED, reason)
         self._console.alert(
             f"otelembed: {site} was rolled back to {earlier.image}, but that doesn't come up "
             f"either: {verdict.reason}."
         )
-        self._tell(observed, verdict)
+        self.tell(observed, verdict)
         return Ending(done, failed, LEFT)
 
     def _stuck(
@@ -294,7 +294,7 @@ class Runner:
         self._tell_way_back(observed, release, earlier)
         return Ending(release, failed, LEFT)
 
-    def _verify(
+    def verdict(
         self,
         observed: Observed,
         image: str,
@@ -303,6 +303,7 @@ class Runner:
         written: str | None,
         timeout: int | None = None,
     ) -> Verdict:
+        """Whether the site comes up with `image`; `after` and `written` are those of `verify`."""
         return verify(
             self._session,
             self._client,
@@ -316,7 +317,7 @@ class Runner:
             written=written,
         )
 
-    def _tell(self, observed: Observed, verdict: Verdict) -> None:
+    def tell(self, observed: Observed, verdict: Verdict) -> None:
         """Says on stderr what failed, and what the container said last."""
         alert = self._console.alert
         alert(f"otelembed: {observed.id} doesn't come up: {verdict.reason}.")

@@ -5,24 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.site import SiteClient, SiteId
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.release import ledger as ledgers
 from azext_otelembed.release import record
+from azext_otelembed.release.app_image import image_for_site
+from azext_otelembed.release.apply import put_back
+from azext_otelembed.release.exchange import Exchange, Exchanged
 from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.release.plan import same_image
 from azext_otelembed.release.preflight import check_running
-from azext_otelembed.release.run import LEFT, ROLLED_BACK, Ending, Image, Options, unfinished_of
-from azext_otelembed.release.verify import Verdict, newest_stamp, verify
+from azext_otelembed.release.run import (
+    LEFT,
+    ROLLED_BACK,
+    WAY_BACK,
+    Ending,
+    Image,
+    Options,
+    Runner,
+    unfinished_of,
+)
+from azext_otelembed.release.trail import had_before, swapped
+from azext_otelembed.release.verify import Verdict, newest_stamp
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console, Step
+    from azext_otelembed.console import Console
     from azext_otelembed.registry.client import RegistryClient
     from azext_otelembed.release.record import Release
+    from azext_otelembed.release.target import Target, Workshop
 
-API_VERSION = "2024-11-01"
+SPARE = 60.0
+"""Seconds that the pending record lasts beyond what is still to be waited for, at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +71,37 @@ def production_of(session: Session, slot: SiteId, setting_of_slot: str | None) -
     return Production(client, observed)
 
 
+def meant(
+    session: Session, workshop: Workshop, slot: Observed, production: Observed, target: Target
+) -> Target:
+    """What a swap without --image shall bring to production: `target`, made of what `slot` runs.
+
+    After a swap the slot holds what production ran before. The very command that has been done,
+    run again, means what production runs. Raises `Refused` where it can't be told.
+    """
+    known = ledgers.Ledger(workshop.ledger(slot).client, production.id.resource_id).read()
+    if not had_before(slot.image, production.image, known):
+        return target
+    try:
+        done = workshop.target_for(image_for_site(session, production, None, None))
+    except OtelembedError:
+        done = None
+    if done is not None and done.base_digest == target.base_digest:
+        return target
+    name = slot.id.slot or ""
+    if (
+        done is not None
+        and same_image(done.image, production.image)
+        and swapped(name, slot.image, production.image, known)
+    ):
+        return done
+    raise Refused(
+        f"{slot.id} runs {slot.image}, which {production.id} ran before it ran "
+        f"{production.image}. Whether to go back to it can't be told without --image.",
+        "Name what production shall run with --image.",
+    )
+
+
 class Swapper:
     """Swaps a slot with production, verifies production, and swaps back if it doesn't come up."""
 
@@ -69,105 +114,167 @@ class Swapper:
         options: Options,
         console: Console,
     ) -> None:
-        self._session = session
         self._slot = slot
         self._production = production
         self._options = options
         self._console = console
-        self._ledger = ledgers.Ledger(registry, production.client.id.resource_id)
+        client = production.client
+        self._ledger = ledgers.Ledger(registry, client.id.resource_id)
+        self._runner = Runner(session, client, self._ledger, options, console)
+        self._exchange = Exchange(
+            session, SiteClient(session, slot), client, options.timeout, options.pace, self._keep
+        )
+        self._release: Release | None = None
 
     def pending(self) -> Release | None:
         """A release of production that was left pending."""
         return unfinished_of(self._ledger.read())
 
     def swap(self, image: Image) -> Ending:
-        """Makes production run what the slot runs, which is `image`."""
-        production = self._production.observed
+        """Makes production run what the slot runs, which is `image`.
+
+        Raises when nothing was swapped, or when that can't be told: then the record stays pending,
+        and the same command goes on from there.
+        """
+        site = self._production.client.id
         known = self._ledger.read()
         self._ledger.check_free(image.digest, known)
-        unfinished = unfinished_of(known)
-        if unfinished is not None and unfinished.digest == image.digest:
-            release = ledgers.taken_up(unfinished, self._options.timeout)
-        else:
-            release = ledgers.new_release(
-                self._ledger.site,
-                image=image.name,
-                digest=image.digest,
-                previous_image=production.image,
-                setting_was_there=production.setting is not None,
-                setting_changed=False,
-                recipe=image.recipe,
-                base=image.base,
-                timeout=self._options.timeout,
-            )
+        release = self._pending(image, known)
         self._ledger.begin(release, known)
-        after = newest_stamp(self._production.client)
-        if not same_image(production.image, image.name):
-            self._exchange(release, "swap", f"{production.id} takes over {image.name}")
-        return self._finish(release, after)
-
-    def _finish(self, release: Release, after: str) -> Ending:
-        with self._console.step("verify") as step:
-            step.say(f"asking {self._production.observed.host}")
-            verdict = self._verify(release.image, after, step)
-            step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
-        if verdict.healthy:
-            return Ending(self._ledger.end(release, record.SUCCEEDED), verdict, 0)
-        self._console.alert(
-            f"otelembed: {self._production.client.id} doesn't come up after the swap: "
-            f"{verdict.reason}."
+        self._release = release
+        try:
+            exchanged = self._swapped(
+                "swap", f"{site} takes over {image.name}", image.name, release.previous_image
+            )
+        except OtelembedError as error:
+            # Of a release that was taken up, an earlier run may have begun the swap.
+            if error.refused and all(release.id != one.id for one in known):
+                self._runner.completed(
+                    release, record.FAILED, f"{record.NOT_APPLIED}: {error.message}"
+                )
+                self._console.stands(f"{site} is unchanged")
+            raise
+        self._console.stands(
+            f"{site} runs {image.name} and wasn't verified yet; run the same command again to "
+            f"verify it, or swap back with `{self._swap_command}`"
         )
-        if not self._options.rollback:
-            ended = self._ledger.end(release, record.FAILED, verdict.reason)
-            return Ending(ended, verdict, LEFT)
-        return self._swap_back(release, verdict)
+        return self._finish(release, exchanged.production)
+
+    def _pending(self, image: Image, known: list[Release]) -> Release:
+        """The record to begin: a new one, or that of this very swap, which a killed run left."""
+        production = self._production.observed
+        unfinished = unfinished_of(known)
+        if unfinished is not None and unfinished.wants(image.digest, None):
+            taken = ledgers.taken_up(unfinished, self._options.timeout)
+            if same_image(production.image, taken.image):
+                return taken
+            return replace(taken, previous_image=production.image, slot=self._slot.slot or "")
+        if unfinished is not None and not self._ledger.is_under_way(unfinished):
+            self._ledger.end(unfinished, record.FAILED, "never completed")
+        return ledgers.new_release(
+            self._ledger.site,
+            image=image.name,
+            digest=image.digest,
+            previous_image=production.image,
+            setting_was_there=production.setting is not None,
+            setting_changed=False,
+            recipe=image.recipe,
+            base=image.base,
+            timeout=self._options.timeout,
+            log_stamp=newest_stamp(self._production.client),
+            slot=self._slot.slot or "",
+        )
+
+    def _finish(self, release: Release, production: Observed) -> Ending:
+        self._keep()
+        verdict = self._verified(production, release.image, release.before_change)
+        if verdict.healthy:
+            return Ending(self._runner.completed(release, record.SUCCEEDED), verdict, 0)
+        self._runner.tell(production, verdict)
+        if self._options.rollback:
+            return self._swap_back(release, verdict)
+        ended = self._runner.completed(release, record.FAILED, verdict.reason)
+        self._tell_way_back(release)
+        return Ending(ended, verdict, LEFT)
 
     def _swap_back(self, release: Release, failed: Verdict) -> Ending:
+        site, previous = self._production.client.id, release.previous_image
+        patience = max(self._options.timeout, WAY_BACK)
+        self._keep(patience)
         after = newest_stamp(self._production.client)
-        self._exchange(release, "rollback", f"swapping {release.previous_image} back")
-        with self._console.step("verify") as step:
-            verdict = self._verify(release.previous_image, after, step)
-            step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
-        site = self._production.client.id
+        try:
+            exchanged = self._swapped(
+                "rollback", f"swapping {previous} back", previous, release.image
+            )
+        except OtelembedError as error:
+            return self._stuck(release, failed, error)
+        if not exchanged.swapped:
+            self._console.note(
+                f"{site} runs {previous} again: somebody else has put it back. It isn't swapped."
+            )
+            after = release.before_change
+        self._keep(patience)
+        verdict = self._verified(exchanged.production, previous, after, patience)
         if verdict.healthy:
-            self._console.alert(f"otelembed: {site} was swapped back to {release.previous_image}.")
-            ended = self._ledger.end(release, record.ROLLED_BACK, failed.reason)
+            self._console.alert(f"otelembed: {site} was swapped back to {previous}.")
+            ended = self._runner.completed(release, record.ROLLED_BACK, failed.reason)
             return Ending(ended, failed, ROLLED_BACK)
         reason = f"{failed.reason}; swapped back, but then: {verdict.reason}"
-        self._console.alert(f"otelembed: {site}: {reason}.")
-        return Ending(self._ledger.end(release, record.FAILED, reason), failed, LEFT)
+        self._console.alert(
+            f"otelembed: {site} was swapped back to {previous}, but that doesn't come up either."
+        )
+        self._runner.tell(exchanged.production, verdict)
+        return Ending(self._runner.completed(release, record.FAILED, reason), failed, LEFT)
 
-    def _exchange(self, release: Release, name: str, what: str) -> None:
-        """Swaps slot and production (a long-running operation), whichever way round they are."""
+    def _stuck(self, release: Release, failed: Verdict, error: OtelembedError) -> Ending:
+        """What can't be swapped back is left. Where it could be later, a rerun tries it again."""
         site = self._production.client.id
+        self._console.alert(f"otelembed: {site} wasn't swapped back: {error.message}")
+        self._tell_way_back(release)
+        if isinstance(error, Refused):
+            reason = f"{failed.reason}; not swapped back: {error.message}"
+            release = self._runner.completed(release, record.FAILED, reason)
+        return Ending(release, failed, LEFT)
+
+    def _tell_way_back(self, release: Release) -> None:
+        previous = release.previous_image
+        command = self._swap_command
+        try:
+            slot, production = self._exchange.look()
+        except OtelembedError:
+            pass
+        else:
+            if same_image(production.image, previous):
+                return
+            if not same_image(slot.image, previous):
+                command = put_back(production, previous)
+        self._console.alert(f"Put the previous image, {previous}, back with:\n  {command}")
+
+    @property
+    def _swap_command(self) -> str:
+        return f"az webapp deployment slot swap {self._slot.arguments} --target-slot production"
+
+    def _swapped(self, name: str, what: str, wanted: str, instead_of: str) -> Exchanged:
         with self._console.step(name) as step:
             step.say(what)
             self._console.stands(
-                f"slot '{self._slot.slot}' of {site} may or may not be swapped with production; "
-                "run the same command again to go on"
+                f"{self._slot} may or may not be swapped with production; run the same command "
+                "again to go on"
             )
-            path = f"{self._slot.resource_id}/slotsswap"
-            body = {"targetSlot": "production", "preserveVnet": True}
-            said = f"Swap of slot '{self._slot.slot}' of {site}"
-            try:
-                # Made twice, a swap is undone: where its answer is lost, it isn't asked for again.
-                arm = Arm(self._session)
-                for state in arm.start(said, path, API_VERSION, body, repeatable=False):
-                    step.say(f"{what}: {state.lower()}, {step.seconds:.0f} s")
-            except OtelembedError as error:
-                self._ledger.end(release, record.FAILED, f"not swapped: {error.message}")
-                raise
-            step.say(what)
+            return self._exchange.make(wanted, instead_of, step)
 
-    def _verify(self, image: str, after: str, step: Step) -> Verdict:
-        return verify(
-            self._session,
-            self._production.client,
-            self._production.observed,
-            image,
-            after=after,
-            health_path=self._options.health_path,
-            timeout=self._options.timeout,
-            say=step.say,
-            pace=self._options.pace,
-        )
+    def _verified(
+        self, production: Observed, image: str, after: str, timeout: int | None = None
+    ) -> Verdict:
+        with self._console.step("verify") as step:
+            step.say(f"asking {production.host}")
+            verdict = self._runner.verdict(production, image, after, step.say, None, timeout)
+            step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
+        return verdict
+
+    def _keep(self, timeout: float | None = None) -> None:
+        """Lets the pending record last for another `timeout` seconds, and some."""
+        release, seconds = self._release, timeout or self._options.timeout
+        if release is None or self._ledger.outlasts(release, seconds + SPARE):
+            return
+        self._release = self._runner.renewed(release, seconds)

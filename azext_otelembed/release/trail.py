@@ -52,6 +52,34 @@ def is_ours(setting: str, known: Sequence[Release]) -> bool:
     return ours and last is not None and last.wants(last.digest, setting)
 
 
+def swapped(slot: str, holds: str, runs: str, known: Sequence[Release]) -> bool:
+    """Whether what production `runs` came by a swap with `slot`, which still `holds` what it ran
+    before.
+    """
+    last = next((release for release in known if release.applied), None)
+    return (
+        last is not None
+        and last.slot.lower() == slot.lower()
+        and same_image(last.image, runs)
+        and same_image(last.previous_image, holds)
+    )
+
+
+def had_before(image: str, runs: str, known: Sequence[Release]) -> bool:
+    """Whether production, which `runs` something else, ran `image` at an earlier time.
+
+    What a release was to bring that never ended isn't known to have run.
+    """
+    if same_image(image, runs):
+        return False
+    ran: list[str] = []
+    for release in _applied(known):
+        ran.append(release.previous_image)
+        if release.state != record.PENDING:
+            ran.append(release.image)
+    return _among(image, ran)
+
+
 def _applied(known: Sequence[Release]) -> Iterable[Release]:
     """Those that changed the site, oldest first."""
     return (release for release in reversed(known) if release.applied)

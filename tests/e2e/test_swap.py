@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from tests.e2e import images
@@ -67,6 +68,30 @@ def test_production_that_does_not_come_up_is_swapped_back(cloud: Cloud, tmp_path
     production.answers()
     (latest, *_) = cloud.otelembed("history", *production.arguments).json
     assert latest["state"] == "rolled back"
+
+
+def test_a_swap_that_is_interrupted_says_so_and_goes_on_when_it_is_run_again(cloud: Cloud) -> None:
+    production, slot = _with_slot(cloud)
+    before = cloud.mark()
+    with cloud.fault(service="arm", method="GET", path="/operationresults/", hold=True):
+        process = cloud.az.popen("otelembed", "deploy", *slot.arguments, "--swap")
+        cloud.until_held(process, before)
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    assert stdout == ""
+    *_, last = stderr.strip().splitlines()
+    assert last == (
+        f"otelembed: SIGINT received: Web App '{slot.name}' slot 'staging' may or may not be "
+        "swapped with production; run the same command again to go on."
+    )
+    again = slot.deploy("--swap")
+    assert again.returncode == 0, again.show()
+    assert again.json["release"]["state"] == "succeeded"
+    assert production.runs == again.json["image"]["name"]
+    assert slot.runs == slot.image()
+    listed = cloud.otelembed("history", *production.arguments).json
+    assert [one["state"] for one in listed] == ["succeeded"]
 
 
 def test_a_swap_that_would_take_the_setting_from_production_is_refused(cloud: Cloud) -> None:

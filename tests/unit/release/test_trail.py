@@ -11,7 +11,7 @@ import pytest
 from azext_otelembed.release import record
 from azext_otelembed.release.record import Release, fingerprint
 from azext_otelembed.release.run import unfinished_of
-from azext_otelembed.release.trail import before_this, is_ours
+from azext_otelembed.release.trail import before_this, had_before, is_ours, swapped
 
 START = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 OURS, OTHER = "InstrumentationKey=ours", "InstrumentationKey=other"
@@ -121,3 +121,34 @@ def test_a_fingerprint_tells_settings_apart_and_says_nothing_else() -> None:
     assert not told.wants("v2", OURS)
     assert not told.wants("v1", None)
     assert release.wants("v1", None)
+
+
+@pytest.mark.parametrize(
+    ("image", "runs", "steps", "expected"),
+    [
+        ("v0", "v1", ["v0>v1"], True),
+        ("v1", "v2", ["v0>v1", "v1>v2"], True),
+        ("v1", "v0", ["v0>v1", "v1>v0"], True),
+        ("v1", "v1", ["v0>v1", "v1>v1"], False),
+        ("v2", "v1", ["v0>v1"], False),
+        ("v2", "v1", ["v0>v1", "v1>v2 rolled back"], False),
+        ("v2", "v1", ["v0>v1", "v1>v2 pending"], False),
+        ("v0", "v1", ["v0>v1 pending"], True),
+        ("v0", "v1", [], False),
+    ],
+)
+def test_what_production_ran_before_is_on_record(
+    image: str, runs: str, steps: list[str], expected: bool
+) -> None:
+    assert had_before(image, runs, released(*steps)) is expected
+
+
+def test_a_swap_shows_by_its_slot_and_by_what_the_two_hold() -> None:
+    first, *others = released("v0>v1", "v1>v2")
+    known = [replace(first, slot="staging"), *others]
+    assert swapped("Staging", "v1", "v2", known)
+    assert not swapped("blue", "v1", "v2", known)
+    assert not swapped("staging", "v0", "v2", known)
+    assert not swapped("staging", "v1", "v1", known)
+    assert not swapped("staging", "v1", "v2", [first, *others])
+    assert not swapped("staging", "v1", "v2", [])

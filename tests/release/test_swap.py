@@ -1,0 +1,468 @@
+"""Swaps that are disturbed, refused, crossed, killed or run again."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from azext_otelembed.console import Console
+from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
+from azext_otelembed.release import exchange, ledger, swap
+from azext_otelembed.release.deploy import deploy
+from azext_otelembed.release.record import Release
+from localazure.client import LocalAzure
+from tests.e2e import images
+from tests.e2e.support import Cloud, Site, eventually
+from tests.release import driver
+from tests.release.support import QUICK, Contents, Ended, Hand, id_of, meanwhile, wanted
+
+START: dict[str, Any] = {"service": "arm", "method": "POST", "path": "/slotsswap$"}
+FOLLOW: dict[str, Any] = {"service": "arm", "method": "GET", "path": "/operationresults/"}
+SWAP = {"targetSlot": "production", "preserveVnet": True}
+HIDDEN = "slot-secret-7d41f0"
+ONLY_IN_THE_SLOT = (
+    'echo "the key is $SLOT_KEY"; [ "$WHERE" = staging ] || exit 3; exec /usr/local/bin/shop'
+)
+"""An image that comes up where a setting is that stays in the slot."""
+
+FAST = replace(QUICK, recovery=1)
+"""For containers that end at once, each time."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A site that runs 1.0, and its slot with 2.0."""
+
+    production: Site
+    slot: Site
+    hand: Hand
+
+    @property
+    def cloud(self) -> Cloud:
+        return self.production.cloud
+
+    def swap(self, version: str | None = "2.0", **given: Any) -> Ended:
+        """`az otelembed deploy --slot staging --swap`; raises its errors."""
+        image = None if version is None else self.slot.image(version)
+        return self.hand.deploy(self.slot, image=image, swap=True, **given)
+
+    def by_hand(self) -> None:
+        """Somebody else's swap."""
+        self.cloud.arm("POST", f"{self.slot.id}/slotsswap", SWAP)
+
+    def starts(self, since: int) -> list[int]:
+        """The answers to the extension's starts of a swap."""
+        asked = self.cloud.requests(since)
+        return [r["status"] for r in asked if r["path"].endswith("/slotsswap")]
+
+    def releases(self) -> list[Release]:
+        """Production's records."""
+        return Contents(self.cloud, self.production.host).releases(self.production)
+
+    def swaps_back(self) -> None:
+        """Puts production's old image into production again."""
+        old = self.slot.runs
+        self.by_hand()
+        eventually(lambda: self.production.runs == old, within=20)
+        self.production.answers()
+
+
+def make_pair(cloud: Cloud, hand: Hand, directory: Path) -> Pair:
+    production = cloud.make_site()
+    slot = cloud.make_site(
+        layout=images.variant(directory / "2.0", Labels={"version": "2.0"}),
+        tag="2.0",
+        group=production.group,
+        name=production.name,
+        slot="staging",
+        repository=production.repository,
+        component=False,
+        settings={"WHERE": "staging", "SLOT_KEY": HIDDEN},
+    )
+    sticky = {"properties": {"appSettingNames": ["WHERE"]}}
+    cloud.arm("PUT", f"{production.id}/config/slotConfigNames", sticky)
+    return Pair(production, slot, hand)
+
+
+@pytest.fixture
+def pair(cloud: Cloud, hand: Hand, tmp_path: Path) -> Iterator[Pair]:
+    made = make_pair(cloud, hand, tmp_path)
+    yield made
+    cloud.local.clear_faults()
+    cloud.arm("DELETE", made.production.id)
+
+
+@pytest.fixture(scope="module")
+def kept(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    made = make_pair(cloud, hand, tmp_path_factory.mktemp("pair"))
+    hand.deploy(made.slot)
+    yield made
+    cloud.arm("DELETE", made.production.id)
+
+
+@pytest.fixture
+def shared(kept: Pair) -> Iterator[Pair]:
+    """A pair with 1.0 in production and 2.0, embedded, in the slot: for tests that leave both."""
+    yield kept
+    kept.cloud.local.clear_faults()
+    if kept.production.runs != kept.production.image():
+        kept.swaps_back()
+
+
+@pytest.fixture(scope="module")
+def picky(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    directory = tmp_path_factory.mktemp("picky")
+    made = make_pair(cloud, hand, directory)
+    command = ["/bin/sh", "-c", ONLY_IN_THE_SLOT]
+    made.slot.push("picky", images.variant(directory / "picky", Entrypoint=command, Cmd=[]))
+    hand.deploy(made.slot, image=made.slot.image("picky"))
+    yield made
+    cloud.arm("DELETE", made.production.id)
+
+
+@pytest.fixture
+def failing(picky: Pair) -> Iterator[Pair]:
+    """A pair with 1.0 in production, and in the slot what doesn't come up in production."""
+    slot = picky.slot.runs
+    yield picky
+    picky.cloud.local.clear_faults()
+    if picky.production.runs != picky.production.image():
+        picky.slot.configure(linuxFxVersion=f"DOCKER|{picky.production.image()}")
+        picky.swaps_back()
+    assert picky.slot.runs == slot
+
+
+def conflict(operation: str) -> dict[str, Any]:
+    """App Service's 409 while it is busy with something."""
+    details = f"Details: Id: 1, OperationName: {operation}, CreatedTime: 5/4/2026 8:23:05 AM"
+    message = f"Cannot modify this site because another operation is in progress. {details}"
+    return {"Code": "Conflict", "Message": message, "Target": None, "Innererror": None}
+
+
+LOST: dict[str, list[dict[str, Any]]] = {
+    "the answer to the start is lost": [{**START, "reset_after": True}],
+    "the way to follow it is lost": [{**FOLLOW, "status": 404, "times": 0}],
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_a_swap_that_is_lost_sight_of_is_seen_from_production(shared: Pair, lost: str) -> None:
+    before = shared.cloud.mark()
+    for fault in LOST[lost]:
+        shared.cloud.local.fault(**fault)
+    ended = shared.swap()
+    shared.cloud.local.clear_faults()
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert ended.evidence["log"] == "the new image started and is ready"
+    assert len(shared.starts(before)) == 1
+
+
+def test_a_start_that_never_arrived_leaves_its_record_pending_for_the_next_run(
+    shared: Pair,
+) -> None:
+    before = shared.cloud.mark()
+    with shared.cloud.fault(**START, reset=True), pytest.raises(AzureFailed, match="no answer"):
+        shared.swap(timeout=2)
+    (pending, *_) = shared.releases()
+    assert pending.state == "pending"
+    assert shared.production.runs == shared.production.image()
+    # The first run's swap might go on even where the second one may not swap at all.
+    with shared.cloud.fault(**START, status=403), pytest.raises(OtelembedError, match="allowed"):
+        shared.swap()
+    assert shared.releases()[0].state == "pending"
+    ended = shared.swap()
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert ended.result["release"]["id"] == pending.id
+    assert len(shared.starts(before)) == 3
+
+
+def test_a_swap_that_goes_on_already_is_waited_for_and_not_undone(shared: Pair) -> None:
+    before = shared.cloud.mark()
+    with meanwhile(shared.cloud, shared.by_hand, **START):
+        ended = shared.swap()
+    assert shared.starts(before) == [409]
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert shared.slot.runs == shared.slot.image("1.0")
+
+
+def test_a_swap_that_crosses_another_one_is_made_again(shared: Pair) -> None:
+    """Somebody's swap ends between our look and our start, which then undoes it."""
+
+    def all_of_it() -> None:
+        new = shared.slot.runs
+        shared.by_hand()
+        eventually(lambda: shared.production.runs == new, within=20)
+
+    before = shared.cloud.mark()
+    with meanwhile(shared.cloud, all_of_it, **START):
+        ended = shared.swap()
+    assert shared.starts(before) == [202, 202]
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert shared.slot.runs == shared.slot.image("1.0")
+
+
+def test_a_busy_site_and_a_throttled_start_are_asked_again(
+    shared: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "BUSY_WAIT", 0.1)
+    before = shared.cloud.mark()
+    busy = conflict("UpdateSite")
+    shared.cloud.local.fault(**START, status=409, body=busy)
+    shared.cloud.local.fault(**START, nth=2, status=429, retry_after=1)
+    ended = shared.swap()
+    shared.cloud.local.clear_faults()
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert shared.starts(before) == [409, 429, 202]
+    asked = [r["time"] for r in shared.cloud.requests(before) if r["path"].endswith("/slotsswap")]
+    assert asked[2] - asked[1] >= 1, "it waited as long as Azure asked"
+
+
+REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "may not": ([{**START, "status": 403}], "not allowed"),
+    "throttled for minutes": ([{**START, "status": 429, "retry_after": 324}], "throttles"),
+    "fails under way": (
+        [
+            {**START, "status": 202, "headers": {"Location": "{slot}/operationresults/1"}},
+            {**FOLLOW, "status": 417, "body": {"Code": "ExpectationFailed", "Message": "No ping."}},
+        ],
+        "No ping",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_a_swap_that_certainly_did_not_take_place_blocks_nobody(shared: Pair, why: str) -> None:
+    faults, said = REFUSED[why]
+    at = f"{shared.cloud.local.management}{shared.slot.id}"
+    before = shared.cloud.mark()
+    for fault in faults:
+        headers = {k: v.format(slot=at) for k, v in fault.get("headers", {}).items()}
+        shared.cloud.local.fault(**{**fault, "headers": headers})
+    began = time.monotonic()
+    with pytest.raises(OtelembedError, match=said) as stopped:
+        shared.swap()
+    shared.cloud.local.clear_faults()
+    assert time.monotonic() - began < 15
+    assert stopped.value.refused
+    assert len(shared.starts(before)) == 1
+    (release, *_) = shared.releases()
+    assert (release.state, release.applied) == ("failed", False)
+    assert release.reason.startswith("not applied: ")
+    assert shared.production.runs == shared.production.image()
+
+
+@pytest.mark.parametrize("other", ["production", "staging"])
+def test_what_somebody_else_released_meanwhile_is_not_swapped(shared: Pair, other: str) -> None:
+    site = shared.production if other == "production" else shared.slot
+    runs = site.runs
+    before = shared.cloud.mark()
+
+    def change() -> None:
+        site.configure(linuxFxVersion=f"DOCKER|{site.image('3.0')}")
+
+    record: dict[str, Any] = {
+        "service": "acr",
+        "method": "PUT",
+        "path": "/v2/otelembed/releases/manifests/sha256",
+    }
+    with meanwhile(shared.cloud, change, **record), pytest.raises(Refused, match="by now, not"):
+        shared.swap()
+    assert shared.starts(before) == []
+    assert shared.releases()[0].reason.startswith("not applied: ")
+    site.configure(linuxFxVersion=f"DOCKER|{runs}")
+    site.answers()
+
+
+def test_a_swap_shows_how_it_goes_on(shared: Pair) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    given = wanted(image=shared.slot.image("2.0"), swap=True)
+    outcome = deploy(shared.hand.session, id_of(shared.slot), given, Console(stream=screen))
+    assert outcome.exit_status == 0
+    assert "running, 0 s" in screen.getvalue()
+
+
+def test_a_pending_record_outlives_a_long_swap(
+    shared: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(swap, "SPARE", ledger.MARGIN.total_seconds())
+    seen: list[Release] = []
+    with meanwhile(shared.cloud, lambda: seen.extend(shared.releases()[:1]), **FOLLOW):
+        shared.swap(timeout=20)
+    (release,) = seen
+    assert release.state == "pending"
+    assert release.expires - release.started > ledger.MARGIN + timedelta(seconds=20)
+
+
+def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
+    """After a swap the slot holds production's old image: that must not come back by itself."""
+    killed(pair, {**START, "hold_after": True}, image=None)
+    first = pair.swap(None)
+    assert (first.exit_status, first.release) == (0, "succeeded")
+    new = pair.slot.image("2.0-otelembed-")
+    assert pair.production.runs.startswith(new)
+    assert pair.slot.runs == pair.slot.image("1.0")
+
+    before = pair.cloud.mark()
+    again = pair.swap(None)
+    assert (again.exit_status, again.result["changed"]) == (0, False)
+    assert again.result["image"] == first.result["image"]
+    assert f"runs {pair.production.runs} already: it isn't swapped" in again.said
+    assert pair.swap(None, dry_run=True).result["changes"] == []
+    with pytest.raises(Refused, match="can't be told without --image") as refused:
+        pair.swap(None, tag="another")
+    assert "--image" in str(refused.value.recommendation)
+
+    # Somebody swapped back: whether 2.0 is still wanted isn't for a rerun to decide.
+    pair.swaps_back()
+    with pytest.raises(Refused, match="can't be told without --image"):
+        pair.swap(None)
+    assert pair.starts(before) == []
+    assert [release.state for release in pair.releases()] == ["succeeded"]
+    assert pair.swap("2.0").exit_status == 0
+    assert pair.production.runs.startswith(new)
+
+
+def test_a_slot_with_productions_app_embedded_otherwise_is_swapped(pair: Pair) -> None:
+    old = pair.production.image("1.0")
+    pair.slot.configure(linuxFxVersion=f"DOCKER|{old}")
+    assert pair.swap(None).exit_status == 0
+    assert pair.slot.runs == old
+    again = pair.swap(None, tag="otherwise")
+    assert again.exit_status == 0
+    assert pair.production.runs == pair.production.image("otherwise")
+
+
+@pytest.mark.parametrize("moment", ["the swap goes on", "the swap is done"])
+def test_a_swap_killed_after_its_start_converges(shared: Pair, moment: str) -> None:
+    before = shared.cloud.mark()
+    killed(shared, {**START, "hold_after": True}, image=shared.slot.image("2.0"))
+    if moment == "the swap is done":
+        eventually(lambda: shared.production.runs != shared.production.image(), within=20)
+    (pending, *_) = shared.releases()
+    assert pending.state == "pending"
+    ended = shared.swap()
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert ended.result["release"]["id"] == pending.id
+    assert ended.evidence["log"] == "the new image started and is ready"
+    assert shared.slot.runs == shared.slot.image("1.0")
+    if moment == "the swap is done":
+        assert shared.starts(before)[1:] == [], "it was swapped once"
+
+
+def killed(pair: Pair, fault: dict[str, Any], image: str | None) -> None:
+    """A swap in a process of its own, killed while the request that `fault` selects waits."""
+    local = pair.cloud.local
+    number = local.fault(**fault)
+    given = {"image": image, "swap": True}
+    arguments = (
+        LocalAzure(local.directory, local.info),
+        local.token(),
+        "",
+        id_of(pair.slot),
+        driver.HASTY,
+        given,
+    )
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["tests.release.driver"])
+    child = processes.Process(target=driver.main, args=arguments, daemon=True)
+    child.start()
+    deadline = time.monotonic() + 60
+    while not any(r["fault"] == number and r["held"] for r in local.requests()):
+        assert child.is_alive(), "it ended before"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    child.kill()
+    child.join()
+    local.clear_faults()
+
+
+def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(
+    failing: Pair,
+) -> None:
+    with failing.cloud.fault(**START, nth=2, times=0, status=403):
+        ended = failing.swap("picky", pace=FAST, timeout=8)
+    assert (ended.exit_status, ended.release) == (5, "pending")
+    assert ended.result["reason"] == "the new container failed: it exited with status 3"
+    assert "the key is ***" in ended.said
+    assert HIDDEN not in ended.said
+    command = f"az webapp deployment slot swap {' '.join(failing.slot.arguments)}"
+    assert "wasn't swapped back: " in ended.said
+    assert f"{command} --target-slot production" in ended.said
+    left: list[timedelta] = []
+    bad = failing.production.runs
+
+    def look() -> None:
+        (release,) = failing.releases()
+        left.append(release.expires - release.started)
+
+    # The same command goes on: it sees the same, and swaps back.
+    with meanwhile(failing.cloud, look, **START):
+        again = failing.swap("picky", pace=FAST, timeout=8)
+    assert (again.exit_status, again.release) == (4, "rolled back")
+    assert (failing.production.runs, failing.slot.runs) == (failing.production.image(), bad)
+    assert "the key is ***" in again.said
+    assert left[0] > timedelta(seconds=120) + ledger.MARGIN, "what is swapped back gets 120 s"
+
+
+def test_what_somebody_swapped_back_meanwhile_is_not_swapped_again(
+    failing: Pair,
+) -> None:
+    before = failing.cloud.mark()
+    host = failing.production.url.partition("://")[2]
+    with meanwhile(failing.cloud, failing.swaps_back, service="site", host=host):
+        ended = failing.swap("picky", pace=FAST, timeout=3)
+    assert (ended.exit_status, ended.release) == (4, "rolled back")
+    assert "somebody else has put it back" in ended.said
+    assert failing.starts(before) == [202]
+    assert failing.production.runs == failing.production.image()
+    failing.production.answers()
+
+
+def test_a_slot_that_lost_the_previous_image_is_not_swapped_back(
+    failing: Pair,
+) -> None:
+    host = failing.production.url.partition("://")[2]
+
+    def change() -> None:
+        failing.slot.configure(linuxFxVersion=f"DOCKER|{failing.slot.image('3.0')}")
+
+    before = failing.cloud.mark()
+    with meanwhile(failing.cloud, change, service="site", host=host):
+        ended = failing.swap("picky", pace=FAST, timeout=6)
+    assert (ended.exit_status, ended.release) == (5, "failed")
+    assert failing.starts(before) == [202]
+    arguments = " ".join(failing.production.arguments)
+    command = f"az webapp config container set {arguments} --container-image-name"
+    assert f"{command} {failing.production.image()}" in ended.said
+
+
+def test_a_release_that_was_never_completed_is_closed_by_a_swap(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as hurried:
+        hurried.setattr(ledger, "MARGIN", timedelta(0))
+        pair.hand.deploy(pair.production, timeout=1, wait=False)
+    time.sleep(1)
+    assert pair.swap().exit_status == 0
+    states = [(release.state, release.reason) for release in pair.releases()]
+    assert states == [("succeeded", ""), ("failed", "never completed")]
+
+
+def test_without_rollback_a_failed_swap_tells_the_way_back(
+    failing: Pair,
+) -> None:
+    ended = failing.swap("picky", pace=FAST, timeout=6, rollback=False)
+    assert (ended.exit_status, ended.release) == (5, "failed")
+    assert f"az webapp deployment slot swap {' '.join(failing.slot.arguments)}" in ended.said
