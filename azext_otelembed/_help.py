@@ -9,7 +9,8 @@ type: group
 short-summary: Run an OpenTelemetry Collector inside the image of a Linux Web App.
 long-summary: >
     The collector listens on localhost:4318 (HTTP) and 4317 (gRPC) inside the app's own container
-    and sends what the app reports to Application Insights. Nothing else in Azure changes.
+    and sends what the app reports to Application Insights. Nothing else changes on
+    the site.
 """
 
 helps["otelembed deploy"] = """

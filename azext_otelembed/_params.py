@@ -17,8 +17,8 @@ LAUNCHERS = ("exec", "drain")
 LOGS = ("null", "stderr")
 TAG = (
     "Tag of the embedded image. Default: the base image's tag, `-otelembed-` and 12 digits of the "
-    "recipe's digest. With --source: tag of the app image; default: the commit where the source "
-    "is a clean git checkout, else the time (UTC)."
+    "recipe's digest. It mustn't be taken. With --source: tag of the app image; default: the one "
+    "in --image, else the commit where the source is a clean git checkout, else the time (UTC)."
 )
 
 

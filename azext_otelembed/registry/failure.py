@@ -116,6 +116,14 @@ def error_for(
             f"Registry '{host}' has no {what}{tail}",
             "Check the name, the tag and the registry.",
         )
+    if status == 409:
+        return RegistryFailed(
+            f"Registry '{host}' refuses {what} as it is now (HTTP 409){tail}",
+            "The repository or tag may be locked, or just being written by somebody else: see "
+            f"`az acr repository show -n {host.partition('.')[0]} --image <repository:tag>`, then "
+            "run the same command again.",
+            status=status,
+        )
     if status == 429:
         wait = headers.get("Retry-After")
         return RegistryFailed(

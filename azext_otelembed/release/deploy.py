@@ -269,6 +269,11 @@ def _unchanged(
     if verdict.healthy:
         return Outcome(result, 0)
     console.alert(f"otelembed: {observed.id} runs what it should, but {verdict.reason}.")
+    if verdict.log:
+        console.alert("The container's last log lines:")
+        for line in verdict.log:
+            console.alert(f"  | {line}")
+    console.alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
     return Outcome(result, 5)
 
 

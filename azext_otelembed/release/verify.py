@@ -81,10 +81,13 @@ def look(session: Session, client: SiteClient, observed: Observed, health_path: 
     )
     evidence = {"instances": instances, "http": f"{answer} on {health_path}"}
     if "STOPPED" in instances:
-        return Verdict(False, "an instance is stopped", evidence)
-    if not answer.good:
-        return Verdict(False, f"it doesn't answer on {health_path}: {answer}", evidence)
-    return Verdict(True, "", evidence)
+        reason = "an instance is stopped"
+    elif not answer.good:
+        reason = f"it doesn't answer on {health_path}: {answer}"
+    else:
+        return Verdict(True, "", evidence)
+    log = _log(client, observed.image, "", secrets_of(observed.settings))
+    return Verdict(False, reason, evidence, log.tail if log else ())
 
 
 def verify(

@@ -25,7 +25,7 @@ embedded=$(az otelembed deploy "$@" --image "$IMAGE" --query image.name --output
 
 case $status in
     0) echo "$APP runs $embedded." ;;
-    3) echo "Something isn't there: see above. Nothing was changed." >&2 ;;
+    3) echo "Something isn't there: see above." >&2 ;;
     4) echo "$embedded doesn't come up: $APP runs what it ran before." >&2 ;;
     5) echo "$APP doesn't come up: see above." >&2 ;;
     *) echo "Not released: see above. Running this again goes on where it stopped." >&2 ;;

@@ -160,6 +160,12 @@ def refused(where: str, subject: str, *, missing: int = 1) -> Iterator[Row]:
     yield row("connections cut always", 1, "can't be reached", AGAIN, reset=True)
 
 
+def conflict(where: str, subject: str) -> Row:
+    """A write that a lock, or somebody else's write, is in the way of."""
+    says = ("Registry '{host}'", subject, "HTTP 409", "may be locked", "az acr repository show")
+    return Row(where, "409", {"status": 409, "times": ALWAYS}, 1, says)
+
+
 def cut(where: str, subject: str) -> Row:
     """Bodies that always end too early."""
     says = ("egistry '{host}'", subject, "can't be reached", AGAIN)
@@ -211,6 +217,8 @@ REGISTRY_WRITES = (
     *(row for row in refused("mount", "blob sha256:", missing=3) if row.what in TELLING),
     *(row for row in refused("upload", "blob sha256:") if row.what in TELLING),
     *refused("put manifest", "'{repository}:1.0-otelembed-", missing=3),
+    conflict("upload", "blob sha256:"),
+    conflict("put manifest", "'{repository}:1.0-otelembed-"),
 )
 
 WRITES = (
@@ -303,6 +311,7 @@ REAL = tuple(
         "components: 404",
         "manifest: 404",
         "put manifest: 403",
+        "put manifest: 409",
         "put settings: 403",
         "patch: 404",
         "patch: 409",

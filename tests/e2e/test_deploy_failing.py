@@ -57,6 +57,13 @@ def test_a_container_that_exits_is_told_with_its_last_words_and_the_way_back(
     assert result["reason"] in answer.stderr
     assert BOOM in answer.stderr
     assert API_KEY not in answer.stderr + answer.stdout
+    again = shared.deploy("--image", shared.image("crash"))
+    assert again.returncode == 5, again.show()
+    assert again.json["changed"] is False
+    assert "runs what it should, but" in again.stderr
+    assert BOOM in again.stderr
+    assert API_KEY not in again.stderr
+    assert f"az otelembed rollback {' '.join(shared.arguments)}" in again.stderr
     goes_back(shared, answer)
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.e2e import images
 from tests.e2e.support import COLLECTOR, SETTING, Answer, Cloud, Site, eventually
 
+INSTANCES = (("a", "UNKNOWN"), ("b", "STOPPED"))
 FOREIGN = "InstrumentationKey=7d7e6f5a-1b2c-4d3e-8f90-a1b2c3d4e5f6"
 
 
@@ -114,6 +115,16 @@ def test_an_app_that_does_not_answer_fails_the_check(shared: Site) -> None:
     with shared.cloud.fault(service="site", host=host, status=503, times=0):
         problems = refused(shared.status("--check", "--health-path", "/health"))
     assert problems == ["it doesn't answer on /health: HTTP 503"]
+
+
+def test_a_stopped_instance_fails_the_check(shared: Site) -> None:
+    listed = [{"name": letter * 64, "properties": {"state": state}} for letter, state in INSTANCES]
+    with shared.cloud.fault(
+        service="arm", path=f"{shared.name}/instances$", status=200, body={"value": listed}, times=0
+    ):
+        answer = shared.status("--check")
+    assert refused(answer) == ["an instance is stopped"]
+    assert answer.json["instances"] == "1 STOPPED, 1 UNKNOWN"
 
 
 def test_a_stopped_site_fails_the_check_until_it_is_started(shared: Site) -> None:
