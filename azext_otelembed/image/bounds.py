@@ -8,7 +8,7 @@ from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.image.tarscan import Entry
 
 MOST_LAYERS = 127
-"""Layers that an image may have: what Docker's overlay2 can stack (moby, `maxDepth`)."""
+"""Layers that an image may have: a few more than Docker stacks (125; see `embed`)."""
 
 
 @dataclass(slots=True)
@@ -39,6 +39,6 @@ class Bounds:
 
 
 def check_layers(count: int) -> None:
-    """Raise ImageProblem for more layers than anything can run."""
+    """Raise ImageProblem for more layers than any engine runs."""
     if count > MOST_LAYERS:
-        raise ImageProblem(f"It has {count} layers; {MOST_LAYERS} are the most that can run.")
+        raise ImageProblem(f"It has {count} layers; at most {MOST_LAYERS} are read.")
