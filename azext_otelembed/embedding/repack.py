@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from azext_otelembed.embedding.explained import explained
-from azext_otelembed.embedding.upstream import Parts, Upstream
+from azext_otelembed.embedding.upstream import MOST_BYTES, Parts, Upstream
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.elf import check_program
 from azext_otelembed.image.layer import program_tar
@@ -63,7 +63,7 @@ def repacked(upstream: Upstream, parts: Parts, report: Report) -> Iterator[Packe
         path = Path(folder) / "layer"
         try:
             with path.open("wb") as file, explained(what):
-                binary = _checked(content(chunks, parts.file.path), parts.path)
+                binary = _checked(content(chunks, parts.file.path, MOST_BYTES), parts.path)
                 packed = _pack(path, file, program_tar(parts.file.size, binary), parts, report)
         finally:
             if isinstance(chunks, Generator):

@@ -14,16 +14,20 @@ import re
 from collections.abc import Generator, Iterator, Sequence
 
 from azext_otelembed.errors import Refused
+from azext_otelembed.image.bounds import Bounds
 from azext_otelembed.image.config import ImageConfig
 from azext_otelembed.image.manifest import Descriptor
 from azext_otelembed.image.problem import ImageProblem
-from azext_otelembed.image.tarscan import Entry, scan
+from azext_otelembed.image.tarscan import MOST_ENTRIES, Entry, scan
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.progress import Progress, Report, silent
 
 LIMIT = 256 << 20
 """Compressed bytes that are read in search of a shell."""
 _MOST_UNPACKED = 2 << 30
+_MOST_ALTOGETHER = 8 << 30
+_MOST_NAMES = 256 << 20
+_MOST_SHELLS = 10_000
 
 # `/bin/sh -c apt-get …` (docker build), `RUN |1 A=b /bin/sh -c …` (BuildKit); `#(nop)` ran nothing.
 _RAN = re.compile(r"(?:^|\s)/bin/sh -c (?!#\(nop\))")
@@ -48,6 +52,7 @@ def find_shell(
 ) -> bool | None:
     """Look for `/bin/sh` in the layers, lowest first; None where it can't be told."""
     seen = _Seen()
+    bounds = Bounds(MOST_ENTRIES, _MOST_NAMES, _MOST_ALTOGETHER)
     left = LIMIT
     unread = False
     for number, layer in enumerate(layers, 1):
@@ -58,8 +63,10 @@ def find_shell(
         report(Progress(f"looking for a shell in layer {number} of {len(layers)}"))
         chunks = client.stream_blob(repository, layer.digest, layer.size)
         try:
-            if any(seen.shell_after(entry) for entry in scan(chunks, most=_MOST_UNPACKED)):
-                return True
+            for entry in scan(chunks, most=_MOST_UNPACKED):
+                bounds.take(entry)
+                if seen.shell_after(entry):
+                    return True
         except ImageProblem:
             unread = True  # not a tar archive, or one that unpacks to no end
         finally:
@@ -100,7 +107,11 @@ class _Seen:
             self._bin = "bin"
             if entry.kind == "symlink":
                 self._bin = posixpath.normpath(posixpath.join("/", entry.target)).lstrip("/")
-        elif entry.path.endswith("/sh") and entry.kind in ("file", "symlink", "hardlink"):
+        elif (
+            entry.path.endswith("/sh")
+            and entry.kind in ("file", "symlink", "hardlink")
+            and len(self._shells) < _MOST_SHELLS
+        ):
             self._shells.add(posixpath.dirname(entry.path))
         return self._bin in self._shells
 

@@ -15,6 +15,7 @@ from azext_otelembed.embedding.carry import read_manifest
 from azext_otelembed.embedding.collector import IMPORTED, Importer, alias
 from azext_otelembed.embedding.explained import explained
 from azext_otelembed.errors import NotFound, OtelembedError, Refused, RegistryFailed, Unauthorized
+from azext_otelembed.image.bounds import Bounds, check_layers
 from azext_otelembed.image.collector import EMPTY, REPOSITORY
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.problem import ImageProblem
@@ -37,6 +38,8 @@ LIMIT = 64 << 20
 """Compressed bytes that a shell image may have; busybox's have 1 to 5 MB."""
 
 _MOST_ENTRIES = 20_000
+_MOST_NAMES = 4 << 20
+_MOST_UNPACKED = 1 << 30
 _FULL_VERSION = re.compile(r"\d+\.\d+")
 
 
@@ -132,8 +135,12 @@ def _busybox(image: _Image, reference: Reference) -> bytes:
             f"shell image {reference} has more than {LIMIT >> 20} MB: it is no busybox image.",
             ADVICE,
         )
+    check_layers(len(image.manifest.layers))
+    bounds = _bounds()
     entries = [
-        entry for number in range(len(image.manifest.layers)) for entry in _read(image, number)
+        entry
+        for number in range(len(image.manifest.layers))
+        for entry in _read(image, number, bounds)
     ]
     problem = ImageProblem("It holds no busybox.", ADVICE)
     for path in find_busybox(entries):
@@ -149,24 +156,28 @@ def _busybox(image: _Image, reference: Reference) -> bytes:
 
 def _content(image: _Image, path: str) -> bytes:
     """A file's bytes, as the uppermost layer has it."""
+    bounds = _bounds()
     for number in range(len(image.manifest.layers) - 1, -1, -1):
-        for entry in _read(image, number, path):
+        for entry in _read(image, number, bounds, path):
             if entry.data is not None:
                 return entry.data
     raise ImageProblem(f"/{path} can't be read.")
 
 
-def _read(image: _Image, number: int, path: str | None = None) -> list[Entry]:
+def _bounds() -> Bounds:
+    return Bounds(_MOST_ENTRIES, _MOST_NAMES, _MOST_UNPACKED)
+
+
+def _read(image: _Image, number: int, bounds: Bounds, path: str | None = None) -> list[Entry]:
     """The entries of a layer, with the content of the file at `path`."""
     layer = image.manifest.layers[number]
-    chunks = image.client.stream_blob(image.repository, layer.digest)
+    chunks = image.client.stream_blob(image.repository, layer.digest, layer.size)
     want = frozenset({path} if path else ())
     entries: list[Entry] = []
     try:
-        for entry in scan(chunks, want=want, limit=LARGEST):
+        for entry in scan(chunks, want=want, limit=LARGEST, most=_MOST_UNPACKED):
+            bounds.take(entry)
             entries.append(entry)
-            if len(entries) > _MOST_ENTRIES:
-                raise ImageProblem(f"A layer of it holds more than {_MOST_ENTRIES} files.")
     finally:
         if isinstance(chunks, Generator):
             chunks.close()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from azext_otelembed.embedding.explained import explained
 from azext_otelembed.errors import Refused
+from azext_otelembed.image.bounds import Bounds, check_layers
 from azext_otelembed.image.collector import CA_BUNDLE, CA_BUNDLES, binary_path, holds_only
 from azext_otelembed.image.config import ImageConfig, parse_config
 from azext_otelembed.image.elf import check_program
@@ -26,7 +27,10 @@ MOST_BYTES = 2 << 30
 """Bytes that a collector image's layer may unpack to; upstream's largest has 400 MB."""
 
 _MOST_ENTRIES = 100_000
+_MOST_NAMES = 16 << 20
+# As Linux has it: links on one path, and characters of a path.
 _MOST_LINKS = 40
+_LONGEST_PATH = 4095
 _LAYOUT = "Use an image in the layout of docker.io/otel/opentelemetry-collector-contrib."
 
 
@@ -96,21 +100,23 @@ def take_apart(upstream: Upstream, report: Report, *, whole: bool = False) -> Pa
     layers, diff_ids = upstream.manifest.layers, upstream.config.diff_ids
     with explained(what):
         path = "/" + clean(binary_path(upstream.config))
+        check_layers(len(layers))
     if len(layers) != len(diff_ids):
         raise Refused(f"{what} is inconsistent: its layers and their diff_ids differ in number.")
     for layer in layers:
         if layer.size > MOST_BYTES:
             raise Refused(f"{what} has a layer of {layer.size} bytes.", _LAYOUT)
+    if sum(layer.size for layer in layers) > MOST_BYTES:
+        raise Refused(f"{what} has layers of more than {MOST_BYTES >> 20} MiB altogether.", _LAYOUT)
+    bounds = Bounds(_MOST_ENTRIES, _MOST_NAMES, MOST_BYTES)
     seen: dict[str, _Found] = {}
     binary: _Found | None = None
     bundle: bytes | None = None
     for number in range(len(layers) - 1, -1, -1):
         shown = f"reading layer {len(layers) - number} of {len(layers)} of {upstream.name}"
         report(Progress(shown))
-        for name, found in _read(upstream, number, path, whole).items():
+        for name, found in _read(upstream, number, path, bounds, whole=whole).items():
             seen.setdefault(name, found)
-        if len(seen) > _MOST_ENTRIES:
-            raise Refused(f"{what} holds more than {_MOST_ENTRIES} files.")
         binary = binary or _file(seen.get(path[1:]))
         bundle = bundle or _bundle(seen)
         if binary and bundle:
@@ -155,6 +161,8 @@ def _resolved(seen: Mapping[str, _Found], path: str) -> str:
             del done[-1:]
             continue
         here = "/".join([*done, part])
+        if len(here) > _LONGEST_PATH:
+            return ""
         entry = seen[here].entry if here in seen else None
         if entry is None or entry.kind not in ("symlink", "hardlink"):
             done.append(part)
@@ -168,7 +176,9 @@ def _resolved(seen: Mapping[str, _Found], path: str) -> str:
     return "/".join(done)
 
 
-def _read(upstream: Upstream, number: int, path: str, whole: bool) -> dict[str, _Found]:
+def _read(
+    upstream: Upstream, number: int, path: str, bounds: Bounds, *, whole: bool
+) -> dict[str, _Found]:
     """The entries of a layer by path; unless `whole`, the first alone where that is the binary."""
     what = f"collector image {upstream.name}"
     layer = upstream.manifest.layers[number]
@@ -180,11 +190,10 @@ def _read(upstream: Upstream, number: int, path: str, whole: bool) -> dict[str, 
             wanted, begun = frozenset(CA_BUNDLES), frozenset({path[1:]})
             for entry in scan(chunks, want=wanted, peek=begun, most=MOST_BYTES):
                 _check(entry, what)
+                bounds.take(entry)
                 entries.append(entry)
                 if mountable and len(entries) == 1 and holds_only(entries, path):
                     return {entry.path: _Found(entry, number, alone=True)}
-                if len(entries) > _MOST_ENTRIES:
-                    raise Refused(f"A layer of {what} holds more than {_MOST_ENTRIES} files.")
         for _ in chunks:  # to the end: only then is its digest checked
             pass
     finally:

@@ -19,8 +19,8 @@ from azext_otelembed.image.tarscan import BLOCK, HEAD, plain_entry
 from azext_otelembed.image.unpack import compression_of, unpacked
 
 _MAGIC = 4
-# A chunk without anything in it to unpack is held until one has; honest streams have no such run.
-_MOST_HELD = 64
+# Bytes that nothing comes of are held until something does; honest streams have no such run.
+_MOST_HELD = 4 << 20
 
 
 class NotAlone(Exception):
@@ -38,20 +38,23 @@ def proven(
     can't be used at all, and what `chunks` raises by its own check.
     """
     held: deque[bytes] = deque()
+    waiting = 0
     magic = b""
 
     def passing() -> Iterator[bytes]:
-        nonlocal magic
+        nonlocal magic, waiting
         for chunk in chunks:
             magic += chunk[: _MAGIC - len(magic)]
             held.append(chunk)
-            if len(held) > _MOST_HELD:
+            waiting += len(chunk)
+            if waiting > _MOST_HELD:
                 raise ImageProblem("The layer's compression has a header without end.")
             yield chunk
 
     archive = _Archive(path)
     for piece in unpacked(passing(), most):
         archive.take(piece)
+        waiting = 0
         while held:
             yield held.popleft()
     if compression_of(magic) != compression:

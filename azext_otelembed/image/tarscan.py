@@ -16,6 +16,12 @@ BLOCK = 512
 
 # Long names and pax headers are read whole; nothing honest comes near this.
 _MAX_HEADER = 1024 * 1024
+# All of them in an archive: what honest ones never need, and a bit for each entry. A pax header of
+# a MiB may have 200,000 records.
+_EXTENSIONS, _EXTENSIONS_EACH = 8 << 20, 1024
+_EXTENSION = 256  # what a header costs that says nothing
+# Linux's PATH_MAX counts the final zero byte: nothing longer can be unpacked anywhere.
+_LONGEST_NAME = 4095
 _LONGEST_LENGTH = 9
 # The pax records that are of use; the others (times, attributes) aren't kept.
 _KEYS = {b"path", b"linkpath", b"size", b"GNU.sparse.name"}
@@ -81,14 +87,14 @@ def scan(
         yield found
 
 
-def content(chunks: Iterator[bytes], path: str) -> Iterator[bytes]:
+def content(chunks: Iterator[bytes], path: str, most: int = MOST_BYTES) -> Iterator[bytes]:
     """The content of the file `path` of a tar stream, in pieces, then the stream to its end.
 
     Nothing may be done for good with the pieces before the iterator has ended: only then has the
     stream's own check had its say. Raises ImageProblem where there is no such file.
     """
     found = False
-    for entry, source in _entries(_Source(unpacked(chunks))):
+    for entry, source in _entries(_Source(unpacked(chunks, most))):
         if entry.kind == "file" and entry.path == path and not found:
             found = True
             source.left = 0
@@ -118,13 +124,18 @@ def plain_entry(data: bytes) -> Entry | None:
 def _entries(source: _Source) -> Iterator[tuple[Entry, _Source]]:
     """Each entry, the source standing at its content; `source.left` of that is passed over."""
     number = 0
+    extensions = _EXTENSIONS
     pax: dict[str, str] = {}
     everywhere: dict[str, str] = {}
     while (header := source.header()) is not None:
         kind = chr(header[156])
         size = _size(pax, header)
         if kind in "LKxg":
-            data = source.read(_bounded(size))
+            _bounded(size)
+            extensions -= size + _EXTENSION
+            if extensions + number * _EXTENSIONS_EACH < 0:
+                raise ImageProblem("The layer has more tar headers than its files can need.")
+            data = source.read(size)
             source.skip(-size % BLOCK)
             if kind == "g":
                 everywhere.update(_records(data))
@@ -150,10 +161,12 @@ def _entries(source: _Source) -> Iterator[tuple[Entry, _Source]]:
 def _entry(kind: str, header: bytes, fields: dict[str, str], size: int) -> Entry:
     # GNU tar files sparse files under a stand-in and tells the name apart.
     path = fields.get("GNU.sparse.name") or fields.get("path") or _ustar_path(header)
+    target = fields.get("linkpath") or _text(header[157:257])
+    if max(len(path), len(target)) > _LONGEST_NAME:
+        raise ImageProblem(f"The layer has a name of {max(len(path), len(target))} characters.")
     name = _KINDS.get(kind, "file")
     if kind in "\x000" and path.endswith("/"):  # how tars from before 1988 say "folder"
         name = "folder"
-    target = fields.get("linkpath") or _text(header[157:257])
     return Entry(
         clean(path),
         name,
@@ -241,10 +254,9 @@ def _size(pax: dict[str, str], header: bytes) -> int:
     return int(text)
 
 
-def _bounded(size: int) -> int:
+def _bounded(size: int) -> None:
     if size > _MAX_HEADER:
         raise ImageProblem(f"The layer has a tar header of {size} bytes.")
-    return size
 
 
 def _number(field: bytes) -> int:
@@ -269,7 +281,7 @@ def _ustar_path(header: bytes) -> str:
 
 
 def _text(field: bytes) -> str:
-    return field.split(b"\0")[0].decode("utf-8", "surrogateescape")
+    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 def _records(data: bytes) -> dict[str, str]:

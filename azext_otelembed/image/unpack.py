@@ -11,6 +11,8 @@ MOST_BYTES = 4 << 30
 """Unpacked bytes of one layer that are read at most."""
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_MOST_PARTS = 1_000_000
+"""gzip members or zstd frames of one stream: each costs time, and may be empty."""
 _PIECE = 256 * 1024
 # A zstd frame may ask its reader for gigabytes of memory; `zstd -19 --long` asks for this much.
 _ZSTD_WINDOW = 128 << 20
@@ -46,12 +48,19 @@ def unpacked(chunks: Iterator[bytes], most: int = MOST_BYTES) -> Iterator[bytes]
         yield piece
 
 
+def _count_part(parts: int) -> int:
+    if parts >= _MOST_PARTS:
+        raise ImageProblem(f"The layer's compression has more than {_MOST_PARTS} parts.")
+    return parts + 1
+
+
 def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
     import zstandard
 
     opener = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     decoder = opener.decompressobj()
     begun = False  # whether the current frame has had any input
+    parts = 0
     try:
         for chunk in chunks:
             for start in range(0, len(chunk), _ZSTD_INPUT):
@@ -66,6 +75,7 @@ def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
                         pending = decoder.unused_data
                         decoder = opener.decompressobj()
                         begun = False
+                        parts = _count_part(parts)
     except zstandard.ZstdError as error:
         raise ImageProblem(f"The layer's zstd stream can't be read: {error}.") from error
     if begun:
@@ -81,6 +91,7 @@ def _gunzip(start: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     decoder = zlib.decompressobj(wbits=31)
     pending = start
     begun = False  # whether the current gzip member has had any input
+    parts = 0
     try:
         while True:
             while pending:
@@ -93,6 +104,7 @@ def _gunzip(start: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
                     pending = decoder.unused_data.lstrip(b"\0")
                     decoder = zlib.decompressobj(wbits=31)
                     begun = False
+                    parts = _count_part(parts)
             chunk = next(chunks, None)
             if chunk is None:
                 break

@@ -164,15 +164,6 @@ class RegistryClient:
                 return answer.body
         raise failure.corrupt(self.host, terms.what)
 
-    def read_range(self, repository: str, digest: Digest, start: int, length: int) -> bytes:
-        """Bytes `start` to `start + length` of a blob, fewer where it ends before. Unchecked."""
-        read = bytearray()
-        for chunk in self._pieces(repository, digest, start, start + length - 1):
-            read += chunk
-            if len(read) >= length:
-                break
-        return bytes(read[:length])
-
     def stream_blob(
         self, repository: str, digest: Digest, size: int | None = None
     ) -> Iterator[bytes]:
@@ -183,7 +174,7 @@ class RegistryClient:
         """
         check = hashlib.new(digest.algorithm)
         count = 0
-        for chunk in self._pieces(repository, digest, 0, None):
+        for chunk in self._pieces(repository, digest):
             count += len(chunk)
             if size is not None and count > size:
                 raise failure.oversized(self.host, f"blob {digest} of '{repository}'", size)
@@ -192,18 +183,14 @@ class RegistryClient:
         if check.hexdigest() != digest.hex:
             raise failure.corrupt(self.host, f"blob {digest} of '{repository}'")
 
-    def _pieces(
-        self, repository: str, digest: Digest, start: int, last: int | None
-    ) -> Iterator[bytes]:
-        """The bytes from `start` on, to `last` at most, asking again for the rest after a cut."""
+    def _pieces(self, repository: str, digest: Digest) -> Iterator[bytes]:
+        """The bytes, asking again for the rest after a cut."""
         terms = addresses.blob_terms(repository, digest, stream=True)
         url = addresses.blob(repository, digest)
-        at = start
+        at = 0
         cuts = 0
         while True:
-            headers = {}
-            if at or last is not None:
-                headers["Range"] = f"bytes={at}-{'' if last is None else last}"
+            headers = {"Range": f"bytes={at}-"} if at else {}
             answer = self.wire.send("GET", url, terms, headers=headers)
             if answer.status == 416:  # nothing lies past its end
                 return

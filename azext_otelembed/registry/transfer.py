@@ -115,25 +115,6 @@ class Source:
     read: Callable[[], Iterator[bytes]]
 
 
-def copy_blob(
-    source: RegistryClient,
-    source_repository: str,
-    target: RegistryClient,
-    repository: str,
-    digest: Digest,
-    size: int,
-    report: Report = silent,
-    what: str = "",
-) -> None:
-    """Copy a blob through this machine, unless the target has it. `report` is told the bytes."""
-    label = what or f"blob {digest.short}"
-    if target.has_blob(repository, digest):
-        report(Progress(label, size, size))
-        return
-    blob = Source(size, lambda: source.stream_blob(source_repository, digest, size))
-    upload_stream(target, repository, digest, blob, report=report, what=label)
-
-
 def bring(
     client: RegistryClient,
     repository: str,

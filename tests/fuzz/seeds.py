@@ -23,12 +23,14 @@ _IMAGE = Image(
     {"Entrypoint": ["/a"], "Cmd": ["b"], "Env": ["A=b"], "Labels": {"dev.otelembed.version": "1"}},
 )
 
+ALONE = layer([Entry("a", program(), 0o755)], "none").data
 _LAYERS = (_TAR, gzip.compress(_TAR), zstandard.ZstdCompressor().compress(_TAR))
 SEEDS: Mapping[str, Sequence[bytes]] = {
     "manifest": (_IMAGE.manifest_bytes, index_bytes([_IMAGE])),
     "config": (_IMAGE.config_bytes,),
     "layer": _LAYERS,
     "file": _LAYERS,
+    "alone": (ALONE, gzip.compress(ALONE), gzip.compress(ALONE[:600]) + gzip.compress(ALONE[600:])),
     "program": (program(), program(loader=LOADER)),
     "text": (
         b'Bearer realm="https://a/token",service="a",scope="repository:a/b:pull"',

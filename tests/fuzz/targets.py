@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from azext_otelembed.image import byhand
+from azext_otelembed.image.alone import NotAlone, proven
 from azext_otelembed.image.collector import parse_prepared
 from azext_otelembed.image.config import parse_config
 from azext_otelembed.image.descriptor import Family
@@ -22,8 +23,10 @@ from azext_otelembed.registry.auth import challenges
 from azext_otelembed.registry.client import next_page
 from azext_otelembed.registry.failure import said
 from azext_otelembed.registry.scope import Scope
+from tests.fuzz import seeds
 
 MOST = 16 << 20
+_DIFF_ID = Digest.of(seeds.ALONE)
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:
@@ -61,6 +64,15 @@ def file(data: bytes) -> None:
         pass
 
 
+def alone(data: bytes) -> None:
+    compression = "gzip" if data.startswith(b"\x1f") else "none"
+    passed = b""
+    with suppress(NotAlone):
+        for chunk in proven(_chunks(data), "/a", compression, _DIFF_ID, MOST):
+            passed += chunk
+        assert passed == data
+
+
 def program(data: bytes) -> None:
     check_program(data, "/otelcol")
 
@@ -86,6 +98,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "config": config,
     "layer": layer,
     "file": file,
+    "alone": alone,
     "program": program,
     "text": text,
     "reference": _one(Reference.parse),

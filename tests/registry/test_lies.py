@@ -12,9 +12,14 @@ from typing import Any
 import pytest
 import zstandard
 
+from azext_otelembed.embedding.shell_image import bring_in_shell
+from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 from localazure.images.assemble import INDEX, MANIFEST, Entry, Image, Layer, layer, sha256
 from tests.programs import program
 from tests.registry.liar import (
+    REPOSITORY,
     Liar,
     believe,
     bomb,
@@ -63,6 +68,36 @@ def forged_bundle() -> Iterator[bytes]:
     """Another authority in a layer of the very same length."""
     other = Entry(BUNDLE.path, b"-----BEGIN CERTIFICATE-----!")
     yield collector(other, BINARY).layers[0].data
+
+
+def extension(kind: bytes, data: bytes) -> bytes:
+    """An entry that tells something about the next one, or about all that follow."""
+    return tar_header("x", len(data), kind) + data + bytes(-len(data) % 512)
+
+
+def named(path: bytes) -> bytes:
+    """What gives every entry from here on the same path (POSIX, pax global headers)."""
+    body = b"path=%s\n" % path
+    length = next(n for n in range(len(body), len(body) + 10) if n == len(b"%d " % n) + len(body))
+    return extension(tarfile.XGLTYPE, b"%d %s" % (length, body))
+
+
+def packed(*parts: bytes) -> Callable[[Liar], None]:
+    """A layer, in gzip, of these parts of an archive."""
+    return first(lambda: iter([gzip.compress(b"".join(parts), 1)]), size=1 << 30)
+
+
+def gigabyte() -> Layer:
+    """A layer of a few KB with a file of a gigabyte: zstd may be joined as well."""
+    pack = zstandard.ZstdCompressor().compress
+    data = pack(tar_header("a", 1 << 30)) + pack(bytes(64 << 20)) * 16
+    return Layer(data, "gzip", f"sha256:{'0' * 64}")
+
+
+def many_layers(count: int, *entries: Entry) -> Callable[[Liar], None]:
+    """An image whose layers are all the same."""
+    one = layer(list(entries))
+    return lambda liar: liar.image("1", Image([one] * count, {"Entrypoint": ["/otelcol"]}))
 
 
 def second_member(*more: bytes) -> Image:
@@ -143,6 +178,43 @@ LIES: dict[str, tuple[Callable[[Liar], object], str]] = {
         ),
         "a tar header of 1073741824 bytes",
     ),
+    "a long name for all": (
+        packed(named(b"p/" * 200_000), tar_header("a", 0) * 50_000),
+        "a name of 400000 characters",
+    ),
+    "long names without end": (
+        packed(named(b"p" * 4000), tar_header("a", 0) * 90_000),
+        "names of its files take more than 16 MiB",
+    ),
+    "a link that leads on and on": (
+        packed(extension(b"K", b"a/" * 500_000), tar_header("otelcol", 0, tarfile.SYMTYPE)),
+        "a name of 1000000 characters",
+    ),
+    "pax headers without end": (
+        packed(extension(b"x", b"6 a=b\n" * 170_000) * 100),
+        "more tar headers than its files can need",
+    ),
+    "empty pax headers without end": (
+        packed(tar_header("x", 0, b"x") * 200_000),
+        "more tar headers than its files can need",
+    ),
+    "gzip members without end": (
+        first(lambda: iter([gzip.compress(b"") * 10_000] * 110), size=1 << 30),
+        "more than 1000000 parts",
+    ),
+    "zstd frames without end": (
+        first(lambda: iter([zstandard.compress(b"") * 10_000] * 110), size=1 << 30),
+        "more than 1000000 parts",
+    ),
+    "layers without end": (many_layers(5000, Entry("a", b"")), "5000 layers"),
+    "the same files in each of many layers": (
+        many_layers(127, *[Entry(f"a/{n}", b"") for n in range(1000)]),
+        "more than 100000 files",
+    ),
+    "a gigabyte in each of many layers": (
+        lambda liar: liar.image("1", Image([gigabyte()] * 20, {"Entrypoint": ["/otelcol"]})),
+        "unpack to more than 2048 MiB",
+    ),
     "files without end": (
         first(lambda: iter([gzip.compress(tar_header("a", 0) * 60_000)] * 4), size=1 << 30),
         "more than 100000 files",
@@ -170,3 +242,18 @@ def test_a_lie_is_refused_in_bounded_memory_and_time(lie: str, liar: Liar) -> No
     assert re.search(expected, outcome.message), outcome.message
     assert outcome.megabytes < MOST_MEGABYTES
     assert outcome.seconds < MOST_SECONDS
+
+
+def test_a_shell_image_that_lies_is_refused(liar: Liar) -> None:
+    with RegistryClient(liar.host, scheme="http") as client:
+        for tag, image, told in (
+            ("1", HONEST, "sends more than the"),
+            ("2", Image([layer([])] * 5000), "5000 layers"),
+            ("3", Image([layer([Entry(f"a/{n}", b"") for n in range(999)])] * 21), "20000 files"),
+        ):
+            liar.image(tag, image)
+            if tag == "1":
+                liar.serve(HONEST.layers[0].digest, endless)
+            name = Reference(liar.host, REPOSITORY, tag)
+            with pytest.raises(OtelembedError, match=told):
+                bring_in_shell(client, name, client)
