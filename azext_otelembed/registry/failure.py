@@ -118,7 +118,7 @@ def error_for(
         )
     if status == 409:
         return RegistryFailed(
-            f"Registry '{host}' refuses {what} as it is now (HTTP 409){tail}",
+            f"Registry '{host}' answered HTTP 409 on {what}{tail}",
             "The repository or tag may be locked, or just being written by somebody else: see "
             f"`az acr repository show -n {host.partition('.')[0]} --image <repository:tag>`, then "
             "run the same command again.",
