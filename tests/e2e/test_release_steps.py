@@ -114,9 +114,11 @@ def test_the_shell_script_tells_of_a_rollback_by_its_status(shared: Site, tmp_pa
 
 def test_the_shell_script_stops_on_what_is_not_there(shared: Site, tmp_path: Path) -> None:
     release = Script(shared, shared.cloud.az, tmp_path)
+    before = shared.runs
     done = release(shared.image("9.9"))
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.endswith("Nothing was changed.\n")
+    assert done.stderr.endswith("Something isn't there: see above.\n")
+    assert shared.runs == before
     missing = release("")
     assert missing.returncode != 0
     assert "IMAGE" in missing.stderr
