@@ -24,7 +24,7 @@ PLAIN_INTERVAL = 10.0
 
 
 class Step:
-    """One step while it runs. `say` tells what is happening now, `amount` how far a transfer is."""
+    """One step while it runs. `say` tells what is happening now, and how far a transfer is."""
 
     def __init__(self, name: str, console: Console) -> None:
         self.name = name
@@ -36,20 +36,22 @@ class Step:
         self._console = console
         self._said = self.started
 
-    def say(self, detail: str) -> None:
-        """Replaces what the step's line tells."""
-        if detail != self.detail:
-            self.detail, self.total_bytes = detail, 0
+    def say(self, detail: str, done: int = 0, total: int = 0) -> None:
+        """Replaces what the step's line tells; `done` of `total` bytes show with their rate."""
         now = time.monotonic()
+        if (detail, total) != (self.detail, self.total_bytes):
+            self._moving = now
+        self.detail, self.done_bytes, self.total_bytes = detail, done, total
         if now - self._said >= PLAIN_INTERVAL:
             self._said = now
-            self._console.plain(f"{self.name}: {detail}")
+            amount = f" {self.amount}" if total else ""
+            self._console.plain(f"{self.name}: {detail}{amount}")
 
-    def amount(self, done: int, total: int) -> None:
-        """Bytes transferred so far, of how many; shown as a bar with its rate."""
-        if total != self.total_bytes:
-            self._moving = time.monotonic()
-        self.done_bytes, self.total_bytes = done, total
+    @property
+    def amount(self) -> str:
+        """How much has been transferred, of how much, and how fast."""
+        rate = self.done_bytes / max(time.monotonic() - self._moving, 0.001) / 1e6
+        return f"{self.done_bytes / 1e6:.1f}/{self.total_bytes / 1e6:.1f} MB {rate:.1f} MB/s"
 
     @property
     def seconds(self) -> float:
@@ -65,12 +67,10 @@ class Step:
         line = Table.grid(padding=(0, 1))
         columns: list[RenderableType] = [Spinner("dots"), Text(f"{self.name:<8}", style="bold")]
         if self.total_bytes:
-            rate = self.done_bytes / max(time.monotonic() - self._moving, 0.001) / 1e6
-            amount = f"{self.done_bytes / 1e6:.1f}/{self.total_bytes / 1e6:.1f} MB {rate:.1f} MB/s"
             columns += [
                 Text(self.detail, no_wrap=True, overflow="ellipsis"),
                 ProgressBar(total=self.total_bytes, completed=self.done_bytes, width=24),
-                Text(amount, style="cyan"),
+                Text(self.amount, style="cyan"),
             ]
         else:
             columns += [

@@ -192,9 +192,11 @@ def _send(
     for attempt in range(client.patience.attempts):
         if attempt:
             _wait(client, attempt, refused)
+            # What refuses the first byte in its place has it already.
+            some = refused is not None and refused.status == 416 and target.offset == 0
             refused = None
             # The cut may have come after the bytes: only the registry knows.
-            if not _ask_offset(client, repository, target, digest):
+            if not _ask_offset(client, repository, target, digest, some=some):
                 return False
             if not start <= target.offset <= end:
                 return False
@@ -209,7 +211,7 @@ def _send(
             continue
         if answer.status in (202, 201, 204):
             target.location = _location(client, answer, target.location, digest)
-            target.offset = _received(answer, last + 1)
+            target.offset = _received(answer, last + 1, some=True)
             if target.offset == end:
                 return True
             continue
@@ -242,7 +244,9 @@ def _wait(client: RegistryClient, attempt: int, refused: Answer | None) -> None:
     time.sleep(max(patience.first_pause * 2 ** (attempt - 1), asked or 0))
 
 
-def _ask_offset(client: RegistryClient, repository: str, target: Upload, digest: Digest) -> bool:
+def _ask_offset(
+    client: RegistryClient, repository: str, target: Upload, digest: Digest, *, some: bool
+) -> bool:
     """Ask how much of an upload has arrived. False where the registry can't tell."""
     terms = addresses.upload_terms(repository, digest, Repeat.ALWAYS)
     answer = client.call("GET", target.location, terms)
@@ -250,17 +254,21 @@ def _ask_offset(client: RegistryClient, repository: str, target: Upload, digest:
         return False
     if "Location" in answer.headers:
         target.location = _location(client, answer, target.location, digest)
-    target.offset = _received(answer, target.offset)
+    target.offset = _received(answer, target.offset, some=some)
     return True
 
 
-def _received(answer: Answer, otherwise: int) -> int:
-    """Bytes that have arrived, by `Range: 0-<last>`; registries say `0-0` for none."""
+def _received(answer: Answer, otherwise: int, *, some: bool) -> int:
+    """Bytes that have arrived, by `Range: 0-<last>`.
+
+    Registries say `0-0` for one byte and for none (distribution's, and ACR): none, unless `some`
+    are known to be there.
+    """
     found = re.fullmatch(r"(?:bytes=)?0-(\d+)", answer.headers.get("Range", "").strip())
     if not found:
         return otherwise
     last = int(found.group(1))
-    return last + 1 if last else 0
+    return last + 1 if last or some else 0
 
 
 def _location(client: RegistryClient, answer: Answer, base: str, digest: Digest) -> str:

@@ -112,6 +112,4 @@ def open_registry(session: Session, host: str, login: Basic | None = None) -> Re
 
 def show(step: Step, progress: Progress) -> None:
     """Shows a person how far something is."""
-    step.say(progress.what)
-    if progress.total:
-        step.amount(progress.done, progress.total)
+    step.say(progress.what, progress.done, progress.total)

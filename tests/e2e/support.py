@@ -37,7 +37,7 @@ SETTINGS = {
     "PAYMENT_API_KEY": API_KEY,
     "SAMPLE_DIAGNOSTICS": "1",
 }
-OURS = ("aad", "graph", "arm", "acr", "blob", "registry", "site")
+OURS = ("aad", "graph", "arm", "acr", "blob", "registry", "site", "scm")
 """The services that a command may call; the collectors' telemetry is not among them."""
 
 

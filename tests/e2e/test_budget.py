@@ -14,6 +14,8 @@ from tests.e2e.support import Answer, Cloud, Site
 EMBED_REQUESTS = 20
 EMBED_BYTES = 64 << 10
 AGAIN_REQUESTS = 12
+EMBEDDING = ("acr", "registry", "blob")
+"""Azure's registries, public ones, their token servers and their storage."""
 LARGE = 110
 """Megabytes of a large app image's layer."""
 
@@ -32,7 +34,7 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Answe
     """Prints what a command cost (`pytest -s` shows it), and keeps it in a JUnit report."""
 
     def say(what: str, answer: Answer) -> None:
-        embedding = [r for r in answer.requests if r["service"] in ("acr", "blob")]
+        embedding = [r for r in answer.requests if r["service"] in EMBEDDING]
         figures = {
             "requests": len(answer.requests),
             "embedding": len(embedding),
@@ -47,8 +49,8 @@ def tell(record_property: Callable[[str, object], None]) -> Callable[[str, Answe
 
 
 def costs(answer: Answer) -> tuple[int, int]:
-    """Requests and bytes sent to the registry and its storage, tokens and redirects included."""
-    embedding = [r for r in answer.requests if r["service"] in ("acr", "blob")]
+    """Requests and bytes sent to registries and their storage, tokens and redirects included."""
+    embedding = [r for r in answer.requests if r["service"] in EMBEDDING]
     assert embedding, answer.show()
     return len(embedding), sum(r["sent"] for r in embedding)
 

@@ -95,3 +95,13 @@ def test_another_registry_of_the_callers_is_imported_from_by_its_id(
     imports = [r["status"] for r in answer.requests if r["path"].endswith("/importImage")]
     assert imports == [202]
     assert not asked(answer, host), "it was copied through this machine"
+
+
+def test_who_sees_no_registry_gets_a_copy_without_an_import(cloud: Cloud, layout: Path) -> None:
+    pusher = cloud.caller(("AcrPush", f"/subscriptions/{cloud.local.subscription}"))
+    cloud.local.push("hub", COLLECTOR, "0.9.0", layout)
+    hub = cloud.local.registries["hub"]
+    answer = build(cloud, f"{hub}/{COLLECTOR}:0.9.0", az=pusher)
+    assert answer.returncode == 0, answer.show()
+    assert not [r for r in answer.requests if r["path"].lower().endswith("/importimage")]
+    assert asked(answer, hub), "it was copied through this machine"

@@ -163,6 +163,19 @@ def test_a_chunk_whose_answer_was_lost_is_not_sent_again(
     assert client.has_blob(name, digest)
 
 
+@pytest.mark.parametrize("fault", [{}, {"reset": True}, {"reset_after": True}])
+def test_one_byte_is_uploaded_although_its_range_looks_like_none(
+    registries: Registries, client: RegistryClient, name: str, fault: dict[str, Any]
+) -> None:
+    digest, data = blob(1)
+    if fault:
+        registries.azure.fault(service="acr", method="PATCH", **fault)
+    mark = registries.azure.mark()
+    send(client, name, data)
+    assert methods(registries, mark).count("POST 202") == 1
+    assert client.get_blob(name, digest) == data
+
+
 def test_an_upload_that_cannot_tell_its_state_starts_anew(
     registries: Registries, client: RegistryClient, name: str
 ) -> None:

@@ -13,7 +13,7 @@ from azext_otelembed.registry.policies import origin, seconds_of
 @pytest.mark.parametrize(
     ("header", "seconds"), [(None, None), ("", None), ("7", 7), ("0.5", 0.5), ("soon", None)]
 )
-def test_retry_after_is_read_asseconds_of(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_read_as_seconds(header: str | None, seconds: float | None) -> None:
     assert seconds_of(header) == seconds
 
 
