@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 from azext_otelembed.errors import OtelembedError, RegistryFailed
 from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
-from azext_otelembed.registry import addresses, failure, transfer
+from azext_otelembed.registry import addresses, body, failure, transfer
 from azext_otelembed.registry.auth import Anonymous, Credential
 from azext_otelembed.registry.policies import Patience, Terms
 from azext_otelembed.registry.scope import Scope, in_words, pull
@@ -131,11 +130,10 @@ class RegistryClient:
         for _ in range(1000):
             answer = self.wire.send("GET", url or "", terms)
             self._expect(answer, terms, 200)
-            try:
-                page = json.loads(answer.body).get("tags")
-            except (ValueError, AttributeError):
-                page = ()
-            found.extend(str(tag) for tag in page or ())
+            page = body.tags(answer.body)
+            if page is None:
+                raise RegistryFailed(f"Registry '{self.host}' lists {terms.what} in no known form.")
+            found += page
             url = next_page(answer.headers.get("Link"))
             if not url:
                 break

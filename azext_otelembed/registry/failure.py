@@ -6,12 +6,12 @@ says (its error bodies quote the string that was signed).
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
 
 from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed, Unauthorized
+from azext_otelembed.registry import body as read
 
 TIMED_OUT = "timed out"
 _AGAIN = "Run the same command again: what was sent already is kept."
@@ -77,16 +77,17 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def said(body: bytes) -> str:
     """What a registry's error body says: `message (CODE)` (OCI distribution, "Error Codes")."""
-    try:
-        parsed = json.loads(body)
-    except ValueError:
-        return ""
+    parsed = read.parsed(body)
     errors = parsed.get("errors") if isinstance(parsed, dict) else None
     first = errors[0] if isinstance(errors, list) and errors else parsed
     if not isinstance(first, dict):
         return ""
-    message, code = str(first.get("message") or "")[:300], str(first.get("code") or "")[:80]
+    message, code = _text(first.get("message"))[:300], _text(first.get("code"))[:80]
     return f"{message} ({code})" if message and code else message or code
+
+
+def _text(value: object) -> str:
+    return str(value) if isinstance(value, str | int) else ""
 
 
 def error_for(

@@ -11,10 +11,9 @@ import logging
 import random
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import AzureError
 from azure.core.pipeline import PipelineRequest, PipelineResponse
@@ -23,7 +22,9 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.quiet import quiet
+from azext_otelembed.registry.dates import timestamp
 from azext_otelembed.registry.failure import TIMED_OUT, cause, is_final, never_sent, unreachable
+from azext_otelembed.registry.origin import led_to, origin
 from azext_otelembed.registry.scope import Scope
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.registry.watch import Watch
@@ -78,13 +79,6 @@ class Patience:
     read: float = 60.0
 
 
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: who a credential may be sent to."""
-    parts = urlsplit(url)
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
-
-
-_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 429, 500, 502, 503, 504)
 
@@ -109,8 +103,8 @@ class Redirect(Policy):
             redirected = response.http_response.status_code in _REDIRECTS
             if not (redirected and location and http.method in ("GET", "HEAD")):
                 return response
-            target = urljoin(http.url, location)
-            if urlsplit(target).scheme not in ("https", urlsplit(http.url).scheme):
+            target = led_to(http.url, location)
+            if target is None:
                 raise RegistryFailed(
                     f"Registry '{self._host}' redirects {_terms(request).what} to an address "
                     "that isn't https."
@@ -283,7 +277,5 @@ def seconds_of(retry_after: str | None) -> float | None:
         return max(0.0, float(retry_after))
     except ValueError:
         pass
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
-        return None
+    at = timestamp(retry_after)
+    return None if at is None else max(0.0, at - time.time())

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from azext_otelembed.errors import NotFound, RegistryFailed
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.reference import Digest
-from azext_otelembed.registry import addresses
+from azext_otelembed.registry import addresses, body
 from azext_otelembed.registry.client import RegistryClient, next_page
 from azext_otelembed.registry.policies import Terms
 from azext_otelembed.registry.scope import pull
@@ -110,12 +110,11 @@ def _tag(subject: Digest) -> str:
     return f"{subject.algorithm[:32]}-{subject.hex[:64]}"
 
 
-def _manifests(client: RegistryClient, what: str, body: bytes) -> list[Descriptor]:
-    try:
-        found = json.loads(body)["manifests"]
-    except (ValueError, KeyError, TypeError):
-        raise RegistryFailed(f"Registry '{client.host}' lists {what} in no known form.") from None
-    return [entry for entry in found or [] if isinstance(entry, dict)]
+def _manifests(client: RegistryClient, what: str, data: bytes) -> list[Descriptor]:
+    found = body.manifests(data)
+    if found is None:
+        raise RegistryFailed(f"Registry '{client.host}' lists {what} in no known form.")
+    return found
 
 
 def _of_type(found: list[Descriptor], artifact_type: str) -> list[Descriptor]:

@@ -8,17 +8,20 @@ token authentication); an Azure container registry takes an Azure token instead,
 from __future__ import annotations
 
 import base64
-import json
+import math
+import re
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from azext_otelembed.errors import RegistryFailed, Unauthorized
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, Credential, challenges
+from azext_otelembed.registry.body import fields
+from azext_otelembed.registry.dates import timestamp
+from azext_otelembed.registry.origin import led_to
 from azext_otelembed.registry.scope import Scope, covers, in_words, merged
 
 _TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105  # a name, no secret
@@ -59,12 +62,12 @@ def lifetime(token: str, answer: Mapping[str, Any], date: str | None) -> float:
     counted from the server's own Date (ACR dates `iat` 15 minutes back, so `exp - iat` misleads).
     """
     seconds = UNTOLD_LIFETIME
-    told = answer.get("expires_in")
-    expires = _claims(token).get("exp")
-    if isinstance(told, int | float) and told > 0:
-        seconds = float(told)
-    elif isinstance(expires, int | float):
-        seconds = float(expires) - _server_time(date)
+    told, expires = _number(answer.get("expires_in")), _number(_claims(token).get("exp"))
+    if told is not None and told > 0:
+        seconds = told
+    elif expires is not None:
+        now = timestamp(date)
+        seconds = expires - (time.time() if now is None else now)
     return seconds - min(60.0, seconds / 10)
 
 
@@ -74,17 +77,18 @@ def _claims(token: str) -> dict[str, Any]:
     if len(parts) != 3:
         return {}
     try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        claims = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
     except ValueError:
         return {}
-    return claims if isinstance(claims, dict) else {}
+    return fields(claims) or {}
 
 
-def _server_time(date: str | None) -> float:
+def _number(value: object) -> float | None:
     try:
-        return parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
-        return time.time()
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,10 @@ class Tokens:
                 f"Nobody is logged in to registry '{self._host}'.", "Log in with `az login`."
             )
         with self._lock:
-            return Basic(_TOKEN_USER, self._refresh_token(self._credential))
+            try:
+                return Basic(_TOKEN_USER, self._refresh_token(self._credential))
+            except _RefusedError as refusal:
+                raise self._no_token((), refusal) from None
 
     def after_refusal(
         self, needed: tuple[Scope, ...], refused: str | None, challenge_header: str
@@ -204,7 +211,7 @@ class Tokens:
     def _no_token(
         self, needed: tuple[Scope, ...], refusal: _RefusedError
     ) -> Unauthorized | RegistryFailed:
-        rights, status = in_words(needed), refusal.status
+        rights, status = in_words(needed) or "a login", refusal.status
         if status in (400, 401, 403):
             return Unauthorized(
                 f"Registry '{self._host}' gives no token for {rights} (HTTP {status}).",
@@ -227,7 +234,7 @@ class Tokens:
     def _from_challenge(self, scopes: tuple[Scope, ...]) -> _Token:
         asked = self._challenge.parameters if self._challenge else {}
         realm = asked.get("realm", "")
-        if urlsplit(realm).scheme not in ("https", urlsplit(self._origin).scheme):
+        if led_to(self._origin, realm) is None or not urlsplit(realm).scheme:
             raise RegistryFailed(
                 f"Registry '{self._host}' names a token server that can't be used safely: "
                 f"'{realm.partition('?')[0]}'."
@@ -282,7 +289,7 @@ class Tokens:
         if answer.status != 200:
             raise _RefusedError(answer)
         body = self._parsed(answer)
-        value = str(body.get("refresh_token") or "")
+        value = self._value(body, "refresh_token")
         return self._made(value, value, (), body, answer)
 
     @property
@@ -296,8 +303,16 @@ class Tokens:
         if answer.status != 200:
             raise _RefusedError(answer)
         body = self._parsed(answer)
-        value = str(body.get("token") or body.get("access_token") or "")
+        value = self._value(body, "token" if body.get("token") else "access_token")
         return self._made(value, f"Bearer {value}", scopes, body, answer)
+
+    def _value(self, body: Mapping[str, Any], name: str) -> str:
+        value = body.get(name)
+        if not isinstance(value, str) or not re.fullmatch("[!-~]+", value):
+            raise RegistryFailed(
+                f"The token server of registry '{self._host}' answered without a token."
+            )
+        return value
 
     def _made(
         self,
@@ -307,21 +322,14 @@ class Tokens:
         body: Mapping[str, Any],
         answer: TokenAnswer,
     ) -> _Token:
-        if not value or any(ord(c) < 33 or ord(c) > 126 for c in value):
-            raise RegistryFailed(
-                f"The token server of registry '{self._host}' answered without a token."
-            )
         seconds = lifetime(value, body, answer.headers.get("Date"))
         return _Token(header, scopes, time.monotonic() + seconds)
 
     def _parsed(self, answer: TokenAnswer) -> dict[str, Any]:
-        try:
-            body = json.loads(answer.body)
-        except ValueError:
-            body = None
-        if not isinstance(body, dict):
+        body = fields(answer.body)
+        if body is None:
             raise RegistryFailed(
                 f"The token server of registry '{self._host}' answered with something other "
-                "than JSON."
+                "than a JSON object."
             )
         return body

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote
 
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry import addresses, failure
+from azext_otelembed.registry.origin import led_to
 from azext_otelembed.registry.policies import Repeat, seconds_of
 from azext_otelembed.registry.progress import Progress, Report, silent
 
@@ -264,7 +265,7 @@ def _received(answer: Answer, otherwise: int, *, some: bool) -> int:
     Registries say `0-0` for one byte and for none (distribution's, and ACR): none, unless `some`
     are known to be there.
     """
-    found = re.fullmatch(r"(?:bytes=)?0-(\d+)", answer.headers.get("Range", "").strip())
+    found = re.fullmatch(r"(?:bytes=)?0-(\d{1,18})", answer.headers.get("Range", "").strip())
     if not found:
         return otherwise
     last = int(found.group(1))
@@ -274,11 +275,9 @@ def _received(answer: Answer, otherwise: int, *, some: bool) -> int:
 def _location(client: RegistryClient, answer: Answer, base: str, digest: Digest) -> str:
     """The upload's next address; relative ones are ACR's rule. Its query is kept as it is."""
     location = answer.headers.get("Location")
-    target = urljoin(urljoin(client.wire.origin, base), location or "")
-    if not location or urlsplit(target).scheme not in (
-        "https",
-        urlsplit(client.wire.origin).scheme,
-    ):
+    here = client.wire.origin
+    target = led_to(led_to(here, base) or here, location or "")
+    if not location or target is None:
         raise RegistryFailed(
             f"Registry '{client.host}' doesn't say where the upload of {digest} goes on."
         )

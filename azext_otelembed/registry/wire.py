@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from azure.core.exceptions import AzureError
@@ -20,6 +20,7 @@ from azext_otelembed.quiet import quiet
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
 from azext_otelembed.registry.failure import cause
+from azext_otelembed.registry.origin import led_to, origin
 from azext_otelembed.registry.policies import BODY, TERMS, Patience, Terms
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.registry.watch import Watch
@@ -92,7 +93,7 @@ class Wire:
             policies.Authenticate(origin, self.tokens),
             policies.Read(host, patience.total),
         ]
-        self._session = _session()
+        self._session = _Session()
         options = {
             "connection_timeout": patience.connect,
             "read_timeout": patience.read,
@@ -120,9 +121,14 @@ class Wire:
         form: Mapping[str, Any] | None = None,
     ) -> Answer:
         """Send a request and return whatever comes back; `url` may be relative to the registry."""
+        address = led_to(self.origin, url)
+        if address is None:
+            raise RegistryFailed(
+                f"Registry '{self.host}' gives no address that can be used for {terms.what}."
+            )
         request = HttpRequest(
             method,
-            urljoin(self.origin, url),
+            address,
             headers={
                 "User-Agent": f"otelembed/{__version__}",
                 # Content is checked by its digest, which covers the bytes as they are stored.
@@ -141,7 +147,7 @@ class Wire:
             status=http.status_code,
             headers=http.headers,
             body=response.context.get(BODY, b""),
-            by_registry=policies.origin(http.request.url) == policies.origin(self.origin),
+            by_registry=origin(http.request.url) == origin(self.origin),
             _response=http,
             _slowest=self._slowest,
         )
@@ -153,9 +159,14 @@ class Wire:
         return self.send(method, url, terms, headers=headers, form=form)
 
 
-def _session() -> requests.Session:
+class _Session(requests.Session):
     """A session that keeps no cookies and takes no password from ~/.netrc over our token."""
-    session = requests.Session()
-    session.auth = lambda request: request
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return session
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = lambda request: request
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Nowhere: `Redirect` follows. Requests would look ahead and raise what it likes."""
+        return None

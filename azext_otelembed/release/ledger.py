@@ -47,9 +47,9 @@ class Ledger:
 
     def read(self) -> list[Release]:
         """All releases of the site, newest first: one request."""
-        found = list_referrers(self.client, REPOSITORY, self._anchor, record.ARTIFACT_TYPE)
-        records = (record.from_annotations(entry.get("annotations") or {}) for entry in found)
-        return record.folded(one for one in records if one is not None)
+        return record.read(
+            list_referrers(self.client, REPOSITORY, self._anchor, record.ARTIFACT_TYPE)
+        )
 
     def begin(self, release: Release, known: list[Release], setting: str | None = None) -> None:
         """Writes the pending record. Raises `Refused` when another release came first.

@@ -128,9 +128,9 @@ def all_releases(client: RegistryClient) -> list[list[Release]]:
         stored = client.head_manifest(record.REPOSITORY, tag)
         if stored is None:
             return []
-        found = list_referrers(client, record.REPOSITORY, stored.digest, record.ARTIFACT_TYPE)
-        records = (record.from_annotations(one.get("annotations") or {}) for one in found)
-        return record.folded(one for one in records if one is not None)
+        return record.read(
+            list_referrers(client, record.REPOSITORY, stored.digest, record.ARTIFACT_TYPE)
+        )
 
     return for_each([tag for tag in tags if tag.startswith("site-")], of_site)
 

@@ -157,11 +157,19 @@ def to_manifest(release: Release) -> bytes:
     )
 
 
-def from_annotations(annotations: Mapping[str, Any]) -> Release | None:
+def read(listed: Iterable[Mapping[str, Any]]) -> list[Release]:
+    """The releases that records tell of, by their descriptors in a list of referrers: `folded`."""
+    found = (from_annotations(entry.get("annotations")) for entry in listed)
+    return folded(one for one in found if one is not None)
+
+
+def from_annotations(annotations: object) -> Release | None:
     """The release that a record's annotations tell of; None when they are not ours."""
+    told = annotations if isinstance(annotations, dict) else {}
 
     def text(name: str) -> str:
-        return str(annotations.get(PREFIX + name) or "")
+        value = told.get(PREFIX + name)
+        return value if isinstance(value, str) else ""
 
     try:
         return Release(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 
 import zstandard
 
+from azext_otelembed.release.record import SUCCEEDED, Release, to_manifest
 from localazure.images.assemble import Entry, Image, index_bytes, layer
 from tests.programs import LOADER, program
 
@@ -25,6 +29,36 @@ _IMAGE = Image(
 
 ALONE = layer([Entry("a", program(), 0o755)], "none").data
 _LAYERS = (_TAR, gzip.compress(_TAR), zstandard.ZstdCompressor().compress(_TAR))
+_WHEN = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
+_RELEASE = Release(
+    id="1",
+    site="/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/a",
+    state=SUCCEEDED,
+    started=_WHEN,
+    expires=_WHEN,
+    image="localhost/a:1",
+    digest=f"sha256:{0:064}",
+    previous_image="localhost/a:0",
+    setting_was_there=True,
+    setting_changed=True,
+    finished=_WHEN,
+)
+_RECORD = json.loads(to_manifest(_RELEASE))
+
+
+def _jwt(claims: object) -> str:
+    parts = [{"alg": "none"}, claims, 1]
+    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts)
+    return ".".join(part.decode().rstrip("=") for part in encoded)
+
+
+_JWTS = (_jwt({"exp": 2**40}), _jwt({"exp": 10**400}), _jwt({"exp": "1"}), _jwt([]))
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
 SEEDS: Mapping[str, Sequence[bytes]] = {
     "manifest": (_IMAGE.manifest_bytes, index_bytes([_IMAGE])),
     "config": (_IMAGE.config_bytes,),
@@ -33,10 +67,24 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     "alone": (ALONE, gzip.compress(ALONE), gzip.compress(ALONE[:600]) + gzip.compress(ALONE[600:])),
     "program": (program(), program(loader=LOADER)),
     "text": (
+        b"https://a:port/token",
+        b"Sun, 22 Nov 2026 12:00:00 +" + b"9" * 30,
         b'Bearer realm="https://a/token",service="a",scope="repository:a/b:pull"',
         b"<https://a/2>; rel=next",
         b'{"errors":[{"code":"DENIED","message":"no"}]}',
         b"otelcol --config x 2>&1 & exec node 'a b'",
+    ),
+    "tags": (b'{"name":"a","tags":["1","2"]}', b'{"name":"a","tags":null}'),
+    "referrers": (_json({"schemaVersion": 2, "manifests": [_RECORD]}),),
+    "token": (
+        _json({"token": "t", "expires_in": 300}),
+        *(_json({"refresh_token": jwt, "access_token": jwt}) for jwt in _JWTS),
+        b"Sun, 22 Nov 2026 12:00:00 +" + b"9" * 30,
+    ),
+    "challenge": (
+        b'Bearer realm="https://a/token",service="a",scope="repository:a/b:pull"',
+        b'Bearer realm="https://[/token"',
+        b'Bearer realm="https://a:port/token"',
     ),
     "reference": (b"localhost:5000/a/b:1@sha256:" + b"0" * 64,),
     "digest": (b"sha256:" + b"0" * 64,),

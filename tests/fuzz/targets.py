@@ -1,10 +1,16 @@
-"""Everything that reads what a registry sends: bytes in, a value or an ImageProblem out."""
+"""Everything that reads what registries and token servers send: bytes in, a value or an error out.
+
+The errors are those with words for a person: ImageProblem and OtelembedError.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 
+from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image import byhand
 from azext_otelembed.image.alone import NotAlone, proven
 from azext_otelembed.image.collector import parse_prepared
@@ -19,10 +25,15 @@ from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.tarscan import content, scan
 from azext_otelembed.image.undo import Undo
-from azext_otelembed.registry.auth import challenges
+from azext_otelembed.registry import body
+from azext_otelembed.registry.auth import AcrExchange, Anonymous, challenges
 from azext_otelembed.registry.client import next_page
 from azext_otelembed.registry.failure import said
-from azext_otelembed.registry.scope import Scope
+from azext_otelembed.registry.origin import led_to
+from azext_otelembed.registry.policies import seconds_of
+from azext_otelembed.registry.scope import Scope, pull
+from azext_otelembed.registry.tokens import Tokens, lifetime
+from azext_otelembed.release import record
 from tests.fuzz import seeds
 
 MOST = 16 << 20
@@ -82,8 +93,49 @@ def text(data: bytes) -> None:
     challenges(words)
     next_page(words)
     said(data)
+    seconds_of(words)
+    led_to("https://localhost/v2/", words)
     Scope.parse(words)
     byhand.find(byhand.Start((), ("sh", "-c", words)))
+
+
+def tags(data: bytes) -> None:
+    assert all(isinstance(tag, str) for tag in body.tags(data) or ())
+
+
+def referrers(data: bytes) -> None:
+    releases = record.read(body.manifests(data) or ())
+    record.under_way(releases, datetime.now(timezone.utc))
+    for release in releases:
+        release.as_result()
+        release.wants(release.digest, "setting")
+
+
+@dataclass(frozen=True)
+class _Answer:
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    status: int = 200
+
+
+def token(data: bytes) -> None:
+    def answer(*_: object, **__: object) -> _Answer:
+        return _Answer(data)
+
+    words = data.decode("utf-8", "surrogateescape")
+    lifetime(words, body.fields(data) or {}, words)
+    asker = Tokens("localhost", "https://localhost", AcrExchange(lambda: "arm"), answer)
+    with suppress(OtelembedError):
+        asker.login()
+    asker.header((pull("a"),))
+
+
+def challenge(data: bytes) -> None:
+    def answer(*_: object, **__: object) -> _Answer:
+        return _Answer(b'{"token":"t"}')
+
+    asker = Tokens("localhost", "https://localhost", Anonymous(), answer)
+    asker.after_refusal((pull("a"),), None, data.decode("latin-1"))
 
 
 def _one(read: Callable[[str], object]) -> Callable[[bytes], None]:
@@ -101,6 +153,10 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "alone": alone,
     "program": program,
     "text": text,
+    "tags": tags,
+    "referrers": referrers,
+    "token": token,
+    "challenge": challenge,
     "reference": _one(Reference.parse),
     "digest": _one(Digest.parse),
     "launcher": _one(Launcher.parse),
@@ -109,6 +165,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def run(name: str, data: bytes) -> None:
-    """Raises whatever isn't an ImageProblem."""
-    with suppress(ImageProblem):
+    """Raises whatever has no words for a person."""
+    with suppress(ImageProblem, OtelembedError):
         TARGETS[name](data)

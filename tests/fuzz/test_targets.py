@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.seeds import SEEDS
+from tests.fuzz.shapes import reshaped
 from tests.fuzz.targets import TARGETS, run
 
 
@@ -14,6 +17,18 @@ from tests.fuzz.targets import TARGETS, run
 def test_the_seeds_are_read(name: str) -> None:
     for seed in SEEDS[name]:
         run(name, seed)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_json_of_another_shape_is_read_or_is_a_problem(name: str) -> None:
+    for seed in SEEDS[name]:
+        try:
+            document = json.loads(seed)
+        except ValueError:
+            continue
+        for other in reshaped(document):
+            run(name, json.dumps(other).encode())
+    run(name, b"[" * 200_000)
 
 
 @pytest.mark.parametrize("name", TARGETS)

@@ -160,6 +160,15 @@ def test_a_token_server_that_throttles_is_waited_for(registries: Registries, nam
         registries.owner().get_manifest(name, "1.0")
 
 
+def test_a_login_for_another_program_that_the_token_server_fails_is_named(
+    registries: Registries,
+) -> None:
+    registries.azure.fault(service="acr", path="/oauth2/exchange", status=503, times=0)
+    with pytest.raises(RegistryFailed, match="answered HTTP 503 for a login") as failure:
+        registries.owner().wire.tokens.login()
+    assert registries.shop in failure.value.message
+
+
 def _credentials(registries: Registries) -> dict[str, str]:
     azure = registries.azure
     url = (

@@ -7,7 +7,8 @@ import pytest
 
 from azext_otelembed.registry.client import next_page
 from azext_otelembed.registry.failure import error_for, said
-from azext_otelembed.registry.policies import origin, seconds_of
+from azext_otelembed.registry.origin import origin
+from azext_otelembed.registry.policies import seconds_of
 
 
 @pytest.mark.parametrize(
