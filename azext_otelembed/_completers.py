@@ -33,7 +33,9 @@ _SITES = "/providers/Microsoft.Web/sites"
 def _names(cmd: Any, path: str) -> list[str]:
     from azext_otelembed.azure.arm import Arm
     from azext_otelembed.azure.session import from_az
+    from azext_otelembed.azure.shape import text
 
     session = from_az(cmd.cli_ctx)
     path = f"/subscriptions/{session.subscription}{path}"
-    return [str(item["name"]) for item in Arm(session).get_all("Web Apps", path, API_VERSION)]
+    found = Arm(session).get_all("Web Apps", path, API_VERSION)
+    return [text("Web Apps", item, "name") for item in found]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm import Json
+from azext_otelembed.azure.shape import Json, part
 from azext_otelembed.errors import Refused, Unauthorized
 
 if TYPE_CHECKING:
@@ -62,10 +62,11 @@ def puller(
         configured = url.partition("://")[2].rstrip("/") or url.rstrip("/")
         user = settings.get("DOCKER_REGISTRY_SERVER_USERNAME")
         return Puller(user=user if configured.lower() == host.lower() else None)
-    identity = resource.get("identity") or {}
+    identity = part(str(site), resource, "identity")
     client_id = str(configuration.get("acrUserManagedIdentityID") or "")
     if client_id:
-        for held in (identity.get("userAssignedIdentities") or {}).values():
+        assigned = part(str(site), identity, "userAssignedIdentities")
+        for held in (part(str(site), assigned, name) for name in assigned):
             if str(held.get("clientId") or "").lower() == client_id.lower():
                 return Puller(principal_id=str(held.get("principalId")))
         raise Refused(
@@ -110,9 +111,10 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
         found = arm.get_all(what, path, API_VERSION, **query)
     except Unauthorized:
         return f"Whether {site} may pull from '{registry.name}' can't be seen with your rights."
+    properties = [part(what, one, "properties") for one in found]
     held = {
-        str((one.get("properties") or {}).get("roleDefinitionId") or "").rpartition("/")[2].lower()
-        for one in found
+        str(one.get("roleDefinitionId") or "").rpartition("/")[2].lower()
+        for one in properties
         if _covers(one, registry.id)
     }
     if held & fitting.keys():
@@ -133,5 +135,5 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
 
 def _covers(assignment: Json, scope: str) -> bool:
     """Whether an assignment holds at `scope`: it was made there or above."""
-    at = str((assignment.get("properties") or {}).get("scope") or "").rstrip("/").lower()
+    at = str(assignment.get("scope") or "").rstrip("/").lower()
     return scope.lower() == at or scope.lower().startswith(at + "/")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm import Json
+from azext_otelembed.azure.shape import Json, part
 from azext_otelembed.errors import NotFound
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Registry:
 def all_registries(arm: Arm, subscription: str) -> list[Registry]:
     """The registries of the subscription that the caller may see."""
     path = f"/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/registries"
-    found = arm.get_all("Container registries of the subscription", path, API_VERSION)
-    return [_registry(item) for item in found]
+    what = "Container registries of the subscription"
+    return [_registry(what, item) for item in arm.get_all(what, path, API_VERSION)]
 
 
 def find(arm: Arm, subscription: str, name_or_host: str) -> Registry:
@@ -86,8 +86,8 @@ def import_image(
         said(state)
 
 
-def _registry(item: Json) -> Registry:
-    properties = item.get("properties") or {}
+def _registry(what: str, item: Json) -> Registry:
+    properties = part(what, item, "properties")
     return Registry(
         id=str(item.get("id") or ""),
         name=str(item.get("name") or ""),

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.azure.shape import Json, parts, text, whole
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Unauthorized
+from azext_otelembed.registry.origin import led_to
 
 if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
@@ -24,8 +26,6 @@ LONGEST_WAIT = 60.0
 
 ENDED = ("Succeeded", "Failed", "Canceled")
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
-
-Json = dict[str, Any]
 
 
 def policies(session: Session) -> list[Any]:
@@ -87,10 +87,10 @@ class Arm:
     def get_all(self, what: str, path: str, api_version: str, **query: str) -> list[Json]:
         """GET a collection, following its nextLink."""
         page = self.get(what, path, api_version, **query)
-        found: list[Json] = list(page.get("value") or [])
-        while link := page.get("nextLink"):
-            page = self._json(what, "GET", str(link), {})
-            found.extend(page.get("value") or [])
+        found = parts(what, page, "value")
+        while page.get("nextLink"):
+            page = self._json(what, "GET", text(what, page, "nextLink"), {})
+            found += parts(what, page, "value")
         return found
 
     def post(
@@ -104,7 +104,8 @@ class Arm:
     ) -> Json:
         """POST `path` for its answer. `repeatable` as in `start`."""
         options = {} if repeatable else {"retry_total": 0}
-        return _body(self._send(what, "POST", path, {"api-version": api_version}, body, **options))
+        query = {"api-version": api_version}
+        return _body(what, self._send(what, "POST", path, query, body, **options))
 
     def start(
         self, what: str, path: str, api_version: str, body: Json, *, repeatable: bool = True
@@ -118,7 +119,7 @@ class Arm:
         options = {} if repeatable else {"retry_total": 0}
         response = self._send(what, "POST", path, {"api-version": api_version}, body, **options)
         link = ""
-        while response.status_code == 202 or (link and _state(response) not in ENDED):
+        while response.status_code == 202 or (link and _state(what, response) not in ENDED):
             headers = response.headers
             link = headers.get("Azure-AsyncOperation") or headers.get("Location") or link
             if not link:
@@ -128,14 +129,14 @@ class Arm:
             yield "Running"
             time.sleep(_pause(headers.get("Retry-After")))
             response = self._send(what, "GET", link, {})
-        state = _state(response)
+        state = _state(what, response)
         if state in ("Failed", "Canceled"):
             code, message = error_text(response.text())
             raise AzureFailed(f"{what}: {message or code or state}")
         yield "Succeeded"
 
     def _json(self, what: str, method: str, path: str, query: Mapping[str, str]) -> Json:
-        return _body(self._send(what, method, path, query))
+        return _body(what, self._send(what, method, path, query))
 
     def _send(
         self,
@@ -152,6 +153,9 @@ class Arm:
         with explained(what):
             # Addresses of running operations come absolute, at times of a regional host.
             address = self._endpoint + url if url.startswith("/") else url
+            absolute = address.startswith(("https://", self._endpoint))
+            if not absolute or led_to(self._endpoint, address) is None:
+                raise AzureFailed(f"{what}: Azure gives an address that can't be used.")
             request = HttpRequest(method, address, params=dict(query), json=body)
             response = self._client.send_request(request, **options)
             if response.status_code >= 400:
@@ -159,9 +163,9 @@ class Arm:
             return response
 
 
-def _state(response: Any) -> str:
+def _state(what: str, response: Any) -> str:
     """The state that a long-running operation's answer tells; an answer without one is its end."""
-    return str(_body(response).get("status") or "Succeeded")
+    return str(_body(what, response).get("status") or "Succeeded")
 
 
 def _pause(retry_after: str | None) -> float:
@@ -170,13 +174,12 @@ def _pause(retry_after: str | None) -> float:
     return min(asked, LONGEST_WAIT)
 
 
-def _body(response: Any) -> Json:
-    text = response.text()
+def _body(what: str, response: Any) -> Json:
+    body = response.text()
     try:
-        parsed = json.loads(text) if text.strip() else {}
-    except ValueError as error:
-        raise AzureFailed(f"Azure answered with something other than JSON: {error}") from None
-    return parsed if isinstance(parsed, dict) else {"value": parsed}
+        return whole(what, json.loads(body) if body.strip() else {})
+    except (ValueError, RecursionError):
+        raise AzureFailed(f"{what}: Azure answered with something other than JSON.") from None
 
 
 @contextmanager
@@ -238,7 +241,7 @@ def error_text(body: str) -> tuple[str, str]:
     """
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(parsed, dict):
         return "", ""

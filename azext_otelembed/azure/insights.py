@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm import Json
+from azext_otelembed.azure.shape import Json, part
 from azext_otelembed.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def get(arm: Arm, resource_id: str, called: str = "") -> Component:
             "List the components there are with `az resource list --resource-type "
             "Microsoft.Insights/components -o table`.",
         ) from None
-    return _component(answer)
+    return _component(what, answer)
 
 
 def named(arm: Arm, subscription: str, group: str, name_or_id: str) -> Component:
@@ -57,18 +57,19 @@ def in_group(arm: Arm, subscription: str, group: str) -> list[Component]:
     path = f"/subscriptions/{subscription}/resourceGroups/{group}/{PROVIDER}"
     what = f"Application Insights components of resource group '{group}'"
     found = arm.get_all(what, path, API_VERSION)
-    return sorted((_component(item) for item in found), key=lambda component: component.name)
+    components = (_component(what, item) for item in found)
+    return sorted(components, key=lambda component: component.name)
 
 
 def in_subscription(arm: Arm, subscription: str) -> list[Component]:
     """All components of a subscription that the caller sees."""
     path = f"/subscriptions/{subscription}/{PROVIDER}"
-    found = arm.get_all("Application Insights components of the subscription", path, API_VERSION)
-    return [_component(item) for item in found]
+    what = "Application Insights components of the subscription"
+    return [_component(what, item) for item in arm.get_all(what, path, API_VERSION)]
 
 
-def _component(answer: Json) -> Component:
-    properties = answer.get("properties") or {}
+def _component(what: str, answer: Json) -> Component:
+    properties = part(what, answer, "properties")
     return Component(
         id=str(answer.get("id") or ""),
         name=str(answer.get("name") or ""),

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed import __version__
 from azext_otelembed.azure import identity
+from azext_otelembed.azure.shape import text
 from azext_otelembed.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
-    from azext_otelembed.azure.arm import Arm, Json
+    from azext_otelembed.azure.arm import Arm
+    from azext_otelembed.azure.shape import Json
 
 SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SUBSCRIPTIONS_API = "2022-12-01"
@@ -153,7 +155,7 @@ def _named(session: Session) -> Session:
     listed = subscriptions(Arm(session))
     for one in listed:
         if str(one.get("displayName")).lower() == session.subscription.lower():
-            return replace(session, subscription=str(one["subscriptionId"]))
+            return replace(session, subscription=text("Subscriptions", one, "subscriptionId"))
     names = ", ".join(str(one.get("displayName")) for one in listed) or "none"
     raise NotFound(
         f"Subscription '{session.subscription}' was not found (visible: {names}).",

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure.arm import Json, explained, policies, transport
+from azext_otelembed.azure.arm import explained, policies, transport
+from azext_otelembed.azure.shape import Json, modelled, part, texts, whole
+from azext_otelembed.errors import AzureFailed
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -80,13 +82,20 @@ class SiteClient:
 
     def configuration(self) -> Json:
         """The properties of config/web."""
-        return _properties(self._json(f"Configuration of {self.id}", "get_configuration"))
+        what = f"Configuration of {self.id}"
+        return part(what, self._json(what, "get_configuration"), "properties")
 
     def settings(self) -> dict[str, str]:
         """The app settings, secrets included: never to be shown."""
         what = f"App settings of {self.id}"
-        listed = _properties(self._json(what, "list_application_settings"))
-        return {name: "" if value is None else str(value) for name, value in listed.items()}
+        listed = self._json(what, "list_application_settings")
+        if listed.get("properties") is None:
+            # They are put back as a whole: what looks like none must not be taken for it.
+            raise AzureFailed(
+                f"{what}: Azure answered without them.", "Run the same command again."
+            )
+        found = part(what, listed, "properties")
+        return {name: "" if value is None else str(value) for name, value in found.items()}
 
     def reference_status(self, setting: str) -> tuple[str, str]:
         """How App Service resolved a setting that refers to a Key Vault: `(status, details)`.
@@ -95,14 +104,14 @@ class SiteClient:
         """
         what = f"Key Vault reference '{setting}' of {self.id}"
         operation = "get_app_setting_key_vault_reference"
-        found = _properties(self._json(what, operation, setting))
+        found = part(what, self._json(what, operation, setting), "properties")
         return str(found.get("status") or ""), str(found.get("details") or "")
 
     def put_settings(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Replaces the whole set of app settings (ARM has no PATCH here) and restarts the site."""
         what = f"App settings of {self.id}"
         body = {"properties": dict(settings)}
-        return _properties(self._json(what, "update_application_settings", body))
+        return part(what, self._json(what, "update_application_settings", body), "properties")
 
     def patch_configuration(self, properties: Mapping[str, Any]) -> None:
         """PATCHes config/web with these properties and no others."""
@@ -113,12 +122,10 @@ class SiteClient:
         """`(name, properties)` of each container of a site whose kind is SITECONTAINERS."""
         what = f"Site containers of {self.id}"
         found: list[tuple[str, Json]] = []
-        with explained(what):
-            for item in self._call("list_site_containers"):
-                shape = item.as_dict()
-                # A container of a slot is named site/slot/container.
-                name = str(shape.get("name") or "").rpartition("/")[2]
-                found.append((name, dict(shape.get("properties") or {})))
+        for item in self._listed(what, "list_site_containers"):
+            # A container of a slot is named site/slot/container.
+            name = str(item.get("name") or "").rpartition("/")[2]
+            found.append((name, part(what, item, "properties")))
         return found
 
     def put_container(self, name: str, properties: Mapping[str, Any]) -> None:
@@ -130,22 +137,19 @@ class SiteClient:
     def sticky_settings(self) -> frozenset[str]:
         """Names of the app settings that stay with their slot when slots are swapped."""
         what = f"Slot settings of Web App '{self.id.name}'"
-        with explained(what):
+        with modelled(what), explained(what):
             apps: Any = self._client.web_apps
-            answer: Json = apps.list_slot_configuration_names(
-                self.id.group, self.id.name, cls=lambda response, *_: response.http_response.json()
-            )
-        return frozenset(_properties(answer).get("appSettingNames") or ())
+            answer = apps.list_slot_configuration_names(self.id.group, self.id.name, cls=_raw)
+        properties = part(what, whole(what, answer), "properties")
+        return frozenset(texts(what, properties, "appSettingNames"))
 
     def instances(self) -> list[tuple[str, str]]:
         """`(name, state)` of each instance; the state is READY, STOPPED or UNKNOWN."""
         what = f"Instances of {self.id}"
         found: list[tuple[str, str]] = []
-        with explained(what):
-            for item in self._call("list_instance_identifiers"):
-                shape = item.as_dict()
-                properties = shape.get("properties") or {}
-                found.append((str(shape.get("name")), str(properties.get("state") or "UNKNOWN")))
+        for item in self._listed(what, "list_instance_identifiers"):
+            state = part(what, item, "properties").get("state")
+            found.append((str(item.get("name")), str(state or "UNKNOWN")))
         return found
 
     def container_log(self) -> str:
@@ -157,12 +161,13 @@ class SiteClient:
             return b"".join(chunks or ()).decode("utf-8", "replace")
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:
-        with explained(what):
+        with modelled(what), explained(what):
             # The raw answer: models drop what they don't know.
-            answer: Json = self._call(
-                operation, *arguments, cls=lambda response, *_: response.http_response.json()
-            )
-            return answer
+            return whole(what, self._call(operation, *arguments, cls=_raw))
+
+    def _listed(self, what: str, operation: str) -> list[Json]:
+        with modelled(what), explained(what):
+            return [whole(what, item.as_dict()) for item in self._call(operation)]
 
     def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
         apps = self._client.web_apps
@@ -172,6 +177,5 @@ class SiteClient:
         return getattr(apps, operation)(self.id.group, self.id.name, *arguments, **options)
 
 
-def _properties(answer: Json) -> Json:
-    properties = answer.get("properties")
-    return dict(properties) if isinstance(properties, dict) else {}
+def _raw(response: Any, *_: Any) -> object:
+    return response.http_response.json()

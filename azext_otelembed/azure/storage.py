@@ -78,7 +78,8 @@ class Blob:
         except NotFound:
             return None
         told = {name.lower(): value for name, value in headers.items()}
-        return State(int(told.get("content-length") or 0), told.get(_COMPLETE, ""))
+        length = told.get("content-length", "")
+        return State(int(length) if length.isdecimal() else 0, told.get(_COMPLETE, ""))
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end` (exclusive)."""

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.shape import part, parts
 from azext_otelembed.errors import AzureFailed, Unauthorized
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.acr import Registry
-    from azext_otelembed.azure.arm import Arm, Json
+    from azext_otelembed.azure.arm import Arm
+    from azext_otelembed.azure.shape import Json
 
 API_VERSION = "2025-03-01-preview"
 """The first whose requests can name an identity for the source registry; az sends it too."""
@@ -64,7 +66,7 @@ class Tasks:
     def schedule(self, request: Json) -> Run:
         """Queue a run. Not sent again when its answer is lost: there would be two."""
         what = f"Build at registry '{self._registry.name}'"
-        run = _run(self._post(what, "scheduleRun", request, repeatable=False))
+        run = _run(what, self._post(what, "scheduleRun", request, repeatable=False))
         if not run.id:
             raise AzureFailed(f"{what}: Azure answered without the id of a run.")
         return run
@@ -73,7 +75,7 @@ class Tasks:
         """How a run is doing."""
         with _explained(self._registry):
             path = f"{self._registry.id}/runs/{run}"
-            return _run(self._arm.get(self._what(run), path, API_VERSION))
+            return _run(self._what(run), self._arm.get(self._what(run), path, API_VERSION))
 
     def cancel(self, run: str) -> None:
         """Stop a run; one that has ended stays as it is."""
@@ -108,9 +110,9 @@ def _explained(registry: Registry) -> Iterator[None]:
         ) from None
 
 
-def _run(item: Json) -> Run:
-    properties = item.get("properties") or {}
-    pushed = properties.get("outputImages") or []
+def _run(what: str, item: Json) -> Run:
+    properties = part(what, item, "properties")
+    pushed = parts(what, properties, "outputImages")
     return Run(
         id=str(properties.get("runId") or item.get("name") or ""),
         status=str(properties.get("status") or ""),

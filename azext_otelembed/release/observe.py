@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm import Json
+from azext_otelembed.azure.shape import Json, part, parts
 from azext_otelembed.azure.site import SiteId
 from azext_otelembed.errors import NotFound, Refused
 from azext_otelembed.parallel import together
@@ -65,8 +65,9 @@ def observe(client: SiteClient) -> Observed:
     site, configuration, settings = together(
         partial(_read_site, client), client.configuration, client.settings
     )
-    properties = site.get("properties") or {}
+    properties = part(str(client.id), site, "properties")
     version = str(configuration.get("linuxFxVersion") or "")
+    tags = part(str(client.id), site, "tags")
     main = main_container(client) if version.upper() == SITECONTAINERS else None
     return Observed(
         id=client.id,
@@ -76,7 +77,7 @@ def observe(client: SiteClient) -> Observed:
         linux_fx_version=version,
         windows=not properties.get("reserved") or bool(configuration.get("windowsFxVersion")),
         startup_command=str(configuration.get("appCommandLine") or ""),
-        tags={str(name): str(value) for name, value in (site.get("tags") or {}).items()},
+        tags={str(name): str(value) for name, value in tags.items()},
         settings=settings,
         resource=site,
         configuration=configuration,
@@ -175,7 +176,7 @@ def _check_container(observed: Observed) -> None:
     if observed.container_properties.get("inheritAppSettingsAndConnectionStrings") is False:
         names = {
             str(one.get("name"))
-            for one in observed.container_properties.get("environmentVariables") or []
+            for one in parts(str(site), observed.container_properties, "environmentVariables")
         }
         if SETTING not in names:
             raise Refused(

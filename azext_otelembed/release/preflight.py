@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import access, acr
 from azext_otelembed.azure.acr import Registry
-from azext_otelembed.azure.arm import Arm, Json
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import subscriptions
+from azext_otelembed.azure.shape import Json, text
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.auth import Basic
@@ -58,7 +59,7 @@ def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
     except (NotFound, Unauthorized):
         pass
     try:
-        others = [str(one.get("subscriptionId")) for one in subscriptions(arm)]
+        others = [text("Subscriptions", one, "subscriptionId") for one in subscriptions(arm)]
     except Unauthorized:
         return None
     for other in others:

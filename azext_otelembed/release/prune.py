@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import acr
 from azext_otelembed.azure.arm import Arm, explained
+from azext_otelembed.azure.shape import modelled
 from azext_otelembed.errors import NotFound
 from azext_otelembed.parallel import for_each
 from azext_otelembed.quiet import quiet
@@ -93,13 +94,14 @@ class Pruner:
             return all_releases(client)
 
     def _repositories(self) -> list[str]:
-        with explained(f"Repositories of registry '{self._registry.name}'"), quiet():
-            names = list(self._sdk.list_repository_names())
-        return [name for name in names if not name.startswith("otelembed/")]
+        what = f"Repositories of registry '{self._registry.name}'"
+        with modelled(what), explained(what), quiet():
+            names = self._sdk.list_repository_names()
+            return [name for name in names if not name.startswith("otelembed/")]
 
     def _stored(self, repository: str) -> list[Stored]:
         what = f"Images of repository '{repository}' in registry '{self._registry.name}'"
-        with explained(what), quiet():
+        with modelled(what), explained(what), quiet():
             return [
                 Stored(
                     repository=repository,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import SUBSCRIPTIONS_API
+from azext_otelembed.azure.shape import Json, part, text
 from azext_otelembed.azure.site import SiteId
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.parallel import for_each
@@ -40,7 +41,7 @@ def find_running(session: Session) -> Running:
     """
     look = _Look(Arm(session))
     listed = look.arm.get_all("Subscriptions", "/subscriptions", SUBSCRIPTIONS_API)
-    ids = {str(one.get("subscriptionId")).lower() for one in listed}
+    ids = {text("Subscriptions", one, "subscriptionId").lower() for one in listed}
     sites = for_each(sorted(ids | {session.subscription.lower()}), look.sites)
     for_each([site for of_one in sites for site in of_one], look.site)
     return Running(look.images, tuple(look.unread))
@@ -62,7 +63,7 @@ class _Look:
         self.images: dict[str, tuple[str, ...]] = {}
         self.unread: list[tuple[str, str]] = []
 
-    def sites(self, subscription: str) -> list[dict[str, Any]]:
+    def sites(self, subscription: str) -> list[Json]:
         """The Web Apps of a subscription."""
         what = f"Web Apps of subscription '{subscription}'"
         path = f"/subscriptions/{subscription}/providers/Microsoft.Web/sites"
@@ -78,36 +79,38 @@ class _Look:
                 raise
         return []
 
-    def site(self, site: dict[str, Any]) -> None:
+    def site(self, site: Json) -> None:
         """Notes what a Web App and its slots run."""
-        name = shown(str(site["id"]))
+        identifier = text("Web Apps", site, "id")
+        name = shown(identifier)
         try:
             slots = self.arm.get_all(
-                f"Slots of Web App '{name}'", f"{site['id']}/slots", SITES_VERSION
+                f"Slots of Web App '{name}'", f"{identifier}/slots", SITES_VERSION
             )
         except (NotFound, Unauthorized) as refusal:
             # Not there any more: deleted, or moved to where nobody has looked.
             self.unread.append((f"'{name}'", refusal.message))
             slots = []
         for one in (site, *slots):
+            runs = text(f"Slots of Web App '{name}'", one, "id")
             try:
-                images = self._images(one)
+                images = self._images(runs, one)
             except (NotFound, Unauthorized) as refusal:
-                self.unread.append((f"'{shown(str(one['id']))}'", refusal.message))
+                self.unread.append((f"'{shown(runs)}'", refusal.message))
             else:
-                self.images[str(one["id"])] = images
+                self.images[runs] = images
 
-    def _images(self, site: dict[str, Any]) -> tuple[str, ...]:
-        name = shown(str(site["id"]))
-        version = self._version(name, site)
+    def _images(self, identifier: str, site: Json) -> tuple[str, ...]:
+        name = shown(identifier)
+        version = self._version(identifier, site)
         kind, _, rest = version.partition("|")
         if kind.upper() == "DOCKER":
             return (rest.lstrip("/"),)
         if kind.upper() == SITECONTAINERS:
             what = f"Site containers of '{name}'"
-            containers = self.arm.get_all(what, f"{site['id']}/sitecontainers", SITES_VERSION)
+            containers = self.arm.get_all(what, f"{identifier}/sitecontainers", SITES_VERSION)
             return tuple(
-                str((one.get("properties") or {}).get("image") or "") for one in containers
+                str(part(what, one, "properties").get("image") or "") for one in containers
             )
         if kind.upper() in ("COMPOSE", "KUBE"):
             images = compose.images(rest)
@@ -117,14 +120,13 @@ class _Look:
             return images or ()
         return ()
 
-    def _version(self, name: str, site: dict[str, Any]) -> str:
+    def _version(self, identifier: str, site: Json) -> str:
         """linuxFxVersion; a list may leave it out, and then config/web has it."""
-        properties = site.get("properties") or {}
-        listed = (properties.get("siteConfig") or {}).get("linuxFxVersion")
+        what = f"Configuration of '{shown(identifier)}'"
+        properties = part(what, site, "properties")
+        listed = part(what, properties, "siteConfig").get("linuxFxVersion")
         windows = properties.get("reserved") is False and "linux" not in str(site.get("kind"))
         if listed or windows:
             return str(listed or "")
-        found = self.arm.get(
-            f"Configuration of '{name}'", f"{site['id']}/config/web", SITES_VERSION
-        )
-        return str((found.get("properties") or {}).get("linuxFxVersion") or "")
+        found = self.arm.get(what, f"{identifier}/config/web", SITES_VERSION)
+        return str(part(what, found, "properties").get("linuxFxVersion") or "")
