@@ -230,7 +230,8 @@ def test_a_sign_in_that_has_ended_is_told_with_what_to_type(trial: Trial, runs: 
         batch.wait()  # the tokens of all others come from the same place
     cloud = trial.cloud
     site = cloud.make_site(wait=False, state="Stopped")
-    cloud.local.token_lifetime(1)
+    # Long enough to log in with; az takes a token as good as ended five minutes before its end.
+    cloud.local.token_lifetime(60)
     try:
         caller = cloud.caller(("Contributor", site.id.partition("/providers/")[0]))
     finally:
