@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure.shape import Json, parts, text, whole
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Unauthorized
+from azext_otelembed.location import led_to
 
 if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
@@ -148,8 +149,6 @@ class Arm:
     ) -> Any:
         from azure.core.exceptions import HttpResponseError
         from azure.core.rest import HttpRequest
-
-        from azext_otelembed.registry.origin import led_to
 
         with explained(what):
             # Addresses of running operations come absolute, at times of a regional host.

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
     from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.shape import Json
 
 SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SUBSCRIPTIONS_API = "2022-12-01"
@@ -143,20 +142,22 @@ def _transport() -> dict[str, Any]:
     return options
 
 
-def subscriptions(arm: Arm) -> list[Json]:
-    """All subscriptions that the caller sees, each with `subscriptionId` and `displayName`."""
-    return arm.get_all("Subscriptions", "/subscriptions", SUBSCRIPTIONS_API)
+def subscriptions(arm: Arm) -> dict[str, str]:
+    """The names of all subscriptions that the caller sees, by id."""
+    what = "Subscriptions"
+    listed = arm.get_all(what, "/subscriptions", SUBSCRIPTIONS_API)
+    return {text(what, one, "subscriptionId"): str(one.get("displayName")) for one in listed}
 
 
 def _named(session: Session) -> Session:
     """The same session in the subscription of that name, which az can't look up logged out."""
     from azext_otelembed.azure.arm import Arm
 
-    listed = subscriptions(Arm(session))
-    for one in listed:
-        if str(one.get("displayName")).lower() == session.subscription.lower():
-            return replace(session, subscription=text("Subscriptions", one, "subscriptionId"))
-    names = ", ".join(str(one.get("displayName")) for one in listed) or "none"
+    seen = subscriptions(Arm(session))
+    for one, name in seen.items():
+        if name.lower() == session.subscription.lower():
+            return replace(session, subscription=one)
+    names = ", ".join(seen.values()) or "none"
     raise NotFound(
         f"Subscription '{session.subscription}' was not found (visible: {names}).",
         "Give its id, and see that the credential holds a role in it.",

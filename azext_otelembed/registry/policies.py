@@ -21,10 +21,10 @@ from azure.core.pipeline.policies import HTTPPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
 from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.location import led_to, origin
 from azext_otelembed.quiet import quiet
 from azext_otelembed.registry.dates import timestamp
 from azext_otelembed.registry.failure import TIMED_OUT, cause, is_final, never_sent, unreachable
-from azext_otelembed.registry.origin import led_to, origin
 from azext_otelembed.registry.scope import Scope
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.registry.watch import Watch

@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from azext_otelembed.errors import RegistryFailed, Unauthorized
+from azext_otelembed.location import led_to
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, Credential, challenges
 from azext_otelembed.registry.body import fields
 from azext_otelembed.registry.dates import timestamp
-from azext_otelembed.registry.origin import led_to
 from azext_otelembed.registry.scope import Scope, covers, in_words, merged
 
 _TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105  # a name, no secret

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.location import led_to
 from azext_otelembed.registry import addresses, failure
-from azext_otelembed.registry.origin import led_to
 from azext_otelembed.registry.policies import Repeat, seconds_of
 from azext_otelembed.registry.progress import Progress, Report, silent
 

@@ -16,11 +16,11 @@ from azure.core.rest import HttpRequest, HttpResponse
 
 from azext_otelembed import __version__
 from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.location import led_to, origin
 from azext_otelembed.quiet import quiet
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
 from azext_otelembed.registry.failure import cause
-from azext_otelembed.registry.origin import led_to, origin
 from azext_otelembed.registry.policies import BODY, TERMS, Patience, Terms
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.registry.watch import Watch

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import access, acr
 from azext_otelembed.azure.acr import Registry
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import subscriptions
-from azext_otelembed.azure.shape import Json, text
+from azext_otelembed.azure.shape import Json
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from azext_otelembed.image.reference import Reference
+from azext_otelembed.parallel import for_each
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.release.supplies import open_registry
 
@@ -54,21 +56,21 @@ def check_pull(session: Session, observed: Observed, image: str) -> str | None:
 
 def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
     """The registry, in the site's subscription or else in any that the caller sees."""
+    if found := _registry_in(arm, host, subscription):
+        return found
+    try:
+        others = subscriptions(arm).keys() - {subscription}
+    except Unauthorized:
+        return None
+    found_there = for_each(sorted(others), partial(_registry_in, arm, host))
+    return next(filter(None, found_there), None)
+
+
+def _registry_in(arm: Arm, host: str, subscription: str) -> Registry | None:
     try:
         return acr.find(arm, subscription, host)
     except (NotFound, Unauthorized):
-        pass
-    try:
-        others = [text("Subscriptions", one, "subscriptionId") for one in subscriptions(arm)]
-    except Unauthorized:
         return None
-    for other in others:
-        if other.lower() != subscription.lower():
-            try:
-                return acr.find(arm, other, host)
-            except (NotFound, Unauthorized):
-                continue
-    return None
 
 
 def _try_login(session: Session, observed: Observed, image: Reference, user: str) -> str | None:

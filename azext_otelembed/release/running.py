@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.session import SUBSCRIPTIONS_API
+from azext_otelembed.azure.session import subscriptions
 from azext_otelembed.azure.shape import Json, part, text
 from azext_otelembed.azure.site import SiteId
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
@@ -40,8 +40,7 @@ def find_running(session: Session) -> Running:
     isn't in a list; `parallel.AT_ONCE` at a time.
     """
     look = _Look(Arm(session))
-    listed = look.arm.get_all("Subscriptions", "/subscriptions", SUBSCRIPTIONS_API)
-    ids = {text("Subscriptions", one, "subscriptionId").lower() for one in listed}
+    ids = {one.lower() for one in subscriptions(look.arm)}
     sites = for_each(sorted(ids | {session.subscription.lower()}), look.sites)
     for_each([site for of_one in sites for site in of_one], look.site)
     return Running(look.images, tuple(look.unread))

@@ -14,9 +14,11 @@ from azext_otelembed.collector.problem import ConfigProblem
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.parallel import together
+from azext_otelembed.release.app_image import image_for_site
+from azext_otelembed.release.inside import Inside, look_inside
 from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.release.setting import linked_component
-from azext_otelembed.release.target import Running, Workshop
+from azext_otelembed.release.target import Workshop
 from azext_otelembed.release.verify import look
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ def status(
         step.say(f"asking {observed.host} and the registry")
         seen, running, match = together(
             lambda: look(session, client, observed, health_path),
-            partial(_running, workshop, observed),
+            partial(_inside, session, workshop, observed),
             partial(_match, session, observed, app_insights),
         )
         step.say(f"{site}: {observed.state}")
@@ -95,12 +97,12 @@ def status(
     }
 
 
-def _running(workshop: Workshop, observed: Observed) -> Running:
+def _inside(session: Session, workshop: Workshop, observed: Observed) -> Inside:
     try:
-        return workshop.running(observed)
+        return look_inside(workshop, image_for_site(session, observed, None, None))
     except (OtelembedError, ImageProblem) as unread:
         # The site's own state is worth showing even where its registry can't be read.
-        return Running(notes=(f"The image can't be read: {unread.message}",))
+        return Inside(notes=(f"The image can't be read: {unread.message}",))
 
 
 def _match(session: Session, observed: Observed, app_insights: str | None) -> _Match:
@@ -144,7 +146,7 @@ def _same_key(connection_string: str, key: str) -> bool:
         return False
 
 
-def _problems(observed: Observed, running: Running, match: _Match) -> list[str]:
+def _problems(observed: Observed, running: Inside, match: _Match) -> list[str]:
     problems: list[str] = []
     if observed.state.lower() != "running":
         problems.append(f"the site is {observed.state.lower() or 'in an unknown state'}")

@@ -16,15 +16,12 @@ from azext_otelembed.embedding.carry import (
     resolve,
     source_of,
 )
-from azext_otelembed.embedding.collector import find_prepared
-from azext_otelembed.embedding.shell_image import find_shell
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
 from azext_otelembed.image.collector import REPOSITORY, PreparedCollector
 from azext_otelembed.image.dockerfile import OwnDockerfile, by_dockerfile
 from azext_otelembed.image.embed import Base, Embedded, check_base, embed, make_recipe
 from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.image.origin import Origin, origin
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.image.origin import origin
 from azext_otelembed.image.recipe import tag as recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.parallel import together
@@ -32,6 +29,7 @@ from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.scope import pull, push
 from azext_otelembed.release.app_image import image_for_site, parsed
+from azext_otelembed.release.inside import collector_named
 from azext_otelembed.release.ledger import Ledger
 from azext_otelembed.release.observe import Observed
 from azext_otelembed.release.plan import same_image
@@ -67,27 +65,8 @@ class Target:
     app_build: dict[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
-    """What the image that runs says of itself; `embedded` is None when it can't be read.
-
-    `by` is "otelembed", or "dockerfile" where its own Dockerfile put the collector in.
-    """
-
-    digest: str | None = None
-    embedded: bool | None = None
-    by: str | None = None
-    base: dict[str, Any] | None = None
-    collector: dict[str, Any] | None = None
-    config: str | None = None
-    launcher: str | None = None
-    recipe: str | None = None
-    updates: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
 class Workshop:
-    """Finds and builds images for one command: one collector, one configuration, one launcher."""
+    """Finds and builds images for one command: one `collector`, one `config`, one `launcher`."""
 
     def __init__(
         self,
@@ -104,15 +83,15 @@ class Workshop:
     ) -> None:
         self._session = session
         self._unwrap = unwrap
-        self._collector = parsed(collector_image, "--collector-image").or_latest()
+        self.collector = parsed(collector_image, "--collector-image").or_latest()
         shell = None if shell_image is None else parsed(shell_image, "--shell-image").or_latest()
-        self._supplies = Supplies(session, self._collector, collector_login, shell)
-        self._config = collector_config.default() if config is None else config
-        self._launcher = launcher or Launcher()
+        self._supplies = Supplies(session, self.collector, collector_login, shell)
+        self.config = collector_config.default() if config is None else config
+        self.launcher = launcher or Launcher()
         self.warnings: tuple[str, ...] = ()
         if config is not None:
             checked = collector_config.inspect(config)
-            self._launcher = replace(self._launcher, memory_mib=checked.memory_mib)
+            self.launcher = replace(self.launcher, memory_mib=checked.memory_mib)
             self.warnings = checked.warnings
         self._tag = tag
         self._moves_tags = moves_tags
@@ -199,67 +178,6 @@ class Workshop:
             carry_out(client, embedded, partial(show, step))
         return replace(target, built=True)
 
-    def running(self, observed: Observed) -> Running:
-        """What the site's image says of itself, and what a deploy would change about it."""
-        reference = image_for_site(self._session, observed, None, None)
-        client = self.open(reference)
-        base, collector = together(
-            partial(load_base, client, reference), partial(find_prepared, client, self._collector)
-        )
-        if own := by_dockerfile(base.config):
-            return _running_as_built(base, own, self._collector)
-        found = origin(base.config)
-        if found is None:
-            return Running(digest=str(base.digest), embedded=False)
-        return Running(
-            digest=str(base.digest),
-            embedded=True,
-            by="otelembed",
-            base={"name": str(replace(found.base, digest=None)), "digest": str(found.base_digest)},
-            collector=_collector_named(found.collector),
-            config=str(found.config),
-            launcher=found.launcher,
-            recipe=str(found.recipe),
-            updates=tuple(self._updates(client, found, collector)),
-        )
-
-    def _updates(
-        self, client: RegistryClient, found: Origin, collector: PreparedCollector | None
-    ) -> list[str]:
-        updates: list[str] = []
-        base = _host_of(found.base, client.host)
-        if base.tag is not None:
-            try:
-                newest = resolve(client, replace(base, digest=None))
-            except NotFound:
-                updates.append(f"base {base.repository}:{base.tag} is not in the registry any more")
-            else:
-                if newest != found.base_digest:
-                    updates.append(
-                        f"base {base.repository}:{base.tag} has a newer image ({newest.short})"
-                    )
-        if collector is None:
-            updates.append(f"collector {self._collector} is not in the registry yet")
-        elif not self._is_made_of(found, client, collector):
-            updates.append(
-                f"the recipe differs: a deploy would embed collector {collector.version} with "
-                "this version's configuration and launcher"
-            )
-        return updates
-
-    def _is_made_of(
-        self, found: Origin, client: RegistryClient, collector: PreparedCollector
-    ) -> bool:
-        """Whether a deploy with the same launcher and shell image would make the same image."""
-        try:
-            launcher = Launcher.parse(found.launcher)
-        except ImageProblem:  # of another version
-            return False
-        launcher = replace(launcher, memory_mib=self._launcher.memory_mib)
-        shell = find_shell(client, Reference.parse(found.shell)) if found.shell else None
-        recipe = make_recipe(found.base_digest, collector, self._config, launcher, shell)
-        return recipe.digest == found.recipe
-
     def _may_be_a_base(self, reference: Reference) -> bool:
         """Whether asking for the image that the recipe names is likely to spare reading the base.
 
@@ -280,7 +198,7 @@ class Workshop:
 
         One request instead of reading the base's configuration too: the tag is the recipe's.
         """
-        recipe = make_recipe(digest, collector, self._config, self._launcher, self._supplies.shell)
+        recipe = make_recipe(digest, collector, self.config, self.launcher, self._supplies.shell)
         name = reference.with_tag(recipe_tag(reference.tag, recipe))
         stored = client.head_manifest(name.repository, name.selector)
         if stored is None:
@@ -313,16 +231,16 @@ class Workshop:
                 digest=None,
                 base=str(shown),
                 base_digest=str(source.digest),
-                collector=str(self._collector),
-                collector_result={"name": str(self._collector), "version": None, "digest": None},
+                collector=str(self.collector),
+                collector_result={"name": str(self.collector), "version": None, "digest": None},
                 built=False,
                 source=source,
             )
         embedded = embed(
             source,
             collector,
-            self._config,
-            self._launcher,
+            self.config,
+            self.launcher,
             self._tag,
             shell=self._supplies.shell,
             unwrap=unwrap,
@@ -364,8 +282,8 @@ class Workshop:
 
     def unbuilt(self, app: Reference) -> Target:
         """The target for an app image that has yet to be built from source."""
-        unknown = {"name": str(self._collector), "version": None, "digest": None}
-        return Target(UNKNOWN, None, str(app), "", str(self._collector), unknown, built=False)
+        unknown = {"name": str(self.collector), "version": None, "digest": None}
+        return Target(UNKNOWN, None, str(app), "", str(self.collector), unknown, built=False)
 
     def _as_built(self, base: Base, own: OwnDockerfile) -> Target:
         """The image as it is: its own Dockerfile put a collector in."""
@@ -376,7 +294,7 @@ class Workshop:
                 "Leave --tag out.",
             )
         name = str(replace(base.reference, digest=None) if base.reference.tag else base.reference)
-        collector = _collector_named(own.collector)
+        collector = collector_named(own.collector)
         digest = str(base.digest)
         return Target(name, digest, name, digest, own.collector, collector, built=True)
 
@@ -399,30 +317,4 @@ def _collector_result(collector: PreparedCollector) -> dict[str, Any]:
         "name": str(replace(collector.upstream, digest=None)),
         "version": collector.version,
         "digest": str(collector.digest),
-    }
-
-
-def _running_as_built(base: Base, own: OwnDockerfile, newest: Reference) -> Running:
-    collector = _collector_named(own.collector)
-    differs = collector["version"] not in (None, newest.tag)
-    return Running(
-        digest=str(base.digest),
-        embedded=True,
-        by="dockerfile",
-        collector=collector,
-        config=own.config or None,
-        launcher=own.launcher or None,
-        updates=(f"`az otelembed dockerfile` would print collector {newest.tag}",) * differs,
-        notes=("the collector was put in by the image's own Dockerfile",),
-    )
-
-
-def _collector_named(label: str) -> dict[str, Any]:
-    if not label:
-        return {"name": None, "version": None, "digest": None}
-    name = parsed(label, "The label of the collector")
-    return {
-        "name": str(replace(name, digest=None)),
-        "version": name.tag,
-        "digest": str(name.digest) if name.digest else None,
     }

@@ -25,11 +25,11 @@ from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.tarscan import content, scan
 from azext_otelembed.image.undo import Undo
+from azext_otelembed.location import led_to
 from azext_otelembed.registry import body
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, challenges
 from azext_otelembed.registry.client import next_page
 from azext_otelembed.registry.failure import said
-from azext_otelembed.registry.origin import led_to
 from azext_otelembed.registry.policies import seconds_of
 from azext_otelembed.registry.scope import Scope, pull
 from azext_otelembed.registry.tokens import Tokens, lifetime

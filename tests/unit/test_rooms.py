@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "azext_otelembed"
 
-GROUND = {"errors", "quiet", "parallel", "__version__"}
+GROUND = {"errors", "quiet", "parallel", "location", "__version__"}
 PURE = {"image", "collector"}
 SERVICES = PURE | GROUND | {"registry"}
 WORK = SERVICES | {"azure"}
@@ -16,6 +16,7 @@ MAY = {
     "errors": set[str](),
     "quiet": set[str](),
     "parallel": set[str](),
+    "location": set[str](),
     "image": set[str](),
     "collector": set[str](),
     "console": GROUND,

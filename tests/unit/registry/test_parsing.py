@@ -5,9 +5,9 @@ from email.utils import formatdate
 
 import pytest
 
+from azext_otelembed.location import origin
 from azext_otelembed.registry.client import next_page
 from azext_otelembed.registry.failure import error_for, said
-from azext_otelembed.registry.origin import origin
 from azext_otelembed.registry.policies import seconds_of
 
 

@@ -1,4 +1,4 @@
-"""Where an address that a registry gives leads."""
+"""Where an address that somebody else gives leads."""
 
 from __future__ import annotations
 
