@@ -5,9 +5,9 @@ It is POSIX sh and was tried in dash, busybox ash and bash, whose habits explain
 - A trapped signal interrupts `wait`, whose status is then above 128 as well; so the status counts
   only if no trap ran meanwhile. Where both happened, `wait` is asked again: it answers 127 if it
   had given the app's own status before.
-- A signal that is passed on to a child that still is the shell's own copy is lost: dash and bash
-  have their handlers there and no traps. So the child tells when it has let go of them (URG, which
-  means nothing to anybody else), and what came before that is passed on then.
+- A signal that is sent to a child that still is the shell's own copy is lost: dash and bash have
+  their handlers there and no traps. So each child tells when it has let go of them (URG, which
+  means nothing to anybody else), and what came before that is passed on to the app then.
 - A trap that runs inside of another one leaves a wrong status behind in dash and busybox: their
   actions decide nothing. Signal 0 stands for none that came early.
 - Two signals at once that interrupt `wait` lose one of them in bash, which jumps out of its
@@ -44,8 +44,10 @@ trap 'otelembed_trapped=1 otelembed_turn=@TURNS@' URG
 for otelembed_name in @STOP@; do
   trap "otelembed_stop=$otelembed_name otelembed_early=$otelembed_name" $otelembed_name
 done
-@COLLECTOR@ &
+{ trap - URG @STOP@; kill -URG $$; @COLLECTOR@; } &
 otelembed_collector=$!
+while [ "$otelembed_turn" -lt @TURNS@ ]; do otelembed_turn=$((otelembed_turn + 1)); done
+otelembed_turn=0
 { trap - URG @STOP@; kill -URG $$; exec "$@"; } &
 otelembed_app=$!
 while [ "$otelembed_turn" -lt @TURNS@ ]; do otelembed_turn=$((otelembed_turn + 1)); done
@@ -87,7 +89,7 @@ _TURNS = 1_000_000
 
 
 def script(collector: str, grace: int, stop_signal: str = "") -> str:
-    """The script. `"$@"` is the app, `collector` the command that starts the collector.
+    """The script. `"$@"` is the app, `collector` the command that the collector's shell becomes.
 
     `grace` is in seconds, from the app's end until the collector is told to stop. `stop_signal` is
     the base's STOPSIGNAL, as its configuration spells it.

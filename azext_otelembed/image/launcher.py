@@ -94,12 +94,13 @@ class Launcher:
         `stop_signal` is the base's STOPSIGNAL, empty where it has none.
         """
         if self.kind == "drain":
-            return drain.script(self._collector, self.grace, stop_signal)
-        return f'{self._collector} & exec "$@"'
+            return drain.script(self._collector("exec "), self.grace, stop_signal)
+        return f'{self._collector()} & exec "$@"'
 
-    @property
-    def _collector(self) -> str:
+    def _collector(self, how: str = "") -> str:
         """The command that is the collector; one that is missing or dies hurts nobody.
+
+        `how` stands before the program: "exec " where the shell itself is to become it.
 
         Go's crypto/x509 reads the first bundle file that exists and then every folder listed in
         SSL_CERT_DIR (root_unix.go), so the base's own authorities and the added ones both hold.
@@ -109,7 +110,7 @@ class Launcher:
         logs = ">/dev/null 2>&1" if self.collector_logs == "null" else ">&2"
         return (
             f'SSL_CERT_DIR="{folders}:{CERTIFICATES}"{memory} '
-            f"{BINARY} --config={CONFIG} </dev/null {logs}"
+            f"{how}{BINARY} --config={CONFIG} </dev/null {logs}"
         )
 
     def wrap(

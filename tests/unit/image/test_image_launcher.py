@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -194,6 +195,22 @@ def test_every_shell_reads_the_drain_script(shell: list[str], stop_signal: str) 
     words = [*shell, "-c", script, "otelembed", "sh", "-c", 'echo "$1"; exit 3', "app", "a b"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, "a b\n", "")
+
+
+def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path) -> None:
+    script = Launcher("drain", grace=0).script().replace("/otelembed/", f"{folder}/")
+    for _ in range(20):  # one in six or so is held while it still is the shell's own copy
+        with subprocess.Popen([program("dash"), "-c", script, "x", "sleep", "1000"]) as shell:
+            children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
+            while not (found := children.read_text().split()):
+                pass
+            collector = int(found[0])
+            os.kill(collector, signal.SIGSTOP)
+            time.sleep(0.02)
+            shell.terminate()
+            time.sleep(0.1)
+            os.kill(collector, signal.SIGCONT)
+            assert shell.wait(4) == 128 + signal.SIGTERM
 
 
 def test_a_wrap_is_told_from_other_entrypoints() -> None:
