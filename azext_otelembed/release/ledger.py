@@ -30,6 +30,8 @@ MARGIN = timedelta(seconds=120)
 """How long after its timeout a pending release still counts as being under way."""
 SETTLE = 1.0
 """Seconds after which a deploy that saw another one looks again."""
+SETTLED = 2
+"""How often a record is looked after where the list of records is kept by its writers."""
 PATIENCE = 15.0
 """Seconds that a younger one gets to see the older one and to withdraw."""
 
@@ -60,15 +62,14 @@ class Ledger:
         self.check_free(release.digest, known, setting)
         if not known:
             self._put_anchor()
-        if not self._put(release):
-            # The list is kept by its writers: what two of them write at once may get lost.
-            time.sleep(SETTLE)
-            self._put(release)
+        self._put_to_stay(release)
         deadline = time.monotonic() + PATIENCE
         while rival := self._rival(release, known, setting):
             older = (rival.started, rival.id) < (release.started, release.id)
             if rival.state != record.PENDING or older or time.monotonic() >= deadline:
-                self.end(release, record.WITHDRAWN, f"release {rival.id} came first")
+                self._put_to_stay(
+                    release.ended(record.WITHDRAWN, _now(), f"release {rival.id} came first")
+                )
                 raise _taken(rival)
             time.sleep(SETTLE)
 
@@ -115,6 +116,15 @@ class Ledger:
         finished = [one for one in found if one.state in ended and one.id not in before]
         live = record.under_way(found, _now())
         return next(iter([*finished, *live]), None)
+
+    def _put_to_stay(self, release: Release) -> None:
+        """Puts what rivals have to see: who waits for a withdrawal that got lost withdraws too."""
+        for _ in range(SETTLED):
+            if self._put(release):
+                return
+            # The list is kept by its writers: what two of them write at once may get lost.
+            time.sleep(SETTLE)
+        self._put(release)
 
     def _put(self, release: Release) -> bool:
         """Whether the registry itself keeps the list of records."""
