@@ -88,15 +88,19 @@ class Shop:
         key = " ".join(scopes)
         if key not in self.tokens:
             refresh = self.exchange().raise_for_status().json()["refresh_token"]
-            form = {
-                "grant_type": "refresh_token",
-                "service": self.login,
-                "refresh_token": refresh,
-                "scope": list(scopes),
-            }
-            answer = self.http.post(f"https://{self.login}/oauth2/token", data=form)
-            self.tokens[key] = answer.raise_for_status().json()["access_token"]
+            self.tokens[key] = self.access_token(refresh, *scopes)
         return self.tokens[key]
+
+    def access_token(self, refresh: str, *scopes: str) -> str:
+        """A new access token for these scopes."""
+        form = {
+            "grant_type": "refresh_token",
+            "service": self.login,
+            "refresh_token": refresh,
+            "scope": list(scopes),
+        }
+        answer = self.http.post(f"https://{self.login}/oauth2/token", data=form)
+        return str(answer.raise_for_status().json()["access_token"])
 
     def call(
         self, method: str, path: str, actions: str = "pull,push", **options: Any

@@ -145,13 +145,15 @@ def test_a_refresh_token_is_no_access_token(shop: Shop) -> None:
 
 
 def test_an_expired_access_token_is_challenged_again(azure: LocalAzure, shop: Shop) -> None:
+    scope = f"repository:{shop.name}:pull"
+    refresh = shop.exchange().raise_for_status().json()["refresh_token"]
     azure.token_lifetime(1)
     try:
-        shop.token(f"repository:{shop.name}:pull")
-        time.sleep(1.2)
-        assert shop.call("GET", ABSENT, "pull").status_code == 401
+        shop.tokens[scope] = shop.access_token(refresh, scope)
     finally:
         azure.token_lifetime(None)
+    time.sleep(1.2)
+    assert shop.call("GET", ABSENT, "pull").status_code == 401
 
 
 def test_docker_gets_its_token_by_get_with_basic(shop: Shop) -> None:
