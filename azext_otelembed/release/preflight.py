@@ -59,11 +59,11 @@ def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
     if found := _registry_in(arm, host, subscription):
         return found
     try:
-        others = subscriptions(arm).keys() - {subscription}
+        seen = subscriptions(arm)
     except Unauthorized:
         return None
-    found_there = for_each(sorted(others), partial(_registry_in, arm, host))
-    return next(filter(None, found_there), None)
+    others = [one for one in seen if one.lower() != subscription.lower()]
+    return next(filter(None, for_each(others, partial(_registry_in, arm, host))), None)
 
 
 def _registry_in(arm: Arm, host: str, subscription: str) -> Registry | None:
