@@ -55,11 +55,14 @@ def last_stamp(log: str) -> str:
     return stamps[-1] if stamps else ""
 
 
-def read_log(log: str, image: str, after: str, secrets: Iterable[str] = ()) -> LogEvidence:
+def read_log(
+    log: str, image: str, after: str, secrets: Iterable[str] = (), instances: int = 0
+) -> LogEvidence:
     """What the lines newer than `after` (a time as `last_stamp` gives it) say of `image`.
 
     `secrets` are values that the tail must not show: App Service logs the environment of
-    `docker run`, and apps log what they like.
+    `docker run`, and apps log what they like. `instances` is how many the site has, 0 if that
+    isn't known: no more containers than that are waited for.
     """
     lines = _newer(log, after)
     # `shop:1.0` is no name for a line that tells of `shop:1.0-otelembed-…`.
@@ -78,7 +81,8 @@ def read_log(log: str, image: str, after: str, secrets: Iterable[str] = ()) -> L
         if is_ours and (created := CONTAINER.search(line)):
             name = created.group(1)
         if is_ours and CREATED.search(line):
-            waiting += 1
+            # One too many follows a start that the site's next change ended without a word.
+            waiting = min(waiting + 1, instances or waiting + 1)
         elif waiting and (starting := STARTING.search(line)):
             fresh.append(starting.group(1))
         elif (stopping := STOPPING.search(line)) and stopping.group(1) in fresh:
@@ -93,7 +97,7 @@ def read_log(log: str, image: str, after: str, secrets: Iterable[str] = ()) -> L
                 del fresh[:1]
         elif (failed := _failure(line)) and _concerns(line, name):
             falls += failure is None
-            if START_FAILED.search(line):
+            if START_FAILED.search(line) and "State:" not in line:
                 waiting -= 1
                 del fresh[:1]
             failure, ready = failure or failed, False

@@ -77,17 +77,17 @@ def ping(session: Session, host: str, path: str) -> Ping:
 def look(session: Session, client: SiteClient, observed: Observed, health_path: str) -> Verdict:
     """One look at a site that shouldn't have changed: its instances, and whether it answers."""
     instances, answer = together(
-        lambda: _instances(client), lambda: ping(session, observed.host, health_path)
+        lambda: _Instances.of(client), lambda: ping(session, observed.host, health_path)
     )
-    evidence = {"instances": instances, "http": f"{answer} on {health_path}"}
-    if "STOPPED" in instances:
+    evidence = {"instances": str(instances), "http": f"{answer} on {health_path}"}
+    if instances.one_is_stopped:
         reason = "an instance is stopped"
     elif not answer.good:
         reason = f"it doesn't answer on {health_path}: {answer}"
     else:
         return Verdict(True, "", evidence)
-    log = _log(client, observed.image, "", secrets_of(observed.settings))
-    return Verdict(False, reason, evidence, log.tail if log else ())
+    log = read_log(_log(client), observed.image, "", secrets_of(observed.settings))
+    return Verdict(False, reason, evidence, log.tail)
 
 
 def verify(
@@ -115,19 +115,20 @@ def verify(
     while True:
         if not configured.yes:
             configured.look()
-        log, instances, answer = together(
-            lambda: _log(client, image, after, secrets),
-            lambda: _instances(client),
+        text, instances, answer = together(
+            lambda: _log(client),
+            lambda: _Instances.of(client),
             lambda: ping(session, observed.host, health_path),
         )
-        watch.see(time.monotonic(), log, "STOPPED" in instances, answer.good)
+        log = read_log(text, image, after, secrets, len(instances.states)) if text else None
+        watch.see(time.monotonic(), log, instances.one_is_stopped, answer.good)
         up = configured.yes and watch.is_up
         if up:
             # Somebody else may have pointed the site elsewhere since it was read.
             configured.look()
         evidence = {
             "configuration": str(configured),
-            "instances": instances,
+            "instances": str(instances),
             "log": _log_words(log),
             "http": f"{answer} on {health_path}" + (f", {watch.good} in a row" * (watch.good > 1)),
         }
@@ -168,33 +169,42 @@ class _Configured:
         return self._told
 
 
-def _instances(client: SiteClient) -> str:
-    try:
-        found = client.instances()
-    except OtelembedError as unseen:
-        return f"not seen: {unseen.message}"
-    if not found:
-        return "none listed"
-    states = [state for _, state in found]
-    return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+@dataclass(frozen=True, slots=True)
+class _Instances:
+    """The state of each of the site's instances, or why they can't be seen."""
+
+    states: tuple[str, ...]
+    problem: str = ""
+
+    @classmethod
+    def of(cls, client: SiteClient) -> _Instances:
+        try:
+            return cls(tuple(state for _, state in client.instances()))
+        except OtelembedError as unseen:
+            return cls((), unseen.message)
+
+    @property
+    def one_is_stopped(self) -> bool:
+        return "STOPPED" in self.states
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"not seen: {self.problem}"
+        counts = ((self.states.count(state), state) for state in sorted(set(self.states)))
+        return ", ".join(f"{count} {state}" for count, state in counts) or "none listed"
 
 
-def _log(
-    client: SiteClient, image: str, after: str, secrets: tuple[str, ...]
-) -> LogEvidence | None:
+def _log(client: SiteClient) -> str:
+    """The container log; empty when there is none to see."""
     try:
-        log = client.container_log()
+        return client.container_log()
     except OtelembedError:
-        return None
-    return read_log(log, image, after, secrets) if log else None
+        return ""
 
 
 def newest_stamp(client: SiteClient) -> str:
     """The time of the container log's newest line; empty when there is none to see."""
-    try:
-        return last_stamp(client.container_log())
-    except OtelembedError:
-        return ""
+    return last_stamp(_log(client))
 
 
 def _log_words(log: LogEvidence | None) -> str:
@@ -214,14 +224,14 @@ def _now(configured: _Configured, log: LogEvidence | None, answer: Ping) -> str:
 
 
 def _late(
-    timeout: float, configured: _Configured, instances: str, watch: Watch, answer: Ping
+    timeout: float, configured: _Configured, instances: _Instances, watch: Watch, answer: Ping
 ) -> str:
     seconds = f"after {timeout:.0f} s"
     if not configured.yes:
         return f"{seconds} its configuration {configured}"
     if watch.failure:
         return f"the new container failed: {watch.failure}"
-    if "STOPPED" in instances:
+    if instances.one_is_stopped:
         return f"{seconds} an instance is stopped"
     if not answer.good:
         return f"{seconds} it doesn't answer: {answer}"

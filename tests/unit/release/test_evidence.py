@@ -8,7 +8,7 @@ from azext_otelembed.release.evidence import last_stamp, read_log, redact, secre
 
 NEW = "shopregistry.azurecr.io/shop:1.0-otelembed-0123456789ab"
 OLD = "shopregistry.azurecr.io/shop:1.0"
-SECOND = "2026-11-22T21:00:0{}.000Z"
+SECOND = "2026-11-22T21:00:{:02}.000Z"
 
 
 READY = (
@@ -76,20 +76,39 @@ def test_a_restart_that_succeeds_makes_up_for_a_failure() -> None:
     assert (seen.ready, seen.failure) == (True, None)
 
 
-def test_a_start_that_the_next_change_of_the_site_cuts_short_is_not_waited_for() -> None:
-    def start(name: str) -> tuple[str, ...]:
-        return (
-            f"Pulling image: {NEW}.",
-            f"Creating container with image: shop and fully qualified image name: {NEW}",
-            f"Starting container: {name}_shop.",
-        )
+def start(name: str) -> tuple[str, ...]:
+    return (
+        f"Pulling image: {NEW}.",
+        f"Creating container with image: shop and fully qualified image name: {NEW}",
+        f"Starting container: {name}_shop.",
+    )
 
+
+def test_a_start_that_the_next_change_of_the_site_cuts_short_is_not_waited_for() -> None:
     cut = (*start("aaaa"), "Stopping container: aaaa_shop.")
     assert not read_log(log(*cut, *start("bbbb")), NEW, "").ready
     assert read_log(log(*cut, *start("bbbb"), "Site started."), NEW, "").ready
     # One that came up and was replaced is no proof that its successor will.
     up = (*start("aaaa"), "Site started.", "Stopping container: aaaa_shop.")
     assert not read_log(log(*up, *start("bbbb")), NEW, "").ready
+
+
+@pytest.mark.parametrize("instances", [1, 3])
+def test_a_start_that_ends_without_a_word_is_not_waited_for(instances: int) -> None:
+    cut = [line for n in range(instances) for line in start(f"aaa{n}")]
+    again = [line for n in range(instances) for line in start(f"bbb{n}")]
+    up = ["Site started."] * (instances - 1)
+    assert not read_log(log(*cut, *again, *up), NEW, "", instances=instances).ready
+    assert read_log(log(*cut, *again, *up, "Site started."), NEW, "", instances=instances).ready
+
+
+def test_a_start_that_fails_is_counted_once_though_the_state_says_it_again() -> None:
+    why = "Container aaaa_shop has exited, failing site start."
+    state = f"State: Stopping, Action: CancellingStartup, LastErrorDetails: {why}, Details: "
+    failed = (f"ERROR - {why}", state, "Failed to start site. Revert by stopping site.")
+    three = (*start("aaaa"), *start("bbbb"), *start("cccc"), *failed, "Site started.")
+    assert not read_log(log(*three), NEW, "", instances=3).ready
+    assert read_log(log(*three, "Site started."), NEW, "", instances=3).ready
 
 
 def test_lines_from_before_the_change_prove_nothing() -> None:
