@@ -31,6 +31,8 @@ STOPPING = re.compile(r"Stopping container: (\S+?)\.?$")
 NOISE = re.compile(r"State: \w+, Action: ")
 """Lines of the platform that say again what the ones around them say."""
 LONGEST_TAIL = 30
+TAIL_BEGINS = 10
+"""How many of them are of the start of what is told, where that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +71,18 @@ def read_log(
     named = re.compile(rf"(?<![\w.-]){re.escape(image)}(?![\w@:/-]|\.\w)", re.I)
     ours = [bool(named.search(line)) for line in lines]
     first = next((n for n, line in enumerate(lines) if ours[n] and START.search(line)), None)
-    tail = redact([line for line in lines if not NOISE.search(line)][-LONGEST_TAIL:], secrets)
     if first is None:
-        return LogEvidence(False, False, None, tail)
+        return LogEvidence(False, False, None, redact(_newest(lines), secrets))
     name = ""
     ready = False
     failure: str | None = None
     falls = waiting = 0
     fresh: list[str] = []
-    for line, is_ours in zip(lines[first:], ours[first:], strict=True):
+    began = first
+    attempt: list[str] = []
+    for number, line in enumerate(lines[first:], first):
+        is_ours = ours[number]
+        began = number if is_ours and START.search(line) else began
         if is_ours and (created := CONTAINER.search(line)):
             name = created.group(1)
         if is_ours and CREATED.search(line):
@@ -101,7 +106,14 @@ def read_log(
                 waiting -= 1
                 del fresh[:1]
             failure, ready = failure or failed, False
-    return LogEvidence(True, ready and waiting <= 0, failure, tail, falls)
+            attempt = lines[began : number + 1]
+    ready = ready and waiting <= 0
+    if failure or not ready:
+        old = log.splitlines()[: first - len(lines)]
+        tail = _told(attempt if failure else lines[began:], old)
+    else:
+        tail = _newest(lines)
+    return LogEvidence(True, ready, failure, redact(tail, secrets), falls)
 
 
 def redact(lines: Iterable[str], secrets: Iterable[str]) -> tuple[str, ...]:
@@ -152,6 +164,38 @@ def _is_secret(name: str, value: str) -> bool:
     if len(value) < 4 or _PLAIN_VALUES.fullmatch(value):
         return False
     return not (_PLAIN_NAMES.search(name) and len(value) < _LONG)
+
+
+def _newest(lines: list[str]) -> list[str]:
+    return _telling(lines)[-LONGEST_TAIL:]
+
+
+def _told(attempt: list[str], old: list[str]) -> list[str]:
+    """What the log says of a container's start, at most LONGEST_TAIL lines of it.
+
+    The container that serves meanwhile logs its requests in between: where there is too much,
+    lines of a kind that are among the `old` ones, from before the start, go first.
+    """
+    lines = _telling(attempt)
+    if len(lines) > LONGEST_TAIL:
+        known = {_kind(line) for line in old}
+        lines = [lines[0], *(x for x in lines[1:] if _failure(x) or _kind(x) not in known)]
+    between = len(lines) - LONGEST_TAIL
+    if between <= 0:
+        return lines
+    ends = LONGEST_TAIL - TAIL_BEGINS
+    return [*lines[:TAIL_BEGINS], f"[{between} lines more]", *lines[-ends:]]
+
+
+def _kind(line: str) -> str:
+    """What stays of a line from one request to the next: its words without figures and paths."""
+    match = STAMP.match(line)
+    text = match.group(2) if match else line
+    return " ".join(word for word in text.split() if not re.search(r"[\d/]", word))
+
+
+def _telling(lines: list[str]) -> list[str]:
+    return [line for line in lines if not NOISE.search(line)]
 
 
 def _newer(log: str, after: str) -> list[str]:

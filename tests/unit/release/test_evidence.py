@@ -121,6 +121,33 @@ def test_a_log_of_the_old_image_alone_says_nothing_of_the_new_one() -> None:
     assert (seen.started, seen.ready, seen.failure) == (False, False, None)
 
 
+def test_the_tail_of_a_failed_start_shows_its_words_and_not_the_requests_of_the_old_one() -> None:
+    busy = tuple(f'10.0.0.{n} "GET /goods/{n}" 200 {n} ms' for n in range(50))
+    words = ("KeyError: DATABASE_URL", "giving up")
+    failed = "ERROR - Container aaaa_shop didn't respond to HTTP pings on port: 8080"
+    begun = (*busy, *start("aaaa"), *busy, words[0], *busy, words[1], *busy, failed)
+    told = [*start("aaaa")[1:], *words, failed]
+    assert said(*begun, *busy, *start("bbbb"), *busy) == told
+    # Where nothing tells whose lines they are, both ends are shown.
+    strange = (*start("aaaa"), words[0], *busy, words[1], failed, *busy)
+    (created, starting, first, *others, last, end) = said(*strange)
+    assert [created, starting, first, last, end] == told
+    assert "[25 lines more]" in others
+    assert len(others) == 26
+
+
+def test_the_tail_of_a_slow_start_shows_what_it_said_first() -> None:
+    busy = tuple(f'10.0.0.{n} "GET /goods/{n}" 200 {n} ms' for n in range(50))
+    tail = said(*busy, *start("aaaa"), "waiting for the database", *busy)
+    assert tail == [*start("aaaa")[1:], "waiting for the database"]
+
+
+def said(*lines: str) -> list[str]:
+    """The tail of a log of these lines, without its times."""
+    tail = read_log("\n".join(f"{SECOND.format(0)} {line}" for line in lines), NEW, "").tail
+    return [line.removeprefix(f"{SECOND.format(0)} ") for line in tail]
+
+
 def test_the_tail_shows_no_app_setting() -> None:
     settings = {"PAYMENT_API_KEY": "sk-demo-5f1e8b7c2a9d", "WEBSITES_PORT": "8080", "FLAG": "true"}
     lines = ["using sk-demo-5f1e8b7c2a9d on 8080, true", *STARTS]
