@@ -9,8 +9,10 @@ interface, so the log supports a verdict and never is the only ground for a good
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from azext_otelembed.release.log_tail import NOISE, newest, of_start, redact
 
 STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)\s?(.*)$")
 START = re.compile(r"pulling image|docker run|starting container|creating container", re.I)
@@ -28,11 +30,6 @@ CREATED = re.compile(r"docker run\b|creating container\b", re.I)
 START_FAILED = re.compile(r"failing site start", re.I)
 STARTING = re.compile(r"Starting container: (\S+?)\.?$")
 STOPPING = re.compile(r"Stopping container: (\S+?)\.?$")
-NOISE = re.compile(r"State: \w+, Action: ")
-"""Lines of the platform that say again what the ones around them say."""
-LONGEST_TAIL = 30
-TAIL_BEGINS = 10
-"""How many of them are of the start of what is told, where that is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def read_log(
     ours = [bool(named.search(line)) for line in lines]
     first = next((n for n, line in enumerate(lines) if ours[n] and START.search(line)), None)
     if first is None:
-        return LogEvidence(False, False, None, redact(_newest(lines), secrets))
+        return LogEvidence(False, False, None, redact(newest(lines), secrets))
     name = ""
     ready = False
     failure: str | None = None
@@ -86,8 +83,11 @@ def read_log(
         if is_ours and (created := CONTAINER.search(line)):
             name = created.group(1)
         if is_ours and CREATED.search(line):
-            # One too many follows a start that the site's next change ended without a word.
-            waiting = min(waiting + 1, instances or waiting + 1)
+            if 0 < instances <= waiting:
+                # Instead of one whose start the site's next change ended without a word.
+                del fresh[:1]
+            else:
+                waiting += 1
         elif waiting and (starting := STARTING.search(line)):
             fresh.append(starting.group(1))
         elif (stopping := STOPPING.search(line)) and stopping.group(1) in fresh:
@@ -96,13 +96,12 @@ def read_log(
             waiting -= 1
         if READY.search(line) and _concerns(line, name):
             ready, failure = True, None
-            # "Site started." is followed by a line of the site's state that says it again.
-            if "State:" not in line:
+            if not NOISE.search(line):
                 waiting -= 1
                 del fresh[:1]
         elif (failed := _failure(line)) and _concerns(line, name):
             falls += failure is None
-            if START_FAILED.search(line) and "State:" not in line:
+            if START_FAILED.search(line) and not NOISE.search(line):
                 waiting -= 1
                 del fresh[:1]
             failure, ready = failure or failed, False
@@ -110,92 +109,10 @@ def read_log(
     ready = ready and waiting <= 0
     if failure or not ready:
         old = log.splitlines()[: first - len(lines)]
-        tail = _told(attempt if failure else lines[began:], old)
+        tail = of_start(attempt if failure else lines[began:], old)
     else:
-        tail = _newest(lines)
+        tail = newest(lines)
     return LogEvidence(True, ready, failure, redact(tail, secrets), falls)
-
-
-def redact(lines: Iterable[str], secrets: Iterable[str]) -> tuple[str, ...]:
-    """The lines with every secret value, and what looks like one, replaced."""
-    hidden = sorted({value for value in secrets if value}, key=len, reverse=True)
-    shown: list[str] = []
-    for line in lines:
-        text = line
-        for value in hidden:
-            # A short value is one only as a word of its own: `true` is no part of `structure`.
-            edge = "" if len(value) >= _LONG else r"(?<![\w.-])"
-            end = "" if len(value) >= _LONG else r"(?![\w.-])"
-            text = re.sub(f"{edge}{re.escape(value)}{end}", "***", text)
-        for pattern, instead in _SECRETS:
-            text = pattern.sub(instead, text)
-        shown.append(text)
-    return tuple(shown)
-
-
-def secrets_of(settings: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of app settings, line by line, and the parts of those that are key=value lists.
-
-    Left out are those that tell nothing and would hide a lot: switches, ports, everyday words.
-    """
-    values: set[str] = set()
-    for name, whole in settings.items():
-        for value in whole.splitlines():
-            parts = [part.partition("=")[2] for part in value.split(";") if "=" in part]
-            values.update(one.strip() for one in (value, *parts) if _is_secret(name, one.strip()))
-    return tuple(values)
-
-
-_LONG = 8
-_SECRETS = (
-    (re.compile(r"(\s-e\s+\w+=)\S*"), r"\1***"),
-    # What a Key Vault reference stands for isn't known here.
-    (re.compile(r"(InstrumentationKey=)[^;\s\"']+", re.I), r"\1***"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w.-]{8,}"), "***"),
-    (re.compile(r"\b(bearer\s+)[\w.~+/-]{8,}=*", re.I), r"\1***"),
-    (re.compile(r"([?&]sig=)[^&\s\"']+", re.I), r"\1***"),
-)
-"""What is a secret wherever it comes from."""
-_PLAIN_NAMES = re.compile(r"PORT|^WEBSITES?_|^SCM_|^DOCKER_(?!.*PASSWORD)|_(LEVEL|ENV|MODE)$", re.I)
-_PLAIN_VALUES = re.compile(r"true|false|yes|no|on|off|none|null|\d{1,3}|production|staging", re.I)
-
-
-def _is_secret(name: str, value: str) -> bool:
-    if len(value) < 4 or _PLAIN_VALUES.fullmatch(value):
-        return False
-    return not (_PLAIN_NAMES.search(name) and len(value) < _LONG)
-
-
-def _newest(lines: list[str]) -> list[str]:
-    return _telling(lines)[-LONGEST_TAIL:]
-
-
-def _told(attempt: list[str], old: list[str]) -> list[str]:
-    """What the log says of a container's start, at most LONGEST_TAIL lines of it.
-
-    The container that serves meanwhile logs its requests in between: where there is too much,
-    lines of a kind that are among the `old` ones, from before the start, go first.
-    """
-    lines = _telling(attempt)
-    if len(lines) > LONGEST_TAIL:
-        known = {_kind(line) for line in old}
-        lines = [lines[0], *(x for x in lines[1:] if _failure(x) or _kind(x) not in known)]
-    between = len(lines) - LONGEST_TAIL
-    if between <= 0:
-        return lines
-    ends = LONGEST_TAIL - TAIL_BEGINS
-    return [*lines[:TAIL_BEGINS], f"[{between} lines more]", *lines[-ends:]]
-
-
-def _kind(line: str) -> str:
-    """What stays of a line from one request to the next: its words without figures and paths."""
-    match = STAMP.match(line)
-    text = match.group(2) if match else line
-    return " ".join(word for word in text.split() if not re.search(r"[\d/]", word))
-
-
-def _telling(lines: list[str]) -> list[str]:
-    return [line for line in lines if not NOISE.search(line)]
 
 
 def _newer(log: str, after: str) -> list[str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.parallel import together
-from azext_otelembed.release.evidence import LogEvidence, last_stamp, read_log, secrets_of
+from azext_otelembed.release.evidence import LogEvidence, last_stamp, read_log
+from azext_otelembed.release.log_tail import secrets_of
 from azext_otelembed.release.observe import SETTING, current_image
 from azext_otelembed.release.plan import same_image
 from azext_otelembed.release.watch import PACE, Pace, Watch, start_limit

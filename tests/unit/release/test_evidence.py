@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from azext_otelembed.release.evidence import last_stamp, read_log, redact, secrets_of
+from azext_otelembed.release.evidence import last_stamp, read_log
+from azext_otelembed.release.log_tail import redact, secrets_of
 
 NEW = "shopregistry.azurecr.io/shop:1.0-otelembed-0123456789ab"
 OLD = "shopregistry.azurecr.io/shop:1.0"
@@ -102,6 +103,12 @@ def test_a_start_that_ends_without_a_word_is_not_waited_for(instances: int) -> N
     assert read_log(log(*cut, *again, *up, "Site started."), NEW, "", instances=instances).ready
 
 
+def test_the_end_of_one_that_came_up_is_no_end_of_a_start_though_another_ended_unsaid() -> None:
+    up = (*start("aaaa"), *start("bbbb"), "Site started.", "Stopping container: bbbb_shop.")
+    assert read_log(log(*up[:-1]), NEW, "", instances=1).ready
+    assert not read_log(log(*up, *start("cccc")), NEW, "", instances=1).ready
+
+
 def test_a_start_that_fails_is_counted_once_though_the_state_says_it_again() -> None:
     why = "Container aaaa_shop has exited, failing site start."
     state = f"State: Stopping, Action: CancellingStartup, LastErrorDetails: {why}, Details: "
@@ -134,6 +141,14 @@ def test_the_tail_of_a_failed_start_shows_its_words_and_not_the_requests_of_the_
     assert [created, starting, first, last, end] == told
     assert "[25 lines more]" in others
     assert len(others) == 26
+
+
+def test_the_tail_keeps_trouble_that_the_old_container_has_too_and_what_is_new_in_json() -> None:
+    asked = [f'{{"level":30,"time":{n},"url":"/goods/{n}","msg":"done"}}' for n in range(50)]
+    down = "Error: connect ECONNREFUSED 10.0.0.4:5432"
+    why = '{"level":30,"time":17,"url":"/start","msg":"migrating"}'
+    tail = said(*asked, down, *start("aaaa"), *asked, why, down, *asked)
+    assert tail == [*start("aaaa")[1:], why, down]
 
 
 def test_the_tail_of_a_slow_start_shows_what_it_said_first() -> None:
