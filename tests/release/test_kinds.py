@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from azext_otelembed.errors import NotFound, OtelembedError, Refused, Unauthorized
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, SETTINGS, Cloud, Site
-from tests.release.support import Hand, session_of, writes
+from tests.release.support import Hand, id_of, session_of, writes
 
 OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
 SECRET = "https://shopvault.vault.azure.net/secrets/appinsights"
@@ -330,6 +331,27 @@ def test_a_registry_that_cannot_be_seen_is_noted_and_not_refused(
     assert ended.exit_status == 0, ended
     assert f"whether Web App '{site.name}' may pull from it wasn't checked" in ended.said
     assert "az role assignment list --scope" in ended.said
+
+
+def test_the_sites_own_subscription_is_asked_no_second_time_where_its_id_is_in_capitals(
+    site: Site, hand: Hand, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hand.deploy(site).exit_status == 0, "the collector is in the registry from now on"
+    path = r"^/subscriptions/[^/]+/providers/Microsoft\.ContainerRegistry/registries$"
+
+    def asked(tag: str) -> int:
+        site.push(tag, IMAGES / "app", source="1.0")
+        since = cloud.mark()
+        with cloud.fault(path=path, status=200, body={"value": []}, times=0):
+            assert hand.deploy(site, image=site.image(tag)).exit_status == 0
+        own = f"/subscriptions/{cloud.local.subscription}/providers/Microsoft.ContainerRegistry/"
+        paths = [record["path"].lower() for record in cloud.requests(since)]
+        return paths.count(f"{own}registries".lower())
+
+    usual = asked("2.0")
+    capitals = replace(id_of(site), subscription=cloud.local.subscription.upper())
+    monkeypatch.setattr("tests.release.support.id_of", lambda _site: capitals)
+    assert asked("3.0") == usual >= 1
 
 
 # Locks and policies
