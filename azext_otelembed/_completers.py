@@ -32,8 +32,8 @@ _SITES = "/providers/Microsoft.Web/sites"
 
 def _names(cmd: Any, path: str) -> list[str]:
     from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.session import from_az
-    from azext_otelembed.azure.shape import text
+    from azext_otelembed.azure.arm_json import text
+    from azext_otelembed.azure.sign_in import from_az
 
     session = from_az(cmd.cli_ctx)
     path = f"/subscriptions/{session.subscription}{path}"

@@ -32,7 +32,7 @@ def load_arguments(loader: Any, _command: str) -> None:
 
     from azext_otelembed._actions import SubscriptionAction
     from azext_otelembed._completers import site_names, slot_names
-    from azext_otelembed.azure.identity import CLI, KINDS
+    from azext_otelembed.azure.credentials import CLI, KINDS
 
     with loader.argument_context("otelembed") as c:
         c.argument("resource_group_name", resource_group_name_type)

@@ -6,16 +6,16 @@ import sys
 from functools import cache, partial
 from typing import Any
 
+from azext_otelembed.command_frame import (
+    command_frame,
+    confirmed,
+    end_with,
+    format_asked,
+    person_reads,
+)
 from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidInput
-from azext_otelembed.frame import confirmed, end_with, format_asked, person_reads, running
-from azext_otelembed.inputs import (
-    checked_config,
-    from_stdin,
-    launcher_of,
-    login_of,
-    named_sites,
-)
+from azext_otelembed.inputs import checked_config, from_stdin, launcher_of, login_of, named_sites
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
 DEFAULT_TIMEOUT = 300
@@ -60,12 +60,12 @@ def deploy(
     shell_image: str | None = None,
 ) -> Result:
     """`az otelembed deploy`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
-        from azext_otelembed.builders.acr import AcrBuilder
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
+        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.deploy import Wanted
         from azext_otelembed.release.deploy import deploy as run
-        from azext_otelembed.release.from_source import app_source
+        from azext_otelembed.target.from_source import app_source
 
         if swap and (slot is None or dont_wait):
             raise InvalidInput(
@@ -145,12 +145,12 @@ def build(
     shell_image: str | None = None,
 ) -> Result:
     """`az otelembed build`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
-        from azext_otelembed.builders.acr import AcrBuilder
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
+        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.build import Wanted
         from azext_otelembed.release.build import build as run
-        from azext_otelembed.release.from_source import app_source
+        from azext_otelembed.target.from_source import app_source
 
         session = cache(partial(open_session, cmd.cli_ctx, credential))
         azure = AcrBuilder(session, console.stands)
@@ -188,8 +188,8 @@ def dockerfile(
     grace: int | None = None,
 ) -> Result | None:
     """`az otelembed dockerfile`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
         from azext_otelembed.release import dockerfile as form
 
         given = checked_config(collector_config)
@@ -226,8 +226,8 @@ def status(
     credential: str = "cli",
 ) -> Result | None:
     """`az otelembed status`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
         from azext_otelembed.release.status import status as run
 
         session = open_session(cmd.cli_ctx, credential)
@@ -244,7 +244,7 @@ def status(
             console.alert(f"otelembed: not healthy: {'; '.join(found['problems'])}.")
             end_with(cmd, 5)
         if console.live and person_reads(cmd):
-            from azext_otelembed.release.panel import panel
+            from azext_otelembed.release.status_panel import panel
 
             console.show(panel(found))
             return None
@@ -259,7 +259,7 @@ def history(
     credential: str = "cli",
 ) -> list[Result]:
     """`az otelembed history`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
 
         _, site = _opened(cmd, resource_group_name, name, slot, credential, console)
@@ -278,7 +278,7 @@ def rollback(
     credential: str = "cli",
 ) -> Result | None:
     """`az otelembed rollback`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
 
         session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
@@ -298,7 +298,7 @@ def remove(
     credential: str = "cli",
 ) -> Result | None:
     """`az otelembed remove`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
 
         session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
@@ -317,9 +317,9 @@ def wait(
     credential: str = "cli",
 ) -> Result:
     """`az otelembed wait`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
-        from azext_otelembed.release.run import Options
+        from azext_otelembed.release.release_runner import Options
 
         session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
         options = Options(timeout, health_path, rollback=not no_rollback)
@@ -338,9 +338,9 @@ def prune(
     credential: str = "cli",
 ) -> list[Result] | None:
     """`az otelembed prune`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
-        from azext_otelembed.release.prune import Pruner, find_registry, unneeded
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
+        from azext_otelembed.prune.prune import Pruner, find_registry, unneeded
 
         session = open_session(cmd.cli_ctx, credential)
         pruner = Pruner(session, find_registry(session, registry), repository, keep)
@@ -361,7 +361,7 @@ def prune(
 def _opened(
     cmd: Any, group: str, name: str, slot: str | None, credential: str, console: Console
 ) -> tuple[Any, Any]:
-    from azext_otelembed.azure.session import open_session
+    from azext_otelembed.azure.sign_in import open_session
     from azext_otelembed.release.history import open_site
 
     session = open_session(cmd.cli_ctx, credential)
@@ -381,7 +381,7 @@ def _gone(
 ) -> Result | None:
     """Asks, then releases what `way` leads to; None when the answer is no."""
     from azext_otelembed.release import history as releases
-    from azext_otelembed.release.run import Options
+    from azext_otelembed.release.release_runner import Options
 
     if not yes and not confirmed(way.question):
         console.alert("otelembed: nothing was changed.")
@@ -392,7 +392,7 @@ def _gone(
 
 
 def _site(session: Any, group: str, name: str, slot: str | None) -> Any:
-    from azext_otelembed.azure.site import SiteId
+    from azext_otelembed.azure.sites import SiteId
 
     # `production` is how az and the portal call the site itself.
     named = None if slot is None or slot.lower() == "production" else slot

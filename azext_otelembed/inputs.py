@@ -90,11 +90,11 @@ def checked_config(path: str | None) -> bytes | None:
     data = _file(path, "--collector-config")
     if data is not None:
         from azext_otelembed.collector.config import check
-        from azext_otelembed.collector.problem import ConfigProblem
+        from azext_otelembed.errors import InvalidConfig
 
         try:
             check(data)
-        except ConfigProblem as problem:
+        except InvalidConfig as problem:
             message = f"--collector-config: '{path}': {problem.message}"
             raise InvalidInput(message, problem.recommendation) from None
     return data

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.release.app_image import image_in_registry
-from azext_otelembed.release.from_source import AppSource, build_app
-from azext_otelembed.release.target import Workshop
+from azext_otelembed.target.app_image import image_in_registry
+from azext_otelembed.target.finder import TargetFinder
+from azext_otelembed.target.from_source import AppSource, build_app
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -38,7 +38,7 @@ def build(session: Session, wanted: Wanted, console: Console) -> dict[str, Any]:
     Asks Azure Resource Manager only where a registry is given by its name alone, or where the
     collector isn't in the registry yet. Raises the errors of `errors.py`.
     """
-    workshop = Workshop(
+    finder = TargetFinder(
         session,
         wanted.collector_image,
         wanted.collector_config,
@@ -49,22 +49,22 @@ def build(session: Session, wanted: Wanted, console: Console) -> dict[str, Any]:
         shell_image=wanted.shell_image,
         moves_tags=True,
     )
-    for warning in workshop.warnings:
+    for warning in finder.warnings:
         console.note(f"--collector-config: {warning}")
     reference = image_in_registry(session, wanted.image, wanted.registry)
     built = None
     if wanted.app is not None:
         reference = wanted.app.name(reference, wanted.image)
-        built = build_app(wanted.app, reference, workshop.open(reference), console)
+        built = build_app(wanted.app, reference, finder.open(reference), console)
 
     def stands(text: str) -> None:
         console.stands(text.partition(";")[0])
 
     with console.step("embed") as step:
         step.say(f"reading {reference} and the collector")
-        target = workshop.target_for(reference)
+        target = finder.target_for(reference)
         there = target.built
-        target = workshop.build(target, step, stands)
+        target = finder.build(target, step, stands)
         step.say(f"{target.image} {'is there already' if there else 'is in the registry'}")
     return {
         "image": {"name": target.image, "digest": target.digest},

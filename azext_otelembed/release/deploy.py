@@ -9,15 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.site import SiteClient, SiteId
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.release.app_image import image_for_site
-from azext_otelembed.release.from_source import AppSource, build_app
-from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
-from azext_otelembed.release.plan import Plan, make_plan, same_image
-from azext_otelembed.release.preflight import check_pull, check_running
-from azext_otelembed.release.run import (
+from azext_otelembed.image.reference import same_image
+from azext_otelembed.release.release_runner import (
     ROLLED_BACK,
     Ending,
     Image,
@@ -25,12 +21,16 @@ from azext_otelembed.release.run import (
     Runner,
     unfinished_of,
 )
-from azext_otelembed.release.setting import Setting, resolve
-from azext_otelembed.release.stop_limit import too_short
 from azext_otelembed.release.swap import Production, Swapper, meant, production_of
-from azext_otelembed.release.target import Target, Workshop
-from azext_otelembed.release.verify import Verdict, look
-from azext_otelembed.release.watch import PACE, Pace
+from azext_otelembed.target.app_image import image_for_site
+from azext_otelembed.target.finder import Target, TargetFinder
+from azext_otelembed.target.from_source import AppSource, build_app
+from azext_otelembed.verification.verdict_tracker import PACE, Pace
+from azext_otelembed.verification.verify import Verdict, look
+from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
+from azext_otelembed.webapp.plan import Plan, make_plan
+from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
+from azext_otelembed.webapp.setting import Setting, resolve
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -75,7 +75,7 @@ class Outcome:
     exit_status: int
 
 
-class Turnstile:
+class BuildOnce:
     """Lets deploys that need the same image build it one after the other, so once."""
 
     def __init__(self) -> None:
@@ -103,14 +103,14 @@ def deploy(
     site: SiteId,
     wanted: Wanted,
     console: Console,
-    turnstile: Turnstile | None = None,
+    build_once: BuildOnce | None = None,
 ) -> Outcome:
     """Makes `site` run its app with the collector embedded, and sees it come up.
 
     Raises the errors of `errors.py` for everything that stops it before the site was changed. A
     site that was changed and doesn't verify gives an Outcome with status 4 (rolled back) or 5.
     """
-    workshop = Workshop(
+    finder = TargetFinder(
         session,
         wanted.collector_image,
         wanted.collector_config,
@@ -121,7 +121,7 @@ def deploy(
         shell_image=wanted.shell_image,
     )
     client = SiteClient(session, site)
-    for warning in workshop.warnings:
+    for warning in finder.warnings:
         console.note(f"--collector-config: {warning}")
 
     with console.step("observe") as step:
@@ -139,7 +139,7 @@ def deploy(
         )
         production = production_of(session, site, setting.value) if wanted.swap else None
         step.say(f"{site} runs {observed.image}")
-    if hurry := too_short(wanted.launcher, observed.settings):
+    if hurry := check_grace(wanted.launcher, observed.settings):
         console.note(hurry)
 
     app, built = None, None
@@ -147,16 +147,16 @@ def deploy(
         found = image_for_site(session, observed, wanted.image, wanted.registry)
         app = wanted.app.name(found, wanted.image)
         if not wanted.dry_run:
-            built = build_app(wanted.app, app, workshop.open(app), console)
+            built = build_app(wanted.app, app, finder.open(app), console)
 
     with console.step("plan") as step:
         step.say("reading the app image and the collector")
         if app is None:
-            target = workshop.target(observed, wanted.image, wanted.registry, step)
+            target = finder.target(observed, wanted.image, wanted.registry, step)
             if production is not None and wanted.image is None:
-                target = meant(session, workshop, observed, production.observed, target)
+                target = meant(session, finder, observed, production.observed, target)
         else:
-            target = workshop.target_for(app) if built else workshop.unbuilt(app)
+            target = finder.target_for(app) if built else finder.unbuilt(app)
             target = replace(target, app_build=built)
         swapped_before = (
             production is not None
@@ -178,16 +178,16 @@ def deploy(
         console.tell(_listed(plan, target))
         return Outcome(_result(observed, target, setting, plan, console, dry_run=True), 0)
 
-    ledger = workshop.ledger(observed)
+    store = finder.store(observed)
     options = Options(wanted.timeout, wanted.health_path, wanted.rollback, wanted.wait, wanted.pace)
     swapper = None
     if production is not None:
-        swapper = Swapper(session, site, production, ledger.client, options, console)
+        swapper = Swapper(session, site, production, store.client, options, console)
         if swapped_before:
             return _swapped_before(session, production, swapper, target, setting, wanted, console)
-    known = ledger.read()
-    ledger.check_free(target.digest, known, setting.value)
-    if left := workshop.ledger_left(observed):
+    known = store.read()
+    store.check_free(target.digest, known, setting.value)
+    if left := finder.store_left(observed):
         try:
             elsewhere = left.read()
         except OtelembedError as unseen:
@@ -198,16 +198,16 @@ def deploy(
         outcome = _unchanged(session, client, observed, target, setting, wanted, console)
     else:
         if not target.built:
-            with console.step("embed") as step, (turnstile or Turnstile()).turn(target) as made:
+            with console.step("embed") as step, (build_once or BuildOnce()).turn(target) as made:
                 target = (
                     replace(target, built=True)
                     if made
-                    else workshop.build(target, step, console.stands)
+                    else finder.build(target, step, console.stands)
                 )
                 plan = make_plan(observed, target.image, setting)
                 step.say(f"{target.image}")
             console.stands(f"{target.image} is in the registry; {site} is unchanged")
-        runner = Runner(session, client, ledger, options, console)
+        runner = Runner(session, client, store, options, console)
         ending = runner.release(observed, plan, _image(target), known, setting.value)
         result = _result(observed, target, setting, plan, console, verdict=ending.verdict)
         outcome = _ended(result, ending, changed=not plan.empty)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import load_base
+from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput
-from azext_otelembed.image.dockerfile import CONFIG_FILE, App, make_dockerfile, words_of
+from azext_otelembed.image.dockerfile_template import CONFIG_FILE, App, make_dockerfile, words_of
 from azext_otelembed.image.embed import Base, original
 from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.release.app_image import image_in_registry, parsed
-from azext_otelembed.release.target import Workshop
+from azext_otelembed.target.app_image import image_in_registry, parsed
+from azext_otelembed.target.finder import TargetFinder
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -49,7 +49,7 @@ def dockerfile(session: Callable[[], Session], wanted: Wanted, console: Console)
     """The Dockerfile for an app image.
 
     What the image starts is read from its registry unless it is told; only then is there a
-    `session`. Raises the errors of `errors.py`, and ImageProblem where nothing says what to start.
+    `session`. Raises the errors of `errors.py`, and InvalidImage where nothing says what to start.
     """
     launcher = wanted.launcher
     config = wanted.collector_config
@@ -111,10 +111,10 @@ def config_in(directory: str | None) -> bytes | None:
 def _read(session: Session, image: str, wanted: Wanted, console: Console) -> App:
     """The app image, or what an embedded one was made from, and what it starts."""
     reference = image_in_registry(session, image, wanted.registry)
-    workshop = Workshop(session, wanted.collector_image, None, None)
+    finder = TargetFinder(session, wanted.collector_image, None, None)
     with console.step("read") as step:
         step.say(f"reading {reference}")
-        base = original(load_base(workshop.open(reference), reference))
+        base = original(load_base(finder.open(reference), reference))
         step.say(f"{base.reference}")
     return app_of(base)
 

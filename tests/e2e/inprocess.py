@@ -15,7 +15,7 @@ from typing import Any
 from azure.core.credentials import AccessToken
 
 from azext_otelembed.azure.session import Session
-from azext_otelembed.azure.site import SiteId
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.release.deploy import Wanted

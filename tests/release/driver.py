@@ -9,11 +9,11 @@ from typing import Any
 
 import azure.mgmt.web  # noqa: F401  # imported once, for all children
 
-from azext_otelembed.azure.site import SiteId
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.release.deploy import deploy
-from azext_otelembed.release.watch import Pace
+from azext_otelembed.verification.verdict_tracker import Pace
 from localazure.client import LocalAzure
 from tests.release.support import session_of, wanted
 

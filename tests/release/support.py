@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import httpx
 
 from azext_otelembed.azure.session import Session
-from azext_otelembed.azure.site import SiteId
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.records import record
 from azext_otelembed.release import history as releases
-from azext_otelembed.release import record
 from azext_otelembed.release.deploy import Outcome, Wanted, deploy
-from azext_otelembed.release.run import Options
-from azext_otelembed.release.watch import Pace
+from azext_otelembed.release.release_runner import Options
+from azext_otelembed.verification.verdict_tracker import Pace
 from localazure.client import LocalAzure
 from tests.e2e.support import COLLECTOR, Cloud, Site
 

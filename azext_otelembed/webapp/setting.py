@@ -1,0 +1,138 @@
+"""Which connection string the site shall have, and where it comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from azext_otelembed.azure import components
+from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
+from azext_otelembed.errors import InvalidConfig, InvalidInput, NotFound
+from azext_otelembed.webapp.observe import SETTING, Observed
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.arm import Arm
+    from azext_otelembed.azure.components import Component
+
+HIDDEN_LINK = "hidden-link: /app-insights-resource-id"
+SECRET_URI = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/secrets/[A-Za-z0-9-]+(?:/[0-9A-Fa-f]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The wanted value (a secret: no repr), where it comes from, and how it may be shown."""
+
+    value: str = field(repr=False)
+    source: str
+    masked: str
+
+
+def resolve(
+    observed: Observed,
+    connection_string: str | None,
+    app_insights: str | None,
+    secret_uri: str | None,
+    arm: Callable[[], Arm],
+) -> Setting:
+    """The setting that the site shall have.
+
+    In this order: the value given, the Key Vault secret or the component named, what the site has
+    now, the component linked on the site, the only component of its resource group.
+
+    Raises `InvalidInput` for a malformed value or when there are several to choose from, and
+    `NotFound` when there is none.
+    """
+    site = observed.id
+    if connection_string is not None:
+        return _given(connection_string)
+    if secret_uri is not None:
+        return _key_vault(secret_uri)
+    if app_insights is not None:
+        named = components.named(arm(), site.subscription, site.group, app_insights)
+        return _of_component(named, "--app-insights")
+    if observed.setting:
+        return _present(observed)
+    if linked := linked_component(observed.tags):
+        return _of_component(components.get(arm(), linked), "linked on the site")
+    return _only(components.in_group(arm(), site.subscription, site.group), observed)
+
+
+def linked_component(tags: Mapping[str, str]) -> str | None:
+    """The id of the component that the portal linked to the site, if any."""
+    for name, value in tags.items():
+        if name.lower().startswith(HIDDEN_LINK) and value.startswith("/"):
+            return value
+    return None
+
+
+def _given(value: str) -> Setting:
+    if value.startswith("@"):
+        raise InvalidInput(
+            f"--connection-string: there is no readable file '{value[1:]}'."
+            if not is_key_vault_reference(value)
+            else "--connection-string: this is a reference to a Key Vault secret.",
+            "Give the path of a file that holds the connection string, such as "
+            "`--connection-string @appinsights.txt`, or - for standard input."
+            if not is_key_vault_reference(value)
+            else "Give the secret's URI: `--connection-string-secret https://<vault>/secrets/<name>`.",
+        )
+    return _parsed(value, "--connection-string", "--connection-string")
+
+
+def _key_vault(uri: str) -> Setting:
+    """A reference to a Key Vault secret, which App Service resolves with the site's identity."""
+    if not SECRET_URI.fullmatch(uri):
+        raise InvalidInput(
+            "--connection-string-secret isn't the URI of a Key Vault secret.",
+            "It is like https://myvault.vault.azure.net/secrets/appinsights, with or without a "
+            "version: `az keyvault secret show --vault-name <vault> -n <name> --query id -o tsv`.",
+        )
+    value = f"@Microsoft.KeyVault(SecretUri={uri})"
+    return Setting(value, "--connection-string-secret", value)
+
+
+def _present(observed: Observed) -> Setting:
+    value = observed.setting or ""
+    if is_key_vault_reference(value):
+        return Setting(value, "already set", mask(value))
+    return _parsed(value, "already set", f"The app setting {SETTING} of {observed.id}")
+
+
+def _of_component(component: Component, how: str) -> Setting:
+    what = f"Application Insights component '{component.name}'"
+    if not component.connection_string:
+        raise NotFound(f"{what} has no connection string yet.", "Try again in a minute.")
+    return _parsed(component.connection_string, f"component '{component.name}' ({how})", what)
+
+
+def _parsed(value: str, source: str, what: str) -> Setting:
+    try:
+        parsed = parse(value)
+    except InvalidConfig as problem:
+        raise InvalidInput(
+            f"{what}: {problem.message}",
+            problem.recommendation
+            or "Copy it from the component: `az resource show --ids <component id> "
+            "--query properties.ConnectionString -o tsv`.",
+        ) from None
+    return Setting(parsed.normalised, source, parsed.masked)
+
+
+def _only(components: Sequence[Component], observed: Observed) -> Setting:
+    if len(components) == 1:
+        return _of_component(components[0], f"the only one in '{observed.id.group}'")
+    name = "--app-insights"
+    if not components:
+        raise NotFound(
+            f"{observed.id} has no app setting {SETTING}, no linked Application Insights "
+            f"component, and resource group '{observed.id.group}' has none either.",
+            f"Name one with {name} <name or id>, or give --connection-string @file.",
+        )
+    names = ", ".join(f"'{component.name}'" for component in components)
+    raise InvalidInput(
+        f"Resource group '{observed.id.group}' has {len(components)} Application Insights "
+        f"components to choose from: {names}.",
+        f"Choose one: `{name} {components[0].name}`.",
+    )
