@@ -44,7 +44,7 @@ def bring_binary(
 def _as_it_is(
     target: RegistryClient, upstream: Upstream, parts: Parts, diff_id: Digest, total: Sum
 ) -> CollectorLayer:
-    """Mounted within a registry, streamed between two; verified on the way. Raises `NotSingleFile`."""
+    """Mounted within a registry, or streamed between two, and verified. Raises `NotSingleFile`."""
     layer = parts.layer
     begun = None
     if upstream.client is target:
