@@ -1,7 +1,7 @@
 """A collector's configuration: checked before it is put into an image.
 
-ImageReport the container the collector's output goes to /dev/null, so a mistake would go unseen: what
-makes a collector exit at start is an error here, what is merely odd is a warning.
+Inside the container the collector's output goes to /dev/null, so a mistake would show nowhere. A
+mistake that makes the collector exit at start is an error here, an unusual one a warning.
 """
 
 from __future__ import annotations
