@@ -171,9 +171,9 @@ def _repository_message(repository: str) -> str:
     return f"'{repository}' is not a repository's name."
 
 
-def same_image(one: str, other: str) -> bool:
-    """Whether two spellings name the same image: the host's case doesn't count."""
-    return _folded(one) == _folded(other)
+def same_image(one: Reference | str, other: Reference | str) -> bool:
+    """Whether two references or spellings name the same image: the host's case doesn't count."""
+    return _folded(str(one)) == _folded(str(other))
 
 
 def _folded(image: str) -> str:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
-from azext_otelembed.errors import InvalidConfig, InvalidImage, InvalidInput, OtelembedError
-from azext_otelembed.release.deploy import BuildOnce, Outcome, Wanted, deploy
+from azext_otelembed.errors import InvalidInput, OtelembedError
+from azext_otelembed.release.deploy import DeployRequest, deploy
+from azext_otelembed.release.deploy_result import Outcome
+from azext_otelembed.target.build_once import BuildOnce
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -132,14 +134,14 @@ class Fleet:
 def deploy_fleet(
     session: Session,
     sites: Sequence[SiteId],
-    wanted: Wanted,
+    request: DeployRequest,
     console: Console,
     most_failures: int | None,
 ) -> Outcome:
     """Deploys all `sites`, `PARALLEL` at a time; what several need is embedded once.
 
     After `most_failures` failures no further site begins; running the same again goes on, since a
-    site that is as wanted costs reads alone. The exit status is the worst site's.
+    site that is as request costs reads alone. The exit status is the worst site's.
     """
     runs = [SiteRun(SiteConsole(site, quiet=True)) for site in dict.fromkeys(sites)]
     fleet = Fleet(runs, console, most_failures)
@@ -148,7 +150,7 @@ def deploy_fleet(
 
     def work() -> None:
         while (run := fleet.next()) is not None:
-            _run_site(session, run, wanted, build_once)
+            _run_site(session, run, request, build_once)
             console.stands(_standing(fleet))
             _report(console, run)
 
@@ -199,18 +201,20 @@ def read_sites(lines: Sequence[str]) -> list[SiteId]:
     return found
 
 
-def _run_site(session: Session, run: SiteRun, wanted: Wanted, build_once: BuildOnce) -> None:
+def _run_site(
+    session: Session, run: SiteRun, request: DeployRequest, build_once: BuildOnce
+) -> None:
     site = run.console.site
     began = time.monotonic()
     here = session
     if site.subscription != session.subscription:
         here = replace(session, subscription=site.subscription)
     try:
-        outcome = deploy(here, site, wanted, run.console, build_once)
+        outcome = deploy(here, site, request, run.console, build_once)
         run.exit_status = outcome.exit_status
         result = _told(site, outcome.exit_status) | outcome.result
-    except (OtelembedError, InvalidImage, InvalidConfig) as error:
-        run.exit_status = getattr(error, "exit_status", 1)
+    except OtelembedError as error:
+        run.exit_status = error.exit_status
         run.console.lines.append(error.message)
         result = _told(site, run.exit_status, error.message, error.recommendation)
     except Exception as error:  # noqa: BLE001  # the others' results are worth more than its trace

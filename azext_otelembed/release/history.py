@@ -23,7 +23,7 @@ from azext_otelembed.release.release_runner import (
     Runner,
     unfinished_of,
 )
-from azext_otelembed.target.finder import TargetFinder
+from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.plan import Change, Plan
 from azext_otelembed.webapp.preflight import check_running
@@ -41,7 +41,7 @@ class Site:
 
     client: SiteClient
     observed: Observed
-    finder: TargetFinder
+    registry: AppRegistry
     store: RecordStore
     known: list[Release]
 
@@ -61,18 +61,18 @@ class Way:
         return f"{self.site.observed.id}: {changes}. Go on?"
 
 
-def open_site(session: Session, site: SiteId, collector_image: str, console: Console) -> Site:
+def open_site(session: Session, site: SiteId, console: Console) -> Site:
     """Reads a site and its records."""
     client = SiteClient(session, site)
-    finder = TargetFinder(session, collector_image, None, None)
+    registry = AppRegistry(session)
     with console.step("observe") as step:
         step.say(f"reading {site} and its records")
         observed = observe(client)
         check_kind(observed)
-        store = finder.store(observed)
+        store = registry.records(observed)
         known = store.read()
         step.say(f"{site} runs {observed.image}; releases on record: {len(known)}")
-    return Site(client, observed, finder, store, known)
+    return Site(client, observed, registry, store, known)
 
 
 def history(site: Site) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def way_out(site: Site, *, keep_setting: bool) -> Way:
     site.store.check_free(None, site.known)
     observed = site.observed
     running = Reference.parse(observed.image).or_latest()
-    base = load_base(site.finder.open(running), running)
+    base = load_base(site.registry.open(running), running)
     if by_dockerfile(base.config):
         raise Refused(
             f"{observed.image} got its collector from its own Dockerfile.",
@@ -192,7 +192,7 @@ def _earlier_image(site: Site, to: str | None) -> str:
 def _image(site: Site, name: str) -> Image:
     """The image to go to. Raises `NotFound` when the registry doesn't hold it any more."""
     reference = Reference.parse(name).or_latest()
-    stored = site.finder.stored(reference)
+    stored = site.registry.digest_of(reference)
     if stored is None:
         raise NotFound(
             f"{name} is not in its registry any more.",

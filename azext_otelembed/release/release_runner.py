@@ -223,7 +223,7 @@ class Runner:
         setting = observed.settings.get(SETTING)
         earlier = Before(observed.image, setting, restores_setting=writes)
         written = plan.setting.value if plan.setting else None
-        image = plan.image or observed.image
+        image = str(plan.image or observed.image)
         try:
             if wrote:
                 notes = put_everything_back(

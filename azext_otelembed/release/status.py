@@ -10,10 +10,11 @@ from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
-from azext_otelembed.errors import InvalidConfig, InvalidImage, OtelembedError
+from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import together
 from azext_otelembed.target.app_image import image_for_site
-from azext_otelembed.target.finder import TargetFinder
+from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
@@ -37,18 +38,17 @@ def status(
     session: Session,
     site: SiteId,
     *,
-    collector_image: str,
-    collector_config: bytes | None,
+    options: EmbedOptions,
     app_insights: str | None,
     health_path: str,
     console: Console,
 ) -> dict[str, Any]:
-    """What runs on `site`, and whether its telemetry is set up. Changes nothing.
+    """The image that `site` runs, and whether its telemetry is set up. Changes nothing.
 
     `healthy` is true when the app runs embedded, with its setting, answers, and no instance is
-    stopped; `problems` says what is missing. `updates` lists what a deploy would bring.
+    stopped; `problems` lists the conditions that don't hold. `updates` lists what a deploy with
+    `options` would change in the image.
     """
-    finder = TargetFinder(session, collector_image, collector_config, None)
     client = SiteClient(session, site)
     with console.step("status") as step:
         step.say(f"reading {site}")
@@ -57,7 +57,7 @@ def status(
         step.say(f"asking {observed.host} and the registry")
         seen, running, match = together(
             lambda: look(session, client, observed, health_path),
-            partial(_inside, session, finder, observed),
+            partial(_report, session, observed, options),
             partial(_match, session, observed, app_insights),
         )
         step.say(f"{site}: {observed.state}")
@@ -95,10 +95,11 @@ def status(
     }
 
 
-def _inside(session: Session, finder: TargetFinder, observed: Observed) -> ImageReport:
+def _report(session: Session, observed: Observed, options: EmbedOptions) -> ImageReport:
     try:
-        return report_image(finder, image_for_site(session, observed, None, None))
-    except (OtelembedError, InvalidImage) as unread:
+        reference = image_for_site(session, observed, None, None).or_latest()
+        return report_image(AppRegistry(session).open(reference), reference, options)
+    except OtelembedError as unread:
         # The site's own state is worth showing even where its registry can't be read.
         return ImageReport(notes=(f"The image can't be read: {unread.message}",))
 

@@ -23,6 +23,7 @@ from azext_otelembed.release.release_runner import (
 )
 from azext_otelembed.release.slot_swap import SlotSwap, SwapOutcome
 from azext_otelembed.target.app_image import image_for_site
+from azext_otelembed.target.embed_target import Existing, Found, ToEmbed
 from azext_otelembed.verification.verify import Verdict, newest_stamp
 from azext_otelembed.webapp.apply import put_back
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from azext_otelembed.console import Console
     from azext_otelembed.records.record import Release
     from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.target.finder import Target, TargetFinder
+    from azext_otelembed.target.finder import TargetFinder
 
 SPARE = 60.0
 """Seconds that the pending record lasts beyond what is still to be waited for, at least."""
@@ -72,25 +73,30 @@ def production_of(session: Session, slot: SiteId, setting_of_slot: str | None) -
 
 
 def meant(
-    session: Session, finder: TargetFinder, slot: Observed, production: Observed, target: Target
-) -> Target:
+    session: Session,
+    finder: TargetFinder,
+    store: record_store.RecordStore,
+    slot: Observed,
+    production: Observed,
+    target: Found,
+) -> Found:
     """What a swap without --image shall bring to production: `target`, made of what `slot` runs.
 
     After a swap the slot holds what production ran before. The very command that has been done,
     run again, means what production runs. Raises `Refused` where it can't be told.
     """
-    known = record_store.RecordStore(finder.store(slot).client, production.id.resource_id).read()
+    known = record_store.RecordStore(store.client, production.id.resource_id).read()
     if not had_before(slot.image, production.image, known):
         return target
     try:
-        done = finder.target_for(image_for_site(session, production, None, None))
+        done = finder.find(image_for_site(session, production, None, None).or_latest())
     except OtelembedError:
         done = None
     if done is not None and done.base_digest == target.base_digest:
         return target
     name = slot.id.slot or ""
     if (
-        done is not None
+        isinstance(done, Existing | ToEmbed)
         and same_image(done.image, production.image)
         and swapped(name, slot.image, production.image, known)
     ):

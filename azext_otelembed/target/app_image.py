@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.errors import InvalidImage, InvalidInput, Refused
+from azext_otelembed.errors import InvalidInput, Refused, about
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.webapp.observe import Observed
 
@@ -20,41 +20,44 @@ if TYPE_CHECKING:
 def image_for_site(
     session: Session, observed: Observed, image: str | None, registry: str | None
 ) -> Reference:
-    """The image for a site, its registry spelt as the site's settings do; `latest` if untagged.
+    """The image for a site, its registry spelt as the site's settings spell it.
 
-    Without a host, `image` lies in the registry named, else in that of the image that runs.
-    Raises `InvalidInput` and `NotFound`, and `Refused` for one that isn't in an ACR.
+    Without `image` it is the image that the site runs. An `image` without a host lies in
+    `registry`, else in the registry of the image that the site runs. It has a tag or a digest only
+    if the text has one. Raises `InvalidInput` and `NotFound`, and `Refused` for an image that isn't
+    in an Azure container registry.
     """
-    runs = parsed(observed.image, f"The image of {observed.id}")
+    current = parse_reference(observed.image, f"The image of {observed.id}")
     if image is None:
-        reference = runs
-        if registry is not None and (host := _host_of(session, registry)) != runs.registry.lower():
+        reference = current
+        host = current.registry.lower() if registry is None else _host_of(session, registry)
+        if host != current.registry.lower():
             raise InvalidInput(
                 f"--registry '{registry}' is {host}, but {observed.id} runs {observed.image}.",
                 "Name the image in that registry with --image repository:tag.",
             )
     else:
-        reference = _named(session, image, registry, runs.registry)
+        reference = _in_registry(session, image, registry, current.registry)
     spelt = host_as_configured(reference.registry, observed.settings)
-    reference = replace(reference.or_latest(), registry=spelt)
-    check_is_acr(session, reference)
+    reference = replace(reference, registry=spelt)
+    _check_is_acr(session, reference)
     return reference
 
 
 def image_in_registry(session: Session, image: str, registry: str | None) -> Reference:
-    """The image that `image`, with the host in it or in `registry`, names. As above."""
+    """The image named by `image`, whose host is in it or in `registry`. Errors as above."""
     if registry is None and not _has_host(image):
         raise InvalidInput(
-            f"--image '{image}' doesn't say in which registry.",
+            f"--image '{image}' doesn't name a registry.",
             "Name it with --registry, or write the image as `<registry>.azurecr.io/<name>:<tag>`.",
         )
-    reference = _named(session, image, registry, "").or_latest()
-    check_is_acr(session, reference)
+    reference = _in_registry(session, image, registry, "")
+    _check_is_acr(session, reference)
     return reference
 
 
-def check_is_acr(session: Session, reference: Reference) -> None:
-    """Raises `Refused` for an image that isn't in an Azure container registry."""
+def _check_is_acr(session: Session, reference: Reference) -> None:
+    reference = reference.or_latest()
     if not session.is_acr(reference.registry):
         raise Refused(
             f"{reference} is not in an Azure container registry: the collector is embedded "
@@ -64,19 +67,17 @@ def check_is_acr(session: Session, reference: Reference) -> None:
         )
 
 
-def parsed(text: str, what: str) -> Reference:
-    """The reference that `text` is. Raises `InvalidInput` that starts with `what`."""
-    try:
+def parse_reference(text: str, what: str) -> Reference:
+    """The reference in `text`. Raises an InvalidImage that starts with `what`."""
+    with about(what):
         return Reference.parse(text)
-    except InvalidImage as problem:
-        raise InvalidInput(f"{what}: {problem.message}", problem.recommendation) from None
 
 
-def _named(session: Session, image: str, registry: str | None, otherwise: str) -> Reference:
-    host = otherwise if registry is None else _host_of(session, registry)
+def _in_registry(session: Session, image: str, registry: str | None, default: str) -> Reference:
+    host = default if registry is None else _host_of(session, registry)
     if not _has_host(image):
-        return parsed(f"{host}/{image}", "--image")
-    reference = parsed(image, "--image")
+        return parse_reference(f"{host}/{image}", "--image")
+    reference = parse_reference(image, "--image")
     if registry is not None and host != reference.registry.lower():
         raise InvalidInput(
             f"--image '{image}' isn't in the registry '{registry}' ({host}).",

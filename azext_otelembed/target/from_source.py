@@ -1,4 +1,4 @@
-"""The app image out of the team's own source: named, built and pushed; then a base like any."""
+"""Builds the app image from the team's own source: its name, the build, the push."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from azext_otelembed.builders.docker import DockerBuilder
 from azext_otelembed.builders.source import Builder, Source, default_tag, find_source
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.target.app_image import parsed
 
 if TYPE_CHECKING:
     from azext_otelembed.console import Console
@@ -19,49 +18,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class AppSource:
-    """The app's source, what builds it, and the tag that the app image shall have, if told."""
+    """The app's source, its builder, and the app image's tag if --tag gives one."""
 
     source: Source
     builder: Builder
     tag: str | None = None
 
-    def name(self, repository: Reference, image: str | None) -> Reference:
-        """The app image's name in the registry and repository at hand.
+    def name(self, image: Reference, *, running: bool) -> Reference:
+        """The app image's name: `image`, with the tag of --tag or --image, else `default_tag`.
 
-        `image` is what --image said, which may hold the tag as well as --tag. Without either the
-        source tells: see `default_tag`.
+        `running`: `image` is the one that the site runs, so only its repository counts. Raises
+        `InvalidInput` where --image and --tag contradict each other, or --image has a digest.
         """
-        told = parsed(image, "--image") if image is not None else None
-        if told is not None and told.digest is not None:
+        if running:
+            image = replace(image, tag=None, digest=None)
+        if image.digest is not None:
             raise InvalidInput(
-                f"--image '{image}' names an image by its digest, but --source builds a new one.",
+                f"--image names {image} by its digest, but --source builds a new image.",
                 "Give a repository, or a repository and a tag.",
             )
-        tag = told.tag if told is not None else None
-        if tag is not None and self.tag not in (None, tag):
+        if image.tag is not None and self.tag not in (None, image.tag):
             raise InvalidInput(
                 f"--image '{image}' and --tag '{self.tag}' name two tags for the app image.",
                 "Give one of the two.",
             )
-        wanted = self.tag or tag or default_tag(self.source.directory)
-        return replace(repository, tag=wanted, digest=None)
+        return image.with_tag(self.tag or image.tag or default_tag(self.source.directory))
 
 
 def build_app(
     app: AppSource, image: Reference, client: RegistryClient, console: Console
 ) -> dict[str, Any]:
-    """Build the source and push it as `image`; what the result object says about it.
+    """Builds the source and pushes it as `image`; returns the build's part of the result object.
 
     The builder's own output goes to stderr as it comes. Raises `BuildFailed`, `Unauthorized`.
     """
     with console.step("build") as step:
-        step.say("looking for what can build")
-        means = app.builder.prepare()
-        step.say(f"building {image} with {means}")
+        step.say("preparing the build")
+        tool = app.builder.prepare()
+        step.say(f"building {image} with {tool}")
         console.plain(f"build: {step.detail}")
         console.stands(f"{image} may have been pushed; nothing else was changed")
         facts = app.builder.build(app.source, image, client, console.tell)
-        step.say(f"{image} built with {means} and pushed")
+        step.say(f"{image} built with {tool} and pushed")
     console.stands(f"{image} was built and pushed; nothing else was changed")
     return {"builder": app.builder.name, "image": str(image), **facts}
 
@@ -75,20 +73,20 @@ def app_source(
     tag: str | None,
     azure: Builder | None = None,
 ) -> AppSource | None:
-    """What --source and its companions say; None without --source. Raises `InvalidInput`.
+    """The source that --source and the options beside it name; None without --source.
 
-    `azure` is what `--builder acr` means, for whoever has a session.
+    `azure` is the builder of `--builder acr`. Raises `InvalidInput`.
     """
     if source is None:
-        companions = {"file": file, "build-arg": build_args, "target": target, "builder": builder}
-        for option, value in companions.items():
+        needs = {"file": file, "build-arg": build_args, "target": target, "builder": builder}
+        for option, value in needs.items():
             if value:
                 raise InvalidInput(
-                    f"--{option} says how to build, but not what: --source is missing.",
+                    f"--{option} requires --source.",
                     "Add `--source DIR`, the directory that holds the Dockerfile.",
                 )
         return None
     arguments = [argument for several in build_args or () for argument in several]
     found = find_source(source, file, arguments, target)
-    means = azure if builder == "acr" and azure is not None else DockerBuilder()
-    return AppSource(found, means, tag)
+    used = azure if builder == "acr" and azure is not None else DockerBuilder()
+    return AppSource(found, used, tag)

@@ -1,4 +1,4 @@
-"""What the image that a site runs says of itself, and what a deploy would change about it."""
+"""What an image's labels say of it, and what a deploy would change about it: for status."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.provenance import Provenance, read_provenance
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import together
-from azext_otelembed.target.app_image import parsed
+from azext_otelembed.target.embed_target import CollectorName
 
 if TYPE_CHECKING:
     from azext_otelembed.image.prepared_collector import PreparedCollector
     from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.target.finder import TargetFinder
+    from azext_otelembed.target.embed_options import EmbedOptions
 
 
 @dataclass(frozen=True, slots=True)
 class ImageReport:
-    """What the image that runs says of itself; `embedded` is None when it can't be read.
+    """An image as `status` shows it; `embedded` is None where the image can't be read.
 
-    `by` is "otelembed", or "dockerfile" where its own Dockerfile put the collector in.
+    `by` is "otelembed", or "dockerfile" where the image's own Dockerfile put the collector in.
     """
 
     digest: str | None = None
@@ -44,14 +44,15 @@ class ImageReport:
     notes: tuple[str, ...] = ()
 
 
-def report_image(finder: TargetFinder, reference: Reference) -> ImageReport:
-    """What `reference` says of itself, held against what `finder` would make."""
-    client = finder.open(reference)
-    base, collector = together(
-        partial(load_base, client, reference), partial(find_prepared, client, finder.collector)
+def report_image(
+    client: RegistryClient, reference: Reference, options: EmbedOptions
+) -> ImageReport:
+    """Reads the image and compares it with the one that a deploy with `options` would embed."""
+    base, prepared = together(
+        partial(load_base, client, reference), partial(find_prepared, client, options.collector)
     )
     if own := by_dockerfile(base.config):
-        return _as_built(base, own, finder.collector)
+        return _as_built(base, own, options.collector)
     found = read_provenance(base.config)
     if found is None:
         return ImageReport(digest=str(base.digest), embedded=False)
@@ -60,19 +61,19 @@ def report_image(finder: TargetFinder, reference: Reference) -> ImageReport:
         embedded=True,
         by="otelembed",
         base={"name": str(replace(found.base, digest=None)), "digest": str(found.base_digest)},
-        collector=collector_named(found.collector),
+        collector=CollectorName.of_label(found.collector).as_result(),
         config=str(found.config),
         launcher=found.launcher,
         recipe=str(found.recipe),
-        updates=tuple(_updates(finder, client, found, collector)),
+        updates=tuple(_updates(client, found, prepared, options)),
     )
 
 
 def _updates(
-    finder: TargetFinder,
     client: RegistryClient,
     found: Provenance,
-    collector: PreparedCollector | None,
+    prepared: PreparedCollector | None,
+    options: EmbedOptions,
 ) -> Iterator[str]:
     # Image and base may have been moved to this registry together.
     base = replace(found.base, registry=client.host)
@@ -84,51 +85,42 @@ def _updates(
         else:
             if newest != found.base_digest:
                 yield f"base {base.repository}:{base.tag} has a newer image ({newest.short})"
-    if collector is None:
-        yield f"collector {finder.collector} is not in the registry yet"
-    elif not _is_made_of(finder, client, found, collector):
+    if prepared is None:
+        yield f"collector {options.collector} is not in the registry yet"
+    elif not _has_same_recipe(client, found, prepared, options):
         yield (
-            f"the recipe differs: a deploy would embed collector {collector.version} with "
+            f"the recipe differs: a deploy would embed collector {prepared.version} with "
             "this version's configuration and launcher"
         )
 
 
-def _is_made_of(
-    finder: TargetFinder, client: RegistryClient, found: Provenance, collector: PreparedCollector
+def _has_same_recipe(
+    client: RegistryClient,
+    found: Provenance,
+    prepared: PreparedCollector,
+    options: EmbedOptions,
 ) -> bool:
     """Whether a deploy with the same launcher and shell image would make the same image."""
     try:
         launcher = Launcher.parse(found.launcher)
-    except InvalidImage:  # of another version
+    except InvalidImage:  # another version's launcher
         return False
-    launcher = replace(launcher, memory_mib=finder.launcher.memory_mib)
+    launcher = replace(launcher, memory_mib=options.launcher.memory_mib)
     shell = find_shell(client, Reference.parse(found.shell)) if found.shell else None
-    recipe = make_recipe(found.base_digest, collector, finder.config, launcher, shell)
+    recipe = make_recipe(found.base_digest, prepared, options.config, launcher, shell)
     return recipe.digest == found.recipe
 
 
 def _as_built(base: Base, own: OwnDockerfile, newest: Reference) -> ImageReport:
-    collector = collector_named(own.collector)
-    differs = collector["version"] not in (None, newest.tag)
+    collector = CollectorName.of_label(own.collector)
+    differs = collector.version not in (None, newest.tag)
     return ImageReport(
         digest=str(base.digest),
         embedded=True,
         by="dockerfile",
-        collector=collector,
+        collector=collector.as_result(),
         config=own.config or None,
         launcher=own.launcher or None,
         updates=(f"`az otelembed dockerfile` would print collector {newest.tag}",) * differs,
-        notes=("the collector was put in by the image's own Dockerfile",),
+        notes=("the image's own Dockerfile put the collector in",),
     )
-
-
-def collector_named(label: str) -> dict[str, Any]:
-    """The collector that a label names, as results show it."""
-    if not label:
-        return {"name": None, "version": None, "digest": None}
-    name = parsed(label, "The label of the collector")
-    return {
-        "name": str(replace(name, digest=None)),
-        "version": name.tag,
-        "digest": str(name.digest) if name.digest else None,
-    }

@@ -1,7 +1,8 @@
-"""What is mounted into app images: the collector, and a shell where one is to be brought along."""
+"""The collector, and a shell where one is brought along, prepared in an app image's registry."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,82 +22,73 @@ from azext_otelembed.registry.client import RegistryClient
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
     from azext_otelembed.console import Step
+    from azext_otelembed.target.embed_options import EmbedOptions
 
 
+@dataclass(frozen=True, slots=True)
 class PreparedImages:
-    """Looks for them in an app image's registry, and brings there what is missing.
+    """Both are ready to be mounted. `shell` is None where the app image's own shell is used."""
 
-    `shell` is there once it was found or brought, if `shell_image` is given.
+    collector: PreparedCollector
+    shell: PreparedShell | None = None
+
+
+def find_prepared_images(client: RegistryClient, options: EmbedOptions) -> PreparedImages | None:
+    """None unless the registry holds everything: one request, two with a shell."""
+    if options.shell_image is None:
+        collector = find_prepared(client, options.collector)
+        return PreparedImages(collector) if collector else None
+    collector, shell = together(
+        partial(find_prepared, client, options.collector),
+        partial(find_shell, client, options.shell_image),
+    )
+    return PreparedImages(collector, shell) if collector and shell else None
+
+
+def prepare_images(
+    session: Session, client: RegistryClient, options: EmbedOptions, step: Step
+) -> PreparedImages:
+    """Copies what is missing into the registry: server side, else through this machine.
+
+    The shell comes first; it is read through this machine where that can reach its registry.
     """
+    shell = None
+    if options.shell_image is not None:
+        step.say(f"bringing the shell of {options.shell_image} into {client.host}")
+        importer = partial(_import, session, client, step, None)
+        with open_registry(session, options.shell_image.registry) as source:
+            shell = bring_in_shell(client, options.shell_image, source, importer, step.report)
+    step.say(f"bringing {options.collector} into {client.host}")
+    login = options.collector_login
+    importer = partial(_import, session, client, step, login)
+    with open_registry(session, options.collector.registry, login) as source:
+        collector = bring_in(client, options.collector, source, importer, step.report)
+    return PreparedImages(collector, shell)
 
-    def __init__(
-        self,
-        session: Session,
-        collector: Reference,
-        collector_login: Basic | None = None,
-        shell_image: Reference | None = None,
-    ) -> None:
-        self.collector = collector
-        self.shell: PreparedShell | None = None
-        self._session = session
-        self._login = collector_login
-        self._shell_image = shell_image
 
-    @property
-    def brings_shell(self) -> bool:
-        """Whether the app image needs no shell of its own."""
-        return self._shell_image is not None
-
-    def find(self, client: RegistryClient) -> PreparedCollector | None:
-        """The collector, if the registry has everything: one request, two with a shell."""
-        if self._shell_image is None:
-            return find_prepared(client, self.collector)
-        collector, self.shell = together(
-            partial(find_prepared, client, self.collector),
-            partial(find_shell, client, self._shell_image),
-        )
-        return collector if self.shell else None
-
-    def bring_in(self, client: RegistryClient, step: Step) -> PreparedCollector:
-        """The collector, copied into the registry: server side, else through this machine.
-
-        And before it the shell, which is read through this machine if that can be.
-        """
-        if self._shell_image is not None:
-            step.say(f"bringing the shell of {self._shell_image} into {client.host}")
-            importer = partial(self._import, client, step, None)
-            with open_registry(self._session, self._shell_image.registry) as source:
-                self.shell = bring_in_shell(
-                    client, self._shell_image, source, importer, step.report
-                )
-        step.say(f"bringing {self.collector} into {client.host}")
-        importer = partial(self._import, client, step, self._login)
-        with open_registry(self._session, self.collector.registry, self._login) as source:
-            return bring_in(client, self.collector, source, importer, step.report)
-
-    def _import(
-        self,
-        client: RegistryClient,
-        step: Step,
-        login: Basic | None,
-        source: Reference,
-        target: str,
-    ) -> None:
-        arm = Arm(self._session)
-        subscription = self._session.subscription
-        known = registries.all_registries(arm, subscription)
-        try:
-            registry = registries.pick(known, subscription, client.host)
-        except NotFound as unseen:
-            # It answers, so it is there: the caller may not see it.
-            raise Unauthorized(unseen.message, unseen.recommendation) from None
-        homes = {each.login_server.lower(): each.id for each in known}
-        registries.import_image(
-            arm,
-            registry,
-            source,
-            target,
-            lambda state: step.say(f"{registry.name} imports {source}: {state.lower()}"),
-            login,
-            homes.get(source.registry.lower()),
-        )
+def _import(
+    session: Session,
+    client: RegistryClient,
+    step: Step,
+    login: Basic | None,
+    source: Reference,
+    target: str,
+) -> None:
+    """Has the registry import `source` as `target` (repository:tag), server side."""
+    arm = Arm(session)
+    known = registries.all_registries(arm, session.subscription)
+    try:
+        registry = registries.pick(known, session.subscription, client.host)
+    except NotFound as hidden:
+        # The registry answers, so it exists: the caller has no right to see it.
+        raise Unauthorized(hidden.message, hidden.recommendation) from None
+    ids = {each.login_server.lower(): each.id for each in known}
+    registries.import_image(
+        arm,
+        registry,
+        source,
+        target,
+        lambda state: step.say(f"{registry.name} imports {source}: {state.lower()}"),
+        login,
+        ids.get(source.registry.lower()),
+    )

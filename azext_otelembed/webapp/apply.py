@@ -58,7 +58,7 @@ def apply(
             f"`{put_back(observed, observed.image)}`"
         )
         with _told(standing, during, so_far):
-            set_image(client, observed, plan.image)
+            set_image(client, observed, str(plan.image))
     if plan.removes_setting:
         fresh = client.settings()
         standing(

@@ -1,4 +1,4 @@
-"""What would stop a release, found before anything is changed."""
+"""Finds the reasons why a release would fail before anything is changed."""
 
 from __future__ import annotations
 
@@ -23,43 +23,51 @@ if TYPE_CHECKING:
     from azext_otelembed.webapp.observe import Observed
 
 
+STOP_LIMIT_SETTING = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
+"""Seconds from the stop signal to the kill ("Environment variables and app settings in Azure App
+Service", learn.microsoft.com)."""
+DEFAULT_STOP_LIMIT = 5
+_APP_SECONDS = 1
+"""Seconds for the app's own shutdown, which ends before the grace begins."""
+
+
 def check_running(observed: Observed) -> None:
-    """Raises `Refused` for a stopped site: its host name answers 403, whatever its image does."""
+    """Raises `Refused` for a stopped site: its host name answers 403 with any image."""
     if observed.state.lower() == "stopped":
         site = observed.id
         raise Refused(
-            f"{site} is stopped, so nothing could tell whether it comes up with another image.",
+            f"{site} is stopped, so a release of it could not be verified.",
             f"Start it with `az webapp start {site.arguments}`, then run the same command again.",
         )
 
 
-def check_pull(session: Session, observed: Observed, image: str) -> str | None:
-    """Raises `Refused` when the site certainly can't pull `image`; a note when it can't be told.
+def check_pull(session: Session, observed: Observed, image: Reference) -> str | None:
+    """Raises `Refused` when the site can't pull `image`; returns a note when that is unknown.
 
-    Two requests: the registry, and who may do what there; further ones where the registry lies in
+    Two requests: the registry and its role assignments. There are more where the registry lies in
     another subscription, or the site signs in with a user name.
     """
     site = observed.id
-    reference = Reference.parse(image)
-    host = reference.registry
+    host = image.registry
     how = pull_access.puller(
         site, observed.resource, _configuration(observed), observed.settings, host
     )
     if how.user is not None:
-        return _try_login(session, observed, reference, how.user)
+        return _try_login(session, observed, image, how.user)
     arm = Arm(session)
     registry = _registry(arm, site.subscription, host)
     if registry is None:
         return (
-            f"Registry '{host}' can't be seen in any of your subscriptions: whether {site} may "
-            "pull from it wasn't checked. Whoever may see it can tell: `az role assignment list "
-            f"--scope <the registry's id> --assignee-object-id {how.principal_id or '<the site>'}`."
+            f"Registry '{host}' is in none of the subscriptions that you can see, so the right of "
+            f"{site} to pull from it was not checked. An account that can see the registry can "
+            "check it with `az role assignment list --scope <the registry's id> "
+            f"--assignee-object-id {how.principal_id or '<the site>'}`."
         )
     return pull_access.check(arm, site, how, registry)
 
 
 def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
-    """The registry, in the site's subscription or else in any that the caller sees."""
+    """The registry, in the site's subscription or else in another that the caller can see."""
     if found := _registry_in(arm, host, subscription):
         return found
     try:
@@ -78,28 +86,27 @@ def _registry_in(arm: Arm, host: str, subscription: str) -> Registry | None:
 
 
 def _try_login(session: Session, observed: Observed, image: Reference, user: str) -> str | None:
-    """Signs in as App Service will, with the user name and password of the app settings."""
+    """Signs in as App Service does, with the user name and password of the app settings."""
     site = observed.id
     password = observed.settings.get("DOCKER_REGISTRY_SERVER_PASSWORD", "")
     if password.startswith("@Microsoft."):
-        return f"The password that {site} pulls with is a reference: it wasn't tried."
+        return f"{site} pulls with a password from Key Vault, so its sign-in was not checked."
     try:
         with open_registry(session, image.registry, Basic(user, password)) as client:
             client.head_manifest(image.repository, image.selector)
     except Unauthorized:
         name = image.registry.partition(".")[0]
         raise Refused(
-            f"{site} may not pull {image} as '{user}': the registry doesn't take "
-            "DOCKER_REGISTRY_SERVER_USERNAME and DOCKER_REGISTRY_SERVER_PASSWORD of its app "
-            "settings.",
-            "See that they are right and, for an admin user, that it is enabled: `az acr "
-            f"credential show -n {name}`.",
+            f"{site} can't pull {image} as '{user}': the registry rejects the app settings "
+            "DOCKER_REGISTRY_SERVER_USERNAME and DOCKER_REGISTRY_SERVER_PASSWORD.",
+            "Correct them. For an admin user, check that it is enabled: `az acr credential show "
+            f"-n {name}`.",
         ) from None
     return None
 
 
 def _configuration(observed: Observed) -> Json:
-    """How the site, or the main one of its site containers, signs in to the registry."""
+    """How the site, or its main site container, signs in to the registry."""
     if observed.container is None:
         return observed.configuration
     kind = str(observed.container_properties.get("authType") or "Anonymous")
@@ -121,28 +128,16 @@ def _configuration(observed: Observed) -> Json:
     }
 
 
-# "Environment variables and app settings in Azure App Service" (learn.microsoft.com): how long a
-# container has from its stop signal until it is killed.
-STOP_LIMIT_SETTING = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
-
-
-DEFAULT_STOP_LIMIT = 5
-
-
-_APP_SECONDS = 1
-"""Seconds for the app itself, which ends before the grace begins."""
-
-
 def check_grace(launcher: Launcher, settings: Mapping[str, str]) -> str | None:
-    """A word of warning where the grace of `drain` doesn't fit; None where it does."""
+    """A warning where the grace of the launcher `drain` is longer than App Service waits."""
     if launcher.kind != "drain":
         return None
-    told = settings.get(STOP_LIMIT_SETTING, "").strip()
-    limit = int(told) if told.isascii() and told.isdigit() else DEFAULT_STOP_LIMIT
+    value = settings.get(STOP_LIMIT_SETTING, "").strip()
+    limit = int(value) if value.isascii() and value.isdigit() else DEFAULT_STOP_LIMIT
     if launcher.grace + _APP_SECONDS <= limit:
         return None
     return (
-        f"App Service kills a container {limit} s after it told it to stop: too soon for the app's "
-        f"own end and the {launcher.grace} s that the collector is left then. Give a smaller "
-        f"--grace, or set {STOP_LIMIT_SETTING} to {launcher.grace + 3} or more."
+        f"App Service kills a container {limit} s after the stop signal. The app's own shutdown "
+        f"and the collector's grace of {launcher.grace} s take longer. Give a smaller --grace, or "
+        f"set {STOP_LIMIT_SETTING} to {launcher.grace + 3} or more."
     )

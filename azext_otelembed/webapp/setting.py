@@ -1,4 +1,4 @@
-"""Which connection string the site shall have, and where it comes from."""
+"""Which connection string the site is to have, and where it comes from."""
 
 from __future__ import annotations
 
@@ -21,36 +21,41 @@ SECRET_URI = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/secrets/[A-Za-z0-9-]+(
 
 
 @dataclass(frozen=True, slots=True)
+class SettingOptions:
+    """Where the telemetry is to go, as the caller says; at most one of these is given.
+
+    `connection_string` is a secret, `app_insights` a component's name or id, `secret_uri` the URI
+    of a Key Vault secret.
+    """
+
+    connection_string: str | None = field(default=None, repr=False)
+    app_insights: str | None = None
+    secret_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
-    """The wanted value (a secret: no repr), where it comes from, and how it may be shown."""
+    """The connection string to set (a secret: no repr), its source, and its masked form."""
 
     value: str = field(repr=False)
     source: str
     masked: str
 
 
-def resolve(
-    observed: Observed,
-    connection_string: str | None,
-    app_insights: str | None,
-    secret_uri: str | None,
-    arm: Callable[[], Arm],
-) -> Setting:
-    """The setting that the site shall have.
+def resolve(observed: Observed, options: SettingOptions, arm: Callable[[], Arm]) -> Setting:
+    """The setting that the site is to have.
 
-    In this order: the value given, the Key Vault secret or the component named, what the site has
-    now, the component linked on the site, the only component of its resource group.
-
-    Raises `InvalidInput` for a malformed value or when there are several to choose from, and
-    `NotFound` when there is none.
+    The first of these that there is: the value given, the Key Vault secret, the component named,
+    the site's present value, the component linked on the site, the only component of its resource
+    group. Raises `InvalidInput` for a malformed value or several components, `NotFound` for none.
     """
     site = observed.id
-    if connection_string is not None:
-        return _given(connection_string)
-    if secret_uri is not None:
-        return _key_vault(secret_uri)
-    if app_insights is not None:
-        named = components.named(arm(), site.subscription, site.group, app_insights)
+    if options.connection_string is not None:
+        return _given(options.connection_string)
+    if options.secret_uri is not None:
+        return _key_vault(options.secret_uri)
+    if options.app_insights is not None:
+        named = components.named(arm(), site.subscription, site.group, options.app_insights)
         return _of_component(named, "--app-insights")
     if observed.setting:
         return _present(observed)

@@ -23,7 +23,7 @@ from localazure.client import LocalAzure
 from tests.e2e import images
 from tests.e2e.support import Cloud, Site, eventually
 from tests.release import driver
-from tests.release.support import QUICK, Contents, Ended, Hand, id_of, meanwhile, wanted
+from tests.release.support import QUICK, Contents, Ended, Hand, id_of, meanwhile, request_of
 
 START: dict[str, Any] = {"service": "arm", "method": "POST", "path": "/slotsswap$"}
 FOLLOW: dict[str, Any] = {"service": "arm", "method": "GET", "path": "/operationresults/"}
@@ -288,7 +288,7 @@ def test_a_swap_shows_how_it_goes_on(shared: Pair) -> None:
             return True
 
     screen = Terminal()
-    given = wanted(image=shared.slot.image("2.0"), swap=True)
+    given = request_of(image=shared.slot.image("2.0"), swap=True)
     outcome = deploy(shared.hand.session, id_of(shared.slot), given, Console(stream=screen))
     assert outcome.exit_status == 0
     assert "running, 0 s" in screen.getvalue()

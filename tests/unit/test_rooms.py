@@ -42,7 +42,7 @@ MAY: Mapping[str, set[str]] = {
     "prune": SITES | {"console"},
     "release": PARTS | {"console"},
     "console": GROUND,
-    "inputs": PROTOCOL,
+    "inputs": PROTOCOL | {"target", "webapp"},
     "command_frame": GROUND | {"console"},
     "custom": PARTS | {"release", "console", "command_frame", "inputs"},
     "commands": set(),

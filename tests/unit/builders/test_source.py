@@ -8,7 +8,7 @@ import pytest
 
 from azext_otelembed.builders.source import find_source
 from azext_otelembed.errors import InvalidInput
-from azext_otelembed.image.reference import Reference
+from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.target.from_source import app_source
 
 SHOP = Reference.parse("r.azurecr.io/team/shop:1.0")
@@ -70,7 +70,7 @@ def test_build_arguments_may_hold_anything_and_may_be_left_to_the_environment() 
     assert found.source.target == "final"
 
 
-def test_companions_of_source_are_refused_without_it() -> None:
+def test_options_of_source_are_refused_without_it() -> None:
     assert app_source(None, None, None, None, None, "1.0") is None
     for file, build_args, target, builder in (
         ("f", None, None, None),
@@ -78,7 +78,7 @@ def test_companions_of_source_are_refused_without_it() -> None:
         (None, None, "t", None),
         (None, None, None, "docker"),
     ):
-        with pytest.raises(InvalidInput, match="--source is missing"):
+        with pytest.raises(InvalidInput, match="requires --source"):
             app_source(None, file, build_args, target, builder, None)
 
 
@@ -97,7 +97,8 @@ def test_the_app_image_is_named_by_image_and_tag(
 ) -> None:
     found = app_source("src", None, None, None, None, tag)
     assert found is not None
-    assert str(found.name(SHOP, image)) == expected
+    name = SHOP if image is None else Reference.parse(f"r.azurecr.io/team/{image}")
+    assert str(found.name(name, running=image is None)) == expected
 
 
 @pytest.mark.usefixtures("folder")
@@ -105,6 +106,6 @@ def test_two_tags_and_a_digest_are_refused() -> None:
     found = app_source("src", None, None, None, None, "2.0")
     assert found is not None
     with pytest.raises(InvalidInput, match="two tags"):
-        found.name(SHOP, "shop:1.0")
+        found.name(SHOP.with_tag("1.0"), running=False)
     with pytest.raises(InvalidInput, match="by its digest"):
-        found.name(SHOP, f"shop@sha256:{'a' * 64}")
+        found.name(SHOP.with_digest(Digest.of(b"")), running=False)

@@ -8,7 +8,7 @@ import pytest
 
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import Refused
-from azext_otelembed.image.reference import same_image
+from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.target.app_image import host_as_configured
 from azext_otelembed.webapp.apply import put_back
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind
@@ -30,21 +30,30 @@ SITE = Observed(
 WANTED = Setting(KEY, "test", "InstrumentationKey=0f0e-…")
 
 
+def reference(name: str) -> Reference:
+    return Reference.parse(f"r.azurecr.io/{name}")
+
+
+def test_an_image_without_a_name_yet_is_a_change_all_the_same() -> None:
+    plan = make_plan(replace(SITE, settings={SETTING: KEY}), None, WANTED)
+    assert (plan.image, plan.switches_image, plan.empty) == (None, True, False)
+
+
 def test_a_fresh_site_gets_the_setting_first_and_then_the_image() -> None:
-    plan = make_plan(SITE, "r.azurecr.io/shop:2", WANTED)
+    plan = make_plan(SITE, reference("shop:2"), WANTED)
     assert [change.what for change in plan.changes] == [f"app setting {SETTING}", "image"]
     assert plan.setting is WANTED
-    assert plan.image == "r.azurecr.io/shop:2"
+    assert str(plan.image) == "r.azurecr.io/shop:2"
 
 
 def test_a_site_that_is_as_wanted_has_an_empty_plan() -> None:
     done = replace(SITE, settings={SETTING: KEY})
-    assert make_plan(done, "R.azurecr.io/shop:1", WANTED).empty
+    assert make_plan(done, Reference.parse("R.azurecr.io/shop:1"), WANTED).empty
 
 
 def test_no_change_shows_the_key() -> None:
     other = replace(SITE, settings={SETTING: KEY.replace("0f0e0d0c", "ffffffff")})
-    plan = make_plan(other, "r.azurecr.io/shop:1", WANTED)
+    plan = make_plan(other, reference("shop:1"), WANTED)
     shown = " ".join(str(change) for change in plan.changes) + repr(plan) + repr(other)
     assert "0b0a-4909" not in shown
     assert not plan.empty
