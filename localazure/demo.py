@@ -1,7 +1,7 @@
 """`make demo`: the main job from end to end, on the double, with the real az.
 
-A web app runs without telemetry; `az otelembed deploy` embeds the collector; a request to the app
-then shows up in Application Insights.
+A web app runs without telemetry; `az otelembed deploy` embeds the collector; then Application
+Insights receives the app's requests.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ DIRECTORY = ROOT / ".local" / "demo"
 EXTENSIONS = ROOT / ".local" / "extensions"
 GROUP, SITE, COMPONENT = "shop-rg", "shop", "shop-insights"
 ARRIVAL = 60.0
-"""Seconds that telemetry may take to show up; on the double it takes about two."""
+"""Seconds until the first telemetry must have arrived; on the double it takes about two."""
 SHOWN = 15
-"""Lines of the shop's log that are shown when it doesn't answer."""
+"""Lines of the shop's log that are shown when the shop doesn't answer."""
 
 
 class Stage:
-    """Says what comes next, runs it as a person would, and fails loudly."""
+    """Prints each step, runs its command as a user would, and ends the demo if it fails."""
 
     def __init__(self, local: LocalAzure, az: Az) -> None:
         self.local = local
@@ -38,11 +38,11 @@ class Stage:
         self.out = Console(highlight=False)
 
     def say(self, text: str) -> None:
-        """One line of narration."""
+        """Prints the heading of a step."""
         self.out.print(f"\n[bold]{text}[/]")
 
     def run(self, *arguments: str) -> None:
-        """Shows and runs an az command on this very terminal; ends the demo if it fails."""
+        """Prints and runs an az command on this terminal; ends the demo if it fails."""
         self.out.print(f"[cyan]$ az {shlex.join(arguments)}[/]", soft_wrap=True)
         sys.stdout.flush()
         done = subprocess.run(
@@ -52,24 +52,24 @@ class Stage:
             check=False,
         )
         if done.returncode:
-            raise SystemExit(f"demo: that command ended with status {done.returncode}")
+            raise SystemExit(f"demo: the command ended with status {done.returncode}.")
 
     def ask(self, *arguments: str) -> str:
-        """Runs an az command and returns what it prints."""
+        """Runs an az command and returns its stdout; ends the demo if it fails."""
         done = self.az.run(*arguments)
         if done.returncode:
             raise SystemExit(f"demo: az {shlex.join(arguments)}\n{done.stderr}")
         return done.stdout
 
     def visit(self) -> None:
-        """One request to the shop."""
+        """Sends one request to the shop; ends the demo unless it answers 200."""
         url = self.local.sites[SITE]
         with self.local.http() as http:
             answer = http.get(url)
         self.out.print(f"[cyan]$ curl {url}/[/]")
         self.out.print(f"HTTP {answer.status_code}  {answer.text.strip().splitlines()[0]}")
         if answer.status_code != 200:
-            raise self.failure("the shop doesn't answer as it should")
+            raise self.failure(f"the shop answered with HTTP {answer.status_code}, not 200")
 
     def failure(self, what: str) -> SystemExit:
         """The end of the demo, with the last lines of the shop's log."""
@@ -80,15 +80,15 @@ class Stage:
                 headers={"authorization": f"Bearer {self.local.token()}"},
             )
         lines = answer.text.splitlines()[-SHOWN:]
-        return SystemExit("\n".join([f"demo: {what}. Its log ends with:", *lines]))
+        return SystemExit("\n".join([f"demo: {what}. The last lines of the shop's log:", *lines]))
 
     def requests_seen(self) -> int:
-        """How many requests Application Insights knows, by a query of its own language."""
+        """The number of requests in Application Insights, by a query (KQL)."""
         table = self._query("requests | count")
         return int(table[0][0])
 
     def last_request(self) -> str:
-        """The newest request, as Application Insights tells it."""
+        """The newest request in Application Insights: name, status, role."""
         columns = "name, resultCode, cloud_RoleName"
         rows = self._query(f"requests | order by timestamp desc | project {columns} | take 1")
         return "  ".join(str(value) for value in rows[0])
@@ -109,12 +109,12 @@ class Stage:
 
 
 def main() -> None:
-    """Runs the demo; a folder named on the command line keeps its state, else one of its own."""
+    """Runs the demo. argv[1]: the directory of its state; default: `.local/demo`."""
     show(Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY)
 
 
 def show(directory: Path) -> None:
-    """Runs the demo with a double of its own in `directory`."""
+    """Runs the demo on a new double, whose state is in `directory`."""
     try:
         found = sandbox.detect(directory)
     except sandbox.NoSandboxError as error:
@@ -131,27 +131,29 @@ def show(directory: Path) -> None:
 
 
 def _play(stage: Stage) -> None:
-    stage.say("1  A web app runs, as one container, without telemetry.")
+    stage.say("1  A web app runs as one container, without telemetry.")
     stage.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
     stage.visit()
-    stage.out.print(f"Application Insights knows {stage.requests_seen()} requests.")
+    stage.out.print(f"Application Insights has received {stage.requests_seen()} requests.")
 
-    stage.say("2  Embed an OpenTelemetry Collector in its image, and release it.")
+    stage.say("2  Embed an OpenTelemetry Collector in its image, and release the image.")
     stage.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
 
-    stage.say("3  The same app, the same request: now it is seen.")
+    stage.say("3  Send the same request again: now Application Insights receives it.")
     stage.visit()
     began = time.monotonic()
     while not (seen := stage.requests_seen()):
         if time.monotonic() - began > ARRIVAL:
-            raise stage.failure(f"no request of the shop arrived in {ARRIVAL:.0f} s")
+            raise stage.failure(
+                f"no request arrived in Application Insights within {ARRIVAL:.0f} s"
+            )
         time.sleep(0.5)
-    stage.out.print(f"Application Insights knows {seen} requests, the newest:")
+    stage.out.print(f"Application Insights has received {seen} requests, the newest:")
     stage.out.print(f"  [green]{stage.last_request()}[/]")
 
-    stage.say("4  What runs now.")
+    stage.say("4  Show the status of the web app.")
     stage.run("otelembed", "status", "-g", GROUP, "-n", SITE)
-    stage.out.print("\nThat was it. `make play` leaves this little Azure running for your own az.")
+    stage.out.print("\nThe demo is complete. `make play` keeps the double running for your own az.")
 
 
 _COLUMNS = "[].{name:name, state:state, image:siteConfig.linuxFxVersion}"

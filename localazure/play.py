@@ -1,4 +1,4 @@
-"""`make play`: leaves the double running, and says how to point your own shell's az at it."""
+"""`make play`: keeps the double running, and prints the settings for another shell's az."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DIRECTORY = ROOT / ".local" / "play"
 EXTENSIONS = ROOT / ".local" / "extensions"
 SHOWN = ("AZURE_CONFIG_DIR", "AZURE_EXTENSION_DIR", "REQUESTS_CA_BUNDLE")
 DIRECT = "localhost,127.0.0.1"
-"""Hosts that no proxy of the shell's may be asked for."""
+"""Hosts that bypass the shell's proxy."""
 
 
 def main() -> None:
-    """Starts the double and waits for Ctrl-C; its state is kept in the folder named, or its own."""
+    """Runs the double until Ctrl-C. argv[1]: the directory of its state; default: `.local/play`."""
     directory = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else DIRECTORY
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -31,7 +31,7 @@ def main() -> None:
         az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
         environment = az.environment()
-        print("A local double of Azure is running. In another shell:\n")
+        print("A local double of Azure is running. Type this in another shell:\n")
         for name in SHOWN:
             print(f"  export {name}={shlex.quote(environment[name])}")
         print(f"  export NO_PROXY={DIRECT} no_proxy={DIRECT}")
@@ -41,20 +41,20 @@ def main() -> None:
         print(f"  curl --cacert {shlex.quote(local.ca)} {local.sites['shop']}/")
         if limits:
             print(f"\n{limits}")
-        print("\nCtrl-C ends it.", flush=True)
+        print("\nPress Ctrl-C to stop the double.", flush=True)
         while not ended.wait(0.5):
             if local.process is not None and local.process.poll() is not None:
-                raise SystemExit(f"localazure has ended: see {directory / 'localazure.log'}")
+                raise SystemExit(f"localazure has exited. Its log: {directory / 'localazure.log'}")
     finally:
         local.stop()
 
 
 def reduced(directory: Path) -> str:
-    """What the sites of the double can't do on this machine; empty if they can do all."""
+    """Limits of the double's sites on this machine, as text; empty if there are none."""
     try:
         found = sandbox.detect(directory)
     except sandbox.NoSandboxError as error:
-        return f"Its sites won't start. {error}"
+        return f"The sites of the double can't start. {error}"
     return "" if found.root else found.summary
 
 
