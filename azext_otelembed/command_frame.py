@@ -23,29 +23,29 @@ from azext_otelembed.errors import (
 
 
 def confirmed(question: str) -> bool:
-    """Asks on the terminal; no is the default. Raises `InvalidInput` where there is none."""
+    """Asks on the terminal; the default is no. Raises `InvalidInput` without a terminal."""
     from knack.prompting import NoTTYException, prompt_y_n
 
     try:
         return bool(prompt_y_n(question, default="n"))
     except NoTTYException:
         raise InvalidInput(
-            "This asks before it changes anything, and there is no terminal to ask on.",
-            "Add --yes to go on without asking.",
+            "The command needs a confirmation, and standard input is not a terminal.",
+            "Add --yes to skip the confirmation.",
         ) from None
 
 
 @contextmanager
 def command_frame(cmd: Any) -> Iterator[Console]:
-    """Around every command: signals, quiet HTTP logs, and our errors as az's own.
+    """Runs a command: handles signals, turns our errors into az's own, keeps HTTP logs off.
 
-    INT and TERM end it with a line that says what state things are in, and 130 or 143.
+    INT and TERM end it with a line that tells the state of the site, and status 130 or 143.
     """
     from azure.cli.core import azclierror
 
     # With --debug, urllib3 logs addresses, and those of operations and blobs hold signatures.
     logging.getLogger("urllib3").setLevel(logging.INFO)
-    # An error page in place of JSON, such as Microsoft.Web's 503, is no bug: the error tells of it.
+    # azure-mgmt-web warns of an error page in place of JSON (a 503); the error reports it already.
     logging.getLogger("azure.mgmt.web").setLevel(logging.ERROR)
     console = Console(quiet=bool(cmd.cli_ctx.only_show_errors))
     try:
@@ -79,8 +79,8 @@ def _signals() -> Iterator[None]:
             before[number] = signal.signal(number, interrupt)
         yield
     except Interrupted:
-        # One is enough now: a second one must not cut short the line that tells where things
-        # stand. Not before: Python drops what is raised in a finalizer, and another has to do.
+        # A second signal must not cut off the line that tells the state. Before the first one was
+        # raised here it is needed: Python drops an exception that is raised in a finalizer.
         for each in before:
             signal.signal(each, signal.SIG_IGN)
         raise

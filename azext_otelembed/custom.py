@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure.session import Session
 from azext_otelembed.command_frame import (
     command_frame,
     confirmed,
@@ -25,9 +24,12 @@ from azext_otelembed.inputs import (
     named_sites,
     setting_options,
 )
-from azext_otelembed.release.deploy import DeployRequest
-from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.target.from_source import AppSource
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.release.deploy import DeployRequest
+    from azext_otelembed.release.deploy_result import Outcome
+    from azext_otelembed.target.from_source import AppSource
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
 DEFAULT_TIMEOUT = 300

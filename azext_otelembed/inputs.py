@@ -75,8 +75,8 @@ def launcher_of(kind: str, logs: str, grace: int | None) -> Launcher:
 
     if grace is not None and kind != "drain":
         raise InvalidInput(
-            "--grace is an option of the launcher 'drain'; the launcher 'exec' has no grace.",
-            "Add --launcher drain, or leave --grace out.",
+            "--grace requires --launcher drain.",
+            "Add --launcher drain, or omit --grace.",
         )
     return Launcher(kind, collector_logs=logs, grace=DEFAULT_GRACE if grace is None else grace)
 

@@ -150,9 +150,9 @@ def _problems(observed: Observed, running: ImageReport, match: _Match) -> list[s
     if observed.state.lower() != "running":
         problems.append(f"the site is {observed.state.lower() or 'in an unknown state'}")
     if running.embedded is None:
-        problems.append("whether the image is embedded can't be told")
+        problems.append("whether the image is embedded is unknown")
     elif not running.embedded:
-        problems.append("the image holds no collector")
+        problems.append("the image has no collector")
     if observed.setting is None:
         problems.append(f"the app setting {SETTING} is missing")
     elif match.matches is False:

@@ -30,7 +30,7 @@ def panel(status: Mapping[str, Any]) -> Panel:
     row("site", f"{status['site']}  {status['state']}  https://{status['host']}")
     row("image", status["image"]["name"])
     by = ", by its own Dockerfile" if status["embeddedBy"] == "dockerfile" else ""
-    row("embedded", {True: f"yes{by}", False: "no", None: "can't be told"}[status["embedded"]])
+    row("embedded", {True: f"yes{by}", False: "no", None: "unknown"}[status["embedded"]])
     row("base", base.get("name"))
     row("collector", collector.get("version") and _collector(collector))
     row("config", status["config"] and f"{status['config'][:19]}…")

@@ -81,7 +81,7 @@ def _in_registry(session: Session, image: str, registry: str | None, default: st
     if registry is not None and host != reference.registry.lower():
         raise InvalidInput(
             f"--image '{image}' isn't in the registry '{registry}' ({host}).",
-            "Leave --registry out, or the host out of --image.",
+            "Omit --registry, or the host in --image.",
         )
     return reference
 

@@ -154,8 +154,8 @@ class TargetFinder:
         if self._moves_tags and read_provenance(load_base(self._client, name).config) is not None:
             return
         raise Refused(
-            f"--tag '{self._options.tag}': {name} is another image already.",
-            "Choose a tag that isn't taken, or leave --tag out: then the recipe names the image.",
+            f"--tag '{self._options.tag}': {name} exists already and is another image.",
+            "Choose another tag, or omit --tag: then the tag follows from the recipe.",
         )
 
     def _as_built(self, base: Base, own: OwnDockerfile) -> Existing:
@@ -164,7 +164,7 @@ class TargetFinder:
             raise InvalidInput(
                 f"{base.reference} starts a collector that its own Dockerfile put in, so nothing "
                 "is embedded and --tag has no image to name.",
-                "Leave --tag out.",
+                "Omit --tag.",
             )
         name = by_tag(base.reference)
         collector = CollectorName.of_label(own.collector)

@@ -54,11 +54,11 @@ def prepare_images(
     """
     shell = None
     if options.shell_image is not None:
-        step.say(f"bringing the shell of {options.shell_image} into {client.host}")
+        step.say(f"preparing the shell of {options.shell_image} in {client.host}")
         importer = partial(_import, session, client, step, None)
         with open_registry(session, options.shell_image.registry) as source:
             shell = bring_in_shell(client, options.shell_image, source, importer, step.report)
-    step.say(f"bringing {options.collector} into {client.host}")
+    step.say(f"preparing {options.collector} in {client.host}")
     login = options.collector_login
     importer = partial(_import, session, client, step, login)
     with open_registry(session, options.collector.registry, login) as source:

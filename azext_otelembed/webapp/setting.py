@@ -73,15 +73,16 @@ def linked_component(tags: Mapping[str, str]) -> str | None:
 
 
 def _given(value: str) -> Setting:
+    if is_key_vault_reference(value):
+        raise InvalidInput(
+            "--connection-string: this is a reference to a Key Vault secret.",
+            "Give the secret's URI: `--connection-string-secret https://<vault>/secrets/<name>`.",
+        )
     if value.startswith("@"):
         raise InvalidInput(
-            f"--connection-string: there is no readable file '{value[1:]}'."
-            if not is_key_vault_reference(value)
-            else "--connection-string: this is a reference to a Key Vault secret.",
+            f"--connection-string: the file '{value[1:]}' doesn't exist or can't be read.",
             "Give the path of a file that holds the connection string, such as "
-            "`--connection-string @appinsights.txt`, or - for standard input."
-            if not is_key_vault_reference(value)
-            else "Give the secret's URI: `--connection-string-secret https://<vault>/secrets/<name>`.",
+            "`--connection-string @appinsights.txt`, or - for standard input.",
         )
     return _parsed(value, "--connection-string", "--connection-string")
 
