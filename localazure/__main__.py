@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
-from localazure import manifest, seed, world
+from localazure import composition, manifest, seed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     if attended:
         loop.add_reader(sys.stdin, stop.set)
-    made = await world.build(directory, ca)
+    made = await composition.build(directory, ca)
     try:
         await seed.plant(made, wanted)
         manifest.write(made)

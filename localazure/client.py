@@ -204,11 +204,11 @@ class LocalAzure:
         self._call("POST", "/release" + (f"?id={fault}" if fault else ""))
 
     def add_site(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a site or slot (`World.add_site`): `{"id", "url", "scm", "principal_id"}`."""
+        """Add a site or slot (`Double.add_site`): `{"id", "url", "scm", "principal_id"}`."""
         return self._add("/sites", spec)
 
     def add_registry(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a registry (`World.add_registry`): `{"id", "login_server"}`."""
+        """Add a registry (`Double.add_registry`): `{"id", "login_server"}`."""
         return self._add("/registries", spec)
 
     def change_registry(self, name: str, /, **fields: Any) -> None:
@@ -228,13 +228,13 @@ class LocalAzure:
     ) -> str:
         """Add a service principal with roles (`{"role", "scope"}`); returns its object id.
 
-        `credentials` are `certificates` and `federations` (`World.add_principal`).
+        `credentials` are `certificates` and `federations` (`Double.add_principal`).
         """
         body = {"client_id": client_id, "secret": secret, "roles": roles or [], **credentials}
         return str(self._call("POST", "/principals", body)["object_id"])
 
     def add_host(self, **spec: Any) -> dict[str, Any]:
-        """Add a machine with managed identities (`World.add_host`): where it asks for tokens.
+        """Add a machine with managed identities (`Double.add_host`): where it asks for tokens.
 
         `endpoint` and `header` as in App Service, `imds` as the authority of a virtual machine's.
         """

@@ -7,23 +7,23 @@ import os
 import shutil
 from typing import Any
 
+from localazure.double import Double
 from localazure.seed import CLIENT_ID, CLIENT_SECRET
 from localazure.state import Site
-from localazure.world import World
 
 NAME = "localazure.json"
 
 
-def describe(world: World) -> dict[str, Any]:
-    """Addresses and credentials of a world."""
-    state = world.state
+def describe(double: Double) -> dict[str, Any]:
+    """Addresses and credentials of a double."""
+    state = double.state
     return {
         "pid": os.getpid(),
-        "management": world.management,
-        "admin": world.admin,
-        "insights": world.insights,
-        "blobs": world.blobs,
-        "ca": str(world.directory / "ca.pem"),
+        "management": double.management,
+        "admin": double.admin,
+        "insights": double.insights,
+        "blobs": double.blobs,
+        "ca": str(double.directory / "ca.pem"),
         "tenant": state.tenant,
         "subscription": state.subscription,
         "client_id": CLIENT_ID,
@@ -39,14 +39,14 @@ def key(site: Site) -> str:
     return f"{site.name}/{site.slot}" if site.slot else site.name
 
 
-def write(world: World) -> None:
+def write(double: Double) -> None:
     """Say that the double is ready."""
-    shutil.copyfile(world.authority.certificate, world.directory / "ca.pem")
-    new = world.directory / f"{NAME}.new"
-    new.write_text(json.dumps(describe(world), indent=2))
-    new.replace(world.directory / NAME)
+    shutil.copyfile(double.authority.certificate, double.directory / "ca.pem")
+    new = double.directory / f"{NAME}.new"
+    new.write_text(json.dumps(describe(double), indent=2))
+    new.replace(double.directory / NAME)
 
 
-def remove(world: World) -> None:
+def remove(double: Double) -> None:
     """Say that it is gone."""
-    (world.directory / NAME).unlink(missing_ok=True)
+    (double.directory / NAME).unlink(missing_ok=True)

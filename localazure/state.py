@@ -270,6 +270,21 @@ class State:
         found = self.groups.get(group.lower())
         return (found.subscription if found else "") or self.subscription
 
+    def registry(self, name: str) -> Registry:
+        """The registry with this name, login server or alias. Raises KeyError."""
+        wanted = name.lower()
+        for registry in self.registries.values():
+            if wanted in (registry.name.lower(), registry.login_server, *registry.aliases):
+                return registry
+        raise KeyError(name)
+
+    def registry_id(self, registry: Registry) -> str:
+        """The ARM id of a registry."""
+        return (
+            f"/subscriptions/{self.subscription_of(registry.group)}/resourceGroups/{registry.group}"
+            f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
+        )
+
     def all_sites(self) -> list[Site]:
         """Sites and slots, each site before its slots."""
         return [s for site in self.sites.values() for s in (site, *site.slots.values())]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
 from localazure.aad.refusal import Refused
-
-if TYPE_CHECKING:
-    from localazure.state import Principal
-    from localazure.world import World
+from localazure.double import Double
+from localazure.state import Principal
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _HELP = (
@@ -24,7 +22,7 @@ _HELP = (
 _UNCHECKED: Any = {"verify_signature": False}
 
 
-def check(world: World, principal: Principal, assertion: str, endpoint: str) -> Refused | None:
+def check(double: Double, principal: Principal, assertion: str, endpoint: str) -> Refused | None:
     """Whether `assertion` proves to be `principal`; `endpoint` is the token endpoint's address.
 
     One that the client itself issued is signed with its certificate; any other comes from an
@@ -37,10 +35,10 @@ def check(world: World, principal: Principal, assertion: str, endpoint: str) -> 
         return Refused(400, "invalid_request", 50027, "JWT token is invalid or malformed.")
     if str(claims.get("iss", "")).lower() == principal.client_id.lower():
         return _by_certificate(principal, assertion, header, endpoint)
-    return _federated(world, principal, claims) or _issued(world, assertion, claims)
+    return _federated(double, principal, claims) or _issued(double, assertion, claims)
 
 
-def _federated(world: World, principal: Principal, claims: dict[str, Any]) -> Refused | None:
+def _federated(double: Double, principal: Principal, claims: dict[str, Any]) -> Refused | None:
     """Matches issuer, then subject, then audience: exactly, case included."""
     issuer, subject = str(claims.get("iss", "")), str(claims.get("sub", ""))
     audience = str(claims.get("aud", ""))
@@ -58,15 +56,15 @@ def _federated(world: World, principal: Principal, claims: dict[str, Any]) -> Re
         return _unmatched(700213, "subject", subject)
     if not any(one.audience == audience for one in known):
         return _unmatched(700212, "audience", audience)
-    if issuer != world.workloads:
+    if issuer != double.workloads:
         # Entra ID reads the issuer's keys from its address; the double asks nobody but itself.
         return Refused(400, "invalid_request", 50166, "Request to External OIDC endpoint failed.")
     return None
 
 
-def _issued(world: World, assertion: str, claims: dict[str, Any]) -> Refused | None:
+def _issued(double: Double, assertion: str, claims: dict[str, Any]) -> Refused | None:
     try:
-        world.tokens.read(assertion)
+        double.tokens.read(assertion)
     except jwt.ExpiredSignatureError:
         return _out_of_time(claims)
     except jwt.InvalidTokenError:

@@ -6,14 +6,12 @@ import base64
 import binascii
 import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localazure.aad import assertions
 from localazure.aad.refusal import Refused
-
-if TYPE_CHECKING:
-    from localazure.state import Principal
-    from localazure.world import World
+from localazure.double import Double
+from localazure.state import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +44,16 @@ def unknown_tenant(tenant: str) -> Refused:
 
 
 def grant(
-    world: World, tenant: str, form: dict[str, str], authorization: str | None
+    double: Double, tenant: str, form: dict[str, str], authorization: str | None
 ) -> Granted | Refused:
     """Answer a token request: `client_credentials` with a secret or a signed assertion."""
-    if tenant.lower() != world.state.tenant.lower():
+    if tenant.lower() != double.state.tenant.lower():
         return unknown_tenant(tenant)
     if form.get("grant_type") != "client_credentials":
         text = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
         return Refused(400, "unsupported_grant_type", 70003, text)
     client_id, secret = _credentials(form, authorization)
-    principal = world.state.principals.get(client_id.lower())
+    principal = double.state.principals.get(client_id.lower())
     if principal is None:
         text = (
             f"Application with identifier '{client_id}' was not found in the directory "
@@ -65,8 +63,8 @@ def grant(
         )
         return Refused(400, "unauthorized_client", 700016, text)
     if form.get("client_assertion_type") == assertions.TYPE and "client_assertion" in form:
-        endpoint = f"{world.management}/{tenant}/oauth2/v2.0/token"
-        refusal = assertions.check(world, principal, form["client_assertion"], endpoint)
+        endpoint = f"{double.management}/{tenant}/oauth2/v2.0/token"
+        refusal = assertions.check(double, principal, form["client_assertion"], endpoint)
     else:
         refusal = _check(principal, secret)
     if refusal:
@@ -75,7 +73,7 @@ def grant(
     if not audience:
         text = "The scope is not valid: it must be one resource followed by '/.default'."
         return Refused(400, "invalid_scope", 1002012, text)
-    token, lifetime = world.tokens.issue(principal, audience, cae="CP1" in form.get("claims", ""))
+    token, lifetime = double.tokens.issue(principal, audience, cae="CP1" in form.get("claims", ""))
     return Granted(token, lifetime)
 
 

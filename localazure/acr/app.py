@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,10 +16,8 @@ from localazure.acr.answers import Scope as Wanted
 from localazure.acr.auth import Auth
 from localazure.acr.call import Call
 from localazure.acr.uploads import Uploads
+from localazure.double import Double
 from localazure.state import Registry
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 Handler = Callable[[Call], Awaitable[Response]]
 _NAME = re.compile(
@@ -75,9 +72,9 @@ def _routes(uploads: Uploads) -> list[Route]:
     ]
 
 
-def make(world: World, registry: Registry) -> ASGIApp:
+def make(double: Double, registry: Registry) -> ASGIApp:
     """The app of one registry."""
-    front = _Front(world, registry)
+    front = _Front(double, registry)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -91,12 +88,11 @@ def make(world: World, registry: Registry) -> ASGIApp:
 
 
 class _Front:
-    def __init__(self, world: World, registry: Registry) -> None:
-        self._world = world
+    def __init__(self, double: Double, registry: Registry) -> None:
+        self._double = double
         self._registry = registry
-        self._auth = Auth(world, registry)
-        self._uploads = Uploads()
-        self._routes = _routes(self._uploads)
+        self._auth = Auth(double, registry)
+        self._routes = _routes(Uploads())
 
     async def answer(self, request: Request) -> Response:
         answers = Answers(self._registry.login_server, self._registry.acr, request)
@@ -137,5 +133,5 @@ class _Front:
         return await route.handler(self._call(request, answers, name or "", found.get("ref") or ""))
 
     def _call(self, request: Request, answers: Answers, name: str, reference: str) -> Call:
-        parts = self._world, self._registry, request, answers, self._auth, self._uploads
+        parts = self._double, self._registry, request, answers, self._auth
         return Call(*parts, name, reference)

@@ -11,7 +11,7 @@ import binascii
 import time
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from starlette.requests import Request
@@ -22,10 +22,8 @@ from localazure.aad.tokens import Claims
 from localazure.acr import access
 from localazure.acr.access import Caller
 from localazure.acr.answers import Answers, Scope
+from localazure.double import Double
 from localazure.state import Registry
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
 """The user name that goes with a refresh token as password."""
@@ -41,8 +39,8 @@ class RefusedError(Exception):
 class Auth:
     """Tokens of one registry."""
 
-    def __init__(self, world: World, registry: Registry) -> None:
-        self._world = world
+    def __init__(self, double: Double, registry: Registry) -> None:
+        self._double = double
         self._registry = registry
 
     async def exchange(self, request: Request, answers: Answers) -> Response:
@@ -52,11 +50,11 @@ class Auth:
             return answers.error(400, "UNSUPPORTED", "service parameter is not this registry")
         if form.get("grant_type") not in ("access_token", "access_token_refresh_token"):
             return answers.error(400, "UNSUPPORTED", "grant_type is not supported")
-        audiences = (ARM_AUDIENCE, self._world.management, ACR_AUDIENCE)
-        claims = self._world.tokens.check(f"Bearer {form.get('access_token', '')}", audiences)
+        audiences = (ARM_AUDIENCE, self._double.management, ACR_AUDIENCE)
+        claims = self._double.tokens.check(f"Bearer {form.get('access_token', '')}", audiences)
         if not isinstance(claims, Claims):
             return answers.challenge()
-        if not access.rights(self._world, self._registry, claims.object_id):
+        if not access.rights(self._double.state, self._registry, claims.object_id):
             return answers.challenge()
         extra = {"grant_type": "access_token", "appid": claims.client_id, "tenant": claims.tenant}
         permissions = {"Actions": ["read", "write", "delete"], "NotActions": None}
@@ -77,7 +75,7 @@ class Auth:
             caller = self._caller(given, request.headers.get("authorization"))
         except RefusedError:
             return answers.challenge()
-        rights = access.rights(self._world, self._registry, caller)
+        rights = access.rights(self._double.state, self._registry, caller)
         granted = [
             scope for scope in (_allowed(scope, rights) for scope in scopes) if scope.actions
         ]
@@ -93,12 +91,12 @@ class Auth:
             caller = self._basic(value)
             if caller is None:
                 return None
-            rights = access.rights(self._world, self._registry, caller)
+            rights = access.rights(self._double.state, self._registry, caller)
             return set(_allowed(wanted, rights).actions) == set(wanted.actions)
         if scheme.lower() != "bearer":
             return None
         try:
-            claims = self._world.tokens.read(value, audience=self._registry.login_server)
+            claims = self._double.tokens.read(value, audience=self._registry.login_server)
         except jwt.InvalidTokenError:
             return None
         if "access" not in claims:
@@ -139,12 +137,12 @@ class Auth:
     def _user(self, user: str, password: str) -> Caller:
         if user == TOKEN_USER and self._registry.acr:
             return self._refreshed(password)
-        found = access.known(self._world, self._registry, user, password)
+        found = access.known(self._double.state, self._registry, user, password)
         return (user, password) if found else None
 
     def _refreshed(self, token: str) -> str | None:
         try:
-            claims = self._world.tokens.read(token, audience=self._registry.login_server)
+            claims = self._double.tokens.read(token, audience=self._registry.login_server)
         except jwt.InvalidTokenError:
             return None
         return str(claims["sub"]) if "permissions" in claims else None
@@ -162,12 +160,12 @@ class Auth:
 
     def _sign(self, subject: str, lifetime: int, claims: dict[str, Any]) -> str:
         now = int(time.time())
-        return self._world.tokens.sign(
+        return self._double.tokens.sign(
             {
                 "jti": str(uuid.uuid4()),
                 "sub": subject,
                 "nbf": now - _SKEW,
-                "exp": now + (self._world.tokens.lifetime or lifetime),
+                "exp": now + (self._double.tokens.lifetime or lifetime),
                 "iat": now - _SKEW,
                 "iss": "Azure Container Registry" if self._registry.acr else "auth.hub.localhost",
                 "aud": self._registry.login_server,

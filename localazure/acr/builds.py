@@ -10,14 +10,11 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localazure.acr import access
 from localazure.acr.engine import Engine, EngineError
-
-if TYPE_CHECKING:
-    from localazure.state import Registry
-    from localazure.world import World
+from localazure.state import Registry, State
 
 ENGINE = "LOCALAZURE_ENGINE"
 """Environment variable: the socket of a Docker engine that runs may use."""
@@ -122,7 +119,7 @@ class Builds:
         return self._runs.get(registry.login_server, {}).get(run.lower())
 
     def schedule(
-        self, world: World, registry: Registry, request: dict[str, Any], caller: str, by: str
+        self, state: State, registry: Registry, request: dict[str, Any], caller: str, by: str
     ) -> Run:
         """Queue a run."""
         known = self._runs.setdefault(registry.login_server, {})
@@ -130,7 +127,7 @@ class Builds:
         log = Log(self._directory / f"{registry.name}-{name}.log")
         run = Run(name, registry, request, caller, by, log)
         known[name] = run
-        run.task = asyncio.create_task(self._work(world, run), name=f"run {name}")
+        run.task = asyncio.create_task(self._work(state, run), name=f"run {name}")
         return run
 
     async def close(self) -> None:
@@ -140,11 +137,11 @@ class Builds:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, world: World, run: Run) -> None:
+    async def _work(self, state: State, run: Run) -> None:
         try:
             await asyncio.sleep(QUEUED)
             run.status, run.started = "Running", datetime.now(timezone.utc)
-            await self._build(world, run)
+            await self._build(state, run)
         except EngineError as error:
             run.log.write(f"{error}\n")
             _end(run, "Failed", "failed during run, err: exit status 1")
@@ -154,7 +151,7 @@ class Builds:
         else:
             _end(run, "Succeeded", "")
 
-    async def _build(self, world: World, run: Run) -> None:
+    async def _build(self, state: State, run: Run) -> None:
         say = run.log.say
         say("Downloading source code...", "\r\n")
         location = str(run.request.get("sourceLocation") or "")
@@ -173,7 +170,7 @@ class Builds:
         login = run.registry.login_server
         say(f"Logging in to registry: {login}")
         user, password = f"tasks-{run.id}", secrets.token_hex(16)
-        if _trusted(world, run):
+        if _trusted(state, run):
             run.registry.users[user] = password
             say(f"Successfully logged into {login}")
         try:
@@ -195,12 +192,12 @@ class Builds:
             run.registry.users.pop(user, None)
 
 
-def _trusted(world: World, run: Run) -> bool:
+def _trusted(state: State, run: Run) -> bool:
     """Whether the run may use its registry: by itself, or in ABAC mode as its caller."""
     if run.registry.role_assignment_mode != ABAC:
         return True
     source = (run.request.get("credentials") or {}).get("sourceRegistry") or {}
-    rights = access.rights(world, run.registry, run.caller)
+    rights = access.rights(state, run.registry, run.caller)
     return source.get("identity") == "[caller]" and {"pull", "push"} <= rights
 
 

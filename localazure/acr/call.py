@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from localazure.acr.answers import Answers
 from localazure.acr.auth import Auth
 from localazure.acr.store import Repository, Store
+from localazure.double import Double
 from localazure.state import Registry
-
-if TYPE_CHECKING:
-    from localazure.acr.uploads import Uploads
-    from localazure.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """`name` is the repository; `reference` the tag, digest or upload that the path ends with."""
 
-    world: World
+    double: Double
     registry: Registry
     request: Request
     answers: Answers
     auth: Auth
-    uploads: Uploads
     name: str
     reference: str
 
@@ -38,7 +33,7 @@ class Call:
     @property
     def store(self) -> Store:
         """What the registries hold."""
-        return self.world.store
+        return self.double.store
 
     def repository(self) -> Repository | None:
         """The path's repository; None if it holds no manifest and no blob."""

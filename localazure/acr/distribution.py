@@ -89,7 +89,7 @@ async def get_blob(call: Call) -> Response:
     hex_ = digest.removeprefix("sha256:")
     rid = uuid.uuid5(uuid.NAMESPACE_DNS, call.registry.name).hex
     path = f"/{rid}-lrs//docker/registry/v2/blobs/sha256/{hex_[:2]}/{hex_}/data"
-    location = f"{call.world.blobs}{path}?{call.world.signer.query(path, rid)}"
+    location = f"{call.double.blobs}{path}?{call.double.signer.query(path, rid)}"
     page = f'<a href="{location.replace("&", "&amp;")}">Temporary Redirect</a>.\n\n'.encode()
     headers["location"] = location
     return call.answers.plain(307, headers, page, "text/html; charset=utf-8")

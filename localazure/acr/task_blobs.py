@@ -9,15 +9,12 @@ import re
 import uuid
 from email.utils import formatdate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from localazure.acr.builds import Archive, Log
-
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.double import Double
 
 PATH = re.compile(r"/[^/]+/[^/]+/(source|logs)/.+")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -29,11 +26,11 @@ _ERROR = (
 )
 
 
-async def answer(world: World, request: Request) -> Response:
+async def answer(double: Double, request: Request) -> Response:
     """A request to an address that ARM signed."""
     path, query = request.scope["path"], request.query_params
     permission = "w" if request.method == "PUT" else "r"
-    if not world.signer.granted(path, query, permission):
+    if not double.signer.granted(path, query, permission):
         return _error(
             request,
             403,
@@ -41,7 +38,7 @@ async def answer(world: World, request: Request) -> Response:
             "Server failed to authenticate the request. Make sure the value of Authorization "
             "header is formed correctly including the signature.",
         )
-    archive, log = world.builds.archive(path), world.builds.log(path)
+    archive, log = double.builds.archive(path), double.builds.log(path)
     try:
         if request.method == "PUT" and archive is not None:
             return await _write(request, archive)

@@ -10,17 +10,15 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from localazure.acr.answers import Scope
+from localazure.acr.call import Call
 from localazure.acr.store import DIGEST, now
-
-if TYPE_CHECKING:
-    from localazure.acr.call import Call
 
 _RANGE = re.compile(r"(?:bytes[ =])?(\d+)-(\d+)(?:/.*)?")
 

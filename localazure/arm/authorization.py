@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import access, errors
-from localazure.arm.call import Call, arm, empty
+from localazure.arm.call import Call
+from localazure.arm.responses import arm, empty
 from localazure.arm.roles import BY_ID, BY_NAME, ROLES, Role
 from localazure.arm.routing import Route
 from localazure.state import Lock, RoleAssignment

@@ -1,25 +1,17 @@
-"""One request to ARM as handlers see it, and the answers they give."""
+"""One request to ARM, as handlers get it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from localazure.arm import access, errors
+from localazure.arm.operations import Operations
+from localazure.double import Double
 from localazure.state import Group, Site, State
-
-if TYPE_CHECKING:
-    from localazure.arm.operations import Operations
-    from localazure.world import World
-
-ARM_JSON = "application/json; charset=utf-8"
-WEB_JSON = "application/json"
-"""Microsoft.Web names no charset when it succeeds; everything else does."""
 
 
 @dataclass(slots=True)
@@ -28,7 +20,7 @@ class Call:
     who asks; `body` is the parsed JSON body, None when there was none.
     """
 
-    world: World
+    double: Double
     request: Request
     operations: Operations
     names: dict[str, str]
@@ -39,7 +31,7 @@ class Call:
     @property
     def state(self) -> State:
         """The double's state."""
-        return self.world.state
+        return self.double.state
 
     @property
     def base(self) -> str:
@@ -118,23 +110,3 @@ class Call:
     def may(self, action: str, scope: str) -> bool:
         """Whether the caller may do `action` over `scope`."""
         return access.allowed(self.state, self.object_id, access.Demand(action, scope))
-
-
-def arm(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON as ARM and most providers send it."""
-    return _json(status, body, ARM_JSON, headers)
-
-
-def web(body: Any, *, etag: str | None = None, status: int = 200) -> Response:
-    """JSON as Microsoft.Web sends it; `etag` where that call has one."""
-    return _json(status, body, WEB_JSON, {"etag": etag} if etag else {})
-
-
-def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """No body and `content-length: 0`."""
-    return Response(status_code=status, headers=dict(headers or {}))
-
-
-def _json(status: int, body: Any, kind: str, headers: Mapping[str, str] | None) -> Response:
-    content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-    return Response(content, status, {**(headers or {}), "content-type": kind})

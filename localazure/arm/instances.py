@@ -10,7 +10,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm.call import Call
+from localazure.arm.responses import empty, web
 from localazure.arm.sites import both
 from localazure.runtime.journal import machine_name
 from localazure.state import InstanceView, Site
@@ -19,7 +20,7 @@ from localazure.state import InstanceView, Site
 async def list_instances(call: Call) -> Response:
     """GET instances."""
     site = call.site()
-    found = call.world.runtime.instances(site)
+    found = call.double.runtime.instances(site)
     entries = [_resource(site, each, containers=None) for each in found]
     return web(shapes.listing(entries), etag=site.etag)
 
@@ -27,7 +28,7 @@ async def list_instances(call: Call) -> Response:
 async def get_instance(call: Call) -> Response:
     """GET instances/{id}."""
     site, name = call.site(), call.names["instance"]
-    for each in call.world.runtime.instances(site):
+    for each in call.double.runtime.instances(site):
         if each.name == name.lower():
             return web(_resource(site, each, containers={}))
     raise errors.web(404, "NotFound", f"Cannot find instance {name} of the site.")
@@ -52,7 +53,7 @@ def _resource(site: Site, instance: InstanceView, *, containers: Any) -> dict[st
 
 async def container_log(call: Call) -> Response:
     """POST containerlogs: the log as text, 204 when there is none."""
-    text = call.world.runtime.log(call.site())
+    text = call.double.runtime.log(call.site())
     if not text:
         return empty(204)
     return Response(text.encode(), media_type="application/octet-stream")
@@ -60,7 +61,7 @@ async def container_log(call: Call) -> Response:
 
 async def container_logs_zip(call: Call) -> Response:
     """POST containerlogs/zip/download: the log files as a zip, 204 when there are none."""
-    files = call.world.runtime.log_files(call.site())
+    files = call.double.runtime.log_files(call.site())
     if not files:
         return empty(204)
     return Response(zipped(files), media_type="application/zip")

@@ -7,7 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors
-from localazure.arm.call import Call, web
+from localazure.arm.call import Call
+from localazure.arm.responses import web
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.arm.shapes import listing, tier
 from localazure.state import Plan, State

@@ -8,8 +8,9 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import access, components, errors, identities, plans, registry_shapes, shapes
-from localazure.arm.call import Call, arm, empty
+from localazure.arm.call import Call
 from localazure.arm.providers import PROVIDERS, RESOURCES
+from localazure.arm.responses import arm, empty
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.state import Group, Site
 

@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors, shapes
-from localazure.arm.call import Call, web
+from localazure.arm.call import Call
+from localazure.arm.responses import web
 from localazure.arm.sites import both, writable
 
 _VAULT = re.compile(r"@Microsoft\.KeyVault\((?P<body>.*)\)", re.IGNORECASE)
@@ -35,7 +36,7 @@ async def put_settings(call: Call) -> Response:
     site.app_settings = wanted
     shapes.touch(site)
     if differs:
-        call.world.runtime.changed(site, "app settings changed")
+        call.double.runtime.changed(site, "app settings changed")
     return web(_document(call, "appsettings", wanted), etag=site.etag)
 
 
@@ -58,7 +59,7 @@ async def put_strings(call: Call) -> Response:
     site.connection_strings = dict(given)
     shapes.touch(site)
     if differs:
-        call.world.runtime.changed(site, "connection strings changed")
+        call.double.runtime.changed(site, "connection strings changed")
     return web(_document(call, "connectionstrings", given), etag=site.etag)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm.call import Call
+from localazure.arm.responses import empty, web
 from localazure.arm.sites import both, writable
 from localazure.state import Site
 
@@ -73,7 +74,7 @@ async def put_container(call: Call) -> Response:
     }
     site.documents[_PREFIX + name.lower()] = new
     shapes.touch(site)
-    call.world.runtime.changed(site, f"site container {name} changed")
+    call.double.runtime.changed(site, f"site container {name} changed")
     return web(_resource(site, name, new), etag=site.etag, status=200 if found else 201)
 
 
@@ -83,7 +84,7 @@ async def delete_container(call: Call) -> Response:
     gone = site.documents.pop(_PREFIX + call.names["container"].lower(), None)
     if gone is None:
         return empty(204)
-    call.world.runtime.changed(site, f"site container {call.names['container']} was deleted")
+    call.double.runtime.changed(site, f"site container {call.names['container']} was deleted")
     return empty(200)
 
 

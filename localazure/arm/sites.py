@@ -10,7 +10,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import config, errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm.call import Call
+from localazure.arm.responses import empty, web
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Handler, Route
 from localazure.state import Identity, Site
 
@@ -119,7 +120,7 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
     if parent is not None:
         call.operations.refuse_if_busy(parent.resource_id)
         # A new slot starts with the default configuration and no settings: az copies both itself.
-        site = await call.world.add_site(
+        site = await call.double.add_site(
             {
                 "name": parent.name,
                 "slot": name,
@@ -134,7 +135,7 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
         plan = str(given.get("serverFarmId") or "plan").rpartition("/")[2]
         farm = call.state.plans.get((call.group().name.lower(), plan.lower()))
         linux = given.get("reserved") or (farm is not None and farm.kind == "linux")
-        site = await call.world.add_site(
+        site = await call.double.add_site(
             {
                 "name": name,
                 "group": call.group().name,
@@ -174,7 +175,7 @@ def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = Fals
     elif enabled is True and site.state != "Running":
         run(call, site)
     elif changed or new:
-        call.world.runtime.changed(site, "the site was written")
+        call.double.runtime.changed(site, "the site was written")
 
 
 def apply_config(site: Site, given: Mapping[str, Any]) -> set[str]:
@@ -220,7 +221,7 @@ async def delete_site(call: Call) -> Response:
     """DELETE of a site with its slots, or of a slot: 200 without a body."""
     site = writable(call)
     for each in (site, *site.slots.values()):
-        call.world.runtime.stop(each)
+        call.double.runtime.stop(each)
     if site.slot:
         parent = call.parent()
         parent.slots = {key: slot for key, slot in parent.slots.items() if slot is not site}
@@ -233,21 +234,21 @@ def halt(call: Call, site: Site) -> None:
     """Stop a site."""
     site.state = "Stopped"
     shapes.touch(site)
-    call.world.runtime.stop(site)
+    call.double.runtime.stop(site)
 
 
 def run(call: Call, site: Site) -> None:
     """Start a site."""
     site.state = "Running"
     shapes.touch(site)
-    call.world.runtime.start(site)
+    call.double.runtime.start(site)
 
 
 async def restart(call: Call) -> Response:
     """POST …/restart: at once, the container comes later."""
     site = writable(call)
     if site.state == "Running":
-        call.world.runtime.restart(site)
+        call.double.runtime.restart(site)
     return empty(200)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm.call import Call
 from localazure.arm.operations import RETRY_AFTER
+from localazure.arm.responses import empty, web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, SLOT, both, writable
-from localazure.state import Runtime, Site
+from localazure.state import Runtime, Site, State
 
 WARM_UP = 1.0
 """Seconds that a swap takes; minutes in Azure."""
@@ -46,12 +47,12 @@ async def swap(call: Call) -> Response:
     operation = call.operations.start(
         "SwapSiteSlots",
         lambda identifier: f"{source.resource_id}/operationresults/{identifier}",
-        _carry_out(call.world.runtime, site, source, target),
-        lambda poll: _result(poll, source),
+        _carry_out(call.double.runtime, site, source, target),
+        lambda: _result(call.state, source),
         occupies=site.resource_id,
     )
     headers = {
-        "location": call.operations.location(call, operation),
+        "location": call.operations.location(call.request, operation),
         "retry-after": RETRY_AFTER,
         "etag": source.etag,
     }
@@ -68,8 +69,8 @@ def _pair(call: Call) -> tuple[Site, Site]:
     return source, target
 
 
-async def _result(call: Call, source: Site) -> Response:
-    return web(shapes.site_resource(call.state, source), etag=source.etag)
+def _result(state: State, source: Site) -> Response:
+    return web(shapes.site_resource(state, source), etag=source.etag)
 
 
 async def _carry_out(runtime: Runtime, site: Site, source: Site, target: Site) -> None:
@@ -126,7 +127,7 @@ async def apply_slot_config(call: Call) -> Response:
     source.app_settings = _laid_over(_own_settings(source), target.app_settings, sticky)
     source.documents[TARGET] = target.slot or "production"
     shapes.touch(source)
-    call.world.runtime.changed(source, "swap preview")
+    call.double.runtime.changed(source, "swap preview")
     return empty(200, {"etag": source.etag})
 
 
@@ -137,14 +138,14 @@ async def reset_slot_config(call: Call) -> Response:
     site.documents.pop(TARGET, None)
     if before is not None:
         site.app_settings = before
-        call.world.runtime.changed(site, "swap preview was undone")
+        call.double.runtime.changed(site, "swap preview was undone")
     shapes.touch(site)
     return empty(200, {"etag": site.etag})
 
 
 async def poll(call: Call) -> Response:
     """GET operationresults/{operation}."""
-    return await call.operations.poll(call)
+    return call.operations.poll(call.request, call.names["operation"])
 
 
 ROUTES = (

@@ -10,8 +10,9 @@ from xml.sax.saxutils import quoteattr
 from starlette.responses import Response
 
 from localazure.arm import errors, shapes
-from localazure.arm.call import Call, web
+from localazure.arm.call import Call
 from localazure.arm.config import AUTH_SETTINGS
+from localazure.arm.responses import web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, apply_config, both, writable
 from localazure.state import Site
@@ -50,7 +51,7 @@ async def write_config(call: Call) -> Response:
     changed = apply_config(site, given)
     shapes.touch(site)
     if changed:
-        call.world.runtime.changed(site, "config/web changed: " + ", ".join(sorted(changed)))
+        call.double.runtime.changed(site, "config/web changed: " + ", ".join(sorted(changed)))
     return web(shapes.written_config(site), etag=site.etag)
 
 

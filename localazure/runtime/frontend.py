@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from localazure.double import Double
 from localazure.runtime import pages, proxy
 from localazure.runtime.container import Container
 from localazure.runtime.supervisor import Supervisor
 from localazure.server import TRANSPORT
 from localazure.state import Site
 
-if TYPE_CHECKING:
-    from localazure.world import World
-
 _NOTICE = 1.0
 """Seconds in which the end of a container shows."""
 
 
-def make(world: World, site: Site) -> ASGIApp:
+def make(double: Double, site: Site) -> ASGIApp:
     """The app on the site's listener.
 
     Requests wait while the site starts. A stopped site answers 403, one whose container doesn't
@@ -30,8 +27,8 @@ def make(world: World, site: Site) -> ASGIApp:
     async def frontend(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        supervisor = world.runtime
-        known = any(each.resource_id == site.resource_id for each in world.state.all_sites())
+        supervisor = double.runtime
+        known = any(each.resource_id == site.resource_id for each in double.state.all_sites())
         if not known or not isinstance(supervisor, Supervisor):
             await pages.not_found()(scope, receive, send)
         elif site.state != "Running":

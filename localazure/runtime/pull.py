@@ -13,16 +13,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from localazure.acr.access import may_pull
+from localazure.acr.store import Store
 from localazure.runtime import layers
 from localazure.runtime.image import ConfigurationError, ImageConfig
 from localazure.runtime.reference import Reference
-from localazure.state import Registry, Site
-
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.state import Registry, Site, State
 
 _CHUNK = 1 << 20
 
@@ -48,8 +46,9 @@ class Pulled:
 class Images:
     """The images that were pulled, each unpacked once, by the digest of its manifest."""
 
-    def __init__(self, world: World, directory: Path) -> None:
-        self._world = world
+    def __init__(self, state: State, store: Store, directory: Path) -> None:
+        self._state = state
+        self._store = store
         self._directory = directory
         self._locks: dict[str, asyncio.Lock] = {}
         self._layers: dict[str, Path] = {}
@@ -58,7 +57,7 @@ class Images:
         """Get the site's image for linux/amd64; PullError if the site can't have it."""
         reference = Reference.parse(image)
         registry = self._registry(reference, image)
-        if not _allowed(self._world, registry, reference, site):
+        if not _allowed(self._state, registry, reference, site):
             raise PullError(
                 "ImagePullUnauthorizedFailure",
                 f"Failed to pull image: {image}. Image pull failed with forbidden or "
@@ -75,7 +74,7 @@ class Images:
 
     def _registry(self, reference: Reference, image: str) -> Registry:
         try:
-            return self._world.registry(reference.registry)
+            return self._state.registry(reference.registry)
         except KeyError:
             raise _failure(image, f"no such host: {reference.registry}") from None
 
@@ -85,9 +84,7 @@ class Images:
         """The digest and document of the manifest for linux/amd64."""
         version = reference.version
         while True:
-            found = self._world.store.get_manifest(
-                registry.login_server, reference.repository, version
-            )
+            found = self._store.get_manifest(registry.login_server, reference.repository, version)
             if found is None:
                 raise _failure(image, f"manifest for {image} not found: manifest unknown")
             digest, _, data = found
@@ -97,7 +94,7 @@ class Images:
             version = _linux_amd64(document, image)
 
     def _unpack(self, digest: str, manifest: dict[str, Any]) -> tuple[ImageConfig, Path]:
-        config_file = self._world.store.open_blob(manifest["config"]["digest"])
+        config_file = self._store.open_blob(manifest["config"]["digest"])
         data = config_file.read_bytes()
         document = json.loads(data)
         platform = f"{document.get('os')}/{document.get('architecture')}"
@@ -131,7 +128,7 @@ class Images:
             hasher = hashlib.sha256()
             temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix="new-"))
             try:
-                packed = self._world.store.open_blob(digest).open("rb")
+                packed = self._store.open_blob(digest).open("rb")
                 with packed, (temporary / "tar").open("wb") as plain:
                     for chunk in _unpacked(packed):
                         hasher.update(chunk)
@@ -147,18 +144,18 @@ class Images:
         return self._layers[digest]
 
 
-def _allowed(world: World, registry: Registry, reference: Reference, site: Site) -> bool:
+def _allowed(state: State, registry: Registry, reference: Reference, site: Site) -> bool:
     """Whether the site's own means let it pull: managed identity, else a password, else nothing."""
     repository = reference.repository
     if site.config.get("acrUseManagedIdentityCreds") and registry.acr:
         principal = _pull_identity(site)
-        return principal is not None and may_pull(world, registry, repository, principal)
+        return principal is not None and may_pull(state, registry, repository, principal)
     settings = site.app_settings
     user = settings.get("DOCKER_REGISTRY_SERVER_USERNAME")
     password = settings.get("DOCKER_REGISTRY_SERVER_PASSWORD")
     if user and password and _is_for(settings.get("DOCKER_REGISTRY_SERVER_URL", ""), reference):
-        return may_pull(world, registry, repository, (user, password))
-    return may_pull(world, registry, repository, None)
+        return may_pull(state, registry, repository, (user, password))
+    return may_pull(state, registry, repository, None)
 
 
 def _pull_identity(site: Site) -> str | None:

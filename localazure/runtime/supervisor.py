@@ -6,9 +6,9 @@ import asyncio
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from localazure.double import Double
 from localazure.runtime import environment, image, journal
 from localazure.runtime.facilities import PATIENCE, Facilities, Timing
 from localazure.runtime.journal import Journal, machine_name
@@ -16,9 +16,6 @@ from localazure.runtime.narrator import Narrator
 from localazure.runtime.pull import Images
 from localazure.runtime.worker import Phase, Serving, Worker
 from localazure.state import InstanceView, Site
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 
 @dataclass(slots=True)
@@ -32,13 +29,13 @@ class _Fleet:
 class Supervisor:
     """`state.Runtime`, and `close`. All methods are for the event loop's thread."""
 
-    def __init__(self, world: World, timing: Timing | None = None) -> None:
-        self._world = world
-        directory = world.directory / "runtime"
+    def __init__(self, double: Double, timing: Timing | None = None) -> None:
+        self._double = double
+        directory = double.directory / "runtime"
         # Containers end with the process that made them: what lies here, nobody uses.
         shutil.rmtree(directory / "containers", ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
-        images = Images(world, directory / "images")
+        images = Images(double.state, double.store, directory / "images")
         self._facilities = Facilities(directory, images, self._ports, timing or Timing())
         self._fleets: dict[str, _Fleet] = {}
 
@@ -136,5 +133,5 @@ class Supervisor:
 
     def _ports(self) -> list[int]:
         """What a container reaches of this machine: Insights, and Entra ID with ARM."""
-        addresses = (self._world.insights, self._world.management)
+        addresses = (self._double.insights, self._double.management)
         return [port for address in addresses if (port := urlsplit(address).port)]

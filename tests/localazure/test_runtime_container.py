@@ -71,7 +71,7 @@ def test_the_environment_is_the_images_the_platforms_and_the_app_settings(tmp_pa
             assert env["WEBSITE_SLOT_NAME"] == "Production"
             assert env["WEBSITE_HOSTNAME"] == site.host
             assert env["WEBSITE_RESOURCE_GROUP"] == "rg"
-            assert env["WEBSITE_OWNER_NAME"].startswith(here.world.state.subscription + "+")
+            assert env["WEBSITE_OWNER_NAME"].startswith(here.double.state.subscription + "+")
             assert env["REGION_NAME"] == "westeurope"
             (instance,) = here.supervisor.instances(site)
             assert env["WEBSITE_INSTANCE_ID"] == instance.name
@@ -167,7 +167,7 @@ def test_application_insights_is_reached_through_localhost(tmp_path: Path) -> No
         port = server.sockets[0].getsockname()[1]
         other = await asyncio.start_server(greet, "127.0.0.1", 0)
         async with place(tmp_path) as here, server, other:
-            here.world.insights = f"https://localhost:{port}"
+            here.double.insights = f"https://localhost:{port}"
             site = await here.site(here.push(server_image()))
             answer = await here.get(site, f"/ask?localhost:{port}")
             assert answer.text == "got hello from inside"
@@ -189,7 +189,7 @@ def test_what_a_container_writes_is_its_own_and_is_gone_after_a_restart(tmp_path
             here.supervisor.restart(one)
             await here.until_logged(one, "is terminated")
             assert "new" not in (await here.facts(one))["files"]
-            containers = here.world.directory / "runtime" / "containers"
+            containers = here.double.directory / "runtime" / "containers"
             await _until_files(containers, 2)
 
     run(test)
@@ -338,7 +338,7 @@ def test_without_overlays_each_container_gets_a_copy_of_the_image(
             seen = [(await here.facts(site)) for _ in range(2)]
             assert ["mine" in facts["files"] for facts in seen].count(True) == 1
             assert seen[0]["cwd"] == "/new/folder"
-            images = here.world.directory / "runtime" / "images"
+            images = here.double.directory / "runtime" / "images"
             assert not list(images.glob("*/mine"))
 
     run(test)

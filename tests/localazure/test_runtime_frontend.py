@@ -93,7 +93,7 @@ def test_a_deleted_site_is_not_found(tmp_path: Path) -> None:
             site = await here.site(here.push(server_image()))
             await here.facts(site)
             here.supervisor.stop(site)
-            here.world.state.sites.clear()
+            here.double.state.sites.clear()
             assert (await here.get(site)).status_code == 404
 
     run(test)

@@ -256,8 +256,8 @@ def test_missing_pull_rights_fail_as_in_app_service(tmp_path: Path) -> None:
             assert f"Failed to pull image: {image}." in log
             assert states(here, site) == ["STOPPED"]
             assert site.system_identity
-            scope = here.world.registry_id(here.world.registry("myregistry"))
-            here.world.assign("AcrPull", scope, site.system_identity.principal_id)
+            scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
+            here.double.assign("AcrPull", scope, site.system_identity.principal_id)
             here.supervisor.restart(site)
             assert (await here.get(site)).status_code == 200
 
@@ -268,9 +268,9 @@ def test_a_user_assigned_identity_pulls_where_it_is_named(tmp_path: Path) -> Non
     async def test() -> None:
         async with place(tmp_path) as here:
             image = here.push(server_image())
-            puller = Identity("principal", "the-client-id", here.world.state.tenant, "/the/id")
-            scope = here.world.registry_id(here.world.registry("myregistry"))
-            here.world.assign("AcrPull", scope, puller.principal_id)
+            puller = Identity("principal", "the-client-id", here.double.state.tenant, "/the/id")
+            scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
+            here.double.assign("AcrPull", scope, puller.principal_id)
             named = {"acrUserManagedIdentityID": "the-client-id"}
             site = await here.site(image, roles=[], config=named)
             assert (await here.get(site)).status_code == 503
@@ -285,7 +285,7 @@ def test_a_password_pulls_from_the_registry_that_it_is_for(tmp_path: Path) -> No
     async def test() -> None:
         async with place(tmp_path, registry={"admin_enabled": True}) as here:
             image = here.push(server_image())
-            registry = here.world.registry("myregistry")
+            registry = here.double.state.registry("myregistry")
             settings = {
                 "DOCKER_REGISTRY_SERVER_URL": f"https://{registry.login_server}",
                 "DOCKER_REGISTRY_SERVER_USERNAME": registry.name,
@@ -355,7 +355,7 @@ def test_closing_ends_every_container(tmp_path: Path) -> None:
             script = "trap '' TERM; echo up; while :; do sleep 0.1; done"
             site = await here.site(here.push(shell_image(script)))
             await here.until_logged(site, "up")
-            folder = here.world.directory / "runtime" / "containers"
+            folder = here.double.directory / "runtime" / "containers"
             assert list(folder.iterdir())
             began = time.monotonic()
             await here.supervisor.close()
