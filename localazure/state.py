@@ -226,7 +226,10 @@ class Runtime(Protocol):
         """The files below LogFiles/ that Kudu's /dump puts in its zip."""
 
     async def close(self) -> None:
-        """End all containers."""
+        """Stop all containers, and return when they have ended."""
+
+    def kill(self) -> None:
+        """Kill all containers; for the thread that ends a process whose `close` takes too long."""
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from localazure.runtime.sandbox import Launch, Sandbox
 _LONGEST_LINE = 16 * 1024
 """Docker cuts longer log lines as well."""
 _LOOPBACK_PATIENCE = 5.0
+_OUTPUT_PATIENCE = 2.0
 
 RESOLV_CONF = (
     b"# no name servers: a container of localazure reaches this machine's localhost only\n"
@@ -95,32 +96,24 @@ class Container:
         user = self._launch.user if self._box.root else None
         out_read, out_write = os.pipe()
         info_read, info_write = os.pipe()
-        block_read, block_write = os.pipe()
-        program = shim.in_memory(user)
+        gate_read, gate_write = os.pipe()
+        program = shim.in_memory(user, gate_read)
         options = _memory_file(sandbox.options(self._box, self._launch))
         if user is not None:
             os.fchown(out_write, user.uid, user.gid)  # so that the program can open /dev/stdout
         try:
             self._reading = asyncio.create_task(_read_lines(await _reader(out_read), output))
             info = await _reader(info_read)
-            self._process = await asyncio.create_subprocess_exec(
-                str(self._box.program),
-                *("--args", str(options), "--info-fd", str(info_write)),
-                *("--block-fd", str(block_read), "--"),
+            arguments = (
+                *("--args", str(options), "--info-fd", str(info_write), "--"),
                 *(f"/proc/self/fd/{program}", self._launch.path, *self._launch.argv),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out_write,
-                stderr=out_write,
-                pass_fds=(program, options, info_write, block_read),
-                start_new_session=True,
-                env={},
-                umask=0o022,
             )
+            await self._execute(arguments, out_write, (program, options, info_write, gate_read))
         except BaseException:
-            os.close(block_write)
+            os.close(gate_write)
             raise
         finally:
-            for fd in (out_write, info_write, block_read, program, options):
+            for fd in (out_write, info_write, gate_read, program, options):
                 os.close(fd)
         try:
             self.pid = await _child(info)
@@ -128,9 +121,29 @@ class Container:
             if guardian is not None:
                 guardian.watch(self._handle)
             await self._prepare(ports)
-            os.write(block_write, b"1")
+            os.write(gate_write, b"1")
         finally:
-            os.close(block_write)
+            os.close(gate_write)
+
+    async def _execute(self, arguments: Sequence[str], output: int, fds: Sequence[int]) -> None:
+        """Start bubblewrap. A cancellation waits until the process is known and can be killed."""
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
+                str(self._box.program),
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=fds,
+                start_new_session=True,
+                env={},
+                umask=0o022,
+            )
+        )
+        try:
+            await asyncio.shield(starting)
+        finally:
+            self._process = await starting
 
     async def _prepare(self, ports: Sequence[int]) -> None:
         """Set its network up; its program waits for that."""
@@ -188,10 +201,9 @@ class Container:
                 signal.pidfd_send_signal(self._handle, number)
 
     async def _end(self) -> Exit:
-        if self._process is None or self._reading is None:
+        if self._process is None:
             raise StartError("it was never started")
         status = await self._process.wait()
-        await self._reading
         await self._discard()
         return Exit(status, self._killed)
 
@@ -200,11 +212,10 @@ class Container:
         self.kill()
         self._egress.close()
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._kill_group(self._process)
             await self._process.wait()
         if self._reading is not None:
-            await self._reading
+            await _finish(self._reading)
         if self._handle is not None:
             os.close(self._handle)
         network, self._network = self._network, None
@@ -212,6 +223,17 @@ class Container:
         if network is not None:
             await asyncio.to_thread(network.close)
         await asyncio.to_thread(sandbox.remove_writable, self._launch)
+
+    def _kill_group(self, process: asyncio.subprocess.Process) -> None:
+        """Kill bubblewrap with the child that it may have made.
+
+        Until that child has executed a program, it does not end with bubblewrap: it waits for a
+        message from it, and holds the pipe of the output open. The group's number is bubblewrap's
+        PID, so it is only valid while that process has not been waited for.
+        """
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _memory_file(options: Sequence[str]) -> int:
@@ -231,6 +253,13 @@ async def _reader(fd: int) -> asyncio.StreamReader:
     pipe = os.fdopen(fd, "rb", buffering=0)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
     return reader
+
+
+async def _finish(reading: asyncio.Task[None]) -> None:
+    """Wait for the rest of the output; give up if the pipe stays open after the container's end."""
+    _, pending = await asyncio.wait({reading}, timeout=_OUTPUT_PATIENCE)
+    for task in pending:
+        task.cancel()
 
 
 async def _read_lines(reader: asyncio.StreamReader, output: Callable[[list[str]], None]) -> None:

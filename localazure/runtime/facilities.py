@@ -77,6 +77,11 @@ class Facilities:
             guardian, self._guardian = self._guardian, None
             await asyncio.to_thread(guardian.close)
 
+    def kill(self) -> None:
+        """Kill all containers, from any thread."""
+        if self._guardian is not None:
+            self._guardian.close()
+
     async def _detect(self) -> Sandbox:
         try:
             found = await asyncio.to_thread(sandbox.detect, self.directory)

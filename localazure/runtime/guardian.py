@@ -8,6 +8,7 @@ socket to the double closes, however that comes about.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -54,7 +55,8 @@ def guard(connection: socket.socket) -> None:
                 break
             handles.update(received)
     for handle in handles:
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 
 if __name__ == "__main__":

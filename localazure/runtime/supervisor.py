@@ -121,6 +121,10 @@ class Supervisor:
         await asyncio.gather(*(worker.close() for worker in workers))
         await self._facilities.close()
 
+    def kill(self) -> None:
+        """Kill all containers, from any thread."""
+        self._facilities.kill()
+
     def _worker(self, site: Site, number: int) -> Worker:
         machine = machine_name(environment.instance_id(site, number))
         book = Journal(self._facilities.folder(site) / "LogFiles", machine)

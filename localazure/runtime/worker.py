@@ -202,8 +202,7 @@ class Worker:
             launch = await asyncio.to_thread(self._launch, pulled, identifier, ports[0])
             container = Container(name, sandbox, launch, pulled.config.stop_signal)
             facilities = self._facilities
-            guardian = facilities.guardian() if sandbox.root else None
-            await container.start(facilities.ports(), guardian, self.says.printed)
+            await container.start(facilities.ports(), facilities.guardian(), self.says.printed)
         except (ConfigurationError, rootfs.RootfsError, StartError) as error:
             raise _StartFailedError(
                 "ContainerStartFailure", f"Container {name} could not be started: {error}"

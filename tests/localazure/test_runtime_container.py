@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,9 @@ import pytest
 
 from localazure.images.assemble import Entry, Image, layer
 from localazure.runtime import sandbox
-from localazure.runtime.sandbox import Sandbox
+from localazure.runtime.container import Container
+from localazure.runtime.rootfs import User
+from localazure.runtime.sandbox import Launch, Sandbox
 from localazure.state import Site
 from tests.localazure.runtime_support import (
     Place,
@@ -278,6 +281,58 @@ def test_an_app_that_ignores_term_is_killed_when_its_time_is_over(tmp_path: Path
             assert 1000 <= int(took) < 2000
 
     run(test)
+
+
+_BUBBLEWRAP_IN_SETUP = """#!/bin/sh
+sleep 60 &
+echo $! > {0}.new
+mv {0}.new {0}
+wait
+"""
+"""Like bubblewrap before the container's program runs: the child does not end with its parent."""
+
+
+def test_a_cancelled_start_ends_and_leaves_no_process(tmp_path: Path) -> None:
+    async def test() -> None:
+        program, child = tmp_path / "bwrap", tmp_path / "child"
+        program.write_text(_BUBBLEWRAP_IN_SETUP.format(child))
+        program.chmod(0o755)
+        (tmp_path / "rootfs").mkdir()
+        launch = Launch(tmp_path / "rootfs", tmp_path / "own", "/", [], {}, User(), "/", "host")
+        container = Container("cancelled", Sandbox(program, True, True), launch, signal.SIGTERM)
+        starting = asyncio.create_task(container.start([], None, print))
+        while not child.exists():
+            await asyncio.sleep(0.01)
+        starting.cancel()
+        await asyncio.wait({starting}, timeout=5)
+        assert starting.cancelled()
+        assert not Path(f"/proc/{child.read_text().strip()}/cmdline").read_bytes()
+
+    run(test)
+
+
+def test_starts_that_are_cancelled_at_any_moment_leave_no_process(tmp_path: Path) -> None:
+    async def test() -> None:
+        marker = tmp_path.name.encode()
+        async with place(tmp_path) as here:
+            image = here.push(shell_image(f"echo it runs; sleep 60; : {tmp_path.name}"))
+            site = await here.site(image)
+            await here.until_logged(site, "it runs")
+            for milliseconds in range(40):
+                here.supervisor.start(site)
+                await asyncio.sleep(milliseconds / 1000)
+            await asyncio.wait_for(here.supervisor.close(), 10)
+            lines = [_command_line(folder) for folder in Path("/proc").glob("[0-9]*")]
+            assert not [line for line in lines if marker in line and b"pytest" not in line]
+
+    run(test)
+
+
+def _command_line(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def test_a_program_that_is_not_there_is_said_so(tmp_path: Path) -> None:
