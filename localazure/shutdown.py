@@ -69,7 +69,7 @@ class Shutdown:
 
     def _expire(self) -> None:
         for step in (self._kill, self._report):
-            # In threads of their own: nothing that blocks (a full pipe, a process) may delay the end.
+            # A step that blocks (on a full pipe, say) must not delay the end.
             thread = threading.Thread(target=step, daemon=True)
             thread.start()
             thread.join(_PATIENCE)
