@@ -12,7 +12,7 @@ import contextlib
 import sys
 from pathlib import Path
 
-from localazure import composition, manifest, seed
+from localazure import composition, connection_info, seed
 from localazure.double import Double
 from localazure.shutdown import Shutdown
 
@@ -48,14 +48,14 @@ async def _run(given: argparse.Namespace) -> None:
             await serving
     finally:
         shutdown.request()
-        manifest.remove(double)
+        connection_info.remove(double)
         await double.close()
 
 
 async def _serve(double: Double, wanted: dict[str, object]) -> None:
     """Add the seed's resources and write the addresses; then serve until cancelled."""
-    await seed.plant(double, wanted)
-    manifest.write(double)
+    await seed.apply(double, wanted)
+    connection_info.write(double)
     print(f"localazure is ready: {double.management}", flush=True)
     await asyncio.Event().wait()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localazure.aad import app as aad
-from localazure.aad import identity
+from localazure.aad import managed_identity
 from localazure.acr import app as acr
 from localazure.acr import blobs
 from localazure.arm import app as arm
@@ -30,7 +30,7 @@ _QUERY = re.compile(r"(?i)/subscriptions/.+/microsoft\.insights/components/[^/]+
 
 
 async def build(directory: Path, ca: Path | None = None) -> Double:
-    """A double without resources, its services listening. `seed.plant` fills it."""
+    """A double without resources, its services listening. `seed.apply` fills it."""
     directory.mkdir(parents=True, exist_ok=True)
     authority = load_or_make(ca or directory.parent / "ca")
     double = Double(directory, authority, State(TENANT, SUBSCRIPTION), _Apps())
@@ -62,7 +62,7 @@ async def _open_services(double: Double) -> None:
     await listen(insights.make(double), service="insights", bound=ports[1])
     await listen(blobs.make(double), service="blob", bound=ports[2])
     await listen(admin.make(double), service="admin", bound=ports[3], tls=False, recorded=False)
-    await listen(identity.make(double), service="identity", bound=ports[4], tls=False)
+    await listen(managed_identity.make(double), service="identity", bound=ports[4], tls=False)
 
 
 def _management(double: Double) -> ASGIApp:

@@ -29,7 +29,7 @@ SHOWN = 15
 """Lines of the shop's log that are shown when it doesn't answer."""
 
 
-class Stage:
+class Demo:
     """Says what comes next, runs it as a person would, and fails loudly."""
 
     def __init__(self, local: LocalAzure, az: Az) -> None:
@@ -37,7 +37,7 @@ class Stage:
         self.az = az
         self.out = Console(highlight=False)
 
-    def say(self, text: str) -> None:
+    def heading(self, text: str) -> None:
         """One line of narration."""
         self.out.print(f"\n[bold]{text}[/]")
 
@@ -61,7 +61,7 @@ class Stage:
             raise SystemExit(f"demo: az {shlex.join(arguments)}\n{done.stderr}")
         return done.stdout
 
-    def visit(self) -> None:
+    def request_shop(self) -> None:
         """One request to the shop."""
         url = self.local.sites[SITE]
         with self.local.http() as http:
@@ -125,33 +125,33 @@ def show(directory: Path) -> None:
     try:
         az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
-        _play(Stage(local, az))
+        _run_steps(Demo(local, az))
     finally:
         local.stop()
 
 
-def _play(stage: Stage) -> None:
-    stage.say("1  A web app runs, as one container, without telemetry.")
-    stage.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
-    stage.visit()
-    stage.out.print(f"Application Insights knows {stage.requests_seen()} requests.")
+def _run_steps(demo: Demo) -> None:
+    demo.heading("1  A web app runs, as one container, without telemetry.")
+    demo.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
+    demo.request_shop()
+    demo.out.print(f"Application Insights knows {demo.requests_seen()} requests.")
 
-    stage.say("2  Embed an OpenTelemetry Collector in its image, and release it.")
-    stage.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
+    demo.heading("2  Embed an OpenTelemetry Collector in its image, and release it.")
+    demo.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
 
-    stage.say("3  The same app, the same request: now it is seen.")
-    stage.visit()
+    demo.heading("3  The same app, the same request: now it is seen.")
+    demo.request_shop()
     began = time.monotonic()
-    while not (seen := stage.requests_seen()):
+    while not (seen := demo.requests_seen()):
         if time.monotonic() - began > ARRIVAL:
-            raise stage.failure(f"no request of the shop arrived in {ARRIVAL:.0f} s")
+            raise demo.failure(f"no request of the shop arrived in {ARRIVAL:.0f} s")
         time.sleep(0.5)
-    stage.out.print(f"Application Insights knows {seen} requests, the newest:")
-    stage.out.print(f"  [green]{stage.last_request()}[/]")
+    demo.out.print(f"Application Insights knows {seen} requests, the newest:")
+    demo.out.print(f"  [green]{demo.last_request()}[/]")
 
-    stage.say("4  What runs now.")
-    stage.run("otelembed", "status", "-g", GROUP, "-n", SITE)
-    stage.out.print("\nThat was it. `make play` leaves this little Azure running for your own az.")
+    demo.heading("4  What runs now.")
+    demo.run("otelembed", "status", "-g", GROUP, "-n", SITE)
+    demo.out.print("\nThat was it. `make play` leaves this little Azure running for your own az.")
 
 
 _COLUMNS = "[].{name:name, state:state, image:siteConfig.linuxFxVersion}"

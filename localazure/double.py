@@ -15,7 +15,7 @@ from localazure.acr import layouts
 from localazure.acr.builds import Builds
 from localazure.acr.sas import Signer
 from localazure.acr.store import Store
-from localazure.arm.config import DEFAULTS
+from localazure.arm.config_schema import DEFAULTS
 from localazure.authority import Authority
 from localazure.faults.middleware import Recording
 from localazure.faults.recorder import Recorder

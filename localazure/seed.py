@@ -87,7 +87,7 @@ def demo() -> dict[str, Any]:
     }
 
 
-async def plant(double: Double, seed: dict[str, Any]) -> None:
+async def apply(double: Double, seed: dict[str, Any]) -> None:
     """Fill a double; its own service principal is always there, and owns the subscription."""
     subscription = f"/subscriptions/{double.state.subscription}"
     principal = double.add_principal(CLIENT_ID, CLIENT_SECRET, OBJECT_ID)

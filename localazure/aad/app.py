@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from localazure.aad import grants, metadata
-from localazure.aad.refusal import Refused
+from localazure.aad.error_response import ErrorResponse
 from localazure.double import Double
 
 _HEADERS = {
@@ -51,7 +51,7 @@ def make(double: Double) -> ASGIApp:
         tenant = request.path_params["tenant"]
         form = {k: str(v) for k, v in (await request.form()).items()}
         answer = grants.grant(double, tenant, form, request.headers.get("authorization"))
-        if isinstance(answer, Refused):
+        if isinstance(answer, ErrorResponse):
             return _error(answer, request)
         return _answer(200, answer.body(), request)
 
@@ -103,7 +103,7 @@ def _answer(status: int, body: dict[str, Any], request: Request | None) -> Respo
     return _json(status, body, headers | ({"client-request-id": echoed} if echoed else {}))
 
 
-def _error(refused: Refused, request: Request | None = None) -> Response:
+def _error(refused: ErrorResponse, request: Request | None = None) -> Response:
     correlation = request.headers.get("client-request-id") if request else None
     return _answer(refused.status, refused.body(correlation or str(uuid.uuid4())), request)
 

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localazure.acr import attributes, distribution
-from localazure.acr.answers import Answers
-from localazure.acr.answers import Scope as Wanted
 from localazure.acr.auth import Auth
 from localazure.acr.call import Call
+from localazure.acr.registry_responses import RegistryResponses
+from localazure.acr.registry_responses import Scope as Wanted
 from localazure.acr.uploads import Uploads
 from localazure.double import Double
 from localazure.state import Registry
@@ -95,43 +95,47 @@ class _Front:
         self._routes = _routes(Uploads())
 
     async def answer(self, request: Request) -> Response:
-        answers = Answers(self._registry.login_server, self._registry.acr, request)
+        responses = RegistryResponses(self._registry.login_server, self._registry.acr, request)
         path, method = request.scope["path"], request.method
         prefix = "/oauth2" if self._registry.acr else ""
         if path == f"{prefix}/token" and method in ("GET", "POST"):
-            return await self._auth.token(request, answers)
+            return await self._auth.token(request, responses)
         if path == "/oauth2/exchange" and method == "POST" and self._registry.acr:
-            return await self._auth.exchange(request, answers)
+            return await self._auth.exchange(request, responses)
         if path in ("/v2/", "/v2") and method in ("GET", "HEAD"):
-            return await self._version(request, answers)
+            return await self._version(request, responses)
         for route in self._routes:
             match = route.pattern.fullmatch(path)
             if match and method in route.methods.split() and (self._registry.acr or not route.acr):
-                return await self._route(route, match, request, answers)
+                return await self._route(route, match, request, responses)
         text = "The specified operation does not exist"
-        return answers.error(404, "OPERATION_UNKNOWN", text)
+        return responses.error(404, "OPERATION_UNKNOWN", text)
 
-    async def _version(self, request: Request, answers: Answers) -> Response:
+    async def _version(self, request: Request, responses: RegistryResponses) -> Response:
         if self._auth.allowed(request, Wanted("registry", "", ())) is None:
-            return answers.challenge()
-        return await distribution.version(self._call(request, answers, "", ""))
+            return responses.challenge()
+        return await distribution.version(self._call(request, responses, "", ""))
 
     async def _route(
-        self, route: Route, match: re.Match[str], request: Request, answers: Answers
+        self, route: Route, match: re.Match[str], request: Request, responses: RegistryResponses
     ) -> Response:
         found = match.groupdict()
         name = found.get("name")
         wanted = Wanted("registry", "catalog", route.actions)
         if name is not None:
             if not _NAME.fullmatch(name):
-                return answers.error(400, "NAME_INVALID", "invalid repository name")
+                return responses.error(400, "NAME_INVALID", "invalid repository name")
             wanted = Wanted("repository", name, route.actions)
         needed = Wanted(wanted.type, wanted.name, route.actions[-1:])
         allowed = self._auth.allowed(request, needed)
         if not allowed:
-            return answers.challenge([wanted], insufficient=allowed is False)
-        return await route.handler(self._call(request, answers, name or "", found.get("ref") or ""))
+            return responses.challenge([wanted], insufficient=allowed is False)
+        return await route.handler(
+            self._call(request, responses, name or "", found.get("ref") or "")
+        )
 
-    def _call(self, request: Request, answers: Answers, name: str, reference: str) -> Call:
-        parts = self._double, self._registry, request, answers, self._auth
+    def _call(
+        self, request: Request, responses: RegistryResponses, name: str, reference: str
+    ) -> Call:
+        parts = self._double, self._registry, request, responses, self._auth
         return Call(*parts, name, reference)

@@ -21,7 +21,7 @@ from localazure.aad.metadata import ARM_AUDIENCE
 from localazure.aad.tokens import Claims
 from localazure.acr import access
 from localazure.acr.access import Caller
-from localazure.acr.answers import Answers, Scope
+from localazure.acr.registry_responses import RegistryResponses, Scope
 from localazure.double import Double
 from localazure.state import Registry
 
@@ -43,25 +43,25 @@ class Auth:
         self._double = double
         self._registry = registry
 
-    async def exchange(self, request: Request, answers: Answers) -> Response:
+    async def exchange(self, request: Request, responses: RegistryResponses) -> Response:
         """POST /oauth2/exchange: an Entra token for a refresh token, if its owner has any right."""
         form = {k: str(v) for k, v in (await request.form()).items()}
         if form.get("service") != self._registry.login_server:
-            return answers.error(400, "UNSUPPORTED", "service parameter is not this registry")
+            return responses.error(400, "UNSUPPORTED", "service parameter is not this registry")
         if form.get("grant_type") not in ("access_token", "access_token_refresh_token"):
-            return answers.error(400, "UNSUPPORTED", "grant_type is not supported")
+            return responses.error(400, "UNSUPPORTED", "grant_type is not supported")
         audiences = (ARM_AUDIENCE, self._double.management, ACR_AUDIENCE)
         claims = self._double.tokens.check(f"Bearer {form.get('access_token', '')}", audiences)
         if not isinstance(claims, Claims):
-            return answers.challenge()
+            return responses.challenge()
         if not access.rights(self._double.state, self._registry, claims.object_id):
-            return answers.challenge()
+            return responses.challenge()
         extra = {"grant_type": "access_token", "appid": claims.client_id, "tenant": claims.tenant}
         permissions = {"Actions": ["read", "write", "delete"], "NotActions": None}
         token = self._sign(claims.object_id, _REFRESH, {**extra, "permissions": permissions})
-        return answers.token({"refresh_token": token})
+        return responses.token({"refresh_token": token})
 
-    async def token(self, request: Request, answers: Answers) -> Response:
+    async def token(self, request: Request, responses: RegistryResponses) -> Response:
         """The token endpoint: POST a refresh token or nothing (anonymous), or GET with Basic."""
         form = {k: str(v) for k, v in (await request.form()).items()}
         given = form if request.method == "POST" else request.query_params
@@ -74,15 +74,15 @@ class Auth:
         try:
             caller = self._caller(given, request.headers.get("authorization"))
         except RefusedError:
-            return answers.challenge()
+            return responses.challenge()
         rights = access.rights(self._double.state, self._registry, caller)
         granted = [
             scope for scope in (_allowed(scope, rights) for scope in scopes) if scope.actions
         ]
         if not granted and (scopes or caller is None) and self._registry.acr:
-            return answers.challenge(scopes, insufficient=True)
+            return responses.challenge(scopes, insufficient=True)
         subject = caller[0] if isinstance(caller, tuple) else caller or ""
-        return answers.token(self._access(subject, granted))
+        return responses.token(self._access(subject, granted))
 
     def allowed(self, request: Request, wanted: Scope) -> bool | None:
         """Whether a request's credentials cover a scope; None if it has none that count."""

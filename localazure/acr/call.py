@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from localazure.acr.answers import Answers
 from localazure.acr.auth import Auth
+from localazure.acr.registry_responses import RegistryResponses
 from localazure.acr.store import Repository, Store
 from localazure.double import Double
 from localazure.state import Registry
@@ -20,7 +20,7 @@ class Call:
     double: Double
     registry: Registry
     request: Request
-    answers: Answers
+    responses: RegistryResponses
     auth: Auth
     name: str
     reference: str

@@ -16,8 +16,8 @@ from urllib.parse import quote
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from localazure.acr.answers import Scope
 from localazure.acr.call import Call
+from localazure.acr.registry_responses import Scope
 from localazure.acr.store import DIGEST, now
 
 _RANGE = re.compile(r"(?:bytes[ =])?(\d+)-(\d+)(?:/.*)?")
@@ -74,7 +74,7 @@ class Uploads:
         if upload is None:
             return _unknown(call)
         self._end(upload)
-        return call.answers.plain(204)
+        return call.responses.plain(204)
 
     async def append(self, call: Call) -> Response:
         """PATCH: one more chunk, which has to start where the last one ended (416)."""
@@ -97,10 +97,10 @@ class Uploads:
         digest = call.request.query_params.get("digest", "")
         text = "provided digest did not match uploaded content"
         if not DIGEST.fullmatch(digest):
-            return call.answers.error(400, "DIGEST_INVALID", text, "digest parsing failed")
+            return call.responses.error(400, "DIGEST_INVALID", text, "digest parsing failed")
         if digest != f"sha256:{upload.hasher.hexdigest()}":
             self._end(upload)
-            return call.answers.error(400, "DIGEST_INVALID", text)
+            return call.responses.error(400, "DIGEST_INVALID", text)
         call.store.adopt(upload.file, digest)
         call.store.link_blob(call.login, call.name, digest)
         self._end(upload)
@@ -123,10 +123,10 @@ class Uploads:
             "location": call.link(f"{path}?_nouploadcache=false&_state={quote(upload.state())}"),
             "range": f"0-{max(upload.size - 1, 0)}",
         }
-        return call.answers.plain(status, headers)
+        return call.responses.plain(status, headers)
 
     def _out_of_order(self, call: Call, upload: Upload) -> Response:
-        response = call.answers.error(416, "RANGE_INVALID", "invalid content range")
+        response = call.responses.error(416, "RANGE_INVALID", "invalid content range")
         for name in ("docker-upload-uuid", "location", "range"):
             response.headers[name] = self._progress(call, upload, 416).headers[name]
         return response
@@ -182,8 +182,8 @@ def _created(call: Call, digest: str) -> Response:
         "location": call.link(f"/v2/{call.name}/blobs/{digest}"),
         "docker-content-digest": digest,
     }
-    return call.answers.plain(201, headers)
+    return call.responses.plain(201, headers)
 
 
 def _unknown(call: Call) -> Response:
-    return call.answers.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+    return call.responses.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")

@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
+from localazure.arm import errors, site_json
 from localazure.arm.call import Call
 from localazure.arm.responses import empty, web
 from localazure.arm.sites import both
-from localazure.runtime.journal import machine_name
+from localazure.runtime.site_log import machine_name
 from localazure.state import InstanceView, Site
 
 
@@ -22,7 +22,7 @@ async def list_instances(call: Call) -> Response:
     site = call.site()
     found = call.double.runtime.instances(site)
     entries = [_resource(site, each, containers=None) for each in found]
-    return web(shapes.listing(entries), etag=site.etag)
+    return web(site_json.listing(entries), etag=site.etag)
 
 
 async def get_instance(call: Call) -> Response:
@@ -48,7 +48,7 @@ def _resource(site: Site, instance: InstanceView, *, containers: Any) -> dict[st
         "machineName": machine_name(name),
         "containers": containers,
     }
-    return shapes.sub_resource(site, f"instances/{name}", "instances", properties)
+    return site_json.sub_resource(site, f"instances/{name}", "instances", properties)
 
 
 async def container_log(call: Call) -> Response:

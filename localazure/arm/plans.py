@@ -10,7 +10,7 @@ from localazure.arm import errors
 from localazure.arm.call import Call
 from localazure.arm.responses import web
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
-from localazure.arm.shapes import listing, tier
+from localazure.arm.site_json import listing, tier
 from localazure.state import Plan, State
 
 TYPE = "Microsoft.Web/serverfarms"

@@ -7,12 +7,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.acr import importing
+from localazure.acr import image_import
 from localazure.arm import errors
 from localazure.arm.call import Call
 from localazure.arm.operations import RETRY_AFTER, Operation
 from localazure.arm.providers import REGISTRY
-from localazure.arm.registry_shapes import BASE, TYPE, lookup, resource
+from localazure.arm.registry_json import BASE, TYPE, lookup, resource
 from localazure.arm.responses import arm, empty
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.state import Registry
@@ -173,11 +173,11 @@ async def list_credentials(call: Call) -> Response:
 async def import_image(call: Call) -> Response:
     """POST importImage: 202 with a Location; the copy is made by the registry itself."""
     registry, body = find(call), call.object()
-    wanted = importing.parse(call.double, body, call.object_id)
+    wanted = image_import.parse(call.double, body, call.object_id)
     operation = call.operations.start(
         "importImage",
         _results_path(call, registry),
-        importing.carry_out(call.double, registry, wanted),
+        image_import.carry_out(call.double, registry, wanted),
         _imported,
         pending={"status": "Accepted"},
         prefix="registries-",

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import access, components, errors, identities, plans, registry_shapes, shapes
+from localazure.arm import access, components, errors, identities, plans, registry_json, site_json
 from localazure.arm.call import Call
 from localazure.arm.providers import PROVIDERS, RESOURCES
 from localazure.arm.responses import arm, empty
@@ -167,18 +167,18 @@ def _all_resources(call: Call) -> list[dict[str, Any]]:
     return [
         *(_site(each) for each in state.all_sites()),
         *(plans.summary(state, each) for each in plans.all_plans(state)),
-        *(registry_shapes.summary(state, each) for each in state.registries.values() if each.acr),
+        *(registry_json.summary(state, each) for each in state.registries.values() if each.acr),
         *(components.summary(state, each) for each in state.components.values()),
         *(identities.resource(state, each) for each in state.identities.values()),
     ]
 
 
 def _site(site: Site) -> dict[str, Any]:
-    identity = shapes.identity_block(site)
+    identity = site_json.identity_block(site)
     return {
         "id": site.resource_id,
-        "name": shapes.full_name(site),
-        "type": shapes.site_type(site),
+        "name": site_json.full_name(site),
+        "type": site_json.site_type(site),
         "kind": site.kind,
         "location": site.location.replace(" ", "").lower(),
         **({"identity": identity} if identity else {}),

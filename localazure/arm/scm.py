@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from localazure.aad.tokens import Problem
-from localazure.arm import access, shapes
+from localazure.arm import access, site_json
 from localazure.arm.instances import zipped
 from localazure.arm.sitecontainers import containers
 from localazure.arm.web_config import policy_key
@@ -83,7 +83,7 @@ class _Kudu:
             user, _, password = base64.b64decode(encoded).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return False
-        expected = shapes.publishing_user(self._site), self._site.publishing_password
+        expected = site_json.publishing_user(self._site), self._site.publishing_password
         return bool(policy["allow"]) and (user, password) == expected
 
     async def home(self, request: Request) -> Response:

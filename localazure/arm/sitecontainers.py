@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
+from localazure.arm import errors, site_json
 from localazure.arm.call import Call
 from localazure.arm.responses import empty, web
 from localazure.arm.sites import both, writable
@@ -45,7 +45,7 @@ async def list_containers(call: Call) -> Response:
     """GET sitecontainers."""
     site = call.site()
     entries = [_resource(site, name, each) for name, each in containers(site).items()]
-    return web(shapes.listing(entries))
+    return web(site_json.listing(entries))
 
 
 async def get_container(call: Call) -> Response:
@@ -73,7 +73,7 @@ async def put_container(call: Call) -> Response:
         "lastModifiedTime": now,
     }
     site.documents[_PREFIX + name.lower()] = new
-    shapes.touch(site)
+    site_json.touch(site)
     call.double.runtime.changed(site, f"site container {name} changed")
     return web(_resource(site, name, new), etag=site.etag, status=200 if found else 201)
 
@@ -90,7 +90,7 @@ async def delete_container(call: Call) -> Response:
 
 def _resource(site: Site, name: str, properties: dict[str, Any]) -> dict[str, Any]:
     shown = {**properties, "passwordSecret": None}
-    return shapes.sub_resource(site, f"sitecontainers/{name}", "sitecontainers", shown)
+    return site_json.sub_resource(site, f"sitecontainers/{name}", "sitecontainers", shown)
 
 
 ROUTES = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import config, errors, shapes
+from localazure.arm import config_schema, errors, site_json
 from localazure.arm.call import Call
 from localazure.arm.responses import empty, web
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Handler, Route
@@ -62,26 +62,26 @@ async def list_sites(call: Call) -> Response:
     slots = call.request.query_params.get("includeSlots", "").lower() == "true"
     listed = call.listed()
     entries = [
-        shapes.listed_site(call.state, site)
+        site_json.listed_site(call.state, site)
         for site in call.state.all_sites()
         if listed(site.group)
         and (slots or not site.slot)
-        and call.may(f"{shapes.site_type(site)}/read", site.resource_id)
+        and call.may(f"{site_json.site_type(site)}/read", site.resource_id)
     ]
-    return web(shapes.listing(entries))
+    return web(site_json.listing(entries))
 
 
 async def list_slots(call: Call) -> Response:
     """GET …/slots."""
     site = call.site()
-    entries = [shapes.listed_slot(call.state, slot) for slot in site.slots.values()]
-    return web(shapes.listing(entries), etag=site.etag)
+    entries = [site_json.listed_slot(call.state, slot) for slot in site.slots.values()]
+    return web(site_json.listing(entries), etag=site.etag)
 
 
 async def get_site(call: Call) -> Response:
     """GET of a site or slot."""
     site = call.site()
-    return web(shapes.site_resource(call.state, site), etag=site.etag)
+    return web(site_json.site_resource(call.state, site), etag=site.etag)
 
 
 async def put_site(call: Call) -> Response:
@@ -98,7 +98,7 @@ async def put_site(call: Call) -> Response:
         return await _make(call, body, None)
     site = writable(call)
     _change(call, site, body)
-    return web(shapes.site_resource(call.state, site, fresh=True), etag=site.etag)
+    return web(site_json.site_resource(call.state, site, fresh=True), etag=site.etag)
 
 
 async def patch_site(call: Call) -> Response:
@@ -106,7 +106,7 @@ async def patch_site(call: Call) -> Response:
     body = call.object()
     site = writable(call)
     _change(call, site, body)
-    return web(shapes.site_resource(call.state, site), etag=site.etag)
+    return web(site_json.site_resource(call.state, site), etag=site.etag)
 
 
 async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Response:
@@ -116,7 +116,7 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
     given = call.properties()
     wanted = given.get("siteConfig") or {}
     if "linuxFxVersion" in wanted and wanted["linuxFxVersion"] is not None:
-        config.check_stack("LinuxFxVersion", wanted["linuxFxVersion"])
+        config_schema.check_stack("LinuxFxVersion", wanted["linuxFxVersion"])
     if parent is not None:
         call.operations.refuse_if_busy(parent.resource_id)
         # A new slot starts with the default configuration and no settings: az copies both itself.
@@ -146,7 +146,7 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
             }
         )
     _change(call, site, body, new=True)
-    answer = shapes.site_resource(call.state, site, fresh=True)
+    answer = site_json.site_resource(call.state, site, fresh=True)
     # What makes a site doesn't see yet what it has set: so it was recorded.
     unseen = {"linuxFxVersion": "", "alwaysOn": False, "http20Enabled": False}
     answer["properties"]["siteConfig"] |= unseen
@@ -169,7 +169,7 @@ def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = Fals
     kept = {key: value for key, value in properties.items() if key in WRITABLE}
     enabled = kept.get("enabled")
     site.properties.update({key: value for key, value in kept.items() if value is not None})
-    shapes.touch(site)
+    site_json.touch(site)
     if enabled is False and site.state == "Running":
         halt(call, site)
     elif enabled is True and site.state != "Running":
@@ -180,7 +180,7 @@ def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = Fals
 
 def apply_config(site: Site, given: Mapping[str, Any]) -> set[str]:
     """Merge properties of config/web into a site; settings given there replace the set."""
-    changed = config.merge(site.config, given)
+    changed = config_schema.merge(site.config, given)
     settings = given.get("appSettings")
     if isinstance(settings, list):
         wanted = {str(each["name"]): str(each.get("value") or "") for each in settings}
@@ -196,7 +196,7 @@ def _identify(call: Call, site: Site, block: Mapping[str, Any]) -> None:
     if "systemassigned" not in kinds:
         site.system_identity = None
     elif site.system_identity is None:
-        site.system_identity = shapes.new_identity(
+        site.system_identity = site_json.new_identity(
             call.state.tenant, str(uuid.uuid4()), str(uuid.uuid4())
         )
     if "userassigned" not in kinds:
@@ -233,14 +233,14 @@ async def delete_site(call: Call) -> Response:
 def halt(call: Call, site: Site) -> None:
     """Stop a site."""
     site.state = "Stopped"
-    shapes.touch(site)
+    site_json.touch(site)
     call.double.runtime.stop(site)
 
 
 def run(call: Call, site: Site) -> None:
     """Start a site."""
     site.state = "Running"
-    shapes.touch(site)
+    site_json.touch(site)
     call.double.runtime.start(site)
 
 
@@ -277,7 +277,7 @@ async def check_name(call: Call) -> Response:
 
 async def list_stacks(call: Call) -> Response:
     """GET /providers/Microsoft.Web/webAppStacks: none, `az webapp create` only wants an answer."""
-    return web(shapes.listing([]))
+    return web(site_json.listing([]))
 
 
 ROUTES = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
+from localazure.arm import errors, site_json
 from localazure.arm.call import Call
 from localazure.arm.operations import RETRY_AFTER
 from localazure.arm.responses import empty, web
@@ -70,7 +70,7 @@ def _pair(call: Call) -> tuple[Site, Site]:
 
 
 def _result(state: State, source: Site) -> Response:
-    return web(shapes.site_resource(state, source), etag=source.etag)
+    return web(site_json.site_resource(state, source), etag=source.etag)
 
 
 async def _carry_out(runtime: Runtime, site: Site, source: Site, target: Site) -> None:
@@ -96,7 +96,7 @@ async def _carry_out(runtime: Runtime, site: Site, source: Site, target: Site) -
         swapped.documents.pop(BEFORE, None)
         swapped.documents.pop(TARGET, None)
         swapped.swap_status = status
-        shapes.touch(swapped)
+        site_json.touch(swapped)
         runtime.changed(swapped, "slots were swapped")
 
 
@@ -126,7 +126,7 @@ async def apply_slot_config(call: Call) -> Response:
     sticky = _sticky(call.parent(), "appSettingNames")
     source.app_settings = _laid_over(_own_settings(source), target.app_settings, sticky)
     source.documents[TARGET] = target.slot or "production"
-    shapes.touch(source)
+    site_json.touch(source)
     call.double.runtime.changed(source, "swap preview")
     return empty(200, {"etag": source.etag})
 
@@ -139,7 +139,7 @@ async def reset_slot_config(call: Call) -> Response:
     if before is not None:
         site.app_settings = before
         call.double.runtime.changed(site, "swap preview was undone")
-    shapes.touch(site)
+    site_json.touch(site)
     return empty(200, {"etag": site.etag})
 
 

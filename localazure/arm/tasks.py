@@ -12,7 +12,7 @@ from localazure.acr.builds import Archive, Run
 from localazure.arm import errors
 from localazure.arm.call import Call
 from localazure.arm.registries import ONE, find
-from localazure.arm.registry_shapes import TYPE
+from localazure.arm.registry_json import TYPE
 from localazure.arm.responses import arm, empty
 from localazure.arm.routing import Route
 

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from localazure.connection_info import describe
 from localazure.double import Double
-from localazure.manifest import describe
 from localazure.seed import resolve
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from localazure.runtime import netns, rootfs, sandbox, shim
 from localazure.runtime.egress import Egress
-from localazure.runtime.guardian import Guardian
+from localazure.runtime.reaper import Reaper
 from localazure.runtime.sandbox import Launch, Sandbox
 
 _LONGEST_LINE = 16 * 1024
@@ -60,17 +60,17 @@ class Container:
         self._ended: asyncio.Task[Exit] | None = None
 
     async def start(
-        self, ports: Sequence[int], guardian: Guardian | None, output: Callable[[list[str]], None]
+        self, ports: Sequence[int], reaper: Reaper | None, output: Callable[[list[str]], None]
     ) -> None:
         """Start it; `ports` of this machine's localhost are reachable inside.
 
         `output` is called with the lines that it prints, stdout and stderr together. StartError if
-        bubblewrap refuses. `guardian`, if there is one, ends it when we
+        bubblewrap refuses. `reaper`, if there is one, ends it when we
         no longer can.
         """
         await asyncio.to_thread(self._make_files)
         try:
-            await self._spawn(ports, guardian, output)
+            await self._spawn(ports, reaper, output)
         except BaseException:
             await self._discard()
             raise
@@ -91,7 +91,7 @@ class Container:
         _make_directory(launch, lower)
 
     async def _spawn(
-        self, ports: Sequence[int], guardian: Guardian | None, output: Callable[[list[str]], None]
+        self, ports: Sequence[int], reaper: Reaper | None, output: Callable[[list[str]], None]
     ) -> None:
         user = self._launch.user if self._box.root else None
         out_read, out_write = os.pipe()
@@ -118,8 +118,8 @@ class Container:
         try:
             self.pid = await _child(info)
             self._handle = os.pidfd_open(self.pid)
-            if guardian is not None:
-                guardian.watch(self._handle)
+            if reaper is not None:
+                reaper.watch(self._handle)
             await self._prepare(ports)
             os.write(gate_write, b"1")
         finally:

@@ -7,7 +7,7 @@ import asyncio
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localazure.double import Double
-from localazure.runtime import pages, proxy
+from localazure.runtime import error_pages, proxy
 from localazure.runtime.container import Container
 from localazure.runtime.supervisor import Supervisor
 from localazure.server import TRANSPORT
@@ -30,11 +30,11 @@ def make(double: Double, site: Site) -> ASGIApp:
         supervisor = double.runtime
         known = any(each.resource_id == site.resource_id for each in double.state.all_sites())
         if not known or not isinstance(supervisor, Supervisor):
-            await pages.not_found()(scope, receive, send)
+            await error_pages.not_found()(scope, receive, send)
         elif site.state != "Running":
-            await pages.stopped()(scope, receive, send)
+            await error_pages.stopped()(scope, receive, send)
         elif not supervisor.is_container(site):
-            await pages.no_container()(scope, receive, send)
+            await error_pages.no_container()(scope, receive, send)
         else:
             await _serve(supervisor, site, scope, receive, send)
 
@@ -55,11 +55,11 @@ async def _serve(
                 serving = await supervisor.choose(site)
             else:
                 return
-        await pages.application_error(site.scm_host)(scope, receive, send)
+        await error_pages.application_error(site.scm_host)(scope, receive, send)
     except (asyncio.TimeoutError, proxy.TooSlowError):
-        await pages.gateway_timeout()(scope, receive, send)
+        await error_pages.gateway_timeout()(scope, receive, send)
     except (proxy.NoAnswerError, proxy.UnreachableError):
-        await pages.bad_gateway()(scope, receive, send)
+        await error_pages.bad_gateway()(scope, receive, send)
     except proxy.AnswerCutError:
         scope[TRANSPORT].abort()
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import h11
 from starlette.types import Receive, Scope, Send
 
-from localazure.runtime.facilities import PATIENCE
+from localazure.runtime.context import FRONT_END_TIMEOUT
 from localazure.runtime.worker import Serving
 
 _CHUNK = 1 << 16
@@ -102,7 +102,7 @@ class _Exchange:
                     await self._send({**body, "more_body": True})
         except asyncio.TimeoutError as error:
             slow = AnswerCutError if self._begun else TooSlowError
-            raise slow(f"nothing came for {PATIENCE:g} seconds") from error
+            raise slow(f"nothing came for {FRONT_END_TIMEOUT:g} seconds") from error
         except (h11.RemoteProtocolError, OSError) as error:
             failure = AnswerCutError if self._begun else NoAnswerError
             raise failure(str(error)) from error
@@ -116,7 +116,7 @@ class _Exchange:
                     raise ConnectionResetError("the container broke the connection off")
                 return event
             reading = self._reader.read(_CHUNK)
-            self._http.receive_data(await asyncio.wait_for(reading, PATIENCE))
+            self._http.receive_data(await asyncio.wait_for(reading, FRONT_END_TIMEOUT))
 
 
 def _request(scope: Scope) -> h11.Request:

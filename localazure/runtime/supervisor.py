@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from localazure.double import Double
-from localazure.runtime import environment, image, journal
-from localazure.runtime.facilities import PATIENCE, Facilities, Timing
-from localazure.runtime.journal import Journal, machine_name
-from localazure.runtime.narrator import Narrator
+from localazure.runtime import environment, image, site_log
+from localazure.runtime.context import FRONT_END_TIMEOUT, RuntimeContext, Timing
+from localazure.runtime.platform_messages import PlatformMessages
 from localazure.runtime.pull import Images
+from localazure.runtime.site_log import SiteLog, machine_name
 from localazure.runtime.worker import Phase, Serving, Worker
 from localazure.state import InstanceView, Site
 
@@ -36,7 +36,7 @@ class Supervisor:
         shutil.rmtree(directory / "containers", ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
         images = Images(double.state, double.store, directory / "images")
-        self._facilities = Facilities(directory, images, self._ports, timing or Timing())
+        self._context = RuntimeContext(directory, images, self._ports, timing or Timing())
         self._fleets: dict[str, _Fleet] = {}
 
     def changed(self, site: Site, why: str) -> None:
@@ -81,11 +81,11 @@ class Supervisor:
 
     def log(self, site: Site) -> str:
         """What the platform and the containers wrote, on all workers, oldest first."""
-        return journal.merge(worker.says.journal for worker in self._workers(site))
+        return site_log.merge(worker.messages.log for worker in self._workers(site))
 
     def log_files(self, site: Site) -> dict[str, bytes]:
         """The log files, by their path below LogFiles/."""
-        return journal.files(self._facilities.folder(site) / "LogFiles")
+        return site_log.files(self._context.folder(site) / "LogFiles")
 
     def is_container(self, site: Site) -> bool:
         """Whether the site runs a custom container at all."""
@@ -96,7 +96,7 @@ class Supervisor:
 
         Waits while one is starting; None if none will come, TimeoutError if it takes too long.
         """
-        return await asyncio.wait_for(self._choose(site), PATIENCE)
+        return await asyncio.wait_for(self._choose(site), FRONT_END_TIMEOUT)
 
     async def _choose(self, site: Site) -> Serving | None:
         while True:
@@ -119,17 +119,17 @@ class Supervisor:
         """End all containers."""
         workers = [worker for fleet in self._fleets.values() for worker in fleet.workers]
         await asyncio.gather(*(worker.close() for worker in workers))
-        await self._facilities.close()
+        await self._context.close()
 
     def kill(self) -> None:
         """Kill all containers, from any thread."""
-        self._facilities.kill()
+        self._context.kill()
 
     def _worker(self, site: Site, number: int) -> Worker:
         machine = machine_name(environment.instance_id(site, number))
-        book = Journal(self._facilities.folder(site) / "LogFiles", machine)
+        book = SiteLog(self._context.folder(site) / "LogFiles", machine)
         name = f"{site.name}-{site.slot}" if site.slot else site.name
-        return Worker(self._facilities, site, number, Narrator(name, book))
+        return Worker(self._context, site, number, PlatformMessages(name, book))
 
     def _workers(self, site: Site) -> Sequence[Worker]:
         fleet = self._fleets.get(site.resource_id.lower())

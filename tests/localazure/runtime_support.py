@@ -22,7 +22,7 @@ import httpx
 from localazure.composition import build
 from localazure.double import Double
 from localazure.images.assemble import Entry, Image, Layer, layer, write_layout
-from localazure.runtime.facilities import Timing
+from localazure.runtime.context import Timing
 from localazure.runtime.supervisor import Supervisor
 from localazure.state import Group, Site
 
@@ -205,7 +205,7 @@ def shell_image(script: str, **config: Any) -> Image:
 
 
 @dataclass
-class Place:
+class RuntimeFixture:
     """A double and what tests do in it."""
 
     double: Double
@@ -270,9 +270,9 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def place(
+async def runtime_fixture(
     directory: Path, timing: Timing = QUICK, registry: Mapping[str, Any] | None = None
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[RuntimeFixture]:
     """A double with a registry, `myregistry`."""
     double = await build(directory / "double", directory.parent / "ca")
     try:
@@ -282,6 +282,6 @@ async def place(
         await double.add_registry({"name": "myregistry", "group": GROUP, **(registry or {})})
         trust = ssl.create_default_context(cafile=str(double.authority.certificate))
         async with httpx.AsyncClient(verify=trust, timeout=30, trust_env=False) as http:
-            yield Place(double, supervisor, http)
+            yield RuntimeFixture(double, supervisor, http)
     finally:
         await double.close()

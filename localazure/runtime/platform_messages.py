@@ -10,23 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from localazure.runtime.journal import Journal
 from localazure.runtime.reference import Reference
+from localazure.runtime.site_log import SiteLog
 
 _NEVER = "01/01/0001 00:00:00"
 _TIME = "%m/%d/%Y %H:%M:%S"
 
 
-class Narrator:
+class PlatformMessages:
     """Says what happens to the site `name` on one worker."""
 
-    def __init__(self, name: str, journal: Journal) -> None:
+    def __init__(self, name: str, log: SiteLog) -> None:
         self.name = name
-        self.journal = journal
+        self.log = log
 
     def printed(self, lines: Sequence[str]) -> None:
         """A container printed these lines."""
-        self.journal.container(lines)
+        self.log.container(lines)
 
     def note(self, text: str) -> None:
         """Something that only the double has to say."""
@@ -125,4 +125,4 @@ class Narrator:
         )
 
     def _say(self, text: str) -> None:
-        self.journal.platform(text)
+        self.log.platform(text)

@@ -10,7 +10,7 @@ import hashlib
 from datetime import datetime, timezone
 from typing import Any
 
-from localazure.arm import config
+from localazure.arm import config_schema
 from localazure.arm.operations import file_time
 from localazure.state import Identity, Site, State
 
@@ -150,14 +150,14 @@ def _ssl_state(host: str, kind: str, state: str) -> dict[str, Any]:
 
 def site_config(site: Site, *, fresh: bool = False) -> dict[str, Any]:
     """`siteConfig` of a site's own GET."""
-    whole = config.complete(site.config)
+    whole = config_schema.complete(site.config)
     shown: dict[str, Any] = dict.fromkeys(key for key in whole if key not in SITE_CONFIG_ONLY)
     for key in (*TOLD, *TOLD_TOO):
         shown[key] = whole[key]
     shown |= {"minimumElasticInstanceCount": 0, "clusteringEnabled": False}
     if not fresh:
         return shown | {"functionAppScaleLimit": 0}
-    restrictions = [dict(config.ALLOW_ALL)]
+    restrictions = [dict(config_schema.ALLOW_ALL)]
     return shown | {
         "elasticWebAppScaleLimit": 0,
         "ipSecurityRestrictions": restrictions,
@@ -340,7 +340,7 @@ def config_properties(site: Site) -> dict[str, Any]:
     """All of config/web. The numbers of identities are there once one pulls from ACR."""
     puller = site.config.get("acrUserManagedIdentityID")
     return {
-        **config.complete(site.config),
+        **config_schema.complete(site.config),
         "publishingUsername": publishing_user(site),
         "managedServiceIdentityId": 8612 if puller == "" and site.system_identity else None,
         "xManagedServiceIdentityId": 8618 if puller else None,

@@ -25,7 +25,7 @@ class Line:
         return f"{self.time} {self.text}"
 
 
-class Journal:
+class SiteLog:
     """The log of a site on one worker, below `directory` (which becomes LogFiles/ in Kudu's dump).
 
     As on App Service there is a `…_docker.log` for the platform and a `…_default_docker.log` for
@@ -59,9 +59,9 @@ class Journal:
             file.writelines(f"{line}\n" for line in lines)
 
 
-def merge(journals: Iterable[Journal]) -> str:
+def merge(logs: Iterable[SiteLog]) -> str:
     """The lines of several workers as one text, oldest first."""
-    lines = heapq.merge(*(journal.lines() for journal in journals), key=lambda line: line.time)
+    lines = heapq.merge(*(log.lines() for log in logs), key=lambda line: line.time)
     return "".join(f"{line}\n" for line in lines)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ErrorResponse:
     """An AADSTS error."""
 
     status: int

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localazure.runtime import sandbox
-from localazure.runtime.guardian import Guardian
 from localazure.runtime.image import seconds
 from localazure.runtime.pull import Images
+from localazure.runtime.reaper import Reaper
 from localazure.runtime.sandbox import NoSandboxError, Sandbox
 from localazure.state import Site
 
-PATIENCE = 230.0
+FRONT_END_TIMEOUT = 230.0
 """Seconds that App Service's front end waits for an app."""
 
 _log = logging.getLogger("localazure.runtime")
@@ -46,7 +46,7 @@ class Timing:
         return seconds(settings, name, self.stop_limit, self.longest_stop_limit)
 
 
-class Facilities:
+class RuntimeContext:
     """Made once. `ports` gives the ports of this machine's localhost that containers can reach."""
 
     def __init__(
@@ -56,7 +56,7 @@ class Facilities:
         self.images = images
         self.ports = ports
         self.timing = timing
-        self._guardian: Guardian | None = None
+        self._reaper: Reaper | None = None
         self._sandbox: asyncio.Task[Sandbox] | None = None
 
     async def sandbox(self) -> Sandbox:
@@ -65,22 +65,22 @@ class Facilities:
             self._sandbox = asyncio.create_task(self._detect())
         return await asyncio.shield(self._sandbox)
 
-    def guardian(self) -> Guardian:
+    def reaper(self) -> Reaper:
         """What ends containers if we no longer can, started at the first call."""
-        if self._guardian is None:
-            self._guardian = Guardian()
-        return self._guardian
+        if self._reaper is None:
+            self._reaper = Reaper()
+        return self._reaper
 
     async def close(self) -> None:
-        """End the guardian, once there are no containers."""
-        if self._guardian is not None:
-            guardian, self._guardian = self._guardian, None
-            await asyncio.to_thread(guardian.close)
+        """End the reaper, once there are no containers."""
+        if self._reaper is not None:
+            reaper, self._reaper = self._reaper, None
+            await asyncio.to_thread(reaper.close)
 
     def kill(self) -> None:
         """Kill all containers, from any thread."""
-        if self._guardian is not None:
-            self._guardian.close()
+        if self._reaper is not None:
+            self._reaper.close()
 
     async def _detect(self) -> Sandbox:
         try:

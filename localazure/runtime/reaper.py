@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 
-class Guardian:
+class Reaper:
     """The double's side: starts the process, and tells it of containers."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Guardian:
         self._process.wait()
 
 
-def guard(connection: socket.socket) -> None:
+def reap(connection: socket.socket) -> None:
     """Collect pidfds until the other side is gone, then kill what still runs."""
     handles: set[int] = set()
     while True:
@@ -60,4 +60,4 @@ def guard(connection: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    guard(socket.socket(fileno=int(sys.argv[1])))
+    reap(socket.socket(fileno=int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""How a registry answers: the headers of recordings, and the distribution spec's errors."""
+"""How a registry responses: the headers of recordings, and the distribution spec's errors."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Scope:
         return f"{self.type}:{self.name}:{','.join(self.actions)}"
 
 
-class Answers:
-    """Answers of one registry to one request."""
+class RegistryResponses:
+    """RegistryResponses of one registry to one request."""
 
     def __init__(self, login: str, acr: bool, request: Request) -> None:
         self._login = login
