@@ -20,7 +20,7 @@ from localazure.shutdown import Shutdown
 def main(arguments: list[str] | None = None) -> int:
     """Run the double; 0 after TERM or INT."""
     parser = argparse.ArgumentParser(prog="localazure", description=__doc__)
-    parser.add_argument("--directory", type=Path, required=True, help="where it keeps its things")
+    parser.add_argument("--directory", type=Path, required=True, help="folder for its files")
     parser.add_argument("--seed", default="demo", help="demo, empty, or a JSON file")
     parser.add_argument("--ca", type=Path, help="folder of the certificate authority")
     parser.add_argument("--attended", action="store_true", help="end with standard input")

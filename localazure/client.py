@@ -25,12 +25,15 @@ _STOP = 10.0
 
 
 class StartError(RuntimeError):
-    """The double didn't come up; the message holds what it wrote."""
+    """The double failed to start; the message contains its output."""
 
 
 @dataclass(slots=True)
 class LocalAzure:
-    """Where a double is, and its controls. `start` runs one, `attach` finds one that runs."""
+    """The addresses of a running double, and its controls.
+
+    `start` runs a double; `attach` finds one that runs.
+    """
 
     directory: Path
     info: dict[str, Any]
@@ -42,7 +45,7 @@ class LocalAzure:
     ) -> LocalAzure:
         """Start a double of its own in `directory`, and wait until it is ready (StartError).
 
-        It ends with the process that started it, however that ends.
+        The double ends when the process that started it ends, even if that is killed.
         """
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "localazure.json").unlink(missing_ok=True)
@@ -74,7 +77,7 @@ class LocalAzure:
         return cls(directory, _read(directory))
 
     def stop(self) -> None:
-        """End it: TERM, then KILL if it doesn't go."""
+        """End the process: TERM, then KILL after `_STOP` seconds."""
         if self.process is None:
             return
         with self.process as process:
@@ -102,7 +105,7 @@ class LocalAzure:
 
     @property
     def insights(self) -> str:
-        """The same of Application Insights."""
+        """`https://localhost:PORT` of Application Insights."""
         return str(self.info["insights"])
 
     @property
@@ -127,7 +130,7 @@ class LocalAzure:
 
     @property
     def client_secret(self) -> str:
-        """Its secret."""
+        """The secret of that service principal."""
         return str(self.info["client_secret"])
 
     @property
@@ -146,7 +149,7 @@ class LocalAzure:
         return dict(self.info["components"])
 
     def http(self, **options: Any) -> httpx.Client:
-        """An HTTP client that trusts the double and goes through no proxy."""
+        """An HTTP client that trusts the double's certificates and uses no proxy."""
         import ssl
 
         context = ssl.create_default_context(cafile=self.ca)
@@ -197,11 +200,11 @@ class LocalAzure:
         return list(self._call("GET", "/faults"))
 
     def clear_faults(self, fault: int | None = None) -> None:
-        """Remove all faults, or one; what they hold goes on."""
+        """Remove all faults, or one; the requests that they hold continue."""
         self._call("DELETE", "/faults" + (f"?id={fault}" if fault else ""))
 
     def release(self, fault: int | None = None) -> None:
-        """Let held requests go on."""
+        """Continue the requests that are held."""
         self._call("POST", "/release" + (f"?id={fault}" if fault else ""))
 
     def add_site(self, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +238,7 @@ class LocalAzure:
         return str(self._call("POST", "/principals", body)["object_id"])
 
     def add_host(self, **spec: Any) -> dict[str, Any]:
-        """Add a machine with managed identities (`Double.add_host`): where it asks for tokens.
+        """Add a machine with managed identities (`Double.add_host`): its endpoints.
 
         `endpoint` and `header` as in App Service, `imds` as the authority of a virtual machine's.
         """
@@ -246,11 +249,11 @@ class LocalAzure:
         return str(self._call("POST", "/workloads", {"subject": subject, **claims})["token"])
 
     def token_lifetime(self, seconds: int | None) -> None:
-        """How long new tokens live; None for Entra's own lifetimes."""
+        """Set the lifetime of new tokens; None for the lifetimes of Entra ID."""
         self._call("PATCH", "/tokens", {"lifetime": seconds})
 
     def engine(self, socket: Path | None) -> None:
-        """Let ACR Tasks build with the Docker engine behind this socket, or with none."""
+        """Set the Docker engine that ACR Tasks build with, by its socket; None for no engine."""
         self._call("PATCH", "/engine", {"socket": str(socket or "")})
 
     def push(self, registry: str, repository: str, tag: str, layout: Path) -> str:
@@ -259,7 +262,7 @@ class LocalAzure:
         return str(self._call("POST", "/images", body)["digest"])
 
     def backdate(self, registry: str, repository: str, reference: str, created: str) -> None:
-        """Let a manifest (a tag or digest) have been pushed at `created`, as ACR writes times."""
+        """Set the time of a manifest's push (a tag or digest), in ACR's format."""
         body = {"registry": registry, "repository": repository, "reference": reference}
         self._call("PATCH", "/images", {**body, "created": created})
 
@@ -269,11 +272,11 @@ class LocalAzure:
         return str(self._call("POST", "/subscriptions", body)["id"])
 
     def telemetry(self) -> list[dict[str, Any]]:
-        """The envelopes that Application Insights got."""
+        """The envelopes that Application Insights received."""
         return list(self._call("GET", "/telemetry"))
 
     def clear_telemetry(self) -> None:
-        """Forget them."""
+        """Delete the envelopes."""
         self._call("DELETE", "/telemetry")
 
     def _add(self, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:

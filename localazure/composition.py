@@ -1,4 +1,4 @@
-"""Puts the double together: its services, its runtime, and which app answers on which listener."""
+"""Builds the double: its services, its runtime, and the app of each listener."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _QUERY = re.compile(r"(?i)/subscriptions/.+/microsoft\.insights/components/[^/]+
 
 
 async def build(directory: Path, ca: Path | None = None) -> Double:
-    """A double without resources, its services listening. `seed.apply` fills it."""
+    """A double without resources whose services listen. `seed.apply` adds the resources."""
     directory.mkdir(parents=True, exist_ok=True)
     authority = load_or_make(ca or directory.parent / "ca")
     double = Double(directory, authority, State(TENANT, SUBSCRIPTION), _Apps())

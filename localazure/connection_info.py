@@ -1,4 +1,4 @@
-"""`localazure.json`: where a running double is, for whoever wants to talk to it."""
+"""`localazure.json`: addresses and credentials of a running double, for its clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def key(site: Site) -> str:
 
 
 def write(double: Double) -> None:
-    """Say that the double is ready."""
+    """Write the file: the double is ready."""
     shutil.copyfile(double.authority.certificate, double.directory / "ca.pem")
     new = double.directory / f"{NAME}.new"
     new.write_text(json.dumps(describe(double), indent=2))
@@ -48,5 +48,5 @@ def write(double: Double) -> None:
 
 
 def remove(double: Double) -> None:
-    """Say that it is gone."""
+    """Remove the file: the double has ended."""
     (double.directory / NAME).unlink(missing_ok=True)

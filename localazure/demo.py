@@ -1,4 +1,4 @@
-"""`make demo`: the main job from end to end, on the double, with the real az.
+"""`make demo`: a deploy from end to end, on the double, with the real az.
 
 A web app runs without telemetry; `az otelembed deploy` embeds the collector; a request to the app
 then shows up in Application Insights.
@@ -26,11 +26,11 @@ GROUP, SITE, COMPONENT = "shop-rg", "shop", "shop-insights"
 ARRIVAL = 60.0
 """Seconds that telemetry may take to show up; on the double it takes about two."""
 SHOWN = 15
-"""Lines of the shop's log that are shown when it doesn't answer."""
+"""Lines of the shop's log that are shown when a request to it fails."""
 
 
 class Demo:
-    """Says what comes next, runs it as a person would, and fails loudly."""
+    """The steps of the demo: prints headings, runs az commands, ends when one fails."""
 
     def __init__(self, local: LocalAzure, az: Az) -> None:
         self.local = local
@@ -38,11 +38,11 @@ class Demo:
         self.out = Console(highlight=False)
 
     def heading(self, text: str) -> None:
-        """One line of narration."""
+        """Print the heading of a step."""
         self.out.print(f"\n[bold]{text}[/]")
 
     def run(self, *arguments: str) -> None:
-        """Shows and runs an az command on this very terminal; ends the demo if it fails."""
+        """Show and run an az command on this terminal; ends the demo if it fails."""
         self.out.print(f"[cyan]$ az {shlex.join(arguments)}[/]", soft_wrap=True)
         sys.stdout.flush()
         done = subprocess.run(
@@ -55,21 +55,21 @@ class Demo:
             raise SystemExit(f"demo: that command ended with status {done.returncode}")
 
     def ask(self, *arguments: str) -> str:
-        """Runs an az command and returns what it prints."""
+        """Run an az command and return its output."""
         done = self.az.run(*arguments)
         if done.returncode:
             raise SystemExit(f"demo: az {shlex.join(arguments)}\n{done.stderr}")
         return done.stdout
 
     def request_shop(self) -> None:
-        """One request to the shop."""
+        """Send a request to the shop, and print the response."""
         url = self.local.sites[SITE]
         with self.local.http() as http:
             answer = http.get(url)
         self.out.print(f"[cyan]$ curl {url}/[/]")
         self.out.print(f"HTTP {answer.status_code}  {answer.text.strip().splitlines()[0]}")
         if answer.status_code != 200:
-            raise self.failure("the shop doesn't answer as it should")
+            raise self.failure("the shop answered with an error")
 
     def failure(self, what: str) -> SystemExit:
         """The end of the demo, with the last lines of the shop's log."""
@@ -83,12 +83,12 @@ class Demo:
         return SystemExit("\n".join([f"demo: {what}. Its log ends with:", *lines]))
 
     def requests_seen(self) -> int:
-        """How many requests Application Insights knows, by a query of its own language."""
+        """The number of requests in Application Insights, by a Kusto query."""
         table = self._query("requests | count")
         return int(table[0][0])
 
     def last_request(self) -> str:
-        """The newest request, as Application Insights tells it."""
+        """The newest request in Application Insights."""
         columns = "name, resultCode, cloud_RoleName"
         rows = self._query(f"requests | order by timestamp desc | project {columns} | take 1")
         return "  ".join(str(value) for value in rows[0])
@@ -109,12 +109,12 @@ class Demo:
 
 
 def main() -> None:
-    """Runs the demo; a folder named on the command line keeps its state, else one of its own."""
+    """Run the demo; the folder of its state can be given on the command line."""
     show(Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY)
 
 
 def show(directory: Path) -> None:
-    """Runs the demo with a double of its own in `directory`."""
+    """Run the demo with its own double in `directory`."""
     try:
         found = sandbox.detect(directory)
     except sandbox.NoSandboxError as error:

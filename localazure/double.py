@@ -37,7 +37,7 @@ from localazure.state import (
 
 
 class Apps(Protocol):
-    """Makes the apps of resources that are added later; `composition` has them."""
+    """Makes the apps of resources that are added while the double runs."""
 
     def registry(self, double: Double, registry: Registry) -> ASGIApp:
         """The data plane of a registry."""
@@ -52,7 +52,7 @@ class Apps(Protocol):
 class Double:
     """The state and the services that all apps share. Made by `composition.build`.
 
-    It knows no app and no runtime: `apps` and `runtime` are handed to it.
+    It imports no app and no runtime: `composition` passes `apps`, and sets `runtime`.
     """
 
     runtime: Runtime
@@ -73,13 +73,13 @@ class Double:
         self.management = ""
         """`https://localhost:PORT` of ARM, Entra ID and Graph."""
         self.insights = ""
-        """The same for Application Insights."""
+        """`https://localhost:PORT` of Application Insights."""
         self.blobs = ""
-        """The same for blob storage."""
+        """`https://localhost:PORT` of blob storage."""
         self.admin = ""
-        """`http://localhost:PORT` of the double's own controls."""
+        """`http://localhost:PORT` of the double's own controls (`faults.admin`)."""
         self.identity = ""
-        """The same for the managed-identity endpoints of `Host`s."""
+        """`http://localhost:PORT` of the managed-identity endpoints of `Host`s."""
 
     async def close(self) -> None:
         """End containers, then listeners."""
@@ -101,7 +101,7 @@ class Double:
         return registry
 
     def add_subscription(self, name: str, groups: Sequence[str]) -> str:
-        """Add a subscription with resource groups; returns its id. Nobody has a role in it yet."""
+        """Add a subscription with resource groups; returns its id. It has no role assignments."""
         identifier = str(uuid.uuid4())
         self.state.other_subscriptions[identifier] = name
         for group in groups:
@@ -131,8 +131,8 @@ class Double:
     async def add_site(self, spec: Mapping[str, Any]) -> Site:
         """Add a web app, or a slot where `spec` has `slot`, and start its container.
 
-        `spec` holds fields of `Site`, and besides: `image` (a reference, for linuxFxVersion),
-        `config` (what differs from a new site's), `system_identity` (True or a principal id),
+        `spec` holds fields of `Site`, and in addition `image` (a reference, for linuxFxVersion),
+        `config` (the differences from a new site's), `system_identity` (True or a principal id),
         `roles` (the system identity's, as `{"role", "scope"}`).
         """
         fields = dict(spec)
@@ -174,9 +174,9 @@ class Double:
         certificates: Sequence[str] = (),
         federations: Sequence[Mapping[str, str]] = (),
     ) -> Principal:
-        """Let a service principal log in, also with certificates (PEM) and federated tokens.
+        """Add a service principal with a secret, certificates (PEM) and federated credentials.
 
-        `federations` hold fields of `Federation`; an issuer left out is the double's own.
+        `federations` hold fields of `Federation`; the default issuer is the double.
         """
         trusted = [Federation(**{"issuer": self.workloads, **one}) for one in federations]
         principal = Principal(
@@ -186,10 +186,10 @@ class Double:
         return principal
 
     def add_host(self, spec: Mapping[str, Any]) -> Host:
-        """Add a machine whose managed identities may be used.
+        """Add a machine with managed identities.
 
-        `system` (default True) tells whether it has one of its own, with `roles`; `user` lists
-        user-assigned ones, each with its `roles`.
+        `system` (default True): whether it has a system-assigned identity, with `roles`; `user`:
+        a list of user-assigned identities, each with its `roles`.
         """
         host = Host(uuid.uuid4().hex[:12], str(uuid.uuid4()))
         owned = {"system": spec.get("roles", [])} if spec.get("system", True) else {}
@@ -209,11 +209,11 @@ class Double:
 
     @property
     def workloads(self) -> str:
-        """The issuer of the tokens that a build service or a cluster gives its jobs."""
+        """The issuer of workload tokens (jobs of a build service, pods of a cluster)."""
         return f"{self.management}/workloads"
 
     def assign(self, role: str, scope: str, principal_id: str) -> RoleAssignment:
-        """Assign a role, named as in `Contributor`."""
+        """Assign a role by its name, such as `Contributor`."""
         assignment = RoleAssignment(str(uuid.uuid4()), scope, role, principal_id)
         self.state.role_assignments.append(assignment)
         return assignment

@@ -1,4 +1,4 @@
-"""What a double starts with.
+"""The seed: the resources of a double at its start.
 
 A seed is a JSON object; every part may be left out:
 
@@ -25,7 +25,7 @@ from localazure.state import Group, Plan
 
 CLIENT_ID = "33333333-c11e-4d4b-bb3a-2b2c2d2e2f20"
 OBJECT_ID = "44444444-0b1e-4c5d-9d6e-4d5d6d7d8d90"
-"""Fixed, so that an az that logged in before a restart keeps its rights."""
+"""Constant, so that an az that logged in before a restart keeps its rights."""
 CLIENT_SECRET = "localazure~not-a-secret"
 IMAGES = Path(__file__).resolve().parents[1] / ".local" / "images"
 COLLECTOR = "otel/opentelemetry-collector-contrib"
@@ -59,7 +59,7 @@ def demo() -> dict[str, Any]:
             {"name": "shopregistry", "group": group},
             {"name": "hub", "acr": False, "aliases": ["docker.io", "index.docker.io"]},
         ],
-        # Not yet built images are left out: much of the double can be tried without any.
+        # Images that are not built yet are left out: the double is useful without them.
         "images": [
             {**image, "layout": str(IMAGES / image["layout"])}
             for image in images
@@ -88,7 +88,7 @@ def demo() -> dict[str, Any]:
 
 
 async def apply(double: Double, seed: dict[str, Any]) -> None:
-    """Fill a double; its own service principal is always there, and owns the subscription."""
+    """Add the resources of `seed`, and a service principal that owns the subscription."""
     subscription = f"/subscriptions/{double.state.subscription}"
     principal = double.add_principal(CLIENT_ID, CLIENT_SECRET, OBJECT_ID)
     double.assign("Owner", subscription, principal.object_id)

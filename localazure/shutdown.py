@@ -1,8 +1,7 @@
-"""When the process of a double ends: on TERM or INT, or with the process that owns it.
+"""Shutdown of the double's process: on TERM or INT, or after the end of the process that owns it.
 
-A thread waits for that, so a blocked event loop delays nothing. From then on the time is limited:
-after `LIMIT` seconds the thread kills the containers and ends the process, however far the orderly
-shutdown has come.
+A thread waits for these events, so a blocked event loop causes no delay. The orderly shutdown has
+`LIMIT` seconds; then the thread kills the containers and ends the process.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _PATIENCE = 0.4
 
 
 class Shutdown:
-    """To be made in the main thread, with the event loop running there.
+    """Made in the main thread, in which the event loop runs.
 
     `requested` is set by TERM, INT and `request`; with `stdin` also at the end of standard input,
     and with `owner` when the process with that PID ends. Standard input alone is not enough: its
@@ -85,4 +84,4 @@ class Shutdown:
 
 
 def _do_nothing(*_: object) -> None:
-    """A handler, so that the signal doesn't end the process by itself."""
+    """A signal handler: it replaces the default action, which ends the process."""

@@ -27,7 +27,7 @@ _HEADERS = {
 
 
 def make(double: Double) -> ASGIApp:
-    """The app; mounted beside ARM on the management listener."""
+    """The app of Entra ID; it shares the management listener with ARM."""
 
     async def endpoints(_request: Request) -> Response:
         return JSONResponse(metadata.endpoints(double.management, double.insights))

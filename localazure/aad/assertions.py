@@ -25,10 +25,10 @@ _UNCHECKED: Any = {"verify_signature": False}
 def check(
     double: Double, principal: Principal, assertion: str, endpoint: str
 ) -> ErrorResponse | None:
-    """Whether `assertion` proves to be `principal`; `endpoint` is the token endpoint's address.
+    """Check that `assertion` authenticates `principal`; `endpoint` is the token endpoint's address.
 
-    One that the client itself issued is signed with its certificate; any other comes from an
-    issuer that a federated credential of the principal names.
+    Returns None for a valid assertion. An assertion that the client issued is signed with its
+    certificate; the issuer of any other is named in a federated credential of the principal.
     """
     try:
         claims = jwt.decode(assertion, options=_UNCHECKED)
@@ -61,7 +61,7 @@ def _federated(
     if not any(one.audience == audience for one in known):
         return _unmatched(700212, "audience", audience)
     if issuer != double.workloads:
-        # Entra ID reads the issuer's keys from its address; the double asks nobody but itself.
+        # Entra ID reads the issuer's keys from its address; the double is the only issuer here.
         return ErrorResponse(
             400, "invalid_request", 50166, "Request to External OIDC endpoint failed."
         )

@@ -1,4 +1,4 @@
-"""What the token endpoint decides: who gets a token for what, and how a refusal reads."""
+"""Token requests: the grant that a client gets, or the error response."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Granted:
     lifetime: int
 
     def body(self) -> dict[str, Any]:
-        """The answer's body; long-lived tokens say when to refresh them."""
+        """The body of the response; for a long-lived token it has `refresh_in`."""
         answer: dict[str, Any] = {
             "token_type": "Bearer",
             "expires_in": self.lifetime,

@@ -1,4 +1,4 @@
-"""Managed identities: where a machine asks for tokens of its own, without a secret of its own.
+"""Managed identities: the endpoints at which a machine gets tokens without a secret of its own.
 
 In Azure these are link-local addresses that only the machine itself reaches. Here every `Host` has
 a folder on one listener: `/{host}/msi/token` answers as in App Service (IDENTITY_ENDPOINT), and
@@ -29,7 +29,7 @@ _WAYS = {
     "mi_res_id": "resource_id",
     "msi_res_id": "resource_id",
 }
-"""How a user-assigned identity is named in the query, and which field that is."""
+"""Query parameters that name a user-assigned identity, and the field that each one means."""
 
 
 def make(double: Double) -> ASGIApp:
@@ -75,7 +75,7 @@ def make(double: Double) -> ASGIApp:
 
 
 def _chosen(host: Host, request: Request) -> Identity | None:
-    """The identity that is asked for: a user-assigned one if named, else the machine's own."""
+    """The requested identity: the user-assigned one that is named, else the system-assigned one."""
     for name, attribute in _WAYS.items():
         if wanted := request.query_params.get(name):
             users = host.user_identities
@@ -84,7 +84,7 @@ def _chosen(host: Host, request: Request) -> Identity | None:
 
 
 def _issued(double: Double, identity: Identity, resource: str) -> dict[str, Any]:
-    """The part of the answer that both kinds have. Times are seconds since the epoch, as text."""
+    """The fields of both endpoints' responses. Times are seconds since the epoch, as text."""
     principal = Principal(identity.client_id, identity.principal_id, "")
     token, lifetime = double.tokens.issue(principal, resource, cae=True)
     now = int(time.time())

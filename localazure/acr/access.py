@@ -1,4 +1,4 @@
-"""Who may do what in a registry."""
+"""Authorization in a registry: the rights of a caller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from localazure.arm.roles import BY_NAME, REGISTRY, Role
 from localazure.state import Registry, State
 
 Caller = str | tuple[str, str] | None
-"""A principal's object id, a user name with its password, or nobody."""
+"""A principal's object id, a user name with its password, or None for an anonymous caller."""
 
 ALL = frozenset({"pull", "push", "delete", "metadata_read", "metadata_write", "catalog"})
 _READ = frozenset({"pull", "metadata_read", "catalog"})
@@ -34,7 +34,7 @@ _ABAC = {
 
 
 def rights(state: State, registry: Registry, caller: Caller) -> frozenset[str]:
-    """What `caller` may do in a registry: a part of `ALL`.
+    """The rights of `caller` in a registry: a subset of `ALL`.
 
     Rights are the same in all repositories: conditions on role assignments are not modelled.
     """
@@ -56,12 +56,12 @@ def may_push(state: State, registry: Registry, repository: str, caller: Caller) 
 
 
 def known(state: State, registry: Registry, user: str, password: str) -> bool:
-    """Whether a user name and its password belong together here."""
+    """Whether a user name and its password are valid in a registry."""
     return _is_user(registry, user, password) or _principal(state, user, password) is not None
 
 
 def _open(registry: Registry) -> bool:
-    """Whether anyone may pull. A public registry is open unless it was given users."""
+    """Whether anonymous pull is allowed. A public registry allows it unless it has users."""
     return registry.anonymous_pull or not (registry.acr or registry.users)
 
 

@@ -1,4 +1,4 @@
-"""A registry's routes, and the scope that each one asks for."""
+"""A registry's routes, and the token scope that each one requires."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`actions` are what the challenge asks for; the last of them is what a token must hold."""
+    """`actions` are those of the challenge; a token must contain the last of them."""
 
     methods: str
     pattern: re.Pattern[str]
@@ -38,7 +38,8 @@ class Route:
 
 
 def _route(methods: str, path: str, actions: str, handler: Handler) -> Route:
-    # ACR's operations begin with `_`, which no repository does; elsewhere a bad name is told so.
+    # ACR's operations begin with `_`, and no repository does. Other paths accept any name here,
+    # so that an invalid one gets NAME_INVALID.
     name = "(?P<name>[^_/]+(?:/[^_/][^/]*)*)" if path.startswith("/acr/") else "(?P<name>.+)"
     pattern = path.replace("{name}", name).replace("{ref}", "(?P<ref>[^/]+)")
     wanted = tuple(actions.split(","))
@@ -81,7 +82,7 @@ def make(double: Double, registry: Registry) -> ASGIApp:
         try:
             response = await front.answer(request)
         except ClientDisconnect:
-            return  # cut in the middle of an upload: what arrived is kept
+            return  # cut in the middle of an upload: the received part is kept
         await response(scope, receive, send)
 
     return app

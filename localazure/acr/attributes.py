@@ -1,4 +1,4 @@
-"""Handlers of `/acr/v1`: what ACR says about repositories, tags and manifests."""
+"""Handlers of `/acr/v1`: the attributes of repositories, tags and manifests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def get_repository(call: Call) -> Response:
 
 
 async def delete_repository(call: Call) -> Response:
-    """DELETE /acr/v1/{name}: 202 and what went with it."""
+    """DELETE /acr/v1/{name}: 202 and the deleted manifests and tags."""
     repository = call.repository()
     if repository is None or not repository.manifests:
         return unknown_name(call)
@@ -105,7 +105,7 @@ def _unknown_tag(call: Call) -> Response:
 
 
 def _ordered(call: Call, times: dict[str, str]) -> list[str]:
-    """Names in the order asked for; a page's `last` only works in the order of names."""
+    """Names in the requested order; `last` of a page requires the order of names."""
     order = call.request.query_params.get("orderby", "")
     if order in ("timedesc", "timeasc"):
         return sorted(times, key=lambda name: times[name], reverse=order == "timedesc")
@@ -133,7 +133,7 @@ def _manifest(store: Store, repository: Repository, manifest: Manifest) -> dict[
 
 
 def _platform(store: Store, document: dict[str, Any]) -> dict[str, str]:
-    """What an image's config says it runs on; nothing for indexes and artifacts."""
+    """The platform in an image's config; empty for indexes and artifacts."""
     config = document.get("config") or {}
     if not str(config.get("mediaType", "")).endswith(("image.v1+json", "image.config.v1+json")):
         return {}

@@ -1,7 +1,7 @@
-"""A registry's tokens: the exchange, the token endpoint, and the check of what a request carries.
+"""A registry's tokens: the exchange, the token endpoint, and the check of a request's credentials.
 
 Lifetimes and claims are those of ACR's tokens: 3 hours for a refresh token, 60 minutes for an
-access token, `iat` and `nbf` 15 minutes in the past. Tokens of other registries live 5 minutes.
+access token, `iat` and `nbf` 15 minutes in the past. Other registries' tokens live 5 minutes.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from localazure.double import Double
 from localazure.state import Registry
 
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
-"""The user name that goes with a refresh token as password."""
+"""The user name for a refresh token as the password."""
 ACR_AUDIENCE = "https://containerregistry.azure.net"
 _SKEW = 900
 _REFRESH, _ACCESS, _PLAIN = 10800, 3600, 300
 
 
 class RefusedError(Exception):
-    """Credentials that don't count: 401 without a token."""
+    """Invalid credentials: 401 without a token."""
 
 
 class Auth:
@@ -85,7 +85,7 @@ class Auth:
         return responses.token(self._access(subject, granted))
 
     def allowed(self, request: Request, wanted: Scope) -> bool | None:
-        """Whether a request's credentials cover a scope; None if it has none that count."""
+        """Whether a request's credentials cover a scope; None without valid credentials."""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
             caller = self._basic(value)
@@ -113,7 +113,7 @@ class Auth:
         )
 
     def _caller(self, given: Mapping[str, str], authorization: str | None) -> Caller:
-        """Who asks for a token. Raises RefusedError for wrong credentials."""
+        """The caller that requests a token. Raises RefusedError for wrong credentials."""
         scheme, _, value = (authorization or "").partition(" ")
         if scheme.lower() == "basic":
             caller = self._basic(value)
@@ -187,7 +187,7 @@ def parse_scopes(text: str) -> list[Scope]:
 
 
 def _allowed(scope: Scope, rights: frozenset[str]) -> Scope:
-    """The part of a scope that these rights cover."""
+    """A scope, limited to these rights."""
     if scope.type == "registry":
         covered = scope.actions if "catalog" in rights else ()
     else:

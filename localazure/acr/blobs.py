@@ -1,4 +1,4 @@
-"""Azure blob storage as far as registries use it: signed addresses, whole or in ranges."""
+"""Azure blob storage behind registries: downloads by signed addresses, whole or in ranges."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _answer(double: Double, request: Request) -> Response:
     if request.method not in ("GET", "HEAD") or not match:
         return _error(404, "ResourceNotFound", "The specified resource does not exist.")
     if "authorization" in request.headers:
-        # Not seen on Azure; here it makes a registry token that leaks to another host show.
+        # Azure was not seen to do this. Here it shows a client that leaks its registry token.
         text = "A SAS and an Authorization header were both given: only one is allowed."
         return _error(400, "InvalidAuthenticationInfo", text)
     if not double.signer.valid(path, query.get("se", ""), query.get("sig", "")):

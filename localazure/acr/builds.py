@@ -42,12 +42,12 @@ class Log:
     complete: str = ""
 
     def write(self, text: str, end: str = "\r\n") -> None:
-        """Append what a program wrote, its lines ended with `end`."""
+        """Append a program's output, with `end` at the end of each line."""
         with self.file.open("ab") as file:
             file.write(text.replace("\n", end).encode())
 
     def say(self, text: str, end: str = "\n") -> None:
-        """Append a line of the task's own, with the time. The recorded ends are of both kinds."""
+        """Append a line of the task itself, with the time. Recordings have both line ends."""
         self.write(f"{datetime.now(timezone.utc):%Y/%m/%d %H:%M:%S} {text}\n", end)
 
 
@@ -59,7 +59,7 @@ class Run:
     registry: Registry
     request: dict[str, Any]
     caller: str
-    """Object id of whoever scheduled it, and in `by` its client id."""
+    """Object id of the principal that scheduled it; `by` is its client id."""
     by: str
     log: Log
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -72,14 +72,14 @@ class Run:
 
 
 class Builds:
-    """The archives, runs and logs of all registries, and the engine that builds."""
+    """The archives, runs and logs of all registries, and the Docker engine for the builds."""
 
     def __init__(self, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         self._directory = directory
         self.engine = os.environ.get(ENGINE, "")
-        """Path of a Docker engine's socket; without one, runs fail and say so."""
+        """Path of a Docker engine's socket; without one, runs fail (their logs say why)."""
         self._containers: dict[str, str] = {}
         self._archives: dict[str, Archive] = {}
         self._runs: dict[str, dict[str, Run]] = {}
@@ -90,7 +90,7 @@ class Builds:
         return self._containers.setdefault(registry.login_server, made)
 
     def new_archive(self, registry: Registry) -> Archive:
-        """A place for an archive; its `path` is within the container."""
+        """A new archive without content; its `path` is within the container."""
         name = uuid.uuid4()
         path = f"source/{datetime.now(timezone.utc):%Y%m%d%H}00/{name}.tar.gz"
         archive = Archive(path, self._directory / f"{name}.tar.gz")
@@ -131,7 +131,7 @@ class Builds:
         return run
 
     async def close(self) -> None:
-        """Cancel what runs."""
+        """Cancel all runs."""
         tasks = [run.task for runs in self._runs.values() for run in runs.values() if run.task]
         for task in tasks:
             task.cancel()
@@ -193,7 +193,7 @@ class Builds:
 
 
 def _trusted(state: State, run: Run) -> bool:
-    """Whether the run may use its registry: by itself, or in ABAC mode as its caller."""
+    """Whether the run may use its registry: always, or in ABAC mode with its caller's rights."""
     if run.registry.role_assignment_mode != ABAC:
         return True
     source = (run.request.get("credentials") or {}).get("sourceRegistry") or {}

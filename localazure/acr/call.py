@@ -1,4 +1,4 @@
-"""One request to a registry, as its handlers see it."""
+"""One request to a registry, as its handlers get it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Call:
 
     @property
     def store(self) -> Store:
-        """What the registries hold."""
+        """The content of all registries."""
         return self.double.store
 
     def repository(self) -> Repository | None:
@@ -40,5 +40,5 @@ class Call:
         return self.store.repository(self.login, self.name)
 
     def link(self, path: str) -> str:
-        """A path as Location gives it: ACR's are relative, other registries' have a host."""
+        """The value of Location for a path: relative in ACR, with the host in other registries."""
         return path if self.registry.acr else f"https://{self.login}{path}"

@@ -38,7 +38,7 @@ async def get_manifest(call: Call) -> Response:
 
 
 async def put_manifest(call: Call) -> Response:
-    """PUT of a manifest by tag or digest; 400 if it names what its repository lacks."""
+    """PUT of a manifest by tag or digest; 400 if the repository lacks a part of it."""
     data = await call.request.body()
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     by_digest = ":" in call.reference
@@ -77,7 +77,7 @@ async def delete_manifest(call: Call) -> Response:
 
 
 async def get_blob(call: Call) -> Response:
-    """HEAD answers itself; GET sends the client to blob storage, with a signed address."""
+    """HEAD of a blob: its size; GET: a redirect to a signed address of blob storage."""
     digest = call.reference
     if not call.store.has_blob(call.login, call.name, digest):
         detail = {"digest": digest}
@@ -103,7 +103,7 @@ async def delete_blob(call: Call) -> Response:
 
 
 async def list_tags(call: Call) -> Response:
-    """GET tags/list, in pages of `n` where asked for."""
+    """GET tags/list, in pages of `n` if requested."""
     repository = call.repository()
     if repository is None or not repository.manifests:
         return unknown_name(call)
@@ -142,13 +142,13 @@ async def referrers(call: Call) -> Response:
 
 
 def unknown_name(call: Call) -> Response:
-    """404 for a repository that isn't there."""
+    """404 for an unknown repository."""
     text = f'repository "{call.name}" is not found'
     return call.responses.error(404, "NAME_UNKNOWN", text)
 
 
 def page(call: Call, names: list[str], path: str) -> tuple[list[str], dict[str, str]]:
-    """The names after `last`, `n` of them, and the Link header where more follow."""
+    """At most `n` names after `last`, and the Link header if more follow."""
     query = call.request.query_params
     last = query.get("last", "")
     rest = [name for name in names if name > last] if last else names

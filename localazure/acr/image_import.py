@@ -1,4 +1,4 @@
-"""importImage: a registry fetches an image from another one by itself."""
+"""importImage: a registry copies an image from another registry."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from localazure.double import Double
 from localazure.state import Registry
 
 _SECONDS = 0.3
-"""How long an import takes at least: long enough for a client to have to poll."""
+"""Minimum duration of an import, so that clients have to poll."""
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """What to copy to where.
+    """The source and the targets of a copy.
 
     `targets` are `repository:tag`; `untagged` repositories get the manifest without a tag.
     """
@@ -33,7 +33,7 @@ class Import:
     untagged: tuple[str, ...]
     force: bool
     caller: Caller
-    """Who pulls: the ARM caller from a registry named by its id, else the credentials given."""
+    """The puller: the ARM caller if the source is given by its id, else the credentials."""
 
 
 def parse(double: Double, body: dict[str, Any], principal_id: str | None = None) -> Import:
@@ -48,7 +48,7 @@ def parse(double: Double, body: dict[str, Any], principal_id: str | None = None)
         raise errors.registry(400, "InvalidParameters", text)
     image = source["sourceImage"]
     if "@" in image and ":" in image.partition("@")[0]:
-        # Documented are `repository`, `repository:tag` and `repository@digest` alone.
+        # Only `repository`, `repository:tag` and `repository@digest` are documented.
         text = f"The source image '{image}' has both a tag and a digest."
         raise errors.registry(400, "InvalidParameters", text)
     repository, reference = _split(image)
@@ -66,9 +66,9 @@ def parse(double: Double, body: dict[str, Any], principal_id: str | None = None)
 
 
 async def carry_out(double: Double, registry: Registry, wanted: Import) -> None:
-    """Copy an image into `registry` with everything below it, all platforms of an index.
+    """Copy an image into `registry`, an index with all its platforms.
 
-    Raises ArmError: 403 where the caller may not pull, 404 for an unknown image, 409 for a target
+    Raises ArmError: 403 if the caller may not pull, 404 for an unknown image, 409 for a target
     tag that exists.
     """
     await asyncio.sleep(_SECONDS)

@@ -1,4 +1,4 @@
-"""Blob storage as ACR Tasks uses it: archives are written to it, logs are read from it."""
+"""Blob storage of ACR Tasks: clients upload archives and read logs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ERROR = (
 
 
 async def answer(double: Double, request: Request) -> Response:
-    """A request to an address that ARM signed."""
+    """Answer a request to an address that ARM signed."""
     path, query = request.scope["path"], request.query_params
     permission = "w" if request.method == "PUT" else "r"
     if not double.signer.granted(path, query, permission):
@@ -96,7 +96,7 @@ def _join(target: Path, parts: list[Path]) -> None:
 
 
 async def _receive(request: Request, archive: Archive) -> Path:
-    """The body in a file of its own; nothing stays of one that is cut."""
+    """Write the body to a new file; the file of a cut request is removed."""
     incoming = archive.file.with_name(f"{archive.file.name}.{uuid.uuid4().hex}")
     try:
         with incoming.open("wb") as file:

@@ -190,7 +190,7 @@ async def _body(request: Request) -> Any:
 
 
 def _stamp(double: Double, request: Request, response: Response) -> None:
-    """The headers that every answer of ARM has."""
+    """Add the headers that every response of ARM has."""
     now = datetime.now(timezone.utc)
     identifier = str(uuid.uuid4())
     correlation = request.headers.get("x-ms-correlation-request-id", identifier)

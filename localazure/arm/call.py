@@ -16,8 +16,8 @@ from localazure.state import Group, Site, State
 
 @dataclass(slots=True)
 class Call:
-    """`names` are the path's parameters as the client spelt them; `client_id` and `object_id` say
-    who asks; `body` is the parsed JSON body, None when there was none.
+    """`names` are the path's parameters as the client spelt them; `client_id` and `object_id` are
+    the caller's; `body` is the parsed JSON body, None without a body.
     """
 
     double: Double
@@ -40,7 +40,7 @@ class Call:
 
     @property
     def api_version(self) -> str:
-        """The api-version of the query, which is always there."""
+        """The api-version of the query; requests without it are refused before."""
         return self.request.query_params["api-version"]
 
     def object(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class Call:
 
     @property
     def subscription(self) -> str:
-        """The id of the path's subscription, which the double has; its first one without any."""
+        """The id of the path's subscription; the double's first one if the path has none."""
         asked = self.names.get("subscription", "").lower()
         known = (each for each in self.state.subscriptions if each.lower() == asked)
         return next(known, self.state.subscription)
@@ -75,9 +75,9 @@ class Call:
         return found
 
     def listed(self) -> Callable[[str], bool]:
-        """Tells by its group whether a resource is in the path's group, or else subscription.
+        """A predicate of group names: in the path's group, or else in the path's subscription.
 
-        404 for a group that isn't there.
+        404 for an unknown group.
         """
         if "group" in self.names:
             wanted = self.group().name.lower()
@@ -85,12 +85,12 @@ class Call:
         return lambda group: self.state.subscription_of(group) == self.subscription
 
     def site(self) -> Site:
-        """The path's web app, or its slot where the path has one, or 404."""
+        """The path's slot, or its web app without a slot; or 404."""
         site, slot = self.parent(), self.names.get("slot")
         return site if slot is None else self.slot(site, slot)
 
     def parent(self) -> Site:
-        """The path's web app, whatever its slot, or 404."""
+        """The path's web app, also if the path has a slot; or 404."""
         group, name = self.group(), self.names["site"]
         site = self.state.sites.get((group.name.lower(), name.lower()))
         if site is None:

@@ -31,7 +31,7 @@ def component_id(state: State, component: Component) -> str:
 
 
 def summary(state: State, component: Component) -> dict[str, Any]:
-    """The component's entry in the list of all resources; there the type is capitalised."""
+    """The component's entry in the list of all resources; the type is capitalised there."""
     return {
         "id": component_id(state, component),
         "name": component.name,

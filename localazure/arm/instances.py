@@ -1,4 +1,4 @@
-"""What runs: a site's instances and the logs of its container."""
+"""A site's instances, and the logs of its containers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _resource(site: Site, instance: InstanceView, *, containers: Any) -> dict[st
 
 
 async def container_log(call: Call) -> Response:
-    """POST containerlogs: the log as text, 204 when there is none."""
+    """POST containerlogs: the log as text, 204 without a log."""
     text = call.double.runtime.log(call.site())
     if not text:
         return empty(204)
@@ -60,7 +60,7 @@ async def container_log(call: Call) -> Response:
 
 
 async def container_logs_zip(call: Call) -> Response:
-    """POST containerlogs/zip/download: the log files as a zip, 204 when there are none."""
+    """POST containerlogs/zip/download: the log files as a zip, 204 without log files."""
     files = call.double.runtime.log_files(call.site())
     if not files:
         return empty(204)

@@ -1,7 +1,7 @@
 """Long-running operations: 202 with a Location that is polled until it has a result.
 
-Every answer brings a new Location, signed for that poll; the client must follow the latest as it
-is. Azure asks for 15 s between polls of a swap and 10 s for the registry's; the double asks for 1.
+Every response has a new Location, signed for one poll; the client must use the latest unchanged.
+Retry-After is 15 s for a swap in Azure and 10 s for a registry; here it is 1 s.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Operation:
 
 
 class Operations:
-    """The operations of one management endpoint, by id; and the one that a site is busy with."""
+    """The operations of one management endpoint, by id and by the resource that they occupy."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Operation] = {}
@@ -74,7 +74,7 @@ class Operations:
         task = asyncio.create_task(work, name=f"{name} {identifier}")
         operation = Operation(name, identifier, path(identifier), task, done, pending)
         self._by_id[identifier.lower()] = operation
-        # A failure nobody polls for is no news: only a poll tells it.
+        # Only a poll reports a failure: without one, asyncio must not log it.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         if occupies:
             key = occupies.lower()
@@ -89,7 +89,7 @@ class Operations:
             raise errors.operation_in_progress(operation.name, operation.id, operation.created)
 
     def location(self, request: Request, operation: Operation) -> str:
-        """A new address to poll, with the host and the api-version of `request`."""
+        """A new address for polls, with the host and the api-version of `request`."""
         signature = secrets.token_urlsafe(32)
         operation.signatures.add(signature)
         base = str(request.base_url).rstrip("/")

@@ -20,7 +20,7 @@ from localazure.state import Registry
 ONE = GROUP + BASE + "/{registry}"
 
 SETTLING = 0.2
-"""Seconds until a registry that was written says Succeeded."""
+"""Seconds until the status of a created registry is Succeeded."""
 
 
 def find(call: Call) -> Registry:
@@ -110,7 +110,7 @@ def _settling(call: Call, status: int, registry: Registry, provisioning: str) ->
 
 
 async def get_status(call: Call) -> Response:
-    """GET operationStatuses/{operation}: 200 with a status, and a new address until it ended."""
+    """GET operationStatuses/{operation}: 200 with a status, with a new address until the end."""
     response = call.operations.poll(call.request, call.names["operation"])
     if response.status_code == 202:
         response.status_code = 200
@@ -171,7 +171,7 @@ async def list_credentials(call: Call) -> Response:
 
 
 async def import_image(call: Call) -> Response:
-    """POST importImage: 202 with a Location; the copy is made by the registry itself."""
+    """POST importImage: 202 with a Location; the registry makes the copy in the background."""
     registry, body = find(call), call.object()
     wanted = image_import.parse(call.double, body, call.object_id)
     operation = call.operations.start(
@@ -206,7 +206,7 @@ async def get_result(call: Call) -> Response:
 
 
 async def missing(call: Call) -> Response:
-    """GET of what a registry has below it and the double lacks (scope maps, tokens …)."""
+    """GET of sub-resources that the double doesn't have (scope maps, tokens …): 404."""
     find(call)
     name = call.names["name"]
     raise errors.registry(404, "ResourceNotFound", f"The resource {name} could not be found.")

@@ -1,4 +1,4 @@
-"""The JSON of Azure container registries, and how to find one."""
+"""The JSON of Azure container registries, and their lookup."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def summary(state: State, registry: Registry) -> dict[str, Any]:
 def resource(
     state: State, registry: Registry, version: str, provisioning: str = "Succeeded"
 ) -> dict[str, Any]:
-    """GET of a registry as that api-version tells it."""
+    """GET of a registry in the form of that api-version."""
     policy_time = {"lastUpdatedTime": _CREATED + "+00:00", "status": "disabled"}
     properties: dict[str, Any] = {
         "loginServer": registry.login_server,

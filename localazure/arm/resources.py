@@ -20,7 +20,7 @@ GROUP_READ = "Microsoft.Resources/subscriptions/resourceGroups/read"
 
 
 async def list_subscriptions(call: Call) -> Response:
-    """GET /subscriptions: those where the caller has any role."""
+    """GET /subscriptions: those in which the caller has a role."""
     value = [
         _subscription(call, each)
         for each in call.state.subscriptions
@@ -101,7 +101,7 @@ async def get_group(call: Call) -> Response:
 
 
 async def head_group(call: Call) -> Response:
-    """HEAD of a group: 204 when it is there, 404 without a body when it isn't."""
+    """HEAD of a group: 204 if it exists, else 404 without a body."""
     name = call.names["group"]
     found = name.lower() in call.state.groups
     return empty(204 if found and call.state.subscription_of(name) == call.subscription else 404)

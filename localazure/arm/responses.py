@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 ARM_JSON = "application/json; charset=utf-8"
 WEB_JSON = "application/json"
-"""Microsoft.Web names no charset when it succeeds; everything else does."""
+"""Microsoft.Web sends no charset with a success; everything else does."""
 
 
 def arm(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
@@ -19,7 +19,7 @@ def arm(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Res
 
 
 def web(body: Any, *, etag: str | None = None, status: int = 200) -> Response:
-    """JSON as Microsoft.Web sends it; `etag` where that call has one."""
+    """JSON as Microsoft.Web sends it; `etag` for operations that have one."""
     return _json(status, body, WEB_JSON, {"etag": etag} if etag else {})
 
 

@@ -1,7 +1,7 @@
 """A site's Kudu: its logs as a zip, as a list and as a stream.
 
-Callers come with the publishing user's name and password, where the site's policy lets them, or
-with a token for App Service or ARM.
+Callers authenticate with the publishing user's name and password, if the site's policy allows it,
+or with a token for App Service or ARM.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ AUDIENCES = (
 ACTION = "Microsoft.Web/sites/publish/Action"
 _DOCKER_LOG = re.compile(r"\d{4}_\d\d_\d\d_(?P<machine>.+?)_(default_)?docker\.log$")
 POLL = 0.3
-"""Seconds between two looks at the log while it is streamed."""
+"""Seconds between two reads of the log while it is streamed."""
 
 
 def make(double: Double, site: Site) -> ASGIApp:

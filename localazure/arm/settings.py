@@ -1,4 +1,4 @@
-"""App settings, connection strings and metadata: sets that a PUT replaces as a whole."""
+"""App settings, connection strings and metadata: each a set that a PUT replaces completely."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _document(call: Call, name: str, properties: Any) -> dict[str, Any]:
 
 
 async def list_settings(call: Call) -> Response:
-    """POST config/appsettings/list: as stored, secrets and references too."""
+    """POST config/appsettings/list: as stored, with secrets and references."""
     return web(_document(call, "appsettings", call.site().app_settings))
 
 

@@ -79,7 +79,7 @@ async def put_container(call: Call) -> Response:
 
 
 async def delete_container(call: Call) -> Response:
-    """DELETE sitecontainers/{name}: 200, or 204 where there is none."""
+    """DELETE sitecontainers/{name}: 200, or 204 if it doesn't exist."""
     site = writable(call)
     gone = site.documents.pop(_PREFIX + call.names["container"].lower(), None)
     if gone is None:

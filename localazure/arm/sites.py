@@ -40,13 +40,13 @@ WRITABLE = {
     "vnetImagePullEnabled",
     "vnetRouteAllEnabled",
 }
-"""Site properties that are kept as they were sent and shown again."""
+"""Site properties that are stored as sent, and shown in GET."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?")
 
 
 def both(method: str, below: str, handler: Handler) -> tuple[Route, Route]:
-    """The route of a site and the same route of its slots."""
+    """The route for a site, and the same route for its slots."""
     return Route(method, SITE + below, handler), Route(method, SLOT + below, handler)
 
 
@@ -58,7 +58,7 @@ def writable(call: Call) -> Site:
 
 
 async def list_sites(call: Call) -> Response:
-    """GET of the subscription's or a group's sites; slots too with `includeSlots=true`."""
+    """GET of the subscription's or a group's sites; with `includeSlots=true` also slots."""
     slots = call.request.query_params.get("includeSlots", "").lower() == "true"
     listed = call.listed()
     entries = [
@@ -85,7 +85,7 @@ async def get_site(call: Call) -> Response:
 
 
 async def put_site(call: Call) -> Response:
-    """PUT of a site or slot: 200 for a new one too. What isn't given stays as it is."""
+    """PUT of a site or slot: 200 for a new one, too. Missing properties stay unchanged."""
     body, group = call.object(), call.group()
     key = group.name.lower(), call.names["site"].lower()
     parent = call.state.sites.get(key)
@@ -147,7 +147,7 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
         )
     _change(call, site, body, new=True)
     answer = site_json.site_resource(call.state, site, fresh=True)
-    # What makes a site doesn't see yet what it has set: so it was recorded.
+    # The response to the PUT that creates a site shows it before the change: so it was recorded.
     unseen = {"linuxFxVersion": "", "alwaysOn": False, "http20Enabled": False}
     answer["properties"]["siteConfig"] |= unseen
     return web(answer, etag=site.etag)
@@ -179,7 +179,7 @@ def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = Fals
 
 
 def apply_config(site: Site, given: Mapping[str, Any]) -> set[str]:
-    """Merge properties of config/web into a site; settings given there replace the set."""
+    """Merge properties of config/web into a site; app settings in there replace the set."""
     changed = config_schema.merge(site.config, given)
     settings = given.get("appSettings")
     if isinstance(settings, list):
@@ -191,7 +191,7 @@ def apply_config(site: Site, given: Mapping[str, Any]) -> set[str]:
 
 
 def _identify(call: Call, site: Site, block: Mapping[str, Any]) -> None:
-    """Give the site the identities of an `identity` block."""
+    """Set the site's identities to those of an `identity` block."""
     kinds = {kind.strip().lower() for kind in str(block.get("type") or "None").split(",")}
     if "systemassigned" not in kinds:
         site.system_identity = None
@@ -245,7 +245,7 @@ def run(call: Call, site: Site) -> None:
 
 
 async def restart(call: Call) -> Response:
-    """POST …/restart: at once, the container comes later."""
+    """POST …/restart: responds at once, before the container has started."""
     site = writable(call)
     if site.state == "Running":
         call.double.runtime.restart(site)
@@ -276,7 +276,7 @@ async def check_name(call: Call) -> Response:
 
 
 async def list_stacks(call: Call) -> Response:
-    """GET /providers/Microsoft.Web/webAppStacks: none, `az webapp create` only wants an answer."""
+    """GET /providers/Microsoft.Web/webAppStacks: an empty list, enough for `az webapp create`."""
     return web(site_json.listing([]))
 
 

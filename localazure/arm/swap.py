@@ -1,4 +1,4 @@
-"""Swapping slots: the preview, its undoing, and the swap itself as a long-running operation."""
+"""Slot swap: the preview, its reset, and the swap itself as a long-running operation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WARM_UP = 1.0
 """Seconds that a swap takes; minutes in Azure."""
 
 BEFORE, TARGET = "beforepreview", "targetswapslot"
-"""Documents of a slot in preview: its own settings, and the slot it is going to."""
+"""Documents of a slot in preview: its own settings, and its target slot."""
 
 STAYS = {
     "alwaysOn",
@@ -37,7 +37,7 @@ STAYS = {
 
 
 async def swap(call: Call) -> Response:
-    """POST slotsswap: 202 with a Location, which ends in the slot that the path names.
+    """POST slotsswap: 202 with a Location; the final response is the slot of the path.
 
     The slot form swaps that slot with `targetSlot`, the site form swaps production with it.
     """
@@ -105,7 +105,7 @@ def _sticky(site: Site, kind: str) -> set[str]:
 
 
 def _own_settings(site: Site) -> dict[str, str]:
-    """The settings of a slot, whatever a preview has laid over them."""
+    """The settings of a slot without those of a preview."""
     before: dict[str, str] | None = site.documents.get(BEFORE)
     return site.app_settings if before is None else before
 
@@ -113,7 +113,7 @@ def _own_settings(site: Site) -> dict[str, str]:
 def _laid_over(
     free: Mapping[str, Any], slots_own: Mapping[str, Any], sticky: set[str]
 ) -> dict[str, Any]:
-    """What moves comes from one slot, what is sticky from the other."""
+    """The settings that move from one slot, with the sticky ones of the other."""
     moving = {key: value for key, value in free.items() if key not in sticky}
     return moving | {key: value for key, value in slots_own.items() if key in sticky}
 
@@ -132,7 +132,7 @@ async def apply_slot_config(call: Call) -> Response:
 
 
 async def reset_slot_config(call: Call) -> Response:
-    """POST resetSlotConfig: back to what was before the first phase."""
+    """POST resetSlotConfig: restores the settings from before the first phase."""
     site = writable(call)
     before: Any = site.documents.pop(BEFORE, None)
     site.documents.pop(TARGET, None)

@@ -1,4 +1,4 @@
-"""ACR Tasks: quick runs of a registry (DockerBuildRequest), without tasks that are kept."""
+"""ACR Tasks: quick runs of a registry (DockerBuildRequest), no stored tasks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST = 100
 
 
 async def list_upload_url(call: Call) -> Response:
-    """POST listBuildSourceUploadUrl: where an archive of the source may be written."""
+    """POST listBuildSourceUploadUrl: the address for the upload of a source archive."""
     registry, builds = find(call), call.double.builds
     archive: Archive = builds.new_archive(registry)
     path = f"{builds.container(registry)}/{archive.path}"
@@ -55,7 +55,7 @@ async def list_runs(call: Call) -> Response:
     """GET runs: the newest first; `$filter` by RunId and Status, `$top`."""
     query = call.request.query_params
     wanted = {name.lower(): value for name, value in _FILTER.findall(query.get("$filter", ""))}
-    if "taskname" in wanted:  # no run here comes of a task
+    if "taskname" in wanted:  # no run here belongs to a stored task
         return arm(200, {"value": []})
     runs = [
         run
@@ -80,7 +80,7 @@ async def cancel(call: Call) -> Response:
 
 
 async def list_log_url(call: Call) -> Response:
-    """POST listLogSasUrl: where the log can be read."""
+    """POST listLogSasUrl: the address of the log."""
     path = call.double.builds.log_path(_run(call))
     return arm(200, {"logLink": _signed(call, path, "r", LOG_LIFETIME)})
 

@@ -45,7 +45,7 @@ async def list_configs(call: Call) -> Response:
 
 
 async def write_config(call: Call) -> Response:
-    """PATCH and PUT config/web: merge what is given; the container is replaced if it changed."""
+    """PATCH and PUT config/web: merge the given properties; a change replaces the container."""
     given = call.properties()
     site = writable(call)
     changed = apply_config(site, given)
@@ -89,12 +89,12 @@ def _merge(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def get_sticky(call: Call) -> Response:
-    """GET config/slotConfigNames: of the site alone, without an id, null until first set."""
+    """GET config/slotConfigNames: only for the site, without an id, null until it is set."""
     return web(_sticky(call.parent()))
 
 
 async def put_sticky(call: Call) -> Response:
-    """PUT config/slotConfigNames: a list that is left out comes back empty."""
+    """PUT config/slotConfigNames: a list that is left out becomes empty."""
     given = call.properties()
     site = writable(call)
     site.slot_config_names = {key: list(given.get(key) or []) for key in STICKY}
@@ -132,7 +132,7 @@ async def list_credentials(call: Call) -> Response:
             "scmUri": f"https://{user}:{site.publishing_password}@{site.scm_host}",
         },
     }
-    # The Terraform provider otherwise waits ten seconds before it polls what has ended already.
+    # Otherwise the Terraform provider waits ten seconds before its first poll.
     response = web(body)
     response.headers["x-go-azure-sdk-skip-polling-delay"] = "true"
     return response
@@ -145,7 +145,7 @@ async def list_policies(call: Call) -> Response:
 
 
 async def get_policy(call: Call) -> Response:
-    """GET basicPublishingCredentialsPolicies/{ftp,scm}: whether a password may be used there."""
+    """GET basicPublishingCredentialsPolicies/{ftp,scm}: is basic authentication allowed?"""
     return web(_policy(call.site(), _policy_name(call)))
 
 
@@ -159,7 +159,7 @@ async def put_policy(call: Call) -> Response:
 
 
 def policy_key(name: str) -> str:
-    """Where the site keeps the policy `ftp` or `scm`."""
+    """The key of the policy `ftp` or `scm` in the site's documents."""
     return f"basicpublishingcredentialspolicies/{name}"
 
 
@@ -177,7 +177,7 @@ def _policy(site: Site, name: str) -> dict[str, Any]:
 
 
 async def publish_profile(call: Call) -> Response:
-    """POST publishxml: the profiles that publish by Web Deploy, zip and FTP."""
+    """POST publishxml: the publish profiles for Web Deploy, zip and FTP."""
     site = call.site()
     user = site_json.publishing_user(site)
     kinds = {

@@ -15,7 +15,7 @@ AUDIENCE = "https://api.applicationinsights.io"
 
 
 def make(double: Double) -> ASGIApp:
-    """The app."""
+    """The app of the insights listener."""
 
     async def track(request: Request) -> Response:
         return await ingestion.track(double, request)

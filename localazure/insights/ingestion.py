@@ -1,4 +1,4 @@
-"""What Application Insights takes in: envelopes, one a line or as an array, gzipped or not."""
+"""Ingestion of envelopes: one JSON object a line or an array, gzipped or not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEADERS = {
 
 
 async def track(double: Double, request: Request) -> Response:
-    """POST /v2.1/track: 200, 206 where some envelopes are refused, 400 where all are."""
+    """POST /v2.1/track: 200, 206 if some envelopes are refused, 400 if all are."""
     body = await request.body()
     try:
         if request.headers.get("content-encoding", "").lower() == "gzip":

@@ -20,7 +20,7 @@ from localazure.runtime.reaper import Reaper
 from localazure.runtime.sandbox import Launch, Sandbox
 
 _LONGEST_LINE = 16 * 1024
-"""Docker cuts longer log lines as well."""
+"""Docker splits longer log lines, too."""
 _LOOPBACK_PATIENCE = 5.0
 _OUTPUT_PATIENCE = 2.0
 
@@ -35,7 +35,7 @@ class StartError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a container ended: `status` is 128 + n for signal n; `killed` if we sent KILL."""
+    """How a container ended: `status` is 128 + n for signal n; `killed`: by `Container.kill`."""
 
     status: int
     killed: bool
@@ -47,7 +47,7 @@ class Container:
     def __init__(self, name: str, box: Sandbox, launch: Launch, stop_signal: int) -> None:
         self.name = name
         self.pid = 0
-        """Of the container's PID 1, as this machine counts; 0 until it was started."""
+        """The PID of the container's PID 1 on this machine; 0 before the start."""
         self._box = box
         self._launch = launch
         self._stop_signal = stop_signal
@@ -64,9 +64,8 @@ class Container:
     ) -> None:
         """Start it; `ports` of this machine's localhost are reachable inside.
 
-        `output` is called with the lines that it prints, stdout and stderr together. StartError if
-        bubblewrap refuses. `reaper`, if there is one, ends it when we
-        no longer can.
+        `output` is called with the lines of its stdout and stderr. `reaper` kills it if the
+        double's process ends. Raises StartError if bubblewrap fails.
         """
         await asyncio.to_thread(self._make_files)
         try:
@@ -100,7 +99,7 @@ class Container:
         program = shim.in_memory(user, gate_read)
         options = _memory_file(sandbox.options(self._box, self._launch))
         if user is not None:
-            os.fchown(out_write, user.uid, user.gid)  # so that the program can open /dev/stdout
+            os.fchown(out_write, user.uid, user.gid)  # the program may open /dev/stdout
         try:
             self._reading = asyncio.create_task(_read_lines(await _reader(out_read), output))
             info = await _reader(info_read)
@@ -126,7 +125,7 @@ class Container:
             os.close(gate_write)
 
     async def _execute(self, arguments: Sequence[str], output: int, fds: Sequence[int]) -> None:
-        """Start bubblewrap. A cancellation waits until the process is known and can be killed."""
+        """Start bubblewrap. A cancellation waits until its PID is known."""
         starting = asyncio.create_task(
             asyncio.create_subprocess_exec(
                 str(self._box.program),
@@ -146,7 +145,7 @@ class Container:
             self._process = await starting
 
     async def _prepare(self, ports: Sequence[int]) -> None:
-        """Set its network up; its program waits for that."""
+        """Set up its network; its program waits for that."""
         join = functools.partial(netns.join, root=self._box.root)
         network = self._network = await asyncio.to_thread(join, self.pid)
         deadline = time.monotonic() + _LOOPBACK_PATIENCE
@@ -181,7 +180,7 @@ class Container:
         return await asyncio.shield(self._ended)
 
     async def stop(self, grace: float) -> Exit:
-        """Send the stop signal, and KILL to what is left after `grace` seconds; then wait."""
+        """Send the stop signal, and KILL after `grace` seconds; then wait for the end."""
         self._signal(self._stop_signal)
         try:
             return await asyncio.wait_for(self.wait(), grace)
@@ -208,7 +207,7 @@ class Container:
         return Exit(status, self._killed)
 
     async def _discard(self) -> None:
-        """End the process, if it runs, and release everything."""
+        """Kill the process, if it runs, and release all resources."""
         self.kill()
         self._egress.close()
         if self._process is not None:
@@ -225,11 +224,11 @@ class Container:
         await asyncio.to_thread(sandbox.remove_writable, self._launch)
 
     def _kill_group(self, process: asyncio.subprocess.Process) -> None:
-        """Kill bubblewrap with the child that it may have made.
+        """Kill bubblewrap's process group: itself, and its child if there is one.
 
-        Until that child has executed a program, it does not end with bubblewrap: it waits for a
-        message from it, and holds the pipe of the output open. The group's number is bubblewrap's
-        PID, so it is only valid while that process has not been waited for.
+        Until the child has executed a program, it does not end with bubblewrap: it waits for a
+        message from bubblewrap for ever, and holds the output's pipe open. The group's id is
+        bubblewrap's PID, so it is valid only until that process was waited for.
         """
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -237,7 +236,7 @@ class Container:
 
 
 def _memory_file(options: Sequence[str]) -> int:
-    """bubblewrap's options as it reads them with --args: so no setting shows in a process list."""
+    """A file for bubblewrap's --args, which keeps the app settings out of process lists."""
     if any("\0" in option for option in options):
         raise StartError("its environment has a null byte")
     fd = os.memfd_create("localazure-options", 0)
@@ -247,7 +246,7 @@ def _memory_file(options: Sequence[str]) -> int:
 
 
 async def _reader(fd: int) -> asyncio.StreamReader:
-    """A reader of a pipe's end, which is closed with it."""
+    """A reader of a pipe; `fd` is closed at the pipe's end."""
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     pipe = os.fdopen(fd, "rb", buffering=0)
@@ -256,7 +255,7 @@ async def _reader(fd: int) -> asyncio.StreamReader:
 
 
 async def _finish(reading: asyncio.Task[None]) -> None:
-    """Wait for the rest of the output; give up if the pipe stays open after the container's end."""
+    """Wait for the rest of the output, for a limited time: the pipe may stay open."""
     _, pending = await asyncio.wait({reading}, timeout=_OUTPUT_PATIENCE)
     for task in pending:
         task.cancel()
@@ -276,7 +275,7 @@ async def _read_lines(reader: asyncio.StreamReader, output: Callable[[list[str]]
 
 
 async def _child(info: asyncio.StreamReader) -> int:
-    """The PID that bubblewrap reports of the process it made."""
+    """The PID of bubblewrap's child, from --info-fd."""
     text = b""
     while True:
         data = await info.read(4096)

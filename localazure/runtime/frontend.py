@@ -1,4 +1,4 @@
-"""A site's front end: what answers on its host name."""
+"""A site's front end: it serves the site's host name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from localazure.server import TRANSPORT
 from localazure.state import Site
 
 _NOTICE = 1.0
-"""Seconds in which the end of a container shows."""
+"""Seconds to wait for the end of a container that can't be reached."""
 
 
 def make(double: Double, site: Site) -> ASGIApp:
     """The app on the site's listener.
 
-    Requests wait while the site starts. A stopped site answers 403, one whose container doesn't
-    come up 503, a container that breaks off 502, a slow one 504.
+    Requests wait while the site starts. The response is 403 for a stopped site, 503 if its
+    container failed to start, 502 if the container closes the connection, 504 if it is too slow.
     """
 
     async def frontend(scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +65,7 @@ async def _serve(
 
 
 async def _ends(container: Container) -> bool:
-    """Whether a container that can't be reached is about to be gone."""
+    """Whether a container that can't be reached ends within `_NOTICE` seconds."""
     try:
         await asyncio.wait_for(container.wait(), _NOTICE)
     except asyncio.TimeoutError:

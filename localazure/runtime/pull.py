@@ -1,4 +1,4 @@
-"""From a site's image reference to an unpacked image, with the site's own credentials."""
+"""Image pull: from a site's image reference to an unpacked image, with the site's credentials."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 1 << 20
 
 
 class PullError(RuntimeError):
-    """The image could not be had. `code` is App Service's name for it."""
+    """The pull failed. `code` is App Service's name for the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class PullError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """An image on this machine's disk. All who run it share `rootfs`, so nobody writes there."""
+    """An unpacked image. Containers share `rootfs`, so it must not be written to."""
 
     reference: Reference
     digest: str
@@ -44,7 +44,7 @@ class Pulled:
 
 
 class Images:
-    """The images that were pulled, each unpacked once, by the digest of its manifest."""
+    """The pulled images, each unpacked once, by the digest of its manifest."""
 
     def __init__(self, state: State, store: Store, directory: Path) -> None:
         self._state = state
@@ -54,7 +54,7 @@ class Images:
         self._layers: dict[str, Path] = {}
 
     async def pull(self, site: Site, image: str) -> Pulled:
-        """Get the site's image for linux/amd64; PullError if the site can't have it."""
+        """Pull the site's image for linux/amd64. Raises PullError."""
         reference = Reference.parse(image)
         registry = self._registry(reference, image)
         if not _allowed(self._state, registry, reference, site):
@@ -136,7 +136,7 @@ class Images:
                 layer = self._directory / "layers" / hasher.hexdigest()
                 layer.parent.mkdir(exist_ok=True)
                 if not layer.exists():
-                    with contextlib.suppress(OSError):  # another image was quicker
+                    with contextlib.suppress(OSError):  # made for another image meanwhile
                         temporary.rename(layer)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -145,7 +145,7 @@ class Images:
 
 
 def _allowed(state: State, registry: Registry, reference: Reference, site: Site) -> bool:
-    """Whether the site's own means let it pull: managed identity, else a password, else nothing."""
+    """Whether the site may pull: with its managed identity, else a password, else anonymously."""
     repository = reference.repository
     if site.config.get("acrUseManagedIdentityCreds") and registry.acr:
         principal = _pull_identity(site)
@@ -163,7 +163,7 @@ def _pull_identity(site: Site) -> str | None:
     wanted = site.config.get("acrUserManagedIdentityID")
     if not wanted:
         return site.system_identity.principal_id if site.system_identity else None
-    # The setting holds a client id; az documents a resource id as well.
+    # The setting contains a client id; az documents a resource id, too.
     for identity in site.user_identities:
         names = (identity.client_id, identity.resource_id or "")
         if wanted.lower() in (name.lower() for name in names if name):
@@ -192,7 +192,7 @@ def _failure(image: str, why: str) -> PullError:
 
 
 def _unpacked(packed: IO[bytes]) -> Iterator[bytes]:
-    """A layer's tar in chunks: gzip, zstd or not compressed, told by its first bytes."""
+    """A layer's tar in chunks: gzip, zstd or not compressed, detected by its first bytes."""
     magic = packed.read(4)
     packed.seek(0)
     if magic[:2] == b"\x1f\x8b":
@@ -209,7 +209,7 @@ def _unpacked(packed: IO[bytes]) -> Iterator[bytes]:
 
 
 def _gunzip(packed: IO[bytes]) -> Iterator[bytes]:
-    # zlib in big chunks lets other threads run meanwhile; the event loop is one of them.
+    # zlib releases the GIL for big chunks, so the event loop's thread is not delayed.
     unpacker = zlib.decompressobj(31)
     while data := packed.read(_CHUNK):
         while data:

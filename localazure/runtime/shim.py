@@ -55,7 +55,7 @@ def program(user: User | None, fd: int, gate: int | None = None) -> bytes:
     """
     code = b""
     groups = user.groups if user else ()
-    # These tables follow the headers and the code follows them: so their addresses are known.
+    # The tables are between the headers and the code, so their addresses are known.
     table = struct.pack(f"<{len(groups)}I", *groups)
     table += b"\0" * (-len(table) % 8)
     action = _BASE + _HEADERS + len(table)
@@ -113,7 +113,7 @@ def _wait_for(gate: int) -> bytes:
 
 
 def _or_fail() -> bytes:
-    """test rax, rax; jz over; _exit(126): nothing may run as the wrong user."""
+    """test rax, rax; jz over; _exit(126): the program must not run as the wrong user."""
     leave = _call(_EXIT_GROUP, CANNOT_RUN)
     return b"\x48\x85\xc0\x74" + bytes([len(leave)]) + leave
 

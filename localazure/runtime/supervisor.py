@@ -1,4 +1,4 @@
-"""Runs the sites: what ARM calls when a site changes, and what the front ends ask."""
+"""Supervisor of the sites' workers: ARM calls it after changes, front ends for containers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from localazure.state import InstanceView, Site
 
 @dataclass(slots=True)
 class _Fleet:
-    """The workers of one site, and which of them gets the next request."""
+    """The workers of one site, and a counter for the choice of the next one."""
 
     workers: list[Worker] = field(default_factory=list)
     turn: int = 0
@@ -32,7 +32,7 @@ class Supervisor:
     def __init__(self, double: Double, timing: Timing | None = None) -> None:
         self._double = double
         directory = double.directory / "runtime"
-        # Containers end with the process that made them: what lies here, nobody uses.
+        # Containers end with their double, so these files of an earlier one are unused.
         shutil.rmtree(directory / "containers", ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
         images = Images(double.state, double.store, directory / "images")
@@ -45,7 +45,7 @@ class Supervisor:
             self.start(site)
 
     def restart(self, site: Site) -> None:
-        """As after a change."""
+        """Restart the site in the same way as after a change."""
         self.changed(site, "restart")
 
     def start(self, site: Site) -> None:
@@ -69,7 +69,7 @@ class Supervisor:
             worker.stop()
 
     def instances(self, site: Site) -> list[InstanceView]:
-        """UNKNOWN for what runs or starts, as recordings show; STOPPED for what doesn't."""
+        """The instances: UNKNOWN if it runs or starts, as in recordings, else STOPPED."""
         return [
             InstanceView(
                 environment.instance_id(site, worker.number),
@@ -80,7 +80,7 @@ class Supervisor:
         ]
 
     def log(self, site: Site) -> str:
-        """What the platform and the containers wrote, on all workers, oldest first."""
+        """The lines of the platform and the containers, on all workers, oldest first."""
         return site_log.merge(worker.messages.log for worker in self._workers(site))
 
     def log_files(self, site: Site) -> dict[str, bytes]:
@@ -88,13 +88,13 @@ class Supervisor:
         return site_log.files(self._context.folder(site) / "LogFiles")
 
     def is_container(self, site: Site) -> bool:
-        """Whether the site runs a custom container at all."""
+        """Whether the site runs a custom container."""
         return bool(image.of_site(site))
 
     async def choose(self, site: Site) -> Serving | None:
-        """The container that gets the next request, each in turn.
+        """The container for the next request, by round robin.
 
-        Waits while one is starting; None if none will come, TimeoutError if it takes too long.
+        Waits while one is starting; None if none is starting; raises TimeoutError.
         """
         return await asyncio.wait_for(self._choose(site), FRONT_END_TIMEOUT)
 
@@ -136,6 +136,6 @@ class Supervisor:
         return fleet.workers if fleet else ()
 
     def _ports(self) -> list[int]:
-        """What a container reaches of this machine: Insights, and Entra ID with ARM."""
+        """The ports that a container can reach on this machine: Insights, and Entra ID with ARM."""
         addresses = (self._double.insights, self._double.management)
         return [port for address in addresses if (port := urlsplit(address).port)]

@@ -1,9 +1,9 @@
-"""One instance of a site: its container's life on one worker, as App Service conducts it.
+"""One instance of a site: the life cycle of its container on one worker, as in App Service.
 
-A change starts a new container beside the one that serves. When the new one answers, requests go
-to it and the old one is told to stop. When the new one does not come up, the site is stopped on
-this worker, the old container included (App Service's "Revert by stopping site"), and it is tried
-again, later and later. The log's lines are worded like those of published platform logs.
+A change starts a new container beside the one that serves. When the new one answers, it gets the
+requests, and the old one is stopped. If the new one fails to start, the site is stopped on this
+worker, with the old container (App Service's "Revert by stopping site"), and the start is retried
+after growing pauses.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from localazure.state import Site
 
 
 class Phase(enum.Enum):
-    """What the worker does with the site."""
+    """The state of the site on a worker."""
 
     STOPPED = enum.auto()
     STARTING = enum.auto()
@@ -36,7 +36,7 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A container that answers, on `port`; it gets `grace` seconds when it has to stop."""
+    """A container that answers, on `port`; it has `grace` seconds to stop."""
 
     container: Container
     port: int
@@ -45,7 +45,7 @@ class Serving:
 
 
 class _StartFailedError(Exception):
-    """The site didn't come up; `code` is App Service's name for the reason."""
+    """The site failed to start; `code` is App Service's name for the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -72,17 +72,17 @@ class Worker:
 
     @property
     def ready(self) -> Serving | None:
-        """What serves and has not just ended."""
+        """The serving container, if it still runs."""
         serving = self.serving
         return serving if serving is not None and serving.container.running else None
 
     @property
     def is_pending(self) -> bool:
-        """Whether it is worth waiting: something starts, or the end of what served gets noticed."""
+        """Whether a container starts, or the end of the serving one was not handled yet."""
         return self.phase is Phase.STARTING or (self.serving is not None and self.ready is None)
 
     def start(self) -> None:
-        """Start the site anew with its present configuration; what serves, serves meanwhile."""
+        """Start the site with its present configuration; the old container serves meanwhile."""
         self._enter(Phase.STARTING)
         self._begin(self._conduct)
 
@@ -94,7 +94,7 @@ class Worker:
         self._begin(self._rest)
 
     async def close(self) -> None:
-        """End everything; returns when no container is left."""
+        """Stop the site; returns after the end of all containers."""
         self.stop()
         if self._task is not None:
             await asyncio.wait({self._task})
@@ -106,7 +106,7 @@ class Worker:
             await asyncio.wait(self._leaving)
 
     def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do `work` in place of what is being done; that is given up first."""
+        """Cancel the current task, and do `work` after its end."""
         if self._task is not None:
             self._task.cancel()
 
@@ -166,7 +166,7 @@ class Worker:
         await asyncio.sleep(pause)
 
     async def _bring_up(self) -> Serving:
-        """A new container that answers; _StartFailedError if there is none to be had."""
+        """A new container that answers. Raises _StartFailedError."""
         settings = dict(self.site.app_settings)
         wanted = image.of_site(self.site)
         try:
@@ -265,7 +265,7 @@ class Worker:
                 task.cancel()
 
     def _retire(self, old: Serving | None) -> None:
-        """Let a container that served stop, if there is one."""
+        """Stop a container that served, if there is one."""
         if old is not None and old.container.running:
             self._leave(old.container, old.grace)
 

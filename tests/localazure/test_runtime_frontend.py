@@ -65,7 +65,7 @@ def test_an_answer_that_breaks_off_cuts_the_clients_connection(tmp_path: Path) -
 
 
 def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "PATIENCE", 0.5)
+    monkeypatch.setattr(proxy, "FRONT_END_TIMEOUT", 0.5)
 
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
