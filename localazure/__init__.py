@@ -1,5 +1,5 @@
-"""localazure: a double of the parts of Azure that otelembed touches, on loopback only.
+"""localazure: a double of the parts of Azure that otelembed uses, on loopback only.
 
-One process, one event loop: `aad`, `arm`, `acr`, `insights`, `runtime` and `faults` are the rooms.
-Started with `python -m localazure`; tests and the demo use `localazure.client`.
+One process with one event loop. Each of the packages `aad`, `arm`, `acr`, `insights`, `runtime` and
+`faults` is a service. `python -m localazure` starts it; tests and the demo use `localazure.client`.
 """

@@ -1,4 +1,4 @@
-"""What has to survive a restart of the double: its certificate authority and its signing key.
+"""The certificate authority and the signing key of the double, kept in files across restarts.
 
 `python -m localazure.authority DIR` makes them, for images that have to trust the authority.
 """

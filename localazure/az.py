@@ -15,7 +15,7 @@ from localazure.client import ROOT, LocalAzure
 AZ = ROOT / ".local" / "az" / "bin" / "az"
 CLOUD = "localazure"
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM")
-"""What az inherits: no proxy, no Azure variable of the caller's shell."""
+"""The variables that az inherits: no proxy and no Azure variable of the caller's shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,12 @@ class Az:
 
     @property
     def folder(self) -> Path:
-        """Where az runs: in the repository `python -m azure.cli` would import the extension from
-        the working tree, and not the installed one."""
+        """The working directory of az. In the repository, `python -m azure.cli` would import the
+        extension from the working tree instead of the installed one."""
         return self._local.directory
 
     def prepare(self) -> None:
-        """Write what `az cloud register` and `az cloud set` would: two starts of az saved."""
+        """Write the files of `az cloud register` and `az cloud set`: saves two starts of az."""
         self.config_dir.mkdir(parents=True, exist_ok=True)
         config = {
             "cloud": {"name": CLOUD},
@@ -77,7 +77,7 @@ class Az:
     def login(self, user: str | None = None, password: str | None = None) -> None:
         """Prepare, and log in as a service principal: the owner unless another is named."""
         self.prepare()
-        # Its keys leave ports out: a token for an earlier double of this folder would be taken.
+        # The cache's keys have no ports: az would use a token of an earlier double in this folder.
         (self.config_dir / "msal_token_cache.json").unlink(missing_ok=True)
         done = self.run(
             *("login", "--service-principal", "--tenant", self._local.tenant),
@@ -154,7 +154,7 @@ _ENDPOINTS = {
     "synapse_analytics_resource_id": "synapseAnalyticsResourceId",
     "vm_image_alias_doc": "vmImageAliasDoc",
 }
-"""az's names of endpoints, and the metadata's."""
+"""Names of endpoints in az's configuration, and in the metadata."""
 
 _SUFFIXES = (
     ("acr_login_server_endpoint", ".", "acrLoginServer"),
@@ -163,7 +163,7 @@ _SUFFIXES = (
     ("mhsm_dns", ".", "mhsmDns"),
     ("storage_endpoint", "", "storage"),
 )
-"""The same of suffixes; az puts a dot before some of them."""
+"""The same for suffixes, with the dot that az puts before some of them."""
 
 
 def _write(path: Path, sections: Mapping[str, Mapping[str, str]]) -> None:

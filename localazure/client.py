@@ -18,17 +18,22 @@ import httpx
 ROOT = Path(__file__).resolve().parents[1]
 CA = ROOT / ".local" / "ca"
 """The authority that tests and demo share: the built collector image trusts it."""
+_LOG = "localazure.log"
 _START = 60.0
-_STOP = 20.0
+_STOP = 10.0
+"""Seconds until KILL. TERM alone ends a double within 5 s, whatever is open."""
 
 
 class StartError(RuntimeError):
-    """The double didn't come up; the message holds what it wrote."""
+    """The double failed to start; the message contains its output."""
 
 
 @dataclass(slots=True)
 class LocalAzure:
-    """Where a double is, and its controls. `start` runs one, `attach` finds one that runs."""
+    """The addresses of a running double, and its controls.
+
+    `start` runs a double; `attach` finds one that runs.
+    """
 
     directory: Path
     info: dict[str, Any]
@@ -40,32 +45,31 @@ class LocalAzure:
     ) -> LocalAzure:
         """Start a double of its own in `directory`, and wait until it is ready (StartError).
 
-        It ends with the process that started it, however that ends.
+        The double ends when the process that started it ends, even if that is killed.
         """
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "localazure.json").unlink(missing_ok=True)
         if not isinstance(seed, str):
             (directory / "seed.json").write_text(json.dumps(seed))
             seed = str(directory / "seed.json")
-        command = [sys.executable, "-m", "localazure", "--directory", str(directory), "--attended"]
-        log = directory / "localazure.log"
-        with log.open("wb") as output:
+        command = [sys.executable, "-m", "localazure", "--directory", str(directory)]
+        command += ["--attended", "--owner", str(os.getpid()), "--seed", seed, "--ca", str(ca)]
+        with (directory / _LOG).open("wb") as output:
             process = subprocess.Popen(
-                [*command, "--seed", seed, "--ca", str(ca)],
-                stdin=subprocess.PIPE,  # nothing is written: it is ours, and closes with us
+                command,
+                stdin=subprocess.PIPE,  # nothing is written: it closes when this process ends
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 start_new_session=True,
             )
-        deadline = time.monotonic() + _START
-        while not (directory / "localazure.json").exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                with process:
-                    process.kill()
-                raise StartError(f"localazure did not start:\n{log.read_text()}")
-            time.sleep(0.02)
-        return cls(directory, _read(directory), process)
+        try:
+            _wait_until_ready(directory, process)
+            return cls(directory, _read(directory), process)
+        except BaseException:
+            with process:
+                process.kill()
+            raise
 
     @classmethod
     def attach(cls, directory: Path) -> LocalAzure:
@@ -73,7 +77,7 @@ class LocalAzure:
         return cls(directory, _read(directory))
 
     def stop(self) -> None:
-        """End it: TERM, then KILL if it doesn't go."""
+        """End the process: TERM, then KILL after `_STOP` seconds."""
         if self.process is None:
             return
         with self.process as process:
@@ -101,7 +105,7 @@ class LocalAzure:
 
     @property
     def insights(self) -> str:
-        """The same of Application Insights."""
+        """`https://localhost:PORT` of Application Insights."""
         return str(self.info["insights"])
 
     @property
@@ -126,7 +130,7 @@ class LocalAzure:
 
     @property
     def client_secret(self) -> str:
-        """Its secret."""
+        """The secret of that service principal."""
         return str(self.info["client_secret"])
 
     @property
@@ -145,7 +149,7 @@ class LocalAzure:
         return dict(self.info["components"])
 
     def http(self, **options: Any) -> httpx.Client:
-        """An HTTP client that trusts the double and goes through no proxy."""
+        """An HTTP client that trusts the double's certificates and uses no proxy."""
         import ssl
 
         context = ssl.create_default_context(cafile=self.ca)
@@ -196,19 +200,19 @@ class LocalAzure:
         return list(self._call("GET", "/faults"))
 
     def clear_faults(self, fault: int | None = None) -> None:
-        """Remove all faults, or one; what they hold goes on."""
+        """Remove all faults, or one; the requests that they hold continue."""
         self._call("DELETE", "/faults" + (f"?id={fault}" if fault else ""))
 
     def release(self, fault: int | None = None) -> None:
-        """Let held requests go on."""
+        """Continue the requests that are held."""
         self._call("POST", "/release" + (f"?id={fault}" if fault else ""))
 
     def add_site(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a site or slot (`World.add_site`): `{"id", "url", "scm", "principal_id"}`."""
+        """Add a site or slot (`Double.add_site`): `{"id", "url", "scm", "principal_id"}`."""
         return self._add("/sites", spec)
 
     def add_registry(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a registry (`World.add_registry`): `{"id", "login_server"}`."""
+        """Add a registry (`Double.add_registry`): `{"id", "login_server"}`."""
         return self._add("/registries", spec)
 
     def change_registry(self, name: str, /, **fields: Any) -> None:
@@ -228,13 +232,13 @@ class LocalAzure:
     ) -> str:
         """Add a service principal with roles (`{"role", "scope"}`); returns its object id.
 
-        `credentials` are `certificates` and `federations` (`World.add_principal`).
+        `credentials` are `certificates` and `federations` (`Double.add_principal`).
         """
         body = {"client_id": client_id, "secret": secret, "roles": roles or [], **credentials}
         return str(self._call("POST", "/principals", body)["object_id"])
 
     def add_host(self, **spec: Any) -> dict[str, Any]:
-        """Add a machine with managed identities (`World.add_host`): where it asks for tokens.
+        """Add a machine with managed identities (`Double.add_host`): its endpoints.
 
         `endpoint` and `header` as in App Service, `imds` as the authority of a virtual machine's.
         """
@@ -245,11 +249,11 @@ class LocalAzure:
         return str(self._call("POST", "/workloads", {"subject": subject, **claims})["token"])
 
     def token_lifetime(self, seconds: int | None) -> None:
-        """How long new tokens live; None for Entra's own lifetimes."""
+        """Set the lifetime of new tokens; None for the lifetimes of Entra ID."""
         self._call("PATCH", "/tokens", {"lifetime": seconds})
 
     def engine(self, socket: Path | None) -> None:
-        """Let ACR Tasks build with the Docker engine behind this socket, or with none."""
+        """Set the Docker engine that ACR Tasks build with, by its socket; None for no engine."""
         self._call("PATCH", "/engine", {"socket": str(socket or "")})
 
     def push(self, registry: str, repository: str, tag: str, layout: Path) -> str:
@@ -258,7 +262,7 @@ class LocalAzure:
         return str(self._call("POST", "/images", body)["digest"])
 
     def backdate(self, registry: str, repository: str, reference: str, created: str) -> None:
-        """Let a manifest (a tag or digest) have been pushed at `created`, as ACR writes times."""
+        """Set the time of a manifest's push (a tag or digest), in ACR's format."""
         body = {"registry": registry, "repository": repository, "reference": reference}
         self._call("PATCH", "/images", {**body, "created": created})
 
@@ -268,11 +272,11 @@ class LocalAzure:
         return str(self._call("POST", "/subscriptions", body)["id"])
 
     def telemetry(self) -> list[dict[str, Any]]:
-        """The envelopes that Application Insights got."""
+        """The envelopes that Application Insights received."""
         return list(self._call("GET", "/telemetry"))
 
     def clear_telemetry(self) -> None:
-        """Forget them."""
+        """Delete the envelopes."""
         self._call("DELETE", "/telemetry")
 
     def _add(self, path: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -287,6 +291,15 @@ class LocalAzure:
             raise ValueError(answer.json()["error"])
         answer.raise_for_status()
         return answer.json() if answer.content else None
+
+
+def _wait_until_ready(directory: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START
+    while not (directory / "localazure.json").exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            log = (directory / _LOG).read_text()
+            raise StartError(f"localazure did not start:\n{log}")
+        time.sleep(0.02)
 
 
 def _read(directory: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`make demo`: the main job from end to end, on the double, with the real az.
+"""`make demo`: a deploy from end to end, on the double, with the real az.
 
 A web app runs without telemetry; `az otelembed deploy` embeds the collector; then Application
 Insights receives the app's requests.
@@ -26,23 +26,23 @@ GROUP, SITE, COMPONENT = "shop-rg", "shop", "shop-insights"
 ARRIVAL = 60.0
 """Seconds until the first telemetry must have arrived; on the double it takes about two."""
 SHOWN = 15
-"""Lines of the shop's log that are shown when the shop doesn't answer."""
+"""Lines of the shop's log that are shown when a request to it fails."""
 
 
-class Stage:
-    """Prints each step, runs its command as a user would, and ends the demo if it fails."""
+class Demo:
+    """The steps of the demo: prints headings, runs az commands, ends when one fails."""
 
     def __init__(self, local: LocalAzure, az: Az) -> None:
         self.local = local
         self.az = az
         self.out = Console(highlight=False)
 
-    def say(self, text: str) -> None:
-        """Prints the heading of a step."""
+    def heading(self, text: str) -> None:
+        """Print the heading of a step."""
         self.out.print(f"\n[bold]{text}[/]")
 
     def run(self, *arguments: str) -> None:
-        """Prints and runs an az command on this terminal; ends the demo if it fails."""
+        """Show and run an az command on this terminal; ends the demo if it fails."""
         self.out.print(f"[cyan]$ az {shlex.join(arguments)}[/]", soft_wrap=True)
         sys.stdout.flush()
         done = subprocess.run(
@@ -55,21 +55,21 @@ class Stage:
             raise SystemExit(f"demo: the command ended with status {done.returncode}.")
 
     def ask(self, *arguments: str) -> str:
-        """Runs an az command and returns its stdout; ends the demo if it fails."""
+        """Run an az command and return its output."""
         done = self.az.run(*arguments)
         if done.returncode:
             raise SystemExit(f"demo: az {shlex.join(arguments)}\n{done.stderr}")
         return done.stdout
 
-    def visit(self) -> None:
-        """Sends one request to the shop; ends the demo unless it answers 200."""
+    def request_shop(self) -> None:
+        """Send a request to the shop, and print the response."""
         url = self.local.sites[SITE]
         with self.local.http() as http:
             answer = http.get(url)
         self.out.print(f"[cyan]$ curl {url}/[/]")
         self.out.print(f"HTTP {answer.status_code}  {answer.text.strip().splitlines()[0]}")
         if answer.status_code != 200:
-            raise self.failure(f"the shop answered with HTTP {answer.status_code}, not 200")
+            raise self.failure("the shop answered with an error")
 
     def failure(self, what: str) -> SystemExit:
         """The end of the demo, with the last lines of the shop's log."""
@@ -83,12 +83,12 @@ class Stage:
         return SystemExit("\n".join([f"demo: {what}. The last lines of the shop's log:", *lines]))
 
     def requests_seen(self) -> int:
-        """The number of requests in Application Insights, by a query (KQL)."""
+        """The number of requests in Application Insights, by a Kusto query."""
         table = self._query("requests | count")
         return int(table[0][0])
 
     def last_request(self) -> str:
-        """The newest request in Application Insights: name, status, role."""
+        """The newest request in Application Insights."""
         columns = "name, resultCode, cloud_RoleName"
         rows = self._query(f"requests | order by timestamp desc | project {columns} | take 1")
         return "  ".join(str(value) for value in rows[0])
@@ -109,12 +109,12 @@ class Stage:
 
 
 def main() -> None:
-    """Runs the demo. argv[1]: the directory of its state; default: `.local/demo`."""
+    """Run the demo; the folder of its state can be given on the command line."""
     show(Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY)
 
 
 def show(directory: Path) -> None:
-    """Runs the demo on a new double, whose state is in `directory`."""
+    """Run the demo with its own double in `directory`."""
     try:
         found = sandbox.detect(directory)
     except sandbox.NoSandboxError as error:
@@ -125,35 +125,33 @@ def show(directory: Path) -> None:
     try:
         az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
-        _play(Stage(local, az))
+        _run_steps(Demo(local, az))
     finally:
         local.stop()
 
 
-def _play(stage: Stage) -> None:
-    stage.say("1  A web app runs as one container, without telemetry.")
-    stage.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
-    stage.visit()
-    stage.out.print(f"Application Insights has received {stage.requests_seen()} requests.")
+def _run_steps(demo: Demo) -> None:
+    demo.heading("1  A web app runs, as one container, without telemetry.")
+    demo.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
+    demo.request_shop()
+    demo.out.print(f"Application Insights knows {demo.requests_seen()} requests.")
 
-    stage.say("2  Embed an OpenTelemetry Collector in its image, and release the image.")
-    stage.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
+    demo.heading("2  Embed an OpenTelemetry Collector in its image, and release it.")
+    demo.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
 
-    stage.say("3  Send the same request again: now Application Insights receives it.")
-    stage.visit()
+    demo.heading("3  The same app, the same request: now it is seen.")
+    demo.request_shop()
     began = time.monotonic()
-    while not (seen := stage.requests_seen()):
+    while not (seen := demo.requests_seen()):
         if time.monotonic() - began > ARRIVAL:
-            raise stage.failure(
-                f"no request arrived in Application Insights within {ARRIVAL:.0f} s"
-            )
+            raise demo.failure(f"no request of the shop arrived in {ARRIVAL:.0f} s")
         time.sleep(0.5)
-    stage.out.print(f"Application Insights has received {seen} requests, the newest:")
-    stage.out.print(f"  [green]{stage.last_request()}[/]")
+    demo.out.print(f"Application Insights knows {seen} requests, the newest:")
+    demo.out.print(f"  [green]{demo.last_request()}[/]")
 
-    stage.say("4  Show the status of the web app.")
-    stage.run("otelembed", "status", "-g", GROUP, "-n", SITE)
-    stage.out.print("\nThe demo is complete. `make play` keeps the double running for your own az.")
+    demo.heading("4  What runs now.")
+    demo.run("otelembed", "status", "-g", GROUP, "-n", SITE)
+    demo.out.print("\nThat was it. `make play` leaves this little Azure running for your own az.")
 
 
 _COLUMNS = "[].{name:name, state:state, image:siteConfig.linuxFxVersion}"

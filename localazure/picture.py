@@ -1,7 +1,6 @@
 """`make picture`: records the README's terminal pictures from a real run on the double.
 
-Each command runs on a pseudo-terminal; pyte keeps the screen as a person would see it at the end,
-and rich draws it as SVG.
+Each command runs on a pseudo-terminal; pyte holds the final screen, and rich draws it as SVG.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ COLOURS = {"brown": "yellow", "default": None}
 
 
 def main() -> None:
-    """Writes deploy.svg and status.svg into the folder named on the command line."""
+    """Write deploy.svg and status.svg into the folder named on the command line."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     local = LocalAzure.start(DIRECTORY)
@@ -65,7 +64,7 @@ def _draw(az: Az, arguments: Sequence[str], shown: str, path: Path) -> None:
     for line in _lines(screen):
         console.print(line, no_wrap=True, crop=True)
     picture = console.export_svg(title="az otelembed")
-    # Fonts from elsewhere would not load where a README is shown, and are nobody's business.
+    # Remote fonts don't load in a README, and a request for them would reveal its readers.
     path.write_text(re.sub(r"@font-face\s*\{.*?\}\s*", "", picture, flags=re.S))
     print(path)
 
@@ -91,7 +90,7 @@ def _run(az: Az, arguments: Sequence[str], screen: pyte.Screen) -> None:
             continue
         try:
             data = os.read(leader, 65536)
-        except OSError:  # how Linux tells that the other side has closed
+        except OSError:  # Linux: the other side has closed
             break
         if not data:
             break

@@ -1,4 +1,4 @@
-"""`make play`: keeps the double running, and prints the settings for another shell's az."""
+"""`make play`: keeps a double running, and prints the settings for az in another shell."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DIRECTORY = ROOT / ".local" / "play"
 EXTENSIONS = ROOT / ".local" / "extensions"
 SHOWN = ("AZURE_CONFIG_DIR", "AZURE_EXTENSION_DIR", "REQUESTS_CA_BUNDLE")
 DIRECT = "localhost,127.0.0.1"
-"""Hosts that bypass the shell's proxy."""
+"""Hosts that are reached without the shell's proxy."""
 
 
 def main() -> None:
-    """Runs the double until Ctrl-C. argv[1]: the directory of its state; default: `.local/play`."""
+    """Run the double until Ctrl-C; the folder of its state can be given on the command line."""
     directory = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else DIRECTORY
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def reduced(directory: Path) -> str:
-    """Limits of the double's sites on this machine, as text; empty if there are none."""
+    """The limits of the double's sites on this machine; empty if there are none."""
     try:
         found = sandbox.detect(directory)
     except sandbox.NoSandboxError as error:

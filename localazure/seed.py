@@ -1,4 +1,4 @@
-"""What a world starts with.
+"""The seed: the resources of a double at its start.
 
 A seed is a JSON object; every part may be left out:
 
@@ -6,7 +6,7 @@ A seed is a JSON object; every part may be left out:
 - `groups`: `{"name", "location"}`; `plans`: `{"group", "name", "location"}`
 - `registries`: the fields of `state.Registry`
 - `images`: `{"registry", "repository", "tag", "layout"}`, `layout` the folder of an OCI layout
-- `components`, `sites`: as `World.add_component` and `World.add_site` take them
+- `components`, `sites`: as `Double.add_component` and `Double.add_site` take them
 - `role_assignments`: `{"role", "scope", "principal_id"}`
 
 Ports are known only at run time, so `{NAME}` in any string stands for the login server of the
@@ -20,12 +20,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from localazure.double import Double
 from localazure.state import Group, Plan
-from localazure.world import World
 
 CLIENT_ID = "33333333-c11e-4d4b-bb3a-2b2c2d2e2f20"
 OBJECT_ID = "44444444-0b1e-4c5d-9d6e-4d5d6d7d8d90"
-"""Fixed, so that an az that logged in before a restart keeps its rights."""
+"""Constant, so that an az that logged in before a restart keeps its rights."""
 CLIENT_SECRET = "localazure~not-a-secret"
 IMAGES = Path(__file__).resolve().parents[1] / ".local" / "images"
 COLLECTOR = "otel/opentelemetry-collector-contrib"
@@ -59,7 +59,7 @@ def demo() -> dict[str, Any]:
             {"name": "shopregistry", "group": group},
             {"name": "hub", "acr": False, "aliases": ["docker.io", "index.docker.io"]},
         ],
-        # Not yet built images are left out: much of the double can be tried without any.
+        # Images that are not built yet are left out: the double is useful without them.
         "images": [
             {**image, "layout": str(IMAGES / image["layout"])}
             for image in images
@@ -87,38 +87,38 @@ def demo() -> dict[str, Any]:
     }
 
 
-async def plant(world: World, seed: dict[str, Any]) -> None:
-    """Fill a world; its own service principal is always there, and owns the subscription."""
-    subscription = f"/subscriptions/{world.state.subscription}"
-    principal = world.add_principal(CLIENT_ID, CLIENT_SECRET, OBJECT_ID)
-    world.assign("Owner", subscription, principal.object_id)
+async def apply(double: Double, seed: dict[str, Any]) -> None:
+    """Add the resources of `seed`, and a service principal that owns the subscription."""
+    subscription = f"/subscriptions/{double.state.subscription}"
+    principal = double.add_principal(CLIENT_ID, CLIENT_SECRET, OBJECT_ID)
+    double.assign("Owner", subscription, principal.object_id)
     for group in seed.get("groups", []):
-        world.state.groups[group["name"].lower()] = Group(**group)
+        double.state.groups[group["name"].lower()] = Group(**group)
     for plan in seed.get("plans", []):
-        world.state.plans[plan["group"].lower(), plan["name"].lower()] = Plan(**plan)
+        double.state.plans[plan["group"].lower(), plan["name"].lower()] = Plan(**plan)
     for registry in seed.get("registries", []):
-        await world.add_registry(registry)
-    seed = resolve(world, seed)
+        await double.add_registry(registry)
+    seed = resolve(double, seed)
     for wanted in seed.get("principals", []):
-        extra = world.add_principal(wanted["client_id"], wanted["secret"])
+        extra = double.add_principal(wanted["client_id"], wanted["secret"])
         for role in wanted.get("roles", []):
-            world.assign(role["role"], role["scope"], extra.object_id)
+            double.assign(role["role"], role["scope"], extra.object_id)
     for assignment in seed.get("role_assignments", []):
-        world.assign(assignment["role"], assignment["scope"], assignment["principal_id"])
+        double.assign(assignment["role"], assignment["scope"], assignment["principal_id"])
     for image in seed.get("images", []):
-        world.push(image["registry"], image["repository"], Path(image["layout"]), image["tag"])
+        double.push(image["registry"], image["repository"], Path(image["layout"]), image["tag"])
     for component in seed.get("components", []):
-        await world.add_component(component)
+        await double.add_component(component)
     for site in seed.get("sites", []):
-        await world.add_site(site)
+        await double.add_site(site)
 
 
-def resolve(world: World, value: Any) -> Any:
-    """`value` with `{NAME}` and `{NAME.id}` of the world's registries filled in."""
+def resolve(double: Double, value: Any) -> Any:
+    """`value` with `{NAME}` and `{NAME.id}` of the double's registries filled in."""
     names: dict[str, str] = {}
-    for registry in world.state.registries.values():
+    for registry in double.state.registries.values():
         names[registry.name] = registry.login_server
-        names[f"{registry.name}.id"] = world.registry_id(registry)
+        names[f"{registry.name}.id"] = double.state.registry_id(registry)
     return _fill(names, value)
 
 

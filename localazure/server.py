@@ -1,4 +1,4 @@
-"""Listeners: every service of the double has a port of its own, all in one event loop."""
+"""Listeners: each service of the double has its own port; all run in one event loop."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ TRANSPORT = "localazure.transport"
 
 
 class Wrapper(Protocol):
-    """What stands in front of each listener (`faults.middleware.Recording`)."""
+    """The middleware of each listener (`faults.middleware.Recording`)."""
 
     def __call__(self, app: ASGIApp, service: str | Callable[[str], str]) -> ASGIApp:
-        """Wrap `app`; `service` is a name, or gives one for a path."""
+        """Wrap `app`; `service` is its name, or a function from a path to a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Sockets that wait for an app. The port is known before the app is made."""
+    """Bound sockets without an app: so the port is known before the app is made."""
 
     port: int
     sockets: list[socket.socket]
@@ -39,7 +39,7 @@ class Bound:
 
 
 class _Connection(H11Protocol):
-    """HTTP/1.1 as uvicorn speaks it; each request knows the connection it came on."""
+    """uvicorn's HTTP/1.1 protocol, which adds the connection's transport to each scope."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         app: Any = self.app
@@ -63,9 +63,9 @@ class _Server(uvicorn.Server):
 
 
 class Listeners:
-    """The double's open ports, on 127.0.0.1 and, where the machine has it, on ::1 as well.
+    """The double's listening ports, on 127.0.0.1 and, if the machine has IPv6, on ::1.
 
-    Both, since `localhost` may resolve to either first and a refused attempt slows clients down.
+    Both, since `localhost` may resolve to either first and a refused connection delays clients.
     """
 
     def __init__(self, context: ssl.SSLContext, wrap: Wrapper) -> None:
@@ -74,7 +74,7 @@ class Listeners:
         self._servers: list[tuple[_Server, list[socket.socket]]] = []
 
     def bind(self) -> Bound:
-        """Take a free port."""
+        """Bind a free port."""
         for _ in range(50):
             four = socket.socket(socket.AF_INET)
             four.bind(("127.0.0.1", 0))
@@ -118,7 +118,7 @@ class Listeners:
         return bound.port
 
     async def close(self) -> None:
-        """Close every listener; requests under way get a second to end."""
+        """Close every listener; open requests have one second to end."""
         servers, self._servers = self._servers, []
         await asyncio.gather(*(server.shutdown(sockets) for server, sockets in servers))
 

@@ -1,7 +1,7 @@
-"""What the double remembers: the resources of its subscriptions, held in memory.
+"""The state of the double: the resources of its subscriptions, held in memory.
 
 `arm` reads and writes these objects, `runtime` runs the sites, `acr` serves the registries and
-`insights` takes the telemetry. All of them share one `State` in one event loop, so no locks.
+`insights` takes the telemetry. All share one `State` in one event loop, so it needs no locks.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ class Site:
     etag: str = '"1DA9812909D9F95"'
     slots: dict[str, Site] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    """Values of the Key Vault secrets that its identity may read, by secret URI."""
+    """Values of the Key Vault secrets that the site's identity may read, by secret URI."""
     secret_refusals: dict[str, str] = field(default_factory=dict)
     """The status of references that can't be resolved (`AccessToKeyVaultDenied` …), by URI."""
     swap_status: dict[str, str] | None = None
     publishing_password: str = field(default_factory=lambda: uuid.uuid4().hex)
     properties: dict[str, Any] = field(default_factory=dict)
-    """Site properties that were set and that nothing but the site's GET shows (`httpsOnly` …)."""
+    """Site properties that were set and have no effect but in the site's GET (`httpsOnly` …)."""
     documents: dict[str, Any] = field(default_factory=dict)
     """Properties of sub-resources that were set, by lower-case path: `config/logs`,
     `sitecontainers/main`, `basicpublishingcredentialspolicies/scm` …"""
@@ -101,7 +101,7 @@ class Registry:
     referrers: bool = True
     """False: a registry from before OCI 1.1, whose referrers path is 404."""
     aliases: list[str] = field(default_factory=list)
-    """Other names that importImage knows it by, such as `docker.io`."""
+    """Other names of the registry in importImage, such as `docker.io`."""
     users: dict[str, str] = field(default_factory=dict)
 
 
@@ -120,7 +120,7 @@ class Component:
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """A federated credential: a token of `issuer` for `subject` stands for a principal's secret."""
+    """A federated credential: a token of `issuer` for `subject` replaces a principal's secret."""
 
     issuer: str
     subject: str
@@ -135,7 +135,7 @@ class Principal:
     object_id: str
     secret: str
     certificates: list[str] = field(default_factory=list)
-    """PEM, public part: whoever signs with one of their keys is this principal."""
+    """PEM, public part: their keys verify the principal's assertions."""
     federations: list[Federation] = field(default_factory=list)
 
 
@@ -202,10 +202,10 @@ class InstanceView:
 
 
 class Runtime(Protocol):
-    """What runs the sites. ARM calls it after it has changed a site."""
+    """The runtime of the sites. ARM calls it after it has changed a site."""
 
     def changed(self, site: Site, why: str) -> None:
-        """Configuration or settings changed: start the new container, then stop the old one."""
+        """Start a container with the changed configuration, then stop the old one."""
 
     def restart(self, site: Site) -> None:
         """Restart the site's container."""
@@ -226,15 +226,18 @@ class Runtime(Protocol):
         """The files below LogFiles/ that Kudu's /dump puts in its zip."""
 
     async def close(self) -> None:
-        """End all containers."""
+        """Stop all containers, and return when they have ended."""
+
+    def kill(self) -> None:
+        """Kill all containers; for the thread that ends a process whose `close` takes too long."""
 
 
 @dataclass(slots=True)
 class State:
-    """Everything in the double: `subscription` is the one that is always there.
+    """All resources of the double. `subscription` is the id of its first subscription.
 
-    A resource lies in the subscription of its group. Here no two groups have the same name, in
-    whichever subscriptions they are.
+    A resource is in the subscription of its group. The names of groups are unique across all
+    subscriptions, unlike in Azure.
     """
 
     tenant: str
@@ -243,9 +246,9 @@ class State:
     other_subscriptions: dict[str, str] = field(default_factory=dict)
     """Names of further ones, by id."""
     groups: dict[str, Group] = field(default_factory=dict)
-    """By lower-case name, as every dictionary here: ARM's names are case-insensitive."""
+    """By lower-case name, as in every dictionary here: names are case-insensitive in ARM."""
     sites: dict[tuple[str, str], Site] = field(default_factory=dict)
-    """By (group, name), both lower case; slots hang below their site."""
+    """By (group, name), both lower case; slots are in their site."""
     registries: dict[str, Registry] = field(default_factory=dict)
     """By lower-case login server."""
     components: dict[tuple[str, str], Component] = field(default_factory=dict)
@@ -254,11 +257,11 @@ class State:
     role_assignments: list[RoleAssignment] = field(default_factory=list)
     locks: list[Lock] = field(default_factory=list)
     plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
-    """By (group, name). A plan that only a site names exists too, with the defaults."""
+    """By (group, name). A plan that only a site names exists, too, with default values."""
     identities: dict[str, Identity] = field(default_factory=dict)
     """User-assigned identities, by lower-case resource id."""
     hosts: dict[str, Host] = field(default_factory=dict)
-    """Machines that ask for tokens of their managed identities, by name."""
+    """Machines with managed identities, by name."""
 
     @property
     def subscriptions(self) -> dict[str, str]:
@@ -266,9 +269,24 @@ class State:
         return {self.subscription: self.subscription_name, **self.other_subscriptions}
 
     def subscription_of(self, group: str) -> str:
-        """The id of the subscription that a group, and all that is in it, lies in."""
+        """The id of a group's subscription."""
         found = self.groups.get(group.lower())
         return (found.subscription if found else "") or self.subscription
+
+    def registry(self, name: str) -> Registry:
+        """The registry with this name, login server or alias. Raises KeyError."""
+        wanted = name.lower()
+        for registry in self.registries.values():
+            if wanted in (registry.name.lower(), registry.login_server, *registry.aliases):
+                return registry
+        raise KeyError(name)
+
+    def registry_id(self, registry: Registry) -> str:
+        """The ARM id of a registry."""
+        return (
+            f"/subscriptions/{self.subscription_of(registry.group)}/resourceGroups/{registry.group}"
+            f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
+        )
 
     def all_sites(self) -> list[Site]:
         """Sites and slots, each site before its slots."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,10 +14,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from localazure.aad import grants, metadata
-from localazure.aad.refusal import Refused
-
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.aad.error_response import ErrorResponse
+from localazure.double import Double
 
 _HEADERS = {
     "strict-transport-security": "max-age=31536000; includeSubDomains",
@@ -28,43 +26,43 @@ _HEADERS = {
 }
 
 
-def make(world: World) -> ASGIApp:
-    """The app; mounted beside ARM on the management listener."""
+def make(double: Double) -> ASGIApp:
+    """The app of Entra ID; it shares the management listener with ARM."""
 
     async def endpoints(_request: Request) -> Response:
-        return JSONResponse(metadata.endpoints(world.management, world.insights))
+        return JSONResponse(metadata.endpoints(double.management, double.insights))
 
     async def openid(request: Request) -> Response:
         tenant = request.path_params["tenant"]
-        if tenant.lower() not in (world.state.tenant, "common", "organizations"):
+        if tenant.lower() not in (double.state.tenant, "common", "organizations"):
             return _error(grants.unknown_tenant(tenant))
-        return _document(metadata.openid(world.management, tenant))
+        return _document(metadata.openid(double.management, tenant))
 
     async def keys(_request: Request) -> Response:
-        return _document(world.tokens.keys())
+        return _document(double.tokens.keys())
 
     async def workloads(_request: Request) -> Response:
-        return _document(metadata.issuer(world.workloads))
+        return _document(metadata.issuer(double.workloads))
 
     async def instances(_request: Request) -> Response:
-        return _document(metadata.instances(world.management, world.state.tenant))
+        return _document(metadata.instances(double.management, double.state.tenant))
 
     async def token(request: Request) -> Response:
         tenant = request.path_params["tenant"]
         form = {k: str(v) for k, v in (await request.form()).items()}
-        answer = grants.grant(world, tenant, form, request.headers.get("authorization"))
-        if isinstance(answer, Refused):
+        answer = grants.grant(double, tenant, form, request.headers.get("authorization"))
+        if isinstance(answer, ErrorResponse):
             return _error(answer, request)
         return _answer(200, answer.body(), request)
 
     async def service_principals(request: Request) -> Response:
         wanted = re.findall(r"'([^']*)'", request.query_params.get("$filter", ""))
-        found = [p for p in world.state.principals.values() if p.client_id in wanted]
+        found = [p for p in double.state.principals.values() if p.client_id in wanted]
         return _graph([_principal(p.object_id, p.client_id) for p in found])
 
     async def by_ids(request: Request) -> Response:
         wanted = json.loads(await request.body()).get("ids", [])
-        found = [p for p in world.state.principals.values() if p.object_id in wanted]
+        found = [p for p in double.state.principals.values() if p.object_id in wanted]
         return _graph([_principal(p.object_id, p.client_id) for p in found])
 
     return Starlette(
@@ -105,7 +103,7 @@ def _answer(status: int, body: dict[str, Any], request: Request | None) -> Respo
     return _json(status, body, headers | ({"client-request-id": echoed} if echoed else {}))
 
 
-def _error(refused: Refused, request: Request | None = None) -> Response:
+def _error(refused: ErrorResponse, request: Request | None = None) -> Response:
     correlation = request.headers.get("client-request-id") if request else None
     return _answer(refused.status, refused.body(correlation or str(uuid.uuid4())), request)
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import base64
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509 import Certificate, load_pem_x509_certificate
 
-from localazure.aad.refusal import Refused
-
-if TYPE_CHECKING:
-    from localazure.state import Principal
-    from localazure.world import World
+from localazure.aad.error_response import ErrorResponse
+from localazure.double import Double
+from localazure.state import Principal
 
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _HELP = (
@@ -24,23 +22,27 @@ _HELP = (
 _UNCHECKED: Any = {"verify_signature": False}
 
 
-def check(world: World, principal: Principal, assertion: str, endpoint: str) -> Refused | None:
-    """Whether `assertion` proves to be `principal`; `endpoint` is the token endpoint's address.
+def check(
+    double: Double, principal: Principal, assertion: str, endpoint: str
+) -> ErrorResponse | None:
+    """Check that `assertion` authenticates `principal`; `endpoint` is the token endpoint's address.
 
-    One that the client itself issued is signed with its certificate; any other comes from an
-    issuer that a federated credential of the principal names.
+    Returns None for a valid assertion. An assertion that the client issued is signed with its
+    certificate; the issuer of any other is named in a federated credential of the principal.
     """
     try:
         claims = jwt.decode(assertion, options=_UNCHECKED)
         header = jwt.get_unverified_header(assertion)
     except jwt.InvalidTokenError:
-        return Refused(400, "invalid_request", 50027, "JWT token is invalid or malformed.")
+        return ErrorResponse(400, "invalid_request", 50027, "JWT token is invalid or malformed.")
     if str(claims.get("iss", "")).lower() == principal.client_id.lower():
         return _by_certificate(principal, assertion, header, endpoint)
-    return _federated(world, principal, claims) or _issued(world, assertion, claims)
+    return _federated(double, principal, claims) or _issued(double, assertion, claims)
 
 
-def _federated(world: World, principal: Principal, claims: dict[str, Any]) -> Refused | None:
+def _federated(
+    double: Double, principal: Principal, claims: dict[str, Any]
+) -> ErrorResponse | None:
     """Matches issuer, then subject, then audience: exactly, case included."""
     issuer, subject = str(claims.get("iss", "")), str(claims.get("sub", ""))
     audience = str(claims.get("aud", ""))
@@ -58,15 +60,17 @@ def _federated(world: World, principal: Principal, claims: dict[str, Any]) -> Re
         return _unmatched(700213, "subject", subject)
     if not any(one.audience == audience for one in known):
         return _unmatched(700212, "audience", audience)
-    if issuer != world.workloads:
-        # Entra ID reads the issuer's keys from its address; the double asks nobody but itself.
-        return Refused(400, "invalid_request", 50166, "Request to External OIDC endpoint failed.")
+    if issuer != double.workloads:
+        # Entra ID reads the issuer's keys from its address; the double is the only issuer here.
+        return ErrorResponse(
+            400, "invalid_request", 50166, "Request to External OIDC endpoint failed."
+        )
     return None
 
 
-def _issued(world: World, assertion: str, claims: dict[str, Any]) -> Refused | None:
+def _issued(double: Double, assertion: str, claims: dict[str, Any]) -> ErrorResponse | None:
     try:
-        world.tokens.read(assertion)
+        double.tokens.read(assertion)
     except jwt.ExpiredSignatureError:
         return _out_of_time(claims)
     except jwt.InvalidTokenError:
@@ -76,7 +80,7 @@ def _issued(world: World, assertion: str, claims: dict[str, Any]) -> Refused | N
 
 def _by_certificate(
     principal: Principal, assertion: str, header: dict[str, Any], endpoint: str
-) -> Refused | None:
+) -> ErrorResponse | None:
     named = str(header.get("x5t#S256") or header.get("x5t") or "").rstrip("=")
     loaded = (load_pem_x509_certificate(pem.encode()) for pem in principal.certificates)
     signer = next((one for one in loaded if named in _thumbprints(one)), None)
@@ -102,23 +106,23 @@ def _thumbprints(certificate: Certificate) -> set[str]:
     return {base64.urlsafe_b64encode(one).rstrip(b"=").decode() for one in raw}
 
 
-def _unmatched(number: int, what: str, value: str, more: str = "") -> Refused:
+def _unmatched(number: int, what: str, value: str, more: str = "") -> ErrorResponse:
     text = (
         f"No matching federated identity record found for presented assertion {what} '{value}'. "
         f"{more}{_HELP}"
     )
-    return Refused(401, "invalid_client", number, text)
+    return ErrorResponse(401, "invalid_client", number, text)
 
 
-def _bad_signature(text: str) -> Refused:
-    return Refused(401, "invalid_client", 700027, text)
+def _bad_signature(text: str) -> ErrorResponse:
+    return ErrorResponse(401, "invalid_client", 700027, text)
 
 
-def _out_of_time(claims: dict[str, Any]) -> Refused:
+def _out_of_time(claims: dict[str, Any]) -> ErrorResponse:
     until = datetime.fromtimestamp(int(claims["exp"]), timezone.utc)
     now = datetime.now(timezone.utc)
     text = (
         "Client assertion is not within its valid time range. Current time: "
         f"{now:%Y-%m-%dT%H:%M:%S.%fZ}, expiry time of assertion {until:%Y-%m-%dT%H:%M:%S.%fZ}."
     )
-    return Refused(401, "invalid_client", 700024, text)
+    return ErrorResponse(401, "invalid_client", 700024, text)

@@ -1,4 +1,4 @@
-"""What the token endpoint decides: who gets a token for what, and how a refusal reads."""
+"""Token requests: the grant that a client gets, or the error response."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import base64
 import binascii
 import hmac
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localazure.aad import assertions
-from localazure.aad.refusal import Refused
-
-if TYPE_CHECKING:
-    from localazure.state import Principal
-    from localazure.world import World
+from localazure.aad.error_response import ErrorResponse
+from localazure.double import Double
+from localazure.state import Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Granted:
     lifetime: int
 
     def body(self) -> dict[str, Any]:
-        """The answer's body; long-lived tokens say when to refresh them."""
+        """The body of the response; for a long-lived token it has `refresh_in`."""
         answer: dict[str, Any] = {
             "token_type": "Bearer",
             "expires_in": self.lifetime,
@@ -35,27 +33,27 @@ class Granted:
         return {**answer, "access_token": self.token}
 
 
-def unknown_tenant(tenant: str) -> Refused:
+def unknown_tenant(tenant: str) -> ErrorResponse:
     """AADSTS90002."""
     text = (
         f"Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are "
         "signing into the correct cloud. Check with your subscription administrator, this may "
         "happen if there are no active subscriptions for the tenant."
     )
-    return Refused(400, "invalid_request", 90002, text)
+    return ErrorResponse(400, "invalid_request", 90002, text)
 
 
 def grant(
-    world: World, tenant: str, form: dict[str, str], authorization: str | None
-) -> Granted | Refused:
+    double: Double, tenant: str, form: dict[str, str], authorization: str | None
+) -> Granted | ErrorResponse:
     """Answer a token request: `client_credentials` with a secret or a signed assertion."""
-    if tenant.lower() != world.state.tenant.lower():
+    if tenant.lower() != double.state.tenant.lower():
         return unknown_tenant(tenant)
     if form.get("grant_type") != "client_credentials":
         text = f"The app requested an unsupported grant type '{form.get('grant_type', '')}'."
-        return Refused(400, "unsupported_grant_type", 70003, text)
+        return ErrorResponse(400, "unsupported_grant_type", 70003, text)
     client_id, secret = _credentials(form, authorization)
-    principal = world.state.principals.get(client_id.lower())
+    principal = double.state.principals.get(client_id.lower())
     if principal is None:
         text = (
             f"Application with identifier '{client_id}' was not found in the directory "
@@ -63,10 +61,10 @@ def grant(
             "administrator of the tenant or consented to by any user in the tenant. You may have "
             "sent your authentication request to the wrong tenant."
         )
-        return Refused(400, "unauthorized_client", 700016, text)
+        return ErrorResponse(400, "unauthorized_client", 700016, text)
     if form.get("client_assertion_type") == assertions.TYPE and "client_assertion" in form:
-        endpoint = f"{world.management}/{tenant}/oauth2/v2.0/token"
-        refusal = assertions.check(world, principal, form["client_assertion"], endpoint)
+        endpoint = f"{double.management}/{tenant}/oauth2/v2.0/token"
+        refusal = assertions.check(double, principal, form["client_assertion"], endpoint)
     else:
         refusal = _check(principal, secret)
     if refusal:
@@ -74,8 +72,8 @@ def grant(
     audience = _audience(form)
     if not audience:
         text = "The scope is not valid: it must be one resource followed by '/.default'."
-        return Refused(400, "invalid_scope", 1002012, text)
-    token, lifetime = world.tokens.issue(principal, audience, cae="CP1" in form.get("claims", ""))
+        return ErrorResponse(400, "invalid_scope", 1002012, text)
+    token, lifetime = double.tokens.issue(principal, audience, cae="CP1" in form.get("claims", ""))
     return Granted(token, lifetime)
 
 
@@ -90,20 +88,20 @@ def _credentials(form: dict[str, str], authorization: str | None) -> tuple[str, 
     return form.get("client_id", ""), form.get("client_secret")
 
 
-def _check(principal: Principal, secret: str | None) -> Refused | None:
+def _check(principal: Principal, secret: str | None) -> ErrorResponse | None:
     if not secret:
         text = (
             "The request body must contain the following parameter: "
             "'client_assertion' or 'client_secret'."
         )
-        return Refused(401, "invalid_client", 7000218, text)
+        return ErrorResponse(401, "invalid_client", 7000218, text)
     if not hmac.compare_digest(secret.encode(), principal.secret.encode()):
         text = (
             "Invalid client secret provided. Ensure the secret being sent in the request is the "
             "client secret value, not the client secret ID, for a secret added to app "
             f"'{principal.client_id}'."
         )
-        return Refused(401, "invalid_client", 7000215, text)
+        return ErrorResponse(401, "invalid_client", 7000215, text)
     return None
 
 

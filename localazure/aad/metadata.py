@@ -1,4 +1,4 @@
-"""The documents in which a cloud says where its services are."""
+"""Discovery documents: the addresses of a cloud's services."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ SCM_AUDIENCE = "https://appservice.azure.com"
 
 
 def endpoints(management: str, insights: str) -> dict[str, Any]:
-    """What `az cloud register --endpoint-resource-manager` reads (api-version 2022-09-01).
+    """The document for `az cloud register --endpoint-resource-manager`, api-version 2022-09-01.
 
-    One object, not a list, with every endpoint that az later asks for: a missing one has no
-    fallback in a cloud that az doesn't know by name. A suffix can't hold a port, so those of
-    registries, vaults and storage are names under which nothing answers.
+    It is one object, not a list, with every endpoint that az needs later: az has no default for a
+    missing endpoint of a custom cloud. A suffix can't contain a port, so the suffixes of
+    registries, vaults and storage are names without a listener.
     """
     return {
         "portal": management,
@@ -106,7 +106,7 @@ def issuer(at: str) -> dict[str, Any]:
 
 
 def instances(management: str, tenant: str) -> dict[str, Any]:
-    """`/common/discovery/instance`: this cloud knows only itself."""
+    """`/common/discovery/instance`: the metadata of this cloud only."""
     host = management.removeprefix("https://")
     return {
         "tenant_discovery_endpoint": f"{management}/{tenant}/.well-known/openid-configuration",

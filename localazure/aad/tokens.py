@@ -1,6 +1,6 @@
-"""Access tokens: made for principals, and checked by whoever gets one.
+"""Access tokens: issued to principals, and checked by the services.
 
-RS256-signed JWTs with the claims that services look at: aud, iss, iat, nbf, exp, appid, oid, tid.
+RS256-signed JWTs with the claims that services check: aud, iss, iat, nbf, exp, appid, oid, tid.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from localazure.state import Principal
 
 LIFETIME = 3599
 CAE_LIFETIME = 86399
-"""Seconds, where the client says it can be told that its token was revoked (CP1)."""
+"""Seconds, for a client with the capability CP1 (continuous access evaluation)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who sent a request."""
+    """The claims of a request's token."""
 
     audience: str
     object_id: str
@@ -40,7 +40,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a token was refused; `response()` is ARM's way of saying so."""
+    """Why a token was refused; `response()` is ARM's response to it."""
 
     code: str
     message: str
@@ -70,7 +70,7 @@ class Tokens:
         """Seconds that new tokens live; None for Entra's own lifetimes."""
 
     def issue(self, principal: Principal, audience: str, *, cae: bool = False) -> tuple[str, int]:
-        """A token for `principal`, and how many seconds it lives."""
+        """A token for `principal`, and its lifetime in seconds."""
         lifetime = self.lifetime or (CAE_LIFETIME if cae else LIFETIME)
         now = int(time.time())
         claims = {
@@ -97,7 +97,7 @@ class Tokens:
         audience: str = "api://AzureADTokenExchange",
         lifetime: int = 600,
     ) -> str:
-        """The token by which a job of a build service or a cluster says what it is."""
+        """The workload token of a job in a build service or of a pod in a cluster."""
         now = int(time.time())
         times = {"iat": now, "nbf": now, "exp": now + lifetime}
         return self.sign(
@@ -105,9 +105,9 @@ class Tokens:
         )
 
     def check(self, authorization: str | None, audiences: Iterable[str]) -> Claims | Problem:
-        """Who sent the header `Authorization: Bearer …`; a Problem where it doesn't count.
+        """The claims of the header `Authorization: Bearer …`; a Problem for an invalid token.
 
-        `audiences` are compared without regard to a trailing slash.
+        `audiences` are compared without their trailing slashes.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -145,7 +145,7 @@ class Tokens:
         return jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._kid})
 
     def read(self, token: str, audience: str | None = None) -> dict[str, Any]:
-        """The claims of a JWT of ours. Raises jwt.InvalidTokenError."""
+        """The claims of a JWT that was issued here. Raises jwt.InvalidTokenError."""
         options: Any = {"verify_aud": audience is not None, "require": ["exp"]}
         key = self._key.public_key()
         claims: dict[str, Any] = jwt.decode(

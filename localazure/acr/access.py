@@ -1,20 +1,16 @@
-"""Who may do what in a registry."""
+"""Authorization in a registry: the rights of a caller."""
 
 from __future__ import annotations
 
 import fnmatch
 import hmac
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from localazure.arm.roles import BY_NAME, REGISTRY, Role
-from localazure.state import Registry
-
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.state import Registry, State
 
 Caller = str | tuple[str, str] | None
-"""A principal's object id, a user name with its password, or nobody."""
+"""A principal's object id, a user name with its password, or None for an anonymous caller."""
 
 ALL = frozenset({"pull", "push", "delete", "metadata_read", "metadata_write", "catalog"})
 _READ = frozenset({"pull", "metadata_read", "catalog"})
@@ -37,43 +33,43 @@ _ABAC = {
 }
 
 
-def rights(world: World, registry: Registry, caller: Caller) -> frozenset[str]:
-    """What `caller` may do in a registry: a part of `ALL`.
+def rights(state: State, registry: Registry, caller: Caller) -> frozenset[str]:
+    """The rights of `caller` in a registry: a subset of `ALL`.
 
     Rights are the same in all repositories: conditions on role assignments are not modelled.
     """
     if isinstance(caller, tuple):
-        return _of_user(world, registry, *caller)
+        return _of_user(state, registry, *caller)
     if caller is None:
         return _READ - {"catalog"} if _open(registry) else frozenset()
-    return _of_roles(_roles(world, registry, caller), registry)
+    return _of_roles(_roles(state, registry, caller), registry)
 
 
-def may_pull(world: World, registry: Registry, repository: str, caller: Caller) -> bool:
+def may_pull(state: State, registry: Registry, repository: str, caller: Caller) -> bool:
     """Whether `caller` may pull from a repository."""
-    return "pull" in rights(world, registry, caller)
+    return "pull" in rights(state, registry, caller)
 
 
-def may_push(world: World, registry: Registry, repository: str, caller: Caller) -> bool:
+def may_push(state: State, registry: Registry, repository: str, caller: Caller) -> bool:
     """Whether `caller` may push to a repository."""
-    return "push" in rights(world, registry, caller)
+    return "push" in rights(state, registry, caller)
 
 
-def known(world: World, registry: Registry, user: str, password: str) -> bool:
-    """Whether a user name and its password belong together here."""
-    return _is_user(registry, user, password) or _principal(world, user, password) is not None
+def known(state: State, registry: Registry, user: str, password: str) -> bool:
+    """Whether a user name and its password are valid in a registry."""
+    return _is_user(registry, user, password) or _principal(state, user, password) is not None
 
 
 def _open(registry: Registry) -> bool:
-    """Whether anyone may pull. A public registry is open unless it was given users."""
+    """Whether anonymous pull is allowed. A public registry allows it unless it has users."""
     return registry.anonymous_pull or not (registry.acr or registry.users)
 
 
-def _of_user(world: World, registry: Registry, user: str, password: str) -> frozenset[str]:
+def _of_user(state: State, registry: Registry, user: str, password: str) -> frozenset[str]:
     if _is_user(registry, user, password):
         return ALL
-    principal = _principal(world, user, password) if registry.acr else None
-    return rights(world, registry, principal) if principal else frozenset()
+    principal = _principal(state, user, password) if registry.acr else None
+    return rights(state, registry, principal) if principal else frozenset()
 
 
 def _is_user(registry: Registry, user: str, password: str) -> bool:
@@ -84,16 +80,16 @@ def _is_user(registry: Registry, user: str, password: str) -> bool:
     return expected is not None and hmac.compare_digest(expected.encode(), password.encode())
 
 
-def _principal(world: World, user: str, password: str) -> str | None:
-    principal = world.state.principals.get(user.lower())
+def _principal(state: State, user: str, password: str) -> str | None:
+    principal = state.principals.get(user.lower())
     if principal and hmac.compare_digest(principal.secret.encode(), password.encode()):
         return principal.object_id
     return None
 
 
-def _roles(world: World, registry: Registry, principal_id: str) -> Iterable[Role]:
-    resource = world.registry_id(registry).lower() + "/"
-    for assignment in world.state.role_assignments:
+def _roles(state: State, registry: Registry, principal_id: str) -> Iterable[Role]:
+    resource = state.registry_id(registry).lower() + "/"
+    for assignment in state.role_assignments:
         above = resource.startswith(assignment.scope.lower().rstrip("/") + "/")
         if above and assignment.principal_id == principal_id:
             yield BY_NAME[assignment.role.lower()]

@@ -1,26 +1,23 @@
-"""A registry's routes, and the scope that each one asks for."""
+"""A registry's routes, and the token scope that each one requires."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localazure.acr import attributes, distribution
-from localazure.acr.answers import Answers
-from localazure.acr.answers import Scope as Wanted
 from localazure.acr.auth import Auth
 from localazure.acr.call import Call
+from localazure.acr.registry_responses import RegistryResponses
+from localazure.acr.registry_responses import Scope as Wanted
 from localazure.acr.uploads import Uploads
+from localazure.double import Double
 from localazure.state import Registry
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 Handler = Callable[[Call], Awaitable[Response]]
 _NAME = re.compile(
@@ -30,7 +27,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`actions` are what the challenge asks for; the last of them is what a token must hold."""
+    """`actions` are those of the challenge; a token must contain the last of them."""
 
     methods: str
     pattern: re.Pattern[str]
@@ -41,7 +38,8 @@ class Route:
 
 
 def _route(methods: str, path: str, actions: str, handler: Handler) -> Route:
-    # ACR's operations begin with `_`, which no repository does; elsewhere a bad name is told so.
+    # ACR's operations begin with `_`, and no repository does. Other paths accept any name here,
+    # so that an invalid one gets NAME_INVALID.
     name = "(?P<name>[^_/]+(?:/[^_/][^/]*)*)" if path.startswith("/acr/") else "(?P<name>.+)"
     pattern = path.replace("{name}", name).replace("{ref}", "(?P<ref>[^/]+)")
     wanted = tuple(actions.split(","))
@@ -75,67 +73,70 @@ def _routes(uploads: Uploads) -> list[Route]:
     ]
 
 
-def make(world: World, registry: Registry) -> ASGIApp:
+def make(double: Double, registry: Registry) -> ASGIApp:
     """The app of one registry."""
-    front = _Front(world, registry)
+    front = _Front(double, registry)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
             response = await front.answer(request)
         except ClientDisconnect:
-            return  # cut in the middle of an upload: what arrived is kept
+            return  # cut in the middle of an upload: the received part is kept
         await response(scope, receive, send)
 
     return app
 
 
 class _Front:
-    def __init__(self, world: World, registry: Registry) -> None:
-        self._world = world
+    def __init__(self, double: Double, registry: Registry) -> None:
+        self._double = double
         self._registry = registry
-        self._auth = Auth(world, registry)
-        self._uploads = Uploads()
-        self._routes = _routes(self._uploads)
+        self._auth = Auth(double, registry)
+        self._routes = _routes(Uploads())
 
     async def answer(self, request: Request) -> Response:
-        answers = Answers(self._registry.login_server, self._registry.acr, request)
+        responses = RegistryResponses(self._registry.login_server, self._registry.acr, request)
         path, method = request.scope["path"], request.method
         prefix = "/oauth2" if self._registry.acr else ""
         if path == f"{prefix}/token" and method in ("GET", "POST"):
-            return await self._auth.token(request, answers)
+            return await self._auth.token(request, responses)
         if path == "/oauth2/exchange" and method == "POST" and self._registry.acr:
-            return await self._auth.exchange(request, answers)
+            return await self._auth.exchange(request, responses)
         if path in ("/v2/", "/v2") and method in ("GET", "HEAD"):
-            return await self._version(request, answers)
+            return await self._version(request, responses)
         for route in self._routes:
             match = route.pattern.fullmatch(path)
             if match and method in route.methods.split() and (self._registry.acr or not route.acr):
-                return await self._route(route, match, request, answers)
+                return await self._route(route, match, request, responses)
         text = "The specified operation does not exist"
-        return answers.error(404, "OPERATION_UNKNOWN", text)
+        return responses.error(404, "OPERATION_UNKNOWN", text)
 
-    async def _version(self, request: Request, answers: Answers) -> Response:
+    async def _version(self, request: Request, responses: RegistryResponses) -> Response:
         if self._auth.allowed(request, Wanted("registry", "", ())) is None:
-            return answers.challenge()
-        return await distribution.version(self._call(request, answers, "", ""))
+            return responses.challenge()
+        return await distribution.version(self._call(request, responses, "", ""))
 
     async def _route(
-        self, route: Route, match: re.Match[str], request: Request, answers: Answers
+        self, route: Route, match: re.Match[str], request: Request, responses: RegistryResponses
     ) -> Response:
         found = match.groupdict()
         name = found.get("name")
         wanted = Wanted("registry", "catalog", route.actions)
         if name is not None:
             if not _NAME.fullmatch(name):
-                return answers.error(400, "NAME_INVALID", "invalid repository name")
+                return responses.error(400, "NAME_INVALID", "invalid repository name")
             wanted = Wanted("repository", name, route.actions)
         needed = Wanted(wanted.type, wanted.name, route.actions[-1:])
         allowed = self._auth.allowed(request, needed)
         if not allowed:
-            return answers.challenge([wanted], insufficient=allowed is False)
-        return await route.handler(self._call(request, answers, name or "", found.get("ref") or ""))
+            return responses.challenge([wanted], insufficient=allowed is False)
+        return await route.handler(
+            self._call(request, responses, name or "", found.get("ref") or "")
+        )
 
-    def _call(self, request: Request, answers: Answers, name: str, reference: str) -> Call:
-        parts = self._world, self._registry, request, answers, self._auth, self._uploads
+    def _call(
+        self, request: Request, responses: RegistryResponses, name: str, reference: str
+    ) -> Call:
+        parts = self._double, self._registry, request, responses, self._auth
         return Call(*parts, name, reference)

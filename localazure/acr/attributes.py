@@ -1,4 +1,4 @@
-"""Handlers of `/acr/v1`: what ACR says about repositories, tags and manifests."""
+"""Handlers of `/acr/v1`: the attributes of repositories, tags and manifests."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ async def get_repository(call: Call) -> Response:
         return unknown_name(call)
     counts = {"manifestCount": len(repository.manifests), "tagCount": len(repository.tags)}
     times = {"createdTime": repository.created, "lastUpdateTime": repository.updated}
-    return call.answers.json({**_head(call), **times, **counts, **_changeable()})
+    return call.responses.json({**_head(call), **times, **counts, **_changeable()})
 
 
 async def delete_repository(call: Call) -> Response:
-    """DELETE /acr/v1/{name}: 202 and what went with it."""
+    """DELETE /acr/v1/{name}: 202 and the deleted manifests and tags."""
     repository = call.repository()
     if repository is None or not repository.manifests:
         return unknown_name(call)
@@ -36,7 +36,7 @@ async def delete_repository(call: Call) -> Response:
         "tagsDeleted": sorted(repository.tags),
     }
     call.store.delete_repository(call.login, call.name)
-    return call.answers.json(gone, 202)
+    return call.responses.json(gone, 202)
 
 
 async def list_tags(call: Call) -> Response:
@@ -49,7 +49,7 @@ async def list_tags(call: Call) -> Response:
     order = _ordered(call, {name: tag.updated for name, tag in tags.items()})
     names, link = page(call, order, f"/acr/v1/{quote(call.name, safe='')}/_tags")
     shown = [_tag(tags[name]) for name in names]
-    return call.answers.json({**_head(call), "tags": shown}, headers=link)
+    return call.responses.json({**_head(call), "tags": shown}, headers=link)
 
 
 async def get_tag(call: Call) -> Response:
@@ -58,14 +58,14 @@ async def get_tag(call: Call) -> Response:
     tag = repository.tags.get(call.reference) if repository else None
     if tag is None:
         return _unknown_tag(call)
-    return call.answers.json({**_head(call), "tag": _tag(tag)})
+    return call.responses.json({**_head(call), "tag": _tag(tag)})
 
 
 async def delete_tag(call: Call) -> Response:
     """DELETE /acr/v1/{name}/_tags/{tag}: 202; the manifest stays."""
     if not call.store.delete_tag(call.login, call.name, call.reference):
         return _unknown_tag(call)
-    return call.answers.plain(202)
+    return call.responses.plain(202)
 
 
 async def list_manifests(call: Call) -> Response:
@@ -76,7 +76,7 @@ async def list_manifests(call: Call) -> Response:
     order = _ordered(call, {m.digest: m.updated for m in repository.manifests.values()})
     digests, link = page(call, order, f"/acr/v1/{quote(call.name, safe='')}/_manifests")
     shown = [_manifest(call.store, repository, repository.manifests[d]) for d in digests]
-    return call.answers.json({**_head(call), "manifests": shown}, headers=link)
+    return call.responses.json({**_head(call), "manifests": shown}, headers=link)
 
 
 async def get_manifest(call: Call) -> Response:
@@ -85,8 +85,8 @@ async def get_manifest(call: Call) -> Response:
     manifest = repository.manifests.get(call.reference) if repository else None
     if repository is None or manifest is None:
         text = f'manifest with digest "{call.reference}" is not found'
-        return call.answers.error(404, "MANIFEST_UNKNOWN", text, {"Digest": call.reference})
-    return call.answers.json(
+        return call.responses.error(404, "MANIFEST_UNKNOWN", text, {"Digest": call.reference})
+    return call.responses.json(
         {**_head(call), "manifest": _manifest(call.store, repository, manifest)}
     )
 
@@ -101,11 +101,11 @@ def _changeable() -> dict[str, Any]:
 
 def _unknown_tag(call: Call) -> Response:
     text = f'the specified tag does not exist: "{call.reference}"'
-    return call.answers.error(404, "TAG_UNKNOWN", text)
+    return call.responses.error(404, "TAG_UNKNOWN", text)
 
 
 def _ordered(call: Call, times: dict[str, str]) -> list[str]:
-    """Names in the order asked for; a page's `last` only works in the order of names."""
+    """Names in the requested order; `last` of a page requires the order of names."""
     order = call.request.query_params.get("orderby", "")
     if order in ("timedesc", "timeasc"):
         return sorted(times, key=lambda name: times[name], reverse=order == "timedesc")
@@ -133,7 +133,7 @@ def _manifest(store: Store, repository: Repository, manifest: Manifest) -> dict[
 
 
 def _platform(store: Store, document: dict[str, Any]) -> dict[str, str]:
-    """What an image's config says it runs on; nothing for indexes and artifacts."""
+    """The platform in an image's config; empty for indexes and artifacts."""
     config = document.get("config") or {}
     if not str(config.get("mediaType", "")).endswith(("image.v1+json", "image.config.v1+json")):
         return {}

@@ -1,7 +1,7 @@
-"""A registry's tokens: the exchange, the token endpoint, and the check of what a request carries.
+"""A registry's tokens: the exchange, the token endpoint, and the check of a request's credentials.
 
 Lifetimes and claims are those of ACR's tokens: 3 hours for a refresh token, 60 minutes for an
-access token, `iat` and `nbf` 15 minutes in the past. Tokens of other registries live 5 minutes.
+access token, `iat` and `nbf` 15 minutes in the past. Other registries' tokens live 5 minutes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import binascii
 import time
 import uuid
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 from starlette.requests import Request
@@ -21,49 +21,47 @@ from localazure.aad.metadata import ARM_AUDIENCE
 from localazure.aad.tokens import Claims
 from localazure.acr import access
 from localazure.acr.access import Caller
-from localazure.acr.answers import Answers, Scope
+from localazure.acr.registry_responses import RegistryResponses, Scope
+from localazure.double import Double
 from localazure.state import Registry
 
-if TYPE_CHECKING:
-    from localazure.world import World
-
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
-"""The user name that goes with a refresh token as password."""
+"""The user name for a refresh token as the password."""
 ACR_AUDIENCE = "https://containerregistry.azure.net"
 _SKEW = 900
 _REFRESH, _ACCESS, _PLAIN = 10800, 3600, 300
 
 
 class RefusedError(Exception):
-    """Credentials that don't count: 401 without a token."""
+    """Invalid credentials: 401 without a token."""
 
 
 class Auth:
     """Tokens of one registry."""
 
-    def __init__(self, world: World, registry: Registry) -> None:
-        self._world = world
+    def __init__(self, double: Double, registry: Registry) -> None:
+        self._double = double
         self._registry = registry
 
-    async def exchange(self, request: Request, answers: Answers) -> Response:
+    async def exchange(self, request: Request, responses: RegistryResponses) -> Response:
         """POST /oauth2/exchange: an Entra token for a refresh token, if its owner has any right."""
         form = {k: str(v) for k, v in (await request.form()).items()}
         if form.get("service") != self._registry.login_server:
-            return answers.error(400, "UNSUPPORTED", "service parameter is not this registry")
+            return responses.error(400, "UNSUPPORTED", "service parameter is not this registry")
         if form.get("grant_type") not in ("access_token", "access_token_refresh_token"):
-            return answers.error(400, "UNSUPPORTED", "grant_type is not supported")
-        audiences = (ARM_AUDIENCE, self._world.management, ACR_AUDIENCE)
-        claims = self._world.tokens.check(f"Bearer {form.get('access_token', '')}", audiences)
+            return responses.error(400, "UNSUPPORTED", "grant_type is not supported")
+        audiences = (ARM_AUDIENCE, self._double.management, ACR_AUDIENCE)
+        claims = self._double.tokens.check(f"Bearer {form.get('access_token', '')}", audiences)
         if not isinstance(claims, Claims):
-            return answers.challenge()
-        if not access.rights(self._world, self._registry, claims.object_id):
-            return answers.challenge()
+            return responses.challenge()
+        if not access.rights(self._double.state, self._registry, claims.object_id):
+            return responses.challenge()
         extra = {"grant_type": "access_token", "appid": claims.client_id, "tenant": claims.tenant}
         permissions = {"Actions": ["read", "write", "delete"], "NotActions": None}
         token = self._sign(claims.object_id, _REFRESH, {**extra, "permissions": permissions})
-        return answers.token({"refresh_token": token})
+        return responses.token({"refresh_token": token})
 
-    async def token(self, request: Request, answers: Answers) -> Response:
+    async def token(self, request: Request, responses: RegistryResponses) -> Response:
         """The token endpoint: POST a refresh token or nothing (anonymous), or GET with Basic."""
         form = {k: str(v) for k, v in (await request.form()).items()}
         given = form if request.method == "POST" else request.query_params
@@ -76,29 +74,29 @@ class Auth:
         try:
             caller = self._caller(given, request.headers.get("authorization"))
         except RefusedError:
-            return answers.challenge()
-        rights = access.rights(self._world, self._registry, caller)
+            return responses.challenge()
+        rights = access.rights(self._double.state, self._registry, caller)
         granted = [
             scope for scope in (_allowed(scope, rights) for scope in scopes) if scope.actions
         ]
         if not granted and (scopes or caller is None) and self._registry.acr:
-            return answers.challenge(scopes, insufficient=True)
+            return responses.challenge(scopes, insufficient=True)
         subject = caller[0] if isinstance(caller, tuple) else caller or ""
-        return answers.token(self._access(subject, granted))
+        return responses.token(self._access(subject, granted))
 
     def allowed(self, request: Request, wanted: Scope) -> bool | None:
-        """Whether a request's credentials cover a scope; None if it has none that count."""
+        """Whether a request's credentials cover a scope; None without valid credentials."""
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "basic":
             caller = self._basic(value)
             if caller is None:
                 return None
-            rights = access.rights(self._world, self._registry, caller)
+            rights = access.rights(self._double.state, self._registry, caller)
             return set(_allowed(wanted, rights).actions) == set(wanted.actions)
         if scheme.lower() != "bearer":
             return None
         try:
-            claims = self._world.tokens.read(value, audience=self._registry.login_server)
+            claims = self._double.tokens.read(value, audience=self._registry.login_server)
         except jwt.InvalidTokenError:
             return None
         if "access" not in claims:
@@ -115,7 +113,7 @@ class Auth:
         )
 
     def _caller(self, given: Mapping[str, str], authorization: str | None) -> Caller:
-        """Who asks for a token. Raises RefusedError for wrong credentials."""
+        """The caller that requests a token. Raises RefusedError for wrong credentials."""
         scheme, _, value = (authorization or "").partition(" ")
         if scheme.lower() == "basic":
             caller = self._basic(value)
@@ -139,12 +137,12 @@ class Auth:
     def _user(self, user: str, password: str) -> Caller:
         if user == TOKEN_USER and self._registry.acr:
             return self._refreshed(password)
-        found = access.known(self._world, self._registry, user, password)
+        found = access.known(self._double.state, self._registry, user, password)
         return (user, password) if found else None
 
     def _refreshed(self, token: str) -> str | None:
         try:
-            claims = self._world.tokens.read(token, audience=self._registry.login_server)
+            claims = self._double.tokens.read(token, audience=self._registry.login_server)
         except jwt.InvalidTokenError:
             return None
         return str(claims["sub"]) if "permissions" in claims else None
@@ -162,12 +160,12 @@ class Auth:
 
     def _sign(self, subject: str, lifetime: int, claims: dict[str, Any]) -> str:
         now = int(time.time())
-        return self._world.tokens.sign(
+        return self._double.tokens.sign(
             {
                 "jti": str(uuid.uuid4()),
                 "sub": subject,
                 "nbf": now - _SKEW,
-                "exp": now + (self._world.tokens.lifetime or lifetime),
+                "exp": now + (self._double.tokens.lifetime or lifetime),
                 "iat": now - _SKEW,
                 "iss": "Azure Container Registry" if self._registry.acr else "auth.hub.localhost",
                 "aud": self._registry.login_server,
@@ -189,7 +187,7 @@ def parse_scopes(text: str) -> list[Scope]:
 
 
 def _allowed(scope: Scope, rights: frozenset[str]) -> Scope:
-    """The part of a scope that these rights cover."""
+    """A scope, limited to these rights."""
     if scope.type == "registry":
         covered = scope.actions if "catalog" in rights else ()
     else:

@@ -10,14 +10,11 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from localazure.acr import access
 from localazure.acr.engine import Engine, EngineError
-
-if TYPE_CHECKING:
-    from localazure.state import Registry
-    from localazure.world import World
+from localazure.state import Registry, State
 
 ENGINE = "LOCALAZURE_ENGINE"
 """Environment variable: the socket of a Docker engine that runs may use."""
@@ -45,12 +42,12 @@ class Log:
     complete: str = ""
 
     def write(self, text: str, end: str = "\r\n") -> None:
-        """Append what a program wrote, its lines ended with `end`."""
+        """Append a program's output, with `end` at the end of each line."""
         with self.file.open("ab") as file:
             file.write(text.replace("\n", end).encode())
 
     def say(self, text: str, end: str = "\n") -> None:
-        """Append a line of the task's own, with the time. The recorded ends are of both kinds."""
+        """Append a line of the task itself, with the time. Recordings have both line ends."""
         self.write(f"{datetime.now(timezone.utc):%Y/%m/%d %H:%M:%S} {text}\n", end)
 
 
@@ -62,7 +59,7 @@ class Run:
     registry: Registry
     request: dict[str, Any]
     caller: str
-    """Object id of whoever scheduled it, and in `by` its client id."""
+    """Object id of the principal that scheduled it; `by` is its client id."""
     by: str
     log: Log
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
@@ -75,14 +72,14 @@ class Run:
 
 
 class Builds:
-    """The archives, runs and logs of all registries, and the engine that builds."""
+    """The archives, runs and logs of all registries, and the Docker engine for the builds."""
 
     def __init__(self, directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         self._directory = directory
         self.engine = os.environ.get(ENGINE, "")
-        """Path of a Docker engine's socket; without one, runs fail and say so."""
+        """Path of a Docker engine's socket; without one, runs fail (their logs say why)."""
         self._containers: dict[str, str] = {}
         self._archives: dict[str, Archive] = {}
         self._runs: dict[str, dict[str, Run]] = {}
@@ -93,7 +90,7 @@ class Builds:
         return self._containers.setdefault(registry.login_server, made)
 
     def new_archive(self, registry: Registry) -> Archive:
-        """A place for an archive; its `path` is within the container."""
+        """A new archive without content; its `path` is within the container."""
         name = uuid.uuid4()
         path = f"source/{datetime.now(timezone.utc):%Y%m%d%H}00/{name}.tar.gz"
         archive = Archive(path, self._directory / f"{name}.tar.gz")
@@ -122,7 +119,7 @@ class Builds:
         return self._runs.get(registry.login_server, {}).get(run.lower())
 
     def schedule(
-        self, world: World, registry: Registry, request: dict[str, Any], caller: str, by: str
+        self, state: State, registry: Registry, request: dict[str, Any], caller: str, by: str
     ) -> Run:
         """Queue a run."""
         known = self._runs.setdefault(registry.login_server, {})
@@ -130,21 +127,21 @@ class Builds:
         log = Log(self._directory / f"{registry.name}-{name}.log")
         run = Run(name, registry, request, caller, by, log)
         known[name] = run
-        run.task = asyncio.create_task(self._work(world, run), name=f"run {name}")
+        run.task = asyncio.create_task(self._work(state, run), name=f"run {name}")
         return run
 
     async def close(self) -> None:
-        """Cancel what runs."""
+        """Cancel all runs."""
         tasks = [run.task for runs in self._runs.values() for run in runs.values() if run.task]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _work(self, world: World, run: Run) -> None:
+    async def _work(self, state: State, run: Run) -> None:
         try:
             await asyncio.sleep(QUEUED)
             run.status, run.started = "Running", datetime.now(timezone.utc)
-            await self._build(world, run)
+            await self._build(state, run)
         except EngineError as error:
             run.log.write(f"{error}\n")
             _end(run, "Failed", "failed during run, err: exit status 1")
@@ -154,7 +151,7 @@ class Builds:
         else:
             _end(run, "Succeeded", "")
 
-    async def _build(self, world: World, run: Run) -> None:
+    async def _build(self, state: State, run: Run) -> None:
         say = run.log.say
         say("Downloading source code...", "\r\n")
         location = str(run.request.get("sourceLocation") or "")
@@ -173,7 +170,7 @@ class Builds:
         login = run.registry.login_server
         say(f"Logging in to registry: {login}")
         user, password = f"tasks-{run.id}", secrets.token_hex(16)
-        if _trusted(world, run):
+        if _trusted(state, run):
             run.registry.users[user] = password
             say(f"Successfully logged into {login}")
         try:
@@ -195,12 +192,12 @@ class Builds:
             run.registry.users.pop(user, None)
 
 
-def _trusted(world: World, run: Run) -> bool:
-    """Whether the run may use its registry: by itself, or in ABAC mode as its caller."""
+def _trusted(state: State, run: Run) -> bool:
+    """Whether the run may use its registry: always, or in ABAC mode with its caller's rights."""
     if run.registry.role_assignment_mode != ABAC:
         return True
     source = (run.request.get("credentials") or {}).get("sourceRegistry") or {}
-    rights = access.rights(world, run.registry, run.caller)
+    rights = access.rights(state, run.registry, run.caller)
     return source.get("identity") == "[caller]" and {"pull", "push"} <= rights
 
 

@@ -1,32 +1,27 @@
-"""One request to a registry, as its handlers see it."""
+"""One request to a registry, as its handlers get it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from localazure.acr.answers import Answers
 from localazure.acr.auth import Auth
+from localazure.acr.registry_responses import RegistryResponses
 from localazure.acr.store import Repository, Store
+from localazure.double import Double
 from localazure.state import Registry
-
-if TYPE_CHECKING:
-    from localazure.acr.uploads import Uploads
-    from localazure.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """`name` is the repository; `reference` the tag, digest or upload that the path ends with."""
 
-    world: World
+    double: Double
     registry: Registry
     request: Request
-    answers: Answers
+    responses: RegistryResponses
     auth: Auth
-    uploads: Uploads
     name: str
     reference: str
 
@@ -37,13 +32,13 @@ class Call:
 
     @property
     def store(self) -> Store:
-        """What the registries hold."""
-        return self.world.store
+        """The content of all registries."""
+        return self.double.store
 
     def repository(self) -> Repository | None:
         """The path's repository; None if it holds no manifest and no blob."""
         return self.store.repository(self.login, self.name)
 
     def link(self, path: str) -> str:
-        """A path as Location gives it: ACR's are relative, other registries' have a host."""
+        """The value of Location for a path: relative in ACR, with the host in other registries."""
         return path if self.registry.acr else f"https://{self.login}{path}"

@@ -21,7 +21,7 @@ _RATE = {"x-ms-ratelimit-remaining-calls-per-second": "8.000000"}
 
 async def version(call: Call) -> Response:
     """GET /v2/ with a token: the registry speaks this protocol."""
-    return call.answers.json({})
+    return call.responses.json({})
 
 
 async def get_manifest(call: Call) -> Response:
@@ -31,29 +31,29 @@ async def get_manifest(call: Call) -> Response:
         key, how = ("Digest", "with digest") if ":" in call.reference else ("Tag", "tagged by")
         text = f'manifest {how} "{call.reference}" is not found'
         detail = {key: call.reference}
-        return call.answers.error(404, "MANIFEST_UNKNOWN", text, detail)
+        return call.responses.error(404, "MANIFEST_UNKNOWN", text, detail)
     digest, media_type, data = found
     headers = {"docker-content-digest": digest, "etag": f'"{digest}"'}
-    return call.answers.plain(200, headers, data, media_type)
+    return call.responses.plain(200, headers, data, media_type)
 
 
 async def put_manifest(call: Call) -> Response:
-    """PUT of a manifest by tag or digest; 400 if it names what its repository lacks."""
+    """PUT of a manifest by tag or digest; 400 if the repository lacks a part of it."""
     data = await call.request.body()
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     by_digest = ":" in call.reference
     if by_digest and call.reference != digest:
         text = "provided digest did not match uploaded content"
-        return call.answers.error(400, "DIGEST_INVALID", text)
+        return call.responses.error(400, "DIGEST_INVALID", text)
     if not by_digest and not _TAG.fullmatch(call.reference):
-        return call.answers.error(400, "TAG_INVALID", "manifest tag did not match URI")
+        return call.responses.error(400, "TAG_INVALID", "manifest tag did not match URI")
     parsed = manifests.parse(data, call.request.headers.get("content-type"))
     if isinstance(parsed, manifests.Refusal):
-        return call.answers.error(400, parsed.code, parsed.message, parsed.detail)
+        return call.responses.error(400, parsed.code, parsed.message, parsed.detail)
     document, media_type = parsed
     refusal = manifests.check(call.store, call.login, call.name, document, media_type)
     if refusal:
-        return call.answers.error(400, refusal.code, refusal.message, refusal.detail)
+        return call.responses.error(400, refusal.code, refusal.message, refusal.detail)
     tag = None if by_digest else call.reference
     call.store.put_manifest(call.login, call.name, data, media_type, document, tag)
     headers = {
@@ -63,7 +63,7 @@ async def put_manifest(call: Call) -> Response:
     subject = document.get("subject")
     if subject and call.registry.referrers:
         headers["oci-subject"] = subject["digest"]
-    return call.answers.plain(201, headers)
+    return call.responses.plain(201, headers)
 
 
 async def delete_manifest(call: Call) -> Response:
@@ -72,58 +72,58 @@ async def delete_manifest(call: Call) -> Response:
     delete = call.store.delete_manifest if by_digest else call.store.delete_tag
     if not delete(call.login, call.name, call.reference):
         text = f'manifest "{call.reference}" is not found'
-        return call.answers.error(404, "MANIFEST_UNKNOWN", text)
-    return call.answers.plain(202, _RATE)
+        return call.responses.error(404, "MANIFEST_UNKNOWN", text)
+    return call.responses.plain(202, _RATE)
 
 
 async def get_blob(call: Call) -> Response:
-    """HEAD answers itself; GET sends the client to blob storage, with a signed address."""
+    """HEAD of a blob: its size; GET: a redirect to a signed address of blob storage."""
     digest = call.reference
     if not call.store.has_blob(call.login, call.name, digest):
         detail = {"digest": digest}
-        return call.answers.error(404, "BLOB_UNKNOWN", "blob unknown to registry", detail)
+        return call.responses.error(404, "BLOB_UNKNOWN", "blob unknown to registry", detail)
     headers = {"docker-content-digest": digest}
     if call.request.method == "HEAD":
         size = call.store.open_blob(digest).stat().st_size
-        return call.answers.plain(200, {**headers, "content-length": str(size)}, b"", _OCTETS)
+        return call.responses.plain(200, {**headers, "content-length": str(size)}, b"", _OCTETS)
     hex_ = digest.removeprefix("sha256:")
     rid = uuid.uuid5(uuid.NAMESPACE_DNS, call.registry.name).hex
     path = f"/{rid}-lrs//docker/registry/v2/blobs/sha256/{hex_[:2]}/{hex_}/data"
-    location = f"{call.world.blobs}{path}?{call.world.signer.query(path, rid)}"
+    location = f"{call.double.blobs}{path}?{call.double.signer.query(path, rid)}"
     page = f'<a href="{location.replace("&", "&amp;")}">Temporary Redirect</a>.\n\n'.encode()
     headers["location"] = location
-    return call.answers.plain(307, headers, page, "text/html; charset=utf-8")
+    return call.responses.plain(307, headers, page, "text/html; charset=utf-8")
 
 
 async def delete_blob(call: Call) -> Response:
     """DELETE of a blob."""
     if not call.store.delete_blob(call.login, call.name, call.reference):
-        return call.answers.error(404, "BLOB_UNKNOWN", "blob unknown to registry")
-    return call.answers.plain(202, _RATE)
+        return call.responses.error(404, "BLOB_UNKNOWN", "blob unknown to registry")
+    return call.responses.plain(202, _RATE)
 
 
 async def list_tags(call: Call) -> Response:
-    """GET tags/list, in pages of `n` where asked for."""
+    """GET tags/list, in pages of `n` if requested."""
     repository = call.repository()
     if repository is None or not repository.manifests:
         return unknown_name(call)
     names, link = page(call, sorted(repository.tags), f"/v2/{call.name}/tags/list")
-    return call.answers.json({"name": call.name, "tags": names}, headers=link)
+    return call.responses.json({"name": call.name, "tags": names}, headers=link)
 
 
 async def catalog(call: Call) -> Response:
     """GET _catalog, in pages of `n`."""
     path = call.request.url.path
     names, link = page(call, call.store.repositories(call.login), path)
-    return call.answers.json({"repositories": names}, headers=link)
+    return call.responses.json({"repositories": names}, headers=link)
 
 
 async def referrers(call: Call) -> Response:
     """GET referrers: descriptors of the manifests whose `subject` is this digest."""
     if not call.registry.referrers:
-        return call.answers.error(404, "NOT_FOUND", "page not found")
+        return call.responses.error(404, "NOT_FOUND", "page not found")
     if not DIGEST.fullmatch(call.reference):
-        return call.answers.error(400, "DIGEST_INVALID", "invalid digest")
+        return call.responses.error(400, "DIGEST_INVALID", "invalid digest")
     repository = call.repository()
     found = [
         _referrer(manifest.digest, manifest.media_type, manifest.data, manifest.document)
@@ -136,19 +136,19 @@ async def referrers(call: Call) -> Response:
         found = [descriptor for descriptor in found if descriptor["artifactType"] == wanted]
         headers["oci-filters-applied"] = "artifactType"
     index = {"schemaVersion": 2, "mediaType": manifests.OCI_INDEX, "manifests": found}
-    response = call.answers.json(index, headers=headers)
+    response = call.responses.json(index, headers=headers)
     response.headers["content-type"] = manifests.OCI_INDEX
     return response
 
 
 def unknown_name(call: Call) -> Response:
-    """404 for a repository that isn't there."""
+    """404 for an unknown repository."""
     text = f'repository "{call.name}" is not found'
-    return call.answers.error(404, "NAME_UNKNOWN", text)
+    return call.responses.error(404, "NAME_UNKNOWN", text)
 
 
 def page(call: Call, names: list[str], path: str) -> tuple[list[str], dict[str, str]]:
-    """The names after `last`, `n` of them, and the Link header where more follow."""
+    """At most `n` names after `last`, and the Link header if more follow."""
     query = call.request.query_params
     last = query.get("last", "")
     rest = [name for name in names if name > last] if last else names

@@ -1,7 +1,7 @@
-"""A Docker engine behind a Unix socket, as far as building and pushing go.
+"""Client of a Docker engine behind a Unix socket: build and push.
 
-Its HTTP API (https://docs.docker.com/reference/api/engine/) with the classic builder: ACR Tasks
-builds with that one too, and its log looks the same.
+It uses the HTTP API (https://docs.docker.com/reference/api/engine/) with the classic builder, as
+ACR Tasks does: so the log of a run has the same form.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _CHUNK = 1 << 20
 
 
 class EngineError(Exception):
-    """What the engine says went wrong."""
+    """An error that the engine reported."""
 
 
 class Engine:
-    """`logins` are user and password by registry host; `write` takes what the log shall hold."""
+    """`logins` are user and password by registry host; `write` gets the text for the log."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class Engine:
         self._write = write
 
     async def build(self, archive: Path, names: list[str], request: Mapping[str, Any]) -> None:
-        """Build an archive, gzipped or not, as `request` (a DockerBuildRequest) wants it."""
+        """Build an archive, gzipped or not, with the options of a DockerBuildRequest."""
         arguments = {one["name"]: one.get("value") for one in request.get("arguments") or ()}
         platform = request.get("platform") or {}
         query: dict[str, Any] = {
@@ -47,7 +47,7 @@ class Engine:
             "dockerfile": request.get("dockerFilePath") or "Dockerfile",
             "buildargs": json.dumps(arguments),
             "platform": f"{platform.get('os', 'linux')}/{platform.get('architecture', 'amd64')}",
-            # The engines of tests have no bridge of their own.
+            # The engines of tests have no bridge network.
             "networkmode": "host",
             "forcerm": "true",
         }
@@ -60,7 +60,7 @@ class Engine:
             self._write(str(line.get("stream") or _status(line)))
 
     async def push(self, name: str) -> str:
-        """Push an image by its whole name; its digest."""
+        """Push an image by its full name; returns its digest."""
         repository, _, tag = name.rpartition(":")
         login = self._logins[name.partition("/")[0]]
         path = f"/images/{quote(repository)}/push"
@@ -71,7 +71,7 @@ class Engine:
         return digest
 
     async def forget(self, names: list[str]) -> None:
-        """Remove images from the engine; one that isn't there is no error."""
+        """Remove images from the engine; unknown names are ignored."""
         async with self._client() as client:
             for name in names:
                 await client.delete(f"/images/{quote(name)}")
@@ -116,7 +116,7 @@ def _coded(value: Mapping[str, Any]) -> str:
 
 
 def _status(line: Mapping[str, Any]) -> str:
-    """A line of progress as text; empty for those that redraw themselves."""
+    """A line of progress as text; empty for a line that updates a progress bar."""
     if not line.get("status") or line.get("progressDetail"):
         return ""
     prefix = f"{line['id']}: " if line.get("id") else ""

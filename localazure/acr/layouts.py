@@ -1,4 +1,4 @@
-"""OCI image layouts on disk, brought into the store."""
+"""Copies images from OCI layouts on disk into the store."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _TAG = "org.opencontainers.image.ref.name"
 def push(store: Store, login: str, repo: str, layout: Path, tag: str | None = None) -> str:
     """Put the image of a layout into a repository; returns its digest.
 
-    The layout's entry named `tag` is taken, or its only one. Raises ValueError for a layout that
-    has neither, and FileNotFoundError for one that lacks a blob.
+    It takes the layout's entry with the name `tag`, else its only one. Raises ValueError without
+    such an entry, and FileNotFoundError for one that lacks a blob.
     """
     entries = json.loads((layout / "index.json").read_bytes())["manifests"]
     named = [e for e in entries if (e.get("annotations") or {}).get(_TAG) == tag]

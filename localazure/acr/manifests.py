@@ -1,4 +1,4 @@
-"""What a registry checks when it is given a manifest."""
+"""The checks of a registry before it accepts a manifest."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FOREIGN = (".nondistributable.", ".foreign.")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a manifest isn't taken: an error code of the distribution spec."""
+    """Why a manifest was refused: an error code of the distribution spec."""
 
     code: str
     message: str
@@ -27,7 +27,7 @@ class Refusal:
 
 
 def parse(data: bytes, content_type: str | None) -> tuple[dict[str, Any], str] | Refusal:
-    """The document and its media type. The body's `mediaType` has to agree with the header."""
+    """The document and its media type. The body's `mediaType` has to equal the header."""
     try:
         document = json.loads(data)
     except ValueError as error:
@@ -48,7 +48,7 @@ def parse(data: bytes, content_type: str | None) -> tuple[dict[str, Any], str] |
 def check(
     store: Store, login: str, repo: str, document: dict[str, Any], media_type: str
 ) -> Refusal | None:
-    """Whether everything that a manifest names is in its repository."""
+    """Check that all blobs and manifests in a manifest exist in its repository."""
     children = document.get("manifests")
     if media_type in _INDEXES:
         if not isinstance(children, list):

@@ -23,7 +23,7 @@ class Signer:
         self.lifetime: float = LIFETIME
 
     def query(self, path: str, registry: str) -> str:
-        """The query that lets anyone read `path` until it expires."""
+        """The query that permits to read `path` until it expires."""
         expiry = _iso(time.time() + self.lifetime)
         fields = {
             "se": expiry,
@@ -37,12 +37,12 @@ class Signer:
         return urlencode(fields)
 
     def valid(self, path: str, expiry: str, signature: str) -> bool:
-        """Whether a signature is ours, for this path, and not expired."""
+        """Whether a signature is valid for this path, and not expired."""
         ours = hmac.compare_digest(self._signature(path, expiry).encode(), signature.encode())
         return ours and expiry > _iso(time.time())
 
     def grant(self, path: str, permissions: str, seconds: float) -> str:
-        """The query that gives `permissions` (`r`, `cw`) on `path` for so long."""
+        """The query that grants `permissions` (`r`, `cw`) on `path` for some seconds."""
         expiry = _iso(time.time() + seconds)
         fields = {"sv": "2023-01-03", "se": expiry, "sr": "b", "sp": permissions}
         return urlencode({**fields, "sig": self._signature(path, f"{expiry}\n{permissions}")})

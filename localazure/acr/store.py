@@ -1,7 +1,7 @@
-"""What the registries hold: blobs in files, everything else in memory.
+"""The content of the registries: blobs in files, everything else in memory.
 
-A blob's file is shared by all registries; which repository may show it is kept by repository, as
-the distribution protocol has it.
+All registries share a blob's file; each repository has a list of its blobs, as the distribution
+protocol requires.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Manifest:
 
 @dataclass(slots=True)
 class Tag:
-    """A name for a manifest."""
+    """A tag of a manifest."""
 
     name: str
     digest: str
@@ -75,14 +75,14 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self._blobs = directory / "blobs" / "sha256"
         self.incoming = directory / "incoming"
-        """Where uploads grow before they have a digest; on the same file system as the blobs."""
+        """The folder of unfinished uploads; on the same file system as the blobs."""
         self._blobs.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.incoming, ignore_errors=True)
         self.incoming.mkdir()
         self._registries: dict[str, dict[str, Repository]] = {}
 
     def put_blob(self, source: bytes | Path) -> str:
-        """Keep a blob; returns its digest."""
+        """Store a blob; returns its digest."""
         if isinstance(source, Path):
             hasher = hashlib.sha256()
             for chunk in read(source):
@@ -106,31 +106,31 @@ class Store:
         return Path(name)
 
     def adopt(self, file: Path, digest: str) -> None:
-        """Take over a file of `incoming` whose digest was checked."""
+        """Move a file of `incoming` whose digest was checked into the store."""
         path = self.open_blob(digest)
         path.parent.mkdir(exist_ok=True)
         file.replace(path)
 
     def open_blob(self, digest: str) -> Path:
-        """The file of a blob. Raises ValueError for what isn't a digest."""
+        """The file of a blob. Raises ValueError for an invalid digest."""
         if not DIGEST.fullmatch(digest):
             raise ValueError(f"{digest!r} is not a sha256 digest.")
         hex_ = digest.removeprefix("sha256:")
         return self._blobs / hex_[:2] / hex_
 
     def link_blob(self, login: str, repo: str, digest: str) -> None:
-        """Let a repository show a blob that is in the store. Raises FileNotFoundError."""
+        """Add a blob of the store to a repository. Raises FileNotFoundError."""
         if not self.open_blob(digest).exists():
             raise FileNotFoundError(digest)
         self._make(login, repo).blobs.add(digest)
 
     def has_blob(self, login: str, repo: str, digest: str) -> bool:
-        """Whether a repository shows a blob."""
+        """Whether a repository has a blob."""
         repository = self.repository(login, repo)
         return repository is not None and digest in repository.blobs
 
     def delete_blob(self, login: str, repo: str, digest: str) -> bool:
-        """Take a blob out of a repository; False if it wasn't there."""
+        """Remove a blob from a repository; False if the repository didn't have it."""
         repository = self.repository(login, repo)
         if repository is None or digest not in repository.blobs:
             return False
@@ -146,7 +146,7 @@ class Store:
         document: dict[str, Any],
         tag: str | None = None,
     ) -> str:
-        """Keep a manifest (unchecked: `manifests.check` does that); returns its digest."""
+        """Store a manifest without checks (see `manifests.check`); returns its digest."""
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         repository = self._make(login, repo)
         repository.updated = now()
@@ -165,7 +165,7 @@ class Store:
         return (found.digest, found.media_type, found.data) if found else None
 
     def delete_manifest(self, login: str, repo: str, digest: str) -> bool:
-        """Delete a manifest and the tags that name it; a repository without any is gone."""
+        """Delete a manifest and its tags; a repository without manifests is removed."""
         repository = self.repository(login, repo)
         if repository is None or repository.manifests.pop(digest, None) is None:
             return False
@@ -184,12 +184,12 @@ class Store:
             tags[name] = Tag(name, digest)
 
     def delete_tag(self, login: str, repo: str, name: str) -> bool:
-        """Remove a tag, not its manifest; False if it wasn't there."""
+        """Remove a tag, not its manifest; False if it doesn't exist."""
         repository = self.repository(login, repo)
         return repository is not None and repository.tags.pop(name, None) is not None
 
     def delete_repository(self, login: str, repo: str) -> bool:
-        """Remove a repository with all it holds; False if it wasn't there."""
+        """Remove a repository with its content; False if it doesn't exist."""
         return self._registries.get(login.lower(), {}).pop(repo, None) is not None
 
     def tags(self, login: str, repo: str) -> list[str]:
@@ -203,7 +203,7 @@ class Store:
         return sorted(name for name, repository in all_.items() if repository.manifests)
 
     def repository(self, login: str, repo: str) -> Repository | None:
-        """A repository; None if nothing was ever put there."""
+        """A repository; None if it never had any content."""
         return self._registries.get(login.lower(), {}).get(repo)
 
     def _make(self, login: str, repo: str) -> Repository:
@@ -212,7 +212,7 @@ class Store:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A blob never changes, so one more name for it is as good as a copy, and free."""
+    """Link or copy a file: a blob never changes, so a hard link replaces a copy."""
     target.unlink()
     try:
         os.link(source, target)

@@ -1,4 +1,4 @@
-"""Blob storage as ACR Tasks uses it: archives are written to it, logs are read from it."""
+"""Blob storage of ACR Tasks: clients upload archives and read logs."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import re
 import uuid
 from email.utils import formatdate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from localazure.acr.builds import Archive, Log
-
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.double import Double
 
 PATH = re.compile(r"/[^/]+/[^/]+/(source|logs)/.+")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -29,11 +26,11 @@ _ERROR = (
 )
 
 
-async def answer(world: World, request: Request) -> Response:
-    """A request to an address that ARM signed."""
+async def answer(double: Double, request: Request) -> Response:
+    """Answer a request to an address that ARM signed."""
     path, query = request.scope["path"], request.query_params
     permission = "w" if request.method == "PUT" else "r"
-    if not world.signer.granted(path, query, permission):
+    if not double.signer.granted(path, query, permission):
         return _error(
             request,
             403,
@@ -41,7 +38,7 @@ async def answer(world: World, request: Request) -> Response:
             "Server failed to authenticate the request. Make sure the value of Authorization "
             "header is formed correctly including the signature.",
         )
-    archive, log = world.builds.archive(path), world.builds.log(path)
+    archive, log = double.builds.archive(path), double.builds.log(path)
     try:
         if request.method == "PUT" and archive is not None:
             return await _write(request, archive)
@@ -99,7 +96,7 @@ def _join(target: Path, parts: list[Path]) -> None:
 
 
 async def _receive(request: Request, archive: Archive) -> Path:
-    """The body in a file of its own; nothing stays of one that is cut."""
+    """Write the body to a new file; the file of a cut request is removed."""
     incoming = archive.file.with_name(f"{archive.file.name}.{uuid.uuid4().hex}")
     try:
         with incoming.open("wb") as file:

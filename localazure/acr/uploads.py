@@ -1,4 +1,4 @@
-"""Uploads of blobs: begun, grown chunk by chunk, finished with a digest."""
+"""Uploads of blobs: started, extended chunk by chunk, finished with a digest."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ import re
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from localazure.acr.answers import Scope
+from localazure.acr.call import Call
+from localazure.acr.registry_responses import Scope
 from localazure.acr.store import DIGEST, now
-
-if TYPE_CHECKING:
-    from localazure.acr.call import Call
 
 _RANGE = re.compile(r"(?:bytes[ =])?(\d+)-(\d+)(?:/.*)?")
 
 
 @dataclass(slots=True)
 class Upload:
-    """What arrived of one blob. It outlives a cut connection."""
+    """The received part of one blob. It is kept when a connection is cut."""
 
     name: str
     file: Path
@@ -37,7 +35,7 @@ class Upload:
     hasher: Any = field(default_factory=hashlib.sha256)
 
     def state(self) -> str:
-        """The opaque `_state` that the next request has to bring."""
+        """The opaque `_state` for the next request."""
         fields = {
             "Name": self.name,
             "UUID": self.id,
@@ -50,13 +48,13 @@ class Upload:
 
 
 class Uploads:
-    """The uploads under way in one registry."""
+    """The unfinished uploads of one registry."""
 
     def __init__(self) -> None:
         self._open: dict[str, Upload] = {}
 
     async def begin(self, call: Call) -> Response:
-        """POST: 202 and where to send chunks; 201 where the blob could be mounted."""
+        """POST: 202 and the address for chunks; 201 if the blob was mounted."""
         query = call.request.query_params
         digest, source = query.get("mount"), query.get("from")
         if digest and source and _mounted(call, digest, source):
@@ -66,20 +64,20 @@ class Uploads:
         return self._progress(call, upload, 202)
 
     async def status(self, call: Call) -> Response:
-        """GET: 204 and how much has arrived."""
+        """GET: 204 and the received size."""
         upload = self._find(call)
         return self._progress(call, upload, 204) if upload else _unknown(call)
 
     async def cancel(self, call: Call) -> Response:
-        """DELETE: 204, and what arrived is thrown away."""
+        """DELETE: 204; the received part is deleted."""
         upload = self._find(call)
         if upload is None:
             return _unknown(call)
         self._end(upload)
-        return call.answers.plain(204)
+        return call.responses.plain(204)
 
     async def append(self, call: Call) -> Response:
-        """PATCH: one more chunk, which has to start where the last one ended (416)."""
+        """PATCH: one more chunk; 416 unless it starts at the end of the last one."""
         upload = self._find(call)
         if upload is None:
             return _unknown(call)
@@ -89,7 +87,7 @@ class Uploads:
         return self._progress(call, upload, 202)
 
     async def finish(self, call: Call) -> Response:
-        """PUT: the last chunk, if any, and the digest of the whole."""
+        """PUT: the last chunk, if any, and the digest of the blob."""
         upload = self._find(call)
         if upload is None:
             return _unknown(call)
@@ -99,17 +97,17 @@ class Uploads:
         digest = call.request.query_params.get("digest", "")
         text = "provided digest did not match uploaded content"
         if not DIGEST.fullmatch(digest):
-            return call.answers.error(400, "DIGEST_INVALID", text, "digest parsing failed")
+            return call.responses.error(400, "DIGEST_INVALID", text, "digest parsing failed")
         if digest != f"sha256:{upload.hasher.hexdigest()}":
             self._end(upload)
-            return call.answers.error(400, "DIGEST_INVALID", text)
+            return call.responses.error(400, "DIGEST_INVALID", text)
         call.store.adopt(upload.file, digest)
         call.store.link_blob(call.login, call.name, digest)
         self._end(upload)
         return _created(call, digest)
 
     def _find(self, call: Call) -> Upload | None:
-        """The upload that the path names, if the request brings a `_state` of it."""
+        """The upload in the path, if the request has a `_state` of it."""
         upload = self._open.get(call.reference)
         known = upload is not None and upload.name == call.name
         return upload if known and _state(call).get("UUID") == call.reference else None
@@ -125,17 +123,17 @@ class Uploads:
             "location": call.link(f"{path}?_nouploadcache=false&_state={quote(upload.state())}"),
             "range": f"0-{max(upload.size - 1, 0)}",
         }
-        return call.answers.plain(status, headers)
+        return call.responses.plain(status, headers)
 
     def _out_of_order(self, call: Call, upload: Upload) -> Response:
-        response = call.answers.error(416, "RANGE_INVALID", "invalid content range")
+        response = call.responses.error(416, "RANGE_INVALID", "invalid content range")
         for name in ("docker-upload-uuid", "location", "range"):
             response.headers[name] = self._progress(call, upload, 416).headers[name]
         return response
 
 
 def _mounted(call: Call, digest: str, source: str) -> bool:
-    """Mount a blob, if the registry does and the caller may pull it from where it is."""
+    """Mount a blob, if the registry supports it and the caller may pull from the source."""
     if not call.registry.mounts or not call.store.has_blob(call.login, source, digest):
         return False
     if not call.auth.allowed(call.request, Scope("repository", source, ("pull",))):
@@ -154,7 +152,7 @@ def _in_order(call: Call, upload: Upload) -> bool:
 
 
 def _state(call: Call) -> dict[str, Any]:
-    """The request's `_state`, empty if it isn't one of ours."""
+    """The request's `_state`; empty if its signature is invalid."""
     try:
         raw = base64.urlsafe_b64decode(call.request.query_params.get("_state", ""))
     except (binascii.Error, ValueError):
@@ -167,7 +165,7 @@ def _state(call: Call) -> dict[str, Any]:
 
 
 async def _receive(call: Call, upload: Upload) -> None:
-    """Write the body to the upload's file. What arrives before a cut stays."""
+    """Append the body to the upload's file. The part before a cut is kept."""
     with upload.file.open("ab") as file:
         try:
             async for chunk in call.request.stream():
@@ -184,8 +182,8 @@ def _created(call: Call, digest: str) -> Response:
         "location": call.link(f"/v2/{call.name}/blobs/{digest}"),
         "docker-content-digest": digest,
     }
-    return call.answers.plain(201, headers)
+    return call.responses.plain(201, headers)
 
 
 def _unknown(call: Call) -> Response:
-    return call.answers.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+    return call.responses.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")

@@ -1,4 +1,4 @@
-"""Who may do what: the action and scope that a request stands for, and the rights to it."""
+"""Authorization: the action and scope that a request requires, and the rights of principals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELET
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a request needs: an action such as Microsoft.Web/sites/write, over a scope (an id)."""
+    """The required right: an action such as Microsoft.Web/sites/write, over a scope (an id)."""
 
     action: str
     scope: str
@@ -21,7 +21,7 @@ class Demand:
 def demand(method: str, path: str) -> Demand:
     """The action and scope of an ARM request, by ARM's own rule.
 
-    Types and names alternate after the provider. What is left over after the last pair names a
+    Types and names alternate after the provider. A single segment after the last pair is a
     collection (GET) or an action (POST): `…/sites/a/config/appsettings/list` is
     Microsoft.Web/sites/config/list/action over `…/sites/a/config/appsettings`.
     """
@@ -39,7 +39,7 @@ def demand(method: str, path: str) -> Demand:
 
 
 def _split_provider(path: str) -> tuple[str, str, str]:
-    """The path around its last `/providers/`: extension resources hang below other resources."""
+    """Split the path at its last `/providers/`: extension resources are below other resources."""
     at = path.lower().rfind("/providers/")
     if at < 0:
         return path, "", ""
@@ -64,7 +64,7 @@ def within(scope: str, assigned: str) -> bool:
 
 
 def roles_of(state: State, principal: str, scope: str) -> set[str]:
-    """Names (lower case) of the roles that a principal has at a scope, inherited ones too."""
+    """Names (lower case) of a principal's roles at a scope, with the inherited ones."""
     return {
         assignment.role.lower()
         for assignment in state.role_assignments
@@ -79,7 +79,7 @@ def allowed(state: State, principal: str, need: Demand) -> bool:
 
 
 def has_any_role(state: State, principal: str, subscription: str) -> bool:
-    """Whether the principal has an assignment anywhere in it: then it sees the subscription."""
+    """Whether the principal has a role anywhere in a subscription: then it can see it."""
     scope = f"/subscriptions/{subscription}"
     return any(
         each.principal_id == principal and (within(each.scope, scope) or within(scope, each.scope))

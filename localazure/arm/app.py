@@ -7,7 +7,7 @@ import re
 import uuid
 from datetime import datetime, timezone
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,13 +31,12 @@ from localazure.arm import (
     tasks,
     web_config,
 )
-from localazure.arm.call import Call, arm
+from localazure.arm.call import Call
 from localazure.arm.operations import Operations
 from localazure.arm.providers import PROVIDERS
+from localazure.arm.responses import arm
 from localazure.arm.routing import Match, find
-
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.double import Double
 
 AUDIENCES = ("https://management.core.windows.net", "https://management.azure.com")
 
@@ -61,23 +60,23 @@ _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-(preview|privatepreview|alpha|bet
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)", re.IGNORECASE)
 
 
-def make(world: World) -> ASGIApp:
-    """ARM of `world`, as an ASGI app."""
+def make(double: Double) -> ASGIApp:
+    """ARM of `double`, as an ASGI app."""
     operations = Operations()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         try:
-            response = await _answer(world, operations, request)
+            response = await _answer(double, operations, request)
         except errors.ArmError as refusal:
             response = arm(refusal.status, refusal.body, refusal.headers)
-        _stamp(world, request, response)
+        _stamp(double, request, response)
         await response(scope, receive, send)
 
     return app
 
 
-async def _answer(world: World, operations: Operations, request: Request) -> Response:
+async def _answer(double: Double, operations: Operations, request: Request) -> Response:
     path = re.sub("/{2,}", "/", request.url.path)
     version = request.query_params.get("api-version")
     if version is None:
@@ -94,12 +93,12 @@ async def _answer(world: World, operations: Operations, request: Request) -> Res
             f"'{','.join(resources.API_VERSIONS)}'.",
         )
     audiences = (*AUDIENCES, str(request.base_url))
-    claims = world.tokens.check(request.headers.get("authorization"), audiences)
+    claims = double.tokens.check(request.headers.get("authorization"), audiences)
     if isinstance(claims, Problem):
         headers = {"www-authenticate": claims.challenge}
         raise errors.gateway(401, claims.code, claims.message, **headers)
     asked = _SUBSCRIPTION.match(path)
-    known = {each.lower() for each in world.state.subscriptions}
+    known = {each.lower() for each in double.state.subscriptions}
     if asked and asked[1].lower() not in known:
         raise errors.gateway(
             404, "SubscriptionNotFound", f"The subscription '{asked[1]}' could not be found."
@@ -108,12 +107,12 @@ async def _answer(world: World, operations: Operations, request: Request) -> Res
     if match is None or match.route is None:
         raise _unroutable(request.method, path, match)
     need = access.demand(request.method, path)
-    state = world.state
+    state = double.state
     if match.route.checked and not access.allowed(state, claims.object_id, need):
         raise errors.forbidden(claims.client_id, claims.object_id, need.action, need.scope)
-    _refuse_if_locked(world, request.method, need)
+    _refuse_if_locked(double, request.method, need)
     call = Call(
-        world=world,
+        double=double,
         request=request,
         operations=operations,
         names=match.names,
@@ -163,12 +162,12 @@ def _not_registered(namespace: str) -> errors.ArmError:
     return refusal
 
 
-def _refuse_if_locked(world: World, method: str, need: access.Demand) -> None:
+def _refuse_if_locked(double: Double, method: str, need: access.Demand) -> None:
     if method in {"GET", "HEAD"} or need.action.lower().startswith("microsoft.authorization/locks"):
         return
     held = [
         lock.scope
-        for lock in world.state.locks
+        for lock in double.state.locks
         if access.within(need.scope, lock.scope)
         and (method == "DELETE" or lock.level == "ReadOnly")
     ]
@@ -190,8 +189,8 @@ async def _body(request: Request) -> Any:
         ) from None
 
 
-def _stamp(world: World, request: Request, response: Response) -> None:
-    """The headers that every answer of ARM has."""
+def _stamp(double: Double, request: Request, response: Response) -> None:
+    """Add the headers that every response of ARM has."""
     now = datetime.now(timezone.utc)
     identifier = str(uuid.uuid4())
     correlation = request.headers.get("x-ms-correlation-request-id", identifier)

@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import access, errors
-from localazure.arm.call import Call, arm, empty
+from localazure.arm.call import Call
+from localazure.arm.responses import arm, empty
 from localazure.arm.roles import BY_ID, BY_NAME, ROLES, Role
 from localazure.arm.routing import Route
 from localazure.state import Lock, RoleAssignment
@@ -64,13 +65,13 @@ async def put_assignment(call: Call) -> Response:
             raise errors.provider(409, "RoleAssignmentExists", message)
     call.state.role_assignments.append(new)
     answer = _assignment(call, new)
-    # Only a later look tells who made it.
+    # The response to PUT has no creator; a later GET does.
     answer["properties"]["createdBy"] = None
     return arm(201, answer)
 
 
 async def delete_assignment(call: Call) -> Response:
-    """DELETE of a role assignment: 200 with what it was."""
+    """DELETE of a role assignment: 200 with the deleted assignment."""
     found = _find(call)
     call.state.role_assignments.remove(found)
     return arm(200, _assignment(call, found))
@@ -176,7 +177,7 @@ async def list_locks(call: Call) -> Response:
 
 
 async def put_lock(call: Call) -> Response:
-    """PUT of a lock: 201, or 200 where it replaces one."""
+    """PUT of a lock: 201, or 200 if it replaces one."""
     given, name, scope = call.properties(), call.names["lock"], call.names["scope"]
     level = str(given.get("level"))
     if level not in {"CanNotDelete", "ReadOnly"}:
@@ -190,7 +191,7 @@ async def put_lock(call: Call) -> Response:
 
 
 async def delete_lock(call: Call) -> Response:
-    """DELETE of a lock: 200, or 204 where there is none."""
+    """DELETE of a lock: 200, or 204 if it doesn't exist."""
     name, scope = call.names["lock"], call.names["scope"]
     kept = [lock for lock in call.state.locks if not _is(lock, scope, name)]
     status = 200 if len(kept) < len(call.state.locks) else 204

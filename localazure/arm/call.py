@@ -1,34 +1,26 @@
-"""One request to ARM as handlers see it, and the answers they give."""
+"""One request to ARM, as handlers get it."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from localazure.arm import access, errors
+from localazure.arm.operations import Operations
+from localazure.double import Double
 from localazure.state import Group, Site, State
-
-if TYPE_CHECKING:
-    from localazure.arm.operations import Operations
-    from localazure.world import World
-
-ARM_JSON = "application/json; charset=utf-8"
-WEB_JSON = "application/json"
-"""Microsoft.Web names no charset when it succeeds; everything else does."""
 
 
 @dataclass(slots=True)
 class Call:
-    """`names` are the path's parameters as the client spelt them; `client_id` and `object_id` say
-    who asks; `body` is the parsed JSON body, None when there was none.
+    """`names` are the path's parameters as the client spelt them; `client_id` and `object_id` are
+    the caller's; `body` is the parsed JSON body, None without a body.
     """
 
-    world: World
+    double: Double
     request: Request
     operations: Operations
     names: dict[str, str]
@@ -39,7 +31,7 @@ class Call:
     @property
     def state(self) -> State:
         """The double's state."""
-        return self.world.state
+        return self.double.state
 
     @property
     def base(self) -> str:
@@ -48,7 +40,7 @@ class Call:
 
     @property
     def api_version(self) -> str:
-        """The api-version of the query, which is always there."""
+        """The api-version of the query; requests without it are refused before."""
         return self.request.query_params["api-version"]
 
     def object(self) -> dict[str, Any]:
@@ -69,7 +61,7 @@ class Call:
 
     @property
     def subscription(self) -> str:
-        """The id of the path's subscription, which the double has; its first one without any."""
+        """The id of the path's subscription; the double's first one if the path has none."""
         asked = self.names.get("subscription", "").lower()
         known = (each for each in self.state.subscriptions if each.lower() == asked)
         return next(known, self.state.subscription)
@@ -83,9 +75,9 @@ class Call:
         return found
 
     def listed(self) -> Callable[[str], bool]:
-        """Tells by its group whether a resource is in the path's group, or else subscription.
+        """A predicate of group names: in the path's group, or else in the path's subscription.
 
-        404 for a group that isn't there.
+        404 for an unknown group.
         """
         if "group" in self.names:
             wanted = self.group().name.lower()
@@ -93,12 +85,12 @@ class Call:
         return lambda group: self.state.subscription_of(group) == self.subscription
 
     def site(self) -> Site:
-        """The path's web app, or its slot where the path has one, or 404."""
+        """The path's slot, or its web app without a slot; or 404."""
         site, slot = self.parent(), self.names.get("slot")
         return site if slot is None else self.slot(site, slot)
 
     def parent(self) -> Site:
-        """The path's web app, whatever its slot, or 404."""
+        """The path's web app, also if the path has a slot; or 404."""
         group, name = self.group(), self.names["site"]
         site = self.state.sites.get((group.name.lower(), name.lower()))
         if site is None:
@@ -118,23 +110,3 @@ class Call:
     def may(self, action: str, scope: str) -> bool:
         """Whether the caller may do `action` over `scope`."""
         return access.allowed(self.state, self.object_id, access.Demand(action, scope))
-
-
-def arm(status: int, body: Any, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON as ARM and most providers send it."""
-    return _json(status, body, ARM_JSON, headers)
-
-
-def web(body: Any, *, etag: str | None = None, status: int = 200) -> Response:
-    """JSON as Microsoft.Web sends it; `etag` where that call has one."""
-    return _json(status, body, WEB_JSON, {"etag": etag} if etag else {})
-
-
-def empty(status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """No body and `content-length: 0`."""
-    return Response(status_code=status, headers=dict(headers or {}))
-
-
-def _json(status: int, body: Any, kind: str, headers: Mapping[str, str] | None) -> Response:
-    content = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-    return Response(content, status, {**(headers or {}), "content-type": kind})

@@ -7,7 +7,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors
-from localazure.arm.call import Call, arm
+from localazure.arm.call import Call
+from localazure.arm.responses import arm
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.state import Component, State
 
@@ -30,7 +31,7 @@ def component_id(state: State, component: Component) -> str:
 
 
 def summary(state: State, component: Component) -> dict[str, Any]:
-    """The component's entry in the list of all resources; there the type is capitalised."""
+    """The component's entry in the list of all resources; the type is capitalised there."""
     return {
         "id": component_id(state, component),
         "name": component.name,
@@ -106,7 +107,7 @@ async def put_component(call: Call) -> Response:
     if found is None:
         location = str(body.get("location") or group.location)
         fields = {"group": group.name, "name": name, "location": location}
-        found = await call.world.add_component(fields)
+        found = await call.double.add_component(fields)
     if body.get("tags") is not None:
         found.tags = dict(body["tags"])
     return arm(200, resource(call.state, found), _HEADERS)

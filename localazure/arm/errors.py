@@ -1,8 +1,8 @@
 """The error bodies of ARM and of its resource providers.
 
-There are two families. ARM itself and most providers wrap: `{"error": {"code", "message"}}`.
-Microsoft.Web wraps nothing and capitalises: `{"Code", "Message", "Target", "Details",
-"Innererror"}`, so that clients which look for `error` lose its text.
+There are two forms. ARM itself and most providers send `{"error": {"code", "message"}}`.
+Microsoft.Web sends `{"Code", "Message", "Target", "Details", "Innererror"}` without an envelope, so
+clients that look for `error` lose its text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 
 class ArmError(Exception):
-    """An answer other than success: `status`, `body` (JSON) and `headers`."""
+    """An error response: `status`, `body` (JSON) and `headers`."""
 
     def __init__(
         self, status: int, body: dict[str, Any], headers: Mapping[str, str] | None = None
@@ -26,7 +26,7 @@ class ArmError(Exception):
 
 
 def gateway(status: int, code: str, message: str, **more: str) -> ArmError:
-    """An error that ARM made itself, before any resource provider was asked."""
+    """An error of ARM itself, before it calls a resource provider."""
     headers = {"x-ms-failure-cause": "gateway", **more}
     return ArmError(status, {"error": {"code": code, "message": message}}, headers)
 
@@ -71,7 +71,7 @@ def web(
 
 
 def resource_not_found(kind: str, names: str, group: str) -> ArmError:
-    """404 for a resource that ARM itself tracks; `kind` such as Microsoft.Web/sites."""
+    """404 of ARM for a resource; `kind` such as Microsoft.Web/sites."""
     return gateway(
         404,
         "ResourceNotFound",
@@ -125,7 +125,7 @@ def operation_in_progress(name: str, operation: str, created: datetime) -> ArmEr
 
 
 def bad_parameter(name: str, why: str) -> ArmError:
-    """400 of Microsoft.Web for a value that it can't take."""
+    """400 of Microsoft.Web for an invalid value."""
     message = f"The parameter {name} has an invalid value. {why}"
     return web(
         400,

@@ -8,7 +8,8 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors
-from localazure.arm.call import Call, arm
+from localazure.arm.call import Call
+from localazure.arm.responses import arm
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.state import Identity, State
 

@@ -1,4 +1,4 @@
-"""What runs: a site's instances and the logs of its container."""
+"""A site's instances, and the logs of its containers."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm import errors, site_json
+from localazure.arm.call import Call
+from localazure.arm.responses import empty, web
 from localazure.arm.sites import both
-from localazure.runtime.journal import machine_name
+from localazure.runtime.site_log import machine_name
 from localazure.state import InstanceView, Site
 
 
 async def list_instances(call: Call) -> Response:
     """GET instances."""
     site = call.site()
-    found = call.world.runtime.instances(site)
+    found = call.double.runtime.instances(site)
     entries = [_resource(site, each, containers=None) for each in found]
-    return web(shapes.listing(entries), etag=site.etag)
+    return web(site_json.listing(entries), etag=site.etag)
 
 
 async def get_instance(call: Call) -> Response:
     """GET instances/{id}."""
     site, name = call.site(), call.names["instance"]
-    for each in call.world.runtime.instances(site):
+    for each in call.double.runtime.instances(site):
         if each.name == name.lower():
             return web(_resource(site, each, containers={}))
     raise errors.web(404, "NotFound", f"Cannot find instance {name} of the site.")
@@ -47,20 +48,20 @@ def _resource(site: Site, instance: InstanceView, *, containers: Any) -> dict[st
         "machineName": machine_name(name),
         "containers": containers,
     }
-    return shapes.sub_resource(site, f"instances/{name}", "instances", properties)
+    return site_json.sub_resource(site, f"instances/{name}", "instances", properties)
 
 
 async def container_log(call: Call) -> Response:
-    """POST containerlogs: the log as text, 204 when there is none."""
-    text = call.world.runtime.log(call.site())
+    """POST containerlogs: the log as text, 204 without a log."""
+    text = call.double.runtime.log(call.site())
     if not text:
         return empty(204)
     return Response(text.encode(), media_type="application/octet-stream")
 
 
 async def container_logs_zip(call: Call) -> Response:
-    """POST containerlogs/zip/download: the log files as a zip, 204 when there are none."""
-    files = call.world.runtime.log_files(call.site())
+    """POST containerlogs/zip/download: the log files as a zip, 204 without log files."""
+    files = call.double.runtime.log_files(call.site())
     if not files:
         return empty(204)
     return Response(zipped(files), media_type="application/zip")

@@ -1,7 +1,7 @@
 """Long-running operations: 202 with a Location that is polled until it has a result.
 
-Every answer brings a new Location, signed for that poll; the client must follow the latest as it
-is. Azure asks for 15 s between polls of a swap and 10 s for the registry's; the double asks for 1.
+Every response has a new Location, signed for one poll; the client must use the latest unchanged.
+Retry-After is 15 s for a swap in Azure and 10 s for a registry; here it is 1 s.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from localazure.arm import errors
-from localazure.arm.call import Call, arm, empty
+from localazure.arm.responses import arm, empty
 
 RETRY_AFTER = "1"
 _FILETIME_EPOCH = 116_444_736_000_000_000
@@ -36,20 +37,20 @@ def file_time(moment: datetime) -> int:
 
 @dataclass(slots=True)
 class Operation:
-    """`done` makes the final answer once `task` has ended; a ArmError of the task is the answer."""
+    """`done` makes the final response after `task` has ended; an ArmError of `task` replaces it."""
 
     name: str
     id: str
     path: str
     task: asyncio.Task[None]
-    done: Callable[[Call], Awaitable[Response]]
+    done: Callable[[], Response]
     pending: Any = None
     created: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
     signatures: set[str] = field(default_factory=set)
 
 
 class Operations:
-    """The operations of one management endpoint, by id; and the one that a site is busy with."""
+    """The operations of one management endpoint, by id and by the resource that they occupy."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, Operation] = {}
@@ -60,7 +61,7 @@ class Operations:
         name: str,
         path: Callable[[str], str],
         work: Coroutine[Any, Any, None],
-        done: Callable[[Call], Awaitable[Response]],
+        done: Callable[[], Response],
         *,
         pending: Any = None,
         occupies: str | None = None,
@@ -73,7 +74,7 @@ class Operations:
         task = asyncio.create_task(work, name=f"{name} {identifier}")
         operation = Operation(name, identifier, path(identifier), task, done, pending)
         self._by_id[identifier.lower()] = operation
-        # A failure nobody polls for is no news: only a poll tells it.
+        # Only a poll reports a failure: without one, asyncio must not log it.
         task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         if occupies:
             key = occupies.lower()
@@ -87,27 +88,29 @@ class Operations:
         if operation is not None:
             raise errors.operation_in_progress(operation.name, operation.id, operation.created)
 
-    def location(self, call: Call, operation: Operation) -> str:
-        """A new address to poll."""
+    def location(self, request: Request, operation: Operation) -> str:
+        """A new address for polls, with the host and the api-version of `request`."""
         signature = secrets.token_urlsafe(32)
         operation.signatures.add(signature)
+        base = str(request.base_url).rstrip("/")
+        version = request.query_params["api-version"]
         ticks = dotnet_ticks(datetime.now(timezone.utc))
         return (
-            f"{call.base}{operation.path}?api-version={call.api_version}&t={ticks}"
+            f"{base}{operation.path}?api-version={version}&t={ticks}"
             f"&c={secrets.token_urlsafe(48)}&s={signature}&h={secrets.token_urlsafe(32)}"
         )
 
-    async def poll(self, call: Call) -> Response:
+    def poll(self, request: Request, name: str) -> Response:
         """Answer a poll: 202 with a new Location, or the result."""
-        operation = self._by_id.get(call.names["operation"].lower())
-        signature = call.request.query_params.get("s", "")
+        operation = self._by_id.get(name.lower())
+        signature = request.query_params.get("s", "")
         if operation is None or signature not in operation.signatures:
             raise errors.gateway(
                 404, "NotFound", "The operation result was not found or its address was altered."
             )
         if not operation.task.done():
             headers = {
-                "location": self.location(call, operation),
+                "location": self.location(request, operation),
                 "retry-after": RETRY_AFTER,
             }
             if operation.pending is None:
@@ -116,4 +119,4 @@ class Operations:
         failure = operation.task.exception()
         if failure is not None:
             raise failure
-        return await operation.done(call)
+        return operation.done()

@@ -7,9 +7,10 @@ from typing import Any
 from starlette.responses import Response
 
 from localazure.arm import errors
-from localazure.arm.call import Call, web
+from localazure.arm.call import Call
+from localazure.arm.responses import web
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
-from localazure.arm.shapes import listing, tier
+from localazure.arm.site_json import listing, tier
 from localazure.state import Plan, State
 
 TYPE = "Microsoft.Web/serverfarms"
@@ -17,7 +18,7 @@ BASE = f"/providers/{TYPE}"
 
 
 def all_plans(state: State) -> list[Plan]:
-    """The plans that were made, and those that exist because a site names them."""
+    """The plans of the state, and the implicit plans that only sites name."""
     named = {
         (site.group.lower(), site.plan.lower()): Plan(site.group, site.plan, site.location)
         for site in state.sites.values()
@@ -138,7 +139,7 @@ async def list_plans(call: Call) -> Response:
 
 
 async def get_plan(call: Call) -> Response:
-    """GET of a plan; ARM spells its type serverFarms when it is missing."""
+    """GET of a plan; in a 404, ARM spells its type serverFarms."""
     found = _find(call)
     if found is None:
         name, group = call.names["plan"], call.group().name

@@ -1,4 +1,4 @@
-"""What the subscription's resource providers say they have, for az to choose api-versions by."""
+"""The subscription's resource providers; az chooses api-versions by their list."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _ALL = (
         WEB,
     ),
     Provider("Microsoft.ContainerRegistry", ("registries",), REGISTRY),
-    # Azure answers this one in lower case, as its resource ids are.
+    # Azure spells this one in lower case, as in its resource ids.
     Provider("microsoft.insights", ("components",), INSIGHTS),
     Provider("Microsoft.ManagedIdentity", ("userAssignedIdentities",), IDENTITY),
     Provider("Microsoft.Resources", ("resourceGroups", "subscriptions"), RESOURCES),

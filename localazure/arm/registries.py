@@ -7,18 +7,20 @@ from typing import Any
 
 from starlette.responses import Response
 
+from localazure.acr import image_import
 from localazure.arm import errors
-from localazure.arm.call import Call, arm, empty
+from localazure.arm.call import Call
 from localazure.arm.operations import RETRY_AFTER, Operation
 from localazure.arm.providers import REGISTRY
-from localazure.arm.registry_shapes import BASE, TYPE, lookup, registry_id, resource
+from localazure.arm.registry_json import BASE, TYPE, lookup, resource
+from localazure.arm.responses import arm, empty
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.state import Registry
 
 ONE = GROUP + BASE + "/{registry}"
 
 SETTLING = 0.2
-"""Seconds until a registry that was written says Succeeded."""
+"""Seconds until the status of a created registry is Succeeded."""
 
 
 def find(call: Call) -> Registry:
@@ -45,7 +47,7 @@ async def list_registries(call: Call) -> Response:
         for each in call.state.registries.values()
         if each.acr
         and listed(each.group)
-        and call.may(f"{TYPE}/read", registry_id(call.state, each))
+        and call.may(f"{TYPE}/read", call.state.registry_id(each))
     ]
     return _answer(call, 200, {"value": value})
 
@@ -67,7 +69,7 @@ async def put_registry(call: Call) -> Response:
         "location": str(call.object().get("location") or group.location),
         "role_assignment_mode": given.get("roleAssignmentMode") or "LegacyRegistryPermissions",
     }
-    registry = await call.world.add_registry(fields)
+    registry = await call.double.add_registry(fields)
     _apply(registry, given)
     return _settling(call, 201, registry, "Creating")
 
@@ -92,27 +94,24 @@ def _apply(registry: Registry, given: dict[str, Any]) -> None:
 
 
 def _settling(call: Call, status: int, registry: Registry, provisioning: str) -> Response:
-    identifier = registry_id(call.state, registry)
-
-    async def done(poll: Call) -> Response:
-        return arm(200, {"status": "Succeeded"})
+    identifier = call.state.registry_id(registry)
 
     operation = call.operations.start(
         f"{provisioning} registry",
         lambda name: f"{identifier}/operationStatuses/{name}",
         asyncio.sleep(SETTLING),
-        done,
+        lambda: arm(200, {"status": "Succeeded"}),
         pending={"status": provisioning},
         prefix="registries-",
     )
     body = resource(call.state, registry, call.api_version, provisioning)
-    headers = {"azure-asyncoperation": call.operations.location(call, operation)}
+    headers = {"azure-asyncoperation": call.operations.location(call.request, operation)}
     return _answer(call, status, body, headers)
 
 
 async def get_status(call: Call) -> Response:
-    """GET operationStatuses/{operation}: 200 with a status, and a new address until it ended."""
-    response = await call.operations.poll(call)
+    """GET operationStatuses/{operation}: 200 with a status, with a new address until the end."""
+    response = call.operations.poll(call.request, call.names["operation"])
     if response.status_code == 202:
         response.status_code = 200
         response.headers["azure-asyncoperation"] = response.headers["location"]
@@ -129,11 +128,12 @@ async def delete_registry(call: Call) -> Response:
         await asyncio.sleep(SETTLING)
         state.registries.pop(registry.login_server.lower(), None)
 
-    async def done(poll: Call) -> Response:
-        return empty(200)
-
     operation = call.operations.start(
-        "delete registry", _results_path(call, registry), remove(), done, prefix="registries-"
+        "delete registry",
+        _results_path(call, registry),
+        remove(),
+        lambda: empty(200),
+        prefix="registries-",
     )
     body = resource(state, registry, call.api_version, "Deleting")
     return arm(202, body, _location(call, operation))
@@ -146,7 +146,10 @@ def _results_path(call: Call, registry: Registry) -> Any:
 
 
 def _location(call: Call, operation: Operation) -> dict[str, str]:
-    return {"location": call.operations.location(call, operation), "retry-after": RETRY_AFTER}
+    return {
+        "location": call.operations.location(call.request, operation),
+        "retry-after": RETRY_AFTER,
+    }
 
 
 async def list_credentials(call: Call) -> Response:
@@ -156,7 +159,7 @@ async def list_credentials(call: Call) -> Response:
         raise errors.registry(
             400,
             "UnAuthorizedForCredentialOperations",
-            f"Cannot perform credential operations for {registry_id(call.state, registry)} as "
+            f"Cannot perform credential operations for {call.state.registry_id(registry)} as "
             "admin user is disabled. Kindly enable admin user as per docs: "
             "https://docs.microsoft.com/en-us/azure/container-registry/"
             "container-registry-authentication#admin-account",
@@ -168,15 +171,13 @@ async def list_credentials(call: Call) -> Response:
 
 
 async def import_image(call: Call) -> Response:
-    """POST importImage: 202 with a Location; the copy is made by the registry itself."""
-    from localazure.acr import importing
-
+    """POST importImage: 202 with a Location; the registry makes the copy in the background."""
     registry, body = find(call), call.object()
-    wanted = importing.parse(call.world, body, call.object_id)
+    wanted = image_import.parse(call.double, body, call.object_id)
     operation = call.operations.start(
         "importImage",
         _results_path(call, registry),
-        importing.carry_out(call.world, registry, wanted),
+        image_import.carry_out(call.double, registry, wanted),
         _imported,
         pending={"status": "Accepted"},
         prefix="registries-",
@@ -185,7 +186,7 @@ async def import_image(call: Call) -> Response:
     return empty(202, headers | _location(call, operation))
 
 
-async def _imported(call: Call) -> Response:
+def _imported() -> Response:
     return arm(200, {"status": "Succeeded"}, {"server": "Kestrel"})
 
 
@@ -201,11 +202,11 @@ async def check_name(call: Call) -> Response:
 
 async def get_result(call: Call) -> Response:
     """GET operationResults/{operation}."""
-    return await call.operations.poll(call)
+    return call.operations.poll(call.request, call.names["operation"])
 
 
 async def missing(call: Call) -> Response:
-    """GET of what a registry has below it and the double lacks (scope maps, tokens …)."""
+    """GET of sub-resources that the double doesn't have (scope maps, tokens …): 404."""
     find(call)
     name = call.names["name"]
     raise errors.registry(404, "ResourceNotFound", f"The resource {name} could not be found.")

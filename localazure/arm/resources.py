@@ -7,9 +7,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import access, components, errors, identities, plans, registry_shapes, shapes
-from localazure.arm.call import Call, arm, empty
+from localazure.arm import access, components, errors, identities, plans, registry_json, site_json
+from localazure.arm.call import Call
 from localazure.arm.providers import PROVIDERS, RESOURCES
+from localazure.arm.responses import arm, empty
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.state import Group, Site
 
@@ -19,7 +20,7 @@ GROUP_READ = "Microsoft.Resources/subscriptions/resourceGroups/read"
 
 
 async def list_subscriptions(call: Call) -> Response:
-    """GET /subscriptions: those where the caller has any role."""
+    """GET /subscriptions: those in which the caller has a role."""
     value = [
         _subscription(call, each)
         for each in call.state.subscriptions
@@ -100,7 +101,7 @@ async def get_group(call: Call) -> Response:
 
 
 async def head_group(call: Call) -> Response:
-    """HEAD of a group: 204 when it is there, 404 without a body when it isn't."""
+    """HEAD of a group: 204 if it exists, else 404 without a body."""
     name = call.names["group"]
     found = name.lower() in call.state.groups
     return empty(204 if found and call.state.subscription_of(name) == call.subscription else 404)
@@ -166,18 +167,18 @@ def _all_resources(call: Call) -> list[dict[str, Any]]:
     return [
         *(_site(each) for each in state.all_sites()),
         *(plans.summary(state, each) for each in plans.all_plans(state)),
-        *(registry_shapes.summary(state, each) for each in state.registries.values() if each.acr),
+        *(registry_json.summary(state, each) for each in state.registries.values() if each.acr),
         *(components.summary(state, each) for each in state.components.values()),
         *(identities.resource(state, each) for each in state.identities.values()),
     ]
 
 
 def _site(site: Site) -> dict[str, Any]:
-    identity = shapes.identity_block(site)
+    identity = site_json.identity_block(site)
     return {
         "id": site.resource_id,
-        "name": shapes.full_name(site),
-        "type": shapes.site_type(site),
+        "name": site_json.full_name(site),
+        "type": site_json.site_type(site),
         "kind": site.kind,
         "location": site.location.replace(" ", "").lower(),
         **({"identity": identity} if identity else {}),

@@ -1,8 +1,8 @@
-"""The built-in roles that the double knows, with their real ids.
+"""The built-in roles of the double, with their real ids.
 
-Actions as in Azure's definitions, shortened to what this double's providers have. `pull/read` and
-`push/write` are what ACR asks for in the classic mode; the Repository roles act through data
-actions and count only on registries in ABAC mode.
+The actions are those of Azure's definitions, limited to the double's providers. ACR requires
+`pull/read` and `push/write` in the classic mode; the Repository roles have data actions, which have
+an effect only on registries in ABAC mode.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Role:
     data_actions: tuple[str, ...] = ()
 
     def allows(self, action: str) -> bool:
-        """Whether the role grants `action`; wildcards cross slashes, case is ignored."""
+        """Whether the role grants `action`; wildcards match slashes, too; case is ignored."""
         return _any(self.actions, action) and not _any(self.not_actions, action)
 
 

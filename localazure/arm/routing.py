@@ -1,18 +1,16 @@
-"""Paths to handlers, case-insensitively as ARM does it."""
+"""Routes: from paths to handlers, case-insensitive as in ARM."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-if TYPE_CHECKING:
-    from localazure.arm.call import Call
+from localazure.arm.call import Call
 
-Handler = Callable[["Call"], Awaitable[Response]]
+Handler = Callable[[Call], Awaitable[Response]]
 
 SUBSCRIPTION = "/subscriptions/{subscription}"
 GROUP = SUBSCRIPTION + "/resourceGroups/{group}"
@@ -22,7 +20,7 @@ GROUP = SUBSCRIPTION + "/resourceGroups/{group}"
 class Route:
     """`template` has `{name}` for one segment and `{name:path}` for any number, also none.
 
-    `checked` False leaves the caller's rights to the handler (lists that hold what one may read).
+    `checked` False: the handler checks the caller's rights (lists of the readable resources).
     """
 
     method: str
@@ -40,14 +38,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The route of a request; `route` None where the path is known but not with this method."""
+    """The route of a request; `route` None for a known path with another method."""
 
     route: Route | None
     names: dict[str, str]
 
 
 def find(routes: Iterable[Route], method: str, path: str) -> Match | None:
-    """The first route that fits, None for an unknown path. HEAD is never taken for GET."""
+    """The first route that fits, None for an unknown path. HEAD does not match GET."""
     known: Match | None = None
     for route in routes:
         match = route.pattern.fullmatch(path)

@@ -1,7 +1,7 @@
 """A site's Kudu: its logs as a zip, as a list and as a stream.
 
-Callers come with the publishing user's name and password, where the site's policy lets them, or
-with a token for App Service or ARM.
+Callers authenticate with the publishing user's name and password, if the site's policy allows it,
+or with a token for App Service or ARM.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import AsyncIterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,14 +21,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from localazure.aad.tokens import Problem
-from localazure.arm import access, shapes
+from localazure.arm import access, site_json
 from localazure.arm.instances import zipped
 from localazure.arm.sitecontainers import containers
 from localazure.arm.web_config import policy_key
+from localazure.double import Double
 from localazure.state import Site
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 AUDIENCES = (
     "https://appservice.azure.com",
@@ -39,12 +36,12 @@ AUDIENCES = (
 ACTION = "Microsoft.Web/sites/publish/Action"
 _DOCKER_LOG = re.compile(r"\d{4}_\d\d_\d\d_(?P<machine>.+?)_(default_)?docker\.log$")
 POLL = 0.3
-"""Seconds between two looks at the log while it is streamed."""
+"""Seconds between two reads of the log while it is streamed."""
 
 
-def make(world: World, site: Site) -> ASGIApp:
+def make(double: Double, site: Site) -> ASGIApp:
     """The Kudu of a site or slot."""
-    kudu = _Kudu(world, site)
+    kudu = _Kudu(double, site)
     return Starlette(
         routes=[
             Route("/", kudu.home),
@@ -64,19 +61,19 @@ def make(world: World, site: Site) -> ASGIApp:
 
 
 class _Kudu:
-    def __init__(self, world: World, site: Site) -> None:
-        self._world = world
+    def __init__(self, double: Double, site: Site) -> None:
+        self._double = double
         self._site = site
 
     def _refused(self, request: Request) -> Response | None:
         header = request.headers.get("authorization", "")
         if header.lower().startswith("basic "):
             return None if self._password_fits(header[6:]) else _unauthorized()
-        claims = self._world.tokens.check(header, AUDIENCES)
+        claims = self._double.tokens.check(header, AUDIENCES)
         if isinstance(claims, Problem):
             return _unauthorized()
         need = access.Demand(ACTION, self._site.resource_id)
-        if not access.allowed(self._world.state, claims.object_id, need):
+        if not access.allowed(self._double.state, claims.object_id, need):
             return Response("Forbidden", 403)
         return None
 
@@ -86,7 +83,7 @@ class _Kudu:
             user, _, password = base64.b64decode(encoded).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return False
-        expected = shapes.publishing_user(self._site), self._site.publishing_password
+        expected = site_json.publishing_user(self._site), self._site.publishing_password
         return bool(policy["allow"]) and (user, password) == expected
 
     async def home(self, request: Request) -> Response:
@@ -98,7 +95,7 @@ class _Kudu:
             return refused
         files = {
             f"LogFiles/{name}": data
-            for name, data in self._world.runtime.log_files(self._site).items()
+            for name, data in self._double.runtime.log_files(self._site).items()
         }
         name = f"{self._site.name}-{datetime.now(timezone.utc):%Y%m%d%H%M%S}.zip"
         headers = {"content-disposition": f"attachment; filename={name}"}
@@ -108,7 +105,7 @@ class _Kudu:
         refused = self._refused(request)
         if refused is not None:
             return refused
-        files = self._world.runtime.log_files(self._site)
+        files = self._double.runtime.log_files(self._site)
         now = datetime.now(timezone.utc).isoformat()
         found = ((_DOCKER_LOG.search(name), name, data) for name, data in files.items())
         body = [
@@ -128,7 +125,7 @@ class _Kudu:
         refused = self._refused(request)
         if refused is not None:
             return refused
-        data = self._world.runtime.log_files(self._site).get(request.path_params["name"])
+        data = self._double.runtime.log_files(self._site).get(request.path_params["name"])
         if data is None:
             return Response("Not found", 404)
         return Response(data, media_type="text/plain")
@@ -146,7 +143,7 @@ class _Kudu:
             return refused
         if request.path_params["name"].lower() not in containers(self._site):
             return Response("Not found", 404)
-        return Response(self._world.runtime.log(self._site), media_type="text/plain")
+        return Response(self._double.runtime.log(self._site), media_type="text/plain")
 
     async def stream(self, request: Request) -> Response:
         refused = self._refused(request)
@@ -160,7 +157,7 @@ class _Kudu:
         yield f"{now:%Y-%m-%dT%H:%M:%S}  {welcome}\r\n".encode()
         sent = 0
         while not await request.is_disconnected():
-            text = self._world.runtime.log(self._site)
+            text = self._double.runtime.log(self._site)
             if len(text) < sent:
                 sent = 0
             if text[sent:]:

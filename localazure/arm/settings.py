@@ -1,4 +1,4 @@
-"""App settings, connection strings and metadata: sets that a PUT replaces as a whole."""
+"""App settings, connection strings and metadata: each a set that a PUT replaces completely."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
-from localazure.arm.call import Call, web
+from localazure.arm import errors, site_json
+from localazure.arm.call import Call
+from localazure.arm.responses import web
 from localazure.arm.sites import both, writable
 
 _VAULT = re.compile(r"@Microsoft\.KeyVault\((?P<body>.*)\)", re.IGNORECASE)
 
 
 def _document(call: Call, name: str, properties: Any) -> dict[str, Any]:
-    return shapes.sub_resource(call.site(), f"config/{name}", "config", dict(properties))
+    return site_json.sub_resource(call.site(), f"config/{name}", "config", dict(properties))
 
 
 async def list_settings(call: Call) -> Response:
-    """POST config/appsettings/list: as stored, secrets and references too."""
+    """POST config/appsettings/list: as stored, with secrets and references."""
     return web(_document(call, "appsettings", call.site().app_settings))
 
 
@@ -33,9 +34,9 @@ async def put_settings(call: Call) -> Response:
     site = writable(call)
     differs = wanted != site.app_settings
     site.app_settings = wanted
-    shapes.touch(site)
+    site_json.touch(site)
     if differs:
-        call.world.runtime.changed(site, "app settings changed")
+        call.double.runtime.changed(site, "app settings changed")
     return web(_document(call, "appsettings", wanted), etag=site.etag)
 
 
@@ -56,9 +57,9 @@ async def put_strings(call: Call) -> Response:
     site = writable(call)
     differs = given != site.connection_strings
     site.connection_strings = dict(given)
-    shapes.touch(site)
+    site_json.touch(site)
     if differs:
-        call.world.runtime.changed(site, "connection strings changed")
+        call.double.runtime.changed(site, "connection strings changed")
     return web(_document(call, "connectionstrings", given), etag=site.etag)
 
 
@@ -72,7 +73,7 @@ async def put_metadata(call: Call) -> Response:
     given = call.properties()
     site = writable(call)
     site.documents["config/metadata"] = dict(given)
-    shapes.touch(site)
+    site_json.touch(site)
     return web(_document(call, "metadata", given), etag=site.etag)
 
 
@@ -87,14 +88,14 @@ async def put_storage(call: Call) -> Response:
     given = call.properties()
     site = writable(call)
     site.documents["config/azurestorageaccounts"] = dict(given)
-    shapes.touch(site)
+    site_json.touch(site)
     return web(_document(call, "azurestorageaccounts", given), etag=site.etag)
 
 
 async def list_references(call: Call) -> Response:
     """GET config/configreferences/appsettings: the settings that refer to a Key Vault."""
     found = (_reference(call, key) for key in call.site().app_settings)
-    return web(shapes.listing([each for each in found if each is not None]))
+    return web(site_json.listing([each for each in found if each is not None]))
 
 
 async def get_reference(call: Call) -> Response:
@@ -133,7 +134,7 @@ def _reference(call: Call, key: str) -> dict[str, Any] | None:
         "activeVersion": None,
     }
     path = f"config/configreferences/appsettings/{key}"
-    return shapes.sub_resource(site, path, "config/configreferences/appsettings", properties)
+    return site_json.sub_resource(site, path, "config/configreferences/appsettings", properties)
 
 
 ROUTES = (

@@ -7,8 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm import errors, site_json
+from localazure.arm.call import Call
+from localazure.arm.responses import empty, web
 from localazure.arm.sites import both, writable
 from localazure.state import Site
 
@@ -44,7 +45,7 @@ async def list_containers(call: Call) -> Response:
     """GET sitecontainers."""
     site = call.site()
     entries = [_resource(site, name, each) for name, each in containers(site).items()]
-    return web(shapes.listing(entries))
+    return web(site_json.listing(entries))
 
 
 async def get_container(call: Call) -> Response:
@@ -72,24 +73,24 @@ async def put_container(call: Call) -> Response:
         "lastModifiedTime": now,
     }
     site.documents[_PREFIX + name.lower()] = new
-    shapes.touch(site)
-    call.world.runtime.changed(site, f"site container {name} changed")
+    site_json.touch(site)
+    call.double.runtime.changed(site, f"site container {name} changed")
     return web(_resource(site, name, new), etag=site.etag, status=200 if found else 201)
 
 
 async def delete_container(call: Call) -> Response:
-    """DELETE sitecontainers/{name}: 200, or 204 where there is none."""
+    """DELETE sitecontainers/{name}: 200, or 204 if it doesn't exist."""
     site = writable(call)
     gone = site.documents.pop(_PREFIX + call.names["container"].lower(), None)
     if gone is None:
         return empty(204)
-    call.world.runtime.changed(site, f"site container {call.names['container']} was deleted")
+    call.double.runtime.changed(site, f"site container {call.names['container']} was deleted")
     return empty(200)
 
 
 def _resource(site: Site, name: str, properties: dict[str, Any]) -> dict[str, Any]:
     shown = {**properties, "passwordSecret": None}
-    return shapes.sub_resource(site, f"sitecontainers/{name}", "sitecontainers", shown)
+    return site_json.sub_resource(site, f"sitecontainers/{name}", "sitecontainers", shown)
 
 
 ROUTES = (

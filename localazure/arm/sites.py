@@ -9,8 +9,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import config, errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm import config_schema, errors, site_json
+from localazure.arm.call import Call
+from localazure.arm.responses import empty, web
 from localazure.arm.routing import GROUP, SUBSCRIPTION, Handler, Route
 from localazure.state import Identity, Site
 
@@ -39,13 +40,13 @@ WRITABLE = {
     "vnetImagePullEnabled",
     "vnetRouteAllEnabled",
 }
-"""Site properties that are kept as they were sent and shown again."""
+"""Site properties that are stored as sent, and shown in GET."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?")
 
 
 def both(method: str, below: str, handler: Handler) -> tuple[Route, Route]:
-    """The route of a site and the same route of its slots."""
+    """The route for a site, and the same route for its slots."""
     return Route(method, SITE + below, handler), Route(method, SLOT + below, handler)
 
 
@@ -57,34 +58,34 @@ def writable(call: Call) -> Site:
 
 
 async def list_sites(call: Call) -> Response:
-    """GET of the subscription's or a group's sites; slots too with `includeSlots=true`."""
+    """GET of the subscription's or a group's sites; with `includeSlots=true` also slots."""
     slots = call.request.query_params.get("includeSlots", "").lower() == "true"
     listed = call.listed()
     entries = [
-        shapes.listed_site(call.state, site)
+        site_json.listed_site(call.state, site)
         for site in call.state.all_sites()
         if listed(site.group)
         and (slots or not site.slot)
-        and call.may(f"{shapes.site_type(site)}/read", site.resource_id)
+        and call.may(f"{site_json.site_type(site)}/read", site.resource_id)
     ]
-    return web(shapes.listing(entries))
+    return web(site_json.listing(entries))
 
 
 async def list_slots(call: Call) -> Response:
     """GET …/slots."""
     site = call.site()
-    entries = [shapes.listed_slot(call.state, slot) for slot in site.slots.values()]
-    return web(shapes.listing(entries), etag=site.etag)
+    entries = [site_json.listed_slot(call.state, slot) for slot in site.slots.values()]
+    return web(site_json.listing(entries), etag=site.etag)
 
 
 async def get_site(call: Call) -> Response:
     """GET of a site or slot."""
     site = call.site()
-    return web(shapes.site_resource(call.state, site), etag=site.etag)
+    return web(site_json.site_resource(call.state, site), etag=site.etag)
 
 
 async def put_site(call: Call) -> Response:
-    """PUT of a site or slot: 200 for a new one too. What isn't given stays as it is."""
+    """PUT of a site or slot: 200 for a new one, too. Missing properties stay unchanged."""
     body, group = call.object(), call.group()
     key = group.name.lower(), call.names["site"].lower()
     parent = call.state.sites.get(key)
@@ -97,7 +98,7 @@ async def put_site(call: Call) -> Response:
         return await _make(call, body, None)
     site = writable(call)
     _change(call, site, body)
-    return web(shapes.site_resource(call.state, site, fresh=True), etag=site.etag)
+    return web(site_json.site_resource(call.state, site, fresh=True), etag=site.etag)
 
 
 async def patch_site(call: Call) -> Response:
@@ -105,7 +106,7 @@ async def patch_site(call: Call) -> Response:
     body = call.object()
     site = writable(call)
     _change(call, site, body)
-    return web(shapes.site_resource(call.state, site), etag=site.etag)
+    return web(site_json.site_resource(call.state, site), etag=site.etag)
 
 
 async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Response:
@@ -115,11 +116,11 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
     given = call.properties()
     wanted = given.get("siteConfig") or {}
     if "linuxFxVersion" in wanted and wanted["linuxFxVersion"] is not None:
-        config.check_stack("LinuxFxVersion", wanted["linuxFxVersion"])
+        config_schema.check_stack("LinuxFxVersion", wanted["linuxFxVersion"])
     if parent is not None:
         call.operations.refuse_if_busy(parent.resource_id)
         # A new slot starts with the default configuration and no settings: az copies both itself.
-        site = await call.world.add_site(
+        site = await call.double.add_site(
             {
                 "name": parent.name,
                 "slot": name,
@@ -134,7 +135,7 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
         plan = str(given.get("serverFarmId") or "plan").rpartition("/")[2]
         farm = call.state.plans.get((call.group().name.lower(), plan.lower()))
         linux = given.get("reserved") or (farm is not None and farm.kind == "linux")
-        site = await call.world.add_site(
+        site = await call.double.add_site(
             {
                 "name": name,
                 "group": call.group().name,
@@ -145,8 +146,8 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
             }
         )
     _change(call, site, body, new=True)
-    answer = shapes.site_resource(call.state, site, fresh=True)
-    # What makes a site doesn't see yet what it has set: so it was recorded.
+    answer = site_json.site_resource(call.state, site, fresh=True)
+    # The response to the PUT that creates a site shows it before the change: so it was recorded.
     unseen = {"linuxFxVersion": "", "alwaysOn": False, "http20Enabled": False}
     answer["properties"]["siteConfig"] |= unseen
     return web(answer, etag=site.etag)
@@ -168,18 +169,18 @@ def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = Fals
     kept = {key: value for key, value in properties.items() if key in WRITABLE}
     enabled = kept.get("enabled")
     site.properties.update({key: value for key, value in kept.items() if value is not None})
-    shapes.touch(site)
+    site_json.touch(site)
     if enabled is False and site.state == "Running":
         halt(call, site)
     elif enabled is True and site.state != "Running":
         run(call, site)
     elif changed or new:
-        call.world.runtime.changed(site, "the site was written")
+        call.double.runtime.changed(site, "the site was written")
 
 
 def apply_config(site: Site, given: Mapping[str, Any]) -> set[str]:
-    """Merge properties of config/web into a site; settings given there replace the set."""
-    changed = config.merge(site.config, given)
+    """Merge properties of config/web into a site; app settings in there replace the set."""
+    changed = config_schema.merge(site.config, given)
     settings = given.get("appSettings")
     if isinstance(settings, list):
         wanted = {str(each["name"]): str(each.get("value") or "") for each in settings}
@@ -190,12 +191,12 @@ def apply_config(site: Site, given: Mapping[str, Any]) -> set[str]:
 
 
 def _identify(call: Call, site: Site, block: Mapping[str, Any]) -> None:
-    """Give the site the identities of an `identity` block."""
+    """Set the site's identities to those of an `identity` block."""
     kinds = {kind.strip().lower() for kind in str(block.get("type") or "None").split(",")}
     if "systemassigned" not in kinds:
         site.system_identity = None
     elif site.system_identity is None:
-        site.system_identity = shapes.new_identity(
+        site.system_identity = site_json.new_identity(
             call.state.tenant, str(uuid.uuid4()), str(uuid.uuid4())
         )
     if "userassigned" not in kinds:
@@ -220,7 +221,7 @@ async def delete_site(call: Call) -> Response:
     """DELETE of a site with its slots, or of a slot: 200 without a body."""
     site = writable(call)
     for each in (site, *site.slots.values()):
-        call.world.runtime.stop(each)
+        call.double.runtime.stop(each)
     if site.slot:
         parent = call.parent()
         parent.slots = {key: slot for key, slot in parent.slots.items() if slot is not site}
@@ -232,22 +233,22 @@ async def delete_site(call: Call) -> Response:
 def halt(call: Call, site: Site) -> None:
     """Stop a site."""
     site.state = "Stopped"
-    shapes.touch(site)
-    call.world.runtime.stop(site)
+    site_json.touch(site)
+    call.double.runtime.stop(site)
 
 
 def run(call: Call, site: Site) -> None:
     """Start a site."""
     site.state = "Running"
-    shapes.touch(site)
-    call.world.runtime.start(site)
+    site_json.touch(site)
+    call.double.runtime.start(site)
 
 
 async def restart(call: Call) -> Response:
-    """POST …/restart: at once, the container comes later."""
+    """POST …/restart: responds at once, before the container has started."""
     site = writable(call)
     if site.state == "Running":
-        call.world.runtime.restart(site)
+        call.double.runtime.restart(site)
     return empty(200)
 
 
@@ -275,8 +276,8 @@ async def check_name(call: Call) -> Response:
 
 
 async def list_stacks(call: Call) -> Response:
-    """GET /providers/Microsoft.Web/webAppStacks: none, `az webapp create` only wants an answer."""
-    return web(shapes.listing([]))
+    """GET /providers/Microsoft.Web/webAppStacks: an empty list, enough for `az webapp create`."""
+    return web(site_json.listing([]))
 
 
 ROUTES = (

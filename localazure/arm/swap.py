@@ -1,4 +1,4 @@
-"""Swapping slots: the preview, its undoing, and the swap itself as a long-running operation."""
+"""Slot swap: the preview, its reset, and the swap itself as a long-running operation."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
-from localazure.arm.call import Call, empty, web
+from localazure.arm import errors, site_json
+from localazure.arm.call import Call
 from localazure.arm.operations import RETRY_AFTER
+from localazure.arm.responses import empty, web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, SLOT, both, writable
-from localazure.state import Runtime, Site
+from localazure.state import Runtime, Site, State
 
 WARM_UP = 1.0
 """Seconds that a swap takes; minutes in Azure."""
 
 BEFORE, TARGET = "beforepreview", "targetswapslot"
-"""Documents of a slot in preview: its own settings, and the slot it is going to."""
+"""Documents of a slot in preview: its own settings, and its target slot."""
 
 STAYS = {
     "alwaysOn",
@@ -36,7 +37,7 @@ STAYS = {
 
 
 async def swap(call: Call) -> Response:
-    """POST slotsswap: 202 with a Location, which ends in the slot that the path names.
+    """POST slotsswap: 202 with a Location; the final response is the slot of the path.
 
     The slot form swaps that slot with `targetSlot`, the site form swaps production with it.
     """
@@ -46,12 +47,12 @@ async def swap(call: Call) -> Response:
     operation = call.operations.start(
         "SwapSiteSlots",
         lambda identifier: f"{source.resource_id}/operationresults/{identifier}",
-        _carry_out(call.world.runtime, site, source, target),
-        lambda poll: _result(poll, source),
+        _carry_out(call.double.runtime, site, source, target),
+        lambda: _result(call.state, source),
         occupies=site.resource_id,
     )
     headers = {
-        "location": call.operations.location(call, operation),
+        "location": call.operations.location(call.request, operation),
         "retry-after": RETRY_AFTER,
         "etag": source.etag,
     }
@@ -68,8 +69,8 @@ def _pair(call: Call) -> tuple[Site, Site]:
     return source, target
 
 
-async def _result(call: Call, source: Site) -> Response:
-    return web(shapes.site_resource(call.state, source), etag=source.etag)
+def _result(state: State, source: Site) -> Response:
+    return web(site_json.site_resource(state, source), etag=source.etag)
 
 
 async def _carry_out(runtime: Runtime, site: Site, source: Site, target: Site) -> None:
@@ -95,7 +96,7 @@ async def _carry_out(runtime: Runtime, site: Site, source: Site, target: Site) -
         swapped.documents.pop(BEFORE, None)
         swapped.documents.pop(TARGET, None)
         swapped.swap_status = status
-        shapes.touch(swapped)
+        site_json.touch(swapped)
         runtime.changed(swapped, "slots were swapped")
 
 
@@ -104,7 +105,7 @@ def _sticky(site: Site, kind: str) -> set[str]:
 
 
 def _own_settings(site: Site) -> dict[str, str]:
-    """The settings of a slot, whatever a preview has laid over them."""
+    """The settings of a slot without those of a preview."""
     before: dict[str, str] | None = site.documents.get(BEFORE)
     return site.app_settings if before is None else before
 
@@ -112,7 +113,7 @@ def _own_settings(site: Site) -> dict[str, str]:
 def _laid_over(
     free: Mapping[str, Any], slots_own: Mapping[str, Any], sticky: set[str]
 ) -> dict[str, Any]:
-    """What moves comes from one slot, what is sticky from the other."""
+    """The settings that move from one slot, with the sticky ones of the other."""
     moving = {key: value for key, value in free.items() if key not in sticky}
     return moving | {key: value for key, value in slots_own.items() if key in sticky}
 
@@ -125,26 +126,26 @@ async def apply_slot_config(call: Call) -> Response:
     sticky = _sticky(call.parent(), "appSettingNames")
     source.app_settings = _laid_over(_own_settings(source), target.app_settings, sticky)
     source.documents[TARGET] = target.slot or "production"
-    shapes.touch(source)
-    call.world.runtime.changed(source, "swap preview")
+    site_json.touch(source)
+    call.double.runtime.changed(source, "swap preview")
     return empty(200, {"etag": source.etag})
 
 
 async def reset_slot_config(call: Call) -> Response:
-    """POST resetSlotConfig: back to what was before the first phase."""
+    """POST resetSlotConfig: restores the settings from before the first phase."""
     site = writable(call)
     before: Any = site.documents.pop(BEFORE, None)
     site.documents.pop(TARGET, None)
     if before is not None:
         site.app_settings = before
-        call.world.runtime.changed(site, "swap preview was undone")
-    shapes.touch(site)
+        call.double.runtime.changed(site, "swap preview was undone")
+    site_json.touch(site)
     return empty(200, {"etag": site.etag})
 
 
 async def poll(call: Call) -> Response:
     """GET operationresults/{operation}."""
-    return await call.operations.poll(call)
+    return call.operations.poll(call.request, call.names["operation"])
 
 
 ROUTES = (

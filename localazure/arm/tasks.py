@@ -1,4 +1,4 @@
-"""ACR Tasks: quick runs of a registry (DockerBuildRequest), without tasks that are kept."""
+"""ACR Tasks: quick runs of a registry (DockerBuildRequest), no stored tasks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from localazure.acr.builds import Archive, Run
 from localazure.arm import errors
-from localazure.arm.call import Call, arm, empty
+from localazure.arm.call import Call
 from localazure.arm.registries import ONE, find
-from localazure.arm.registry_shapes import TYPE, registry_id
+from localazure.arm.registry_json import TYPE
+from localazure.arm.responses import arm, empty
 from localazure.arm.routing import Route
 
 UPLOAD_LIFETIME = 60 * 60
@@ -23,8 +24,8 @@ _MOST = 100
 
 
 async def list_upload_url(call: Call) -> Response:
-    """POST listBuildSourceUploadUrl: where an archive of the source may be written."""
-    registry, builds = find(call), call.world.builds
+    """POST listBuildSourceUploadUrl: the address for the upload of a source archive."""
+    registry, builds = find(call), call.double.builds
     archive: Archive = builds.new_archive(registry)
     path = f"{builds.container(registry)}/{archive.path}"
     url = _signed(call, path, "cw", UPLOAD_LIFETIME)
@@ -42,8 +43,8 @@ async def schedule(call: Call) -> Response:
     for name in ("platform", "dockerFilePath", "sourceLocation"):
         if not request.get(name):
             raise errors.registry(400, "InvalidRunRequest", f"'{name}' is missing.")
-    builds, by = call.world.builds, call.client_id
-    run = builds.schedule(call.world, registry, request, call.object_id, by)
+    builds, by = call.double.builds, call.client_id
+    run = builds.schedule(call.state, registry, request, call.object_id, by)
     document = _document(call, run)
     kept = ("runId", "status", "lastUpdatedTime", "provisioningState", "isArchiveEnabled")
     properties = {name: document["properties"][name] for name in kept}
@@ -54,11 +55,11 @@ async def list_runs(call: Call) -> Response:
     """GET runs: the newest first; `$filter` by RunId and Status, `$top`."""
     query = call.request.query_params
     wanted = {name.lower(): value for name, value in _FILTER.findall(query.get("$filter", ""))}
-    if "taskname" in wanted:  # no run here comes of a task
+    if "taskname" in wanted:  # no run here belongs to a stored task
         return arm(200, {"value": []})
     runs = [
         run
-        for run in call.world.builds.runs(find(call))
+        for run in call.double.builds.runs(find(call))
         if wanted.get("runid", run.id) == run.id and wanted.get("status", run.status) == run.status
     ]
     top = int(query.get("$top", str(_MOST)))
@@ -79,13 +80,13 @@ async def cancel(call: Call) -> Response:
 
 
 async def list_log_url(call: Call) -> Response:
-    """POST listLogSasUrl: where the log can be read."""
-    path = call.world.builds.log_path(_run(call))
+    """POST listLogSasUrl: the address of the log."""
+    path = call.double.builds.log_path(_run(call))
     return arm(200, {"logLink": _signed(call, path, "r", LOG_LIFETIME)})
 
 
 def _run(call: Call) -> Run:
-    run = call.world.builds.find(find(call), call.names["run"])
+    run = call.double.builds.find(find(call), call.names["run"])
     if run is None:
         text = f"The resource {call.names['run']} could not be found."
         raise errors.registry(404, "ResourceNotFound", text)
@@ -93,7 +94,7 @@ def _run(call: Call) -> Run:
 
 
 def _signed(call: Call, path: str, permissions: str, seconds: float) -> str:
-    return f"{call.world.blobs}{path}?{call.world.signer.grant(path, permissions, seconds)}"
+    return f"{call.double.blobs}{path}?{call.double.signer.grant(path, permissions, seconds)}"
 
 
 def _document(call: Call, run: Run) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def _document(call: Call, run: Run) -> dict[str, Any]:
     return {
         "type": f"{TYPE}/runs",
         "properties": properties,
-        "id": f"{registry_id(call.state, run.registry)}/runs/{run.id}",
+        "id": f"{call.state.registry_id(run.registry)}/runs/{run.id}",
         "name": run.id,
         "systemData": {
             "lastModifiedBy": run.by,

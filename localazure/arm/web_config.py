@@ -9,9 +9,10 @@ from xml.sax.saxutils import quoteattr
 
 from starlette.responses import Response
 
-from localazure.arm import errors, shapes
-from localazure.arm.call import Call, web
-from localazure.arm.config import AUTH_SETTINGS
+from localazure.arm import errors, site_json
+from localazure.arm.call import Call
+from localazure.arm.config_schema import AUTH_SETTINGS
+from localazure.arm.responses import web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, apply_config, both, writable
 from localazure.state import Site
@@ -35,29 +36,29 @@ STICKY = ("connectionStringNames", "appSettingNames", "azureStorageConfigNames")
 
 async def get_config(call: Call) -> Response:
     """GET config/web."""
-    return web(shapes.config_resource(call.site()))
+    return web(site_json.config_resource(call.site()))
 
 
 async def list_configs(call: Call) -> Response:
     """GET config: the one entry that Azure lists."""
-    return web(shapes.listing([shapes.config_resource(call.site())]))
+    return web(site_json.listing([site_json.config_resource(call.site())]))
 
 
 async def write_config(call: Call) -> Response:
-    """PATCH and PUT config/web: merge what is given; the container is replaced if it changed."""
+    """PATCH and PUT config/web: merge the given properties; a change replaces the container."""
     given = call.properties()
     site = writable(call)
     changed = apply_config(site, given)
-    shapes.touch(site)
+    site_json.touch(site)
     if changed:
-        call.world.runtime.changed(site, "config/web changed: " + ", ".join(sorted(changed)))
-    return web(shapes.written_config(site), etag=site.etag)
+        call.double.runtime.changed(site, "config/web changed: " + ", ".join(sorted(changed)))
+    return web(site_json.written_config(site), etag=site.etag)
 
 
 async def get_logs(call: Call) -> Response:
     """GET config/logs."""
     site = call.site()
-    return web(shapes.sub_resource(site, "config/logs", "config", _logs(site)))
+    return web(site_json.sub_resource(site, "config/logs", "config", _logs(site)))
 
 
 async def put_logs(call: Call) -> Response:
@@ -70,8 +71,8 @@ async def put_logs(call: Call) -> Response:
     kept = merged["httpLogs"]["fileSystem"]["retentionInDays"]
     merged["httpLogs"]["azureBlobStorage"]["retentionInDays"] = kept
     site.documents["config/logs"] = merged
-    shapes.touch(site)
-    return web(shapes.sub_resource(site, "config/logs", "config", merged), etag=site.etag)
+    site_json.touch(site)
+    return web(site_json.sub_resource(site, "config/logs", "config", merged), etag=site.etag)
 
 
 def _logs(site: Site) -> dict[str, Any]:
@@ -88,16 +89,16 @@ def _merge(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def get_sticky(call: Call) -> Response:
-    """GET config/slotConfigNames: of the site alone, without an id, null until first set."""
+    """GET config/slotConfigNames: only for the site, without an id, null until it is set."""
     return web(_sticky(call.parent()))
 
 
 async def put_sticky(call: Call) -> Response:
-    """PUT config/slotConfigNames: a list that is left out comes back empty."""
+    """PUT config/slotConfigNames: a list that is left out becomes empty."""
     given = call.properties()
     site = writable(call)
     site.slot_config_names = {key: list(given.get(key) or []) for key in STICKY}
-    shapes.touch(site)
+    site_json.touch(site)
     return web(_sticky(site))
 
 
@@ -114,10 +115,10 @@ def _sticky(site: Site) -> dict[str, Any]:
 async def list_credentials(call: Call) -> Response:
     """POST config/publishingcredentials/list: answered at once."""
     site = call.site()
-    user = shapes.publishing_user(site)
+    user = site_json.publishing_user(site)
     body = {
         "id": f"{site.resource_id}/publishingcredentials/{user}",
-        "name": shapes.full_name(site),
+        "name": site_json.full_name(site),
         "type": "Microsoft.Web/sites/publishingcredentials",
         "location": site.location,
         "properties": {
@@ -131,7 +132,7 @@ async def list_credentials(call: Call) -> Response:
             "scmUri": f"https://{user}:{site.publishing_password}@{site.scm_host}",
         },
     }
-    # The Terraform provider otherwise waits ten seconds before it polls what has ended already.
+    # Otherwise the Terraform provider waits ten seconds before its first poll.
     response = web(body)
     response.headers["x-go-azure-sdk-skip-polling-delay"] = "true"
     return response
@@ -140,11 +141,11 @@ async def list_credentials(call: Call) -> Response:
 async def list_policies(call: Call) -> Response:
     """GET basicPublishingCredentialsPolicies."""
     site = call.site()
-    return web(shapes.listing([_policy(site, name) for name in ("ftp", "scm")]))
+    return web(site_json.listing([_policy(site, name) for name in ("ftp", "scm")]))
 
 
 async def get_policy(call: Call) -> Response:
-    """GET basicPublishingCredentialsPolicies/{ftp,scm}: whether a password may be used there."""
+    """GET basicPublishingCredentialsPolicies/{ftp,scm}: is basic authentication allowed?"""
     return web(_policy(call.site(), _policy_name(call)))
 
 
@@ -153,12 +154,12 @@ async def put_policy(call: Call) -> Response:
     given, name = call.properties(), _policy_name(call)
     site = writable(call)
     site.documents[policy_key(name)] = {"allow": bool(given.get("allow"))}
-    shapes.touch(site)
+    site_json.touch(site)
     return web(_policy(site, name), etag=site.etag)
 
 
 def policy_key(name: str) -> str:
-    """Where the site keeps the policy `ftp` or `scm`."""
+    """The key of the policy `ftp` or `scm` in the site's documents."""
     return f"basicpublishingcredentialspolicies/{name}"
 
 
@@ -172,13 +173,13 @@ def _policy_name(call: Call) -> str:
 def _policy(site: Site, name: str) -> dict[str, Any]:
     path, kind = f"basicPublishingCredentialsPolicies/{name}", "basicPublishingCredentialsPolicies"
     properties = site.documents.get(policy_key(name), {"allow": True})
-    return shapes.sub_resource(site, path, kind, properties)
+    return site_json.sub_resource(site, path, kind, properties)
 
 
 async def publish_profile(call: Call) -> Response:
-    """POST publishxml: the profiles that publish by Web Deploy, zip and FTP."""
+    """POST publishxml: the publish profiles for Web Deploy, zip and FTP."""
     site = call.site()
-    user = shapes.publishing_user(site)
+    user = site_json.publishing_user(site)
     kinds = {
         "MSDeploy": ("Web Deploy", site.scm_host),
         "ZipDeploy": ("Zip Deploy", site.scm_host),
@@ -186,10 +187,10 @@ async def publish_profile(call: Call) -> Response:
     }
     profiles = "".join(
         _profile(
-            profileName=f"{shapes.deployment_name(site)} - {title}",
+            profileName=f"{site_json.deployment_name(site)} - {title}",
             publishMethod=method,
             publishUrl=address,
-            msdeploySite=shapes.deployment_name(site),
+            msdeploySite=site_json.deployment_name(site),
             userName=user,
             userPWD=site.publishing_password,
             destinationAppUrl=f"https://{site.host}",
@@ -212,7 +213,7 @@ async def list_auth(call: Call) -> Response:
     """POST config/authsettings/list: authentication is off."""
     properties = {**dict.fromkeys(AUTH_SETTINGS), "enabled": False, "isAadAutoProvisioned": False}
     site = call.site()
-    return web(shapes.sub_resource(site, "config/authsettings", "config", properties))
+    return web(site_json.sub_resource(site, "config/authsettings", "config", properties))
 
 
 async def list_backup(call: Call) -> Response:
@@ -224,20 +225,20 @@ async def list_backup(call: Call) -> Response:
 async def list_backups(call: Call) -> Response:
     """GET backups: none was made."""
     call.site()
-    return web(shapes.listing([]))
+    return web(site_json.listing([]))
 
 
 async def list_host_names(call: Call) -> Response:
     """GET hostNameBindings: the site's own host name."""
     site = call.site()
-    body = shapes.sub_resource(
+    body = site_json.sub_resource(
         site,
         f"hostNameBindings/{site.host}",
         "hostNameBindings",
         {"siteName": site.name, "domainId": None, "hostNameType": "Verified"},
     )
-    body["name"] = f"{shapes.full_name(site)}/{site.host}"
-    return web(shapes.listing([body]), etag=site.etag)
+    body["name"] = f"{site_json.full_name(site)}/{site.host}"
+    return web(site_json.listing([body]), etag=site.etag)
 
 
 ROUTES = (

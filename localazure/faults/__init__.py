@@ -1,1 +1,1 @@
-"""What can be made to go wrong, and the log of what was asked."""
+"""Fault injection, and the request log."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,13 +12,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.connection_info import describe
+from localazure.double import Double
+from localazure.seed import resolve
 
 
-def make(world: World) -> ASGIApp:
+def make(double: Double) -> ASGIApp:
     """The app of the admin listener."""
-    controls = _Controls(world)
+    controls = _Controls(double)
     return Starlette(
         routes=[
             Route("/", controls.info, methods=["GET"]),
@@ -55,43 +56,39 @@ _DONE = 204
 
 
 class _Controls:
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, double: Double) -> None:
+        self._double = double
 
     async def info(self, _request: Request) -> Response:
-        from localazure.manifest import describe
-
-        return JSONResponse(describe(self._world))
+        return JSONResponse(describe(self._double))
 
     async def requests(self, request: Request) -> Response:
-        recorder = self._world.recorder
+        recorder = self._double.recorder
         if "last" in request.query_params:
             last = recorder.records[-1].n if recorder.records else 0
             return JSONResponse(recorder.since(last - 1))
         return JSONResponse(recorder.since(int(request.query_params.get("since", "0"))))
 
     async def clear_requests(self, _request: Request) -> Response:
-        self._world.recorder.records.clear()
+        self._double.recorder.records.clear()
         return Response(status_code=_DONE)
 
     async def faults(self, _request: Request) -> Response:
-        return JSONResponse([fault.view() for fault in self._world.recorder.faults])
+        return JSONResponse([fault.view() for fault in self._double.recorder.faults])
 
     async def add_fault(self, request: Request) -> Response:
-        return JSONResponse({"id": self._world.recorder.add(await request.json()).id}, 201)
+        return JSONResponse({"id": self._double.recorder.add(await request.json()).id}, 201)
 
     async def clear_faults(self, request: Request) -> Response:
-        self._world.recorder.clear_faults(_id(request.query_params.get("id")))
+        self._double.recorder.clear_faults(_id(request.query_params.get("id")))
         return Response(status_code=_DONE)
 
     async def release(self, request: Request) -> Response:
-        self._world.recorder.release(_id(request.query_params.get("id")))
+        self._double.recorder.release(_id(request.query_params.get("id")))
         return Response(status_code=_DONE)
 
     async def add_site(self, request: Request) -> Response:
-        from localazure.seed import resolve
-
-        site = await self._world.add_site(resolve(self._world, await request.json()))
+        site = await self._double.add_site(resolve(self._double, await request.json()))
         identity = site.system_identity
         return JSONResponse(
             {
@@ -104,12 +101,15 @@ class _Controls:
         )
 
     async def add_registry(self, request: Request) -> Response:
-        registry = await self._world.add_registry(await request.json())
-        answer = {"id": self._world.registry_id(registry), "login_server": registry.login_server}
+        registry = await self._double.add_registry(await request.json())
+        answer = {
+            "id": self._double.state.registry_id(registry),
+            "login_server": registry.login_server,
+        }
         return JSONResponse(answer, 201)
 
     async def change_registry(self, request: Request) -> Response:
-        registry = self._world.registry(request.path_params["name"])
+        registry = self._double.state.registry(request.path_params["name"])
         for name, value in (await request.json()).items():
             if name in ("name", "login_server") or not hasattr(registry, name):
                 raise ValueError(f"{name} of a registry can't be changed.")
@@ -117,7 +117,7 @@ class _Controls:
         return Response(status_code=_DONE)
 
     async def add_component(self, request: Request) -> Response:
-        component = await self._world.add_component(await request.json())
+        component = await self._double.add_component(await request.json())
         answer: dict[str, Any] = {
             "app_id": component.app_id,
             "instrumentation_key": component.instrumentation_key,
@@ -129,13 +129,13 @@ class _Controls:
         wanted = await request.json()
         layout = Path(wanted["layout"])
         name, repository = wanted["registry"], wanted["repository"]
-        digest = self._world.push(name, repository, layout, wanted.get("tag"))
+        digest = self._double.push(name, repository, layout, wanted.get("tag"))
         return JSONResponse({"digest": digest}, 201)
 
     async def backdate(self, request: Request) -> Response:
         wanted = await request.json()
-        login = self._world.registry(wanted["registry"]).login_server
-        repository = self._world.store.repository(login, wanted["repository"])
+        login = self._double.state.registry(wanted["registry"]).login_server
+        repository = self._double.store.repository(login, wanted["repository"])
         manifest = repository.find(wanted["reference"]) if repository else None
         if manifest is None:
             raise KeyError(wanted["reference"])
@@ -143,20 +143,20 @@ class _Controls:
         return Response(status_code=_DONE)
 
     async def add_subscription(self, request: Request) -> Response:
-        identifier = self._world.add_subscription(**await request.json())
+        identifier = self._double.add_subscription(**await request.json())
         return JSONResponse({"id": identifier}, 201)
 
     async def add_principal(self, request: Request) -> Response:
         wanted = await request.json()
         roles = wanted.pop("roles", [])
-        principal = self._world.add_principal(**wanted)
+        principal = self._double.add_principal(**wanted)
         for role in roles:
-            self._world.assign(role["role"], role["scope"], principal.object_id)
+            self._double.assign(role["role"], role["scope"], principal.object_id)
         return JSONResponse({"object_id": principal.object_id}, 201)
 
     async def add_host(self, request: Request) -> Response:
-        host = self._world.add_host(await request.json())
-        at = f"{self._world.identity}/{host.name}"
+        host = self._double.add_host(await request.json())
+        at = f"{self._double.identity}/{host.name}"
         answer = {
             "endpoint": f"{at}/msi/token",
             "header": host.secret,
@@ -166,22 +166,22 @@ class _Controls:
         return JSONResponse(answer, 201)
 
     async def add_workload_token(self, request: Request) -> Response:
-        token = self._world.tokens.workload(self._world.workloads, **await request.json())
+        token = self._double.tokens.workload(self._double.workloads, **await request.json())
         return JSONResponse({"token": token}, 201)
 
     async def change_engine(self, request: Request) -> Response:
-        self._world.builds.engine = (await request.json())["socket"]
+        self._double.builds.engine = (await request.json())["socket"]
         return Response(status_code=_DONE)
 
     async def change_tokens(self, request: Request) -> Response:
-        self._world.tokens.lifetime = (await request.json())["lifetime"]
+        self._double.tokens.lifetime = (await request.json())["lifetime"]
         return Response(status_code=_DONE)
 
     async def telemetry(self, _request: Request) -> Response:
-        return JSONResponse(self._world.telemetry.all())
+        return JSONResponse(self._double.telemetry.all())
 
     async def clear_telemetry(self, _request: Request) -> Response:
-        self._world.telemetry.clear()
+        self._double.telemetry.clear()
         return Response(status_code=_DONE)
 
 

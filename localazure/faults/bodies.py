@@ -1,4 +1,4 @@
-"""What a made-up error says, as the service itself would word it.
+"""Bodies of injected errors, in the form of each service.
 
 ARM's 429 and 504 and Microsoft.Web's 429 and 503 are as recorded (tests/contract compares them);
 the others are in the form of their service.
@@ -16,7 +16,7 @@ from localazure.arm import errors
 
 JSON = "application/json; charset=utf-8"
 PAUSE = 1.0
-"""Seconds that ARM asks for where a fault names none: its 429 always carries a Retry-After."""
+"""Default seconds of Retry-After, which ARM's 429 always has."""
 _WEB = re.compile(r"/providers/microsoft\.web/", re.IGNORECASE)
 _PROVIDER = re.compile(r".*/providers/([^/]+)((?:/[^/]+)*)$", re.IGNORECASE)
 _VERBS = {"GET": "read", "HEAD": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
@@ -44,7 +44,7 @@ _ARM = {
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An answer's body, its media type and what other headers go with it."""
+    """A response's body, its media type and its other headers."""
 
     content: bytes
     media_type: str = JSON
@@ -52,14 +52,14 @@ class Body:
 
 
 def given(body: Any) -> Body:
-    """What a test wants: text, or what is sent as JSON."""
+    """The body that a test gives: text, or a value that is sent as JSON."""
     if isinstance(body, str):
         return Body(body.encode(), "text/plain; charset=utf-8")
     return Body(json.dumps(body).encode())
 
 
 def usual(service: str, method: str, path: str, status: int, pause: float | None) -> Body:
-    """What `service` would say; `pause` are the seconds of a Retry-After that the test sets."""
+    """The error body of `service`; `pause` are the seconds of the test's Retry-After."""
     if service in _TEXT:
         code = _REGISTRY.get(status, "UNKNOWN")
         return given({"errors": [{"code": code, "message": _TEXT[service]}]})

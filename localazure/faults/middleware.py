@@ -1,4 +1,4 @@
-"""What stands in front of every listener: writes the log and lets the faults happen."""
+"""Middleware of every listener: records requests and injects faults."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from localazure.faults.recorder import Fault, Record, Recorder
 from localazure.server import TRANSPORT
 
 _POLL = 0.05
-"""Seconds between two looks at whether a held client is still there."""
+"""Seconds between two checks whether the client of a held request is still connected."""
 
 
 class _CutError(Exception):
-    """The connection was cut on purpose: the app's work on the answer ends."""
+    """The connection was cut by a fault: the app has to stop."""
 
 
 class Recording:
@@ -31,7 +31,7 @@ class Recording:
         self._recorder = recorder
 
     def __call__(self, app: ASGIApp, service: str | Callable[[str], str]) -> ASGIApp:
-        """Wrap `app`; `service` is what the log calls it, or a function of the path."""
+        """Wrap `app`; `service` is its name in the log, or a function from a path to a name."""
 
         async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http":
@@ -47,7 +47,7 @@ class Recording:
 
 
 class _Exchange:
-    """One request and its answer, counted, and bent as a fault wants it."""
+    """One request and its response, recorded and changed by a fault."""
 
     def __init__(self, scope: Scope, record: Record, receive: Receive, send: Send) -> None:
         self._scope = scope
@@ -88,7 +88,7 @@ class _Exchange:
         await self._send(message)
 
     def _announced(self) -> int:
-        """The request's Content-Length: an app that refuses early doesn't read the body."""
+        """The request's Content-Length: an app that answers early doesn't read the body."""
         lengths = [v for k, v in self._scope["headers"] if k == b"content-length"]
         return int(lengths[0]) if lengths else 0
 
@@ -102,7 +102,7 @@ class _Exchange:
         self._record.held = False
 
     async def _cut(self) -> None:
-        """Cut the TCP connection with a reset, and let uvicorn see that it is gone."""
+        """Cut the TCP connection with a reset, and wait until uvicorn has noticed."""
         transport = self._scope[TRANSPORT]
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -134,7 +134,7 @@ class _Exchange:
 
 
 class _Reply:
-    """The answer's way out: held, cut or truncated as the fault wants."""
+    """Sends the response: held, cut or truncated by the fault."""
 
     def __init__(
         self,
@@ -164,6 +164,6 @@ class _Reply:
         self._left -= len(body)
         await self._forward({"type": "http.response.body", "body": body, "more_body": True})
         if not self._left or not message.get("more_body"):
-            # What was written has to leave before the connection ends, else nothing arrives.
+            # The written bytes have to be sent before the connection ends, else they are lost.
             await asyncio.sleep(0.05)
             await self._cut()

@@ -1,4 +1,4 @@
-"""The log of requests, and the faults that wait for theirs."""
+"""The request log, and the faults that are set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECRET = {"sig", "token", "access_token", "refresh_token", "client_secret", "pa
 
 @dataclass(slots=True)
 class Record:
-    """One request. `status` is None until it is answered, and stays so if it was cut."""
+    """One request. `status` is None until the response starts, and stays None if it was cut."""
 
     n: int
     time: float
@@ -41,13 +41,13 @@ class Record:
     """Bytes of the answer's body."""
     seconds: float = 0.0
     fault: int | None = None
-    """Which fault changed it."""
+    """The id of the fault that changed it."""
     held: bool = False
 
 
 @dataclass(slots=True)
 class Fault:
-    """What to do to which requests. Selectors that are None match everything."""
+    """A fault: selectors of requests, and the change. None as a selector matches everything."""
 
     id: int
     service: str | None = None
@@ -56,34 +56,34 @@ class Fault:
     path: str | None = None
     """A regular expression, searched for in the path without the query, case ignored."""
     query: str | None = None
-    """The same for the query."""
+    """A regular expression for the query, in the same way."""
     client: str | None = None
     nth: int = 1
     """The first match that is hit, counted from 1."""
     times: int = 1
-    """How many are hit from there on; 0 for all."""
+    """The number of matches that are hit from there on; 0 for all."""
     status: int | None = None
     body: Any = None
-    """Text, or what is sent as JSON. None: an error body such as that service sends."""
+    """Text, or a value that is sent as JSON. None: the usual error body of the service."""
     headers: dict[str, str] = field(default_factory=dict)
     retry_after: float | None = None
     latency: float = 0.0
-    """Seconds of waiting before the request is handled."""
+    """Seconds of delay before the request is handled."""
     reset: bool = False
-    """Cut the connection before the request is handled."""
+    """Reset the connection before the request is handled."""
     reset_after: bool = False
-    """Handle the request, then cut the connection in place of an answer."""
+    """Handle the request, then reset the connection instead of a response."""
     truncate: int | None = None
-    """Cut the connection after this many bytes of the answer's body."""
+    """Reset the connection after this many bytes of the response's body."""
     hold: bool = False
     """Wait before handling, until released."""
     hold_after: bool = False
-    """Handle the request, then wait with the answer until released."""
+    """Handle the request, then delay the response until released."""
     matches: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fits(self, record: Record) -> bool:
-        """Whether the selectors name this request."""
+        """Whether the selectors match this request."""
         exact = (
             (self.service, record.service),
             (self.method, record.method),
@@ -116,7 +116,7 @@ class Recorder:
         self._ids = itertools.count(1)
 
     def begin(self, scope: Scope, service: str) -> Record:
-        """Note a request that has just arrived."""
+        """Record a new request."""
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         record = Record(
             n=next(self._numbers),
@@ -162,13 +162,13 @@ class Recorder:
         return None
 
     def release(self, id_: int | None = None) -> None:
-        """Let held requests go on: those of one fault, or all."""
+        """Continue the held requests of one fault, or all."""
         for fault in self.faults:
             if id_ in (None, fault.id):
                 fault.released.set()
 
     def clear_faults(self, id_: int | None = None) -> None:
-        """Forget one fault, or all, and let their held requests go on."""
+        """Remove one fault, or all, and continue their held requests."""
         self.release(id_)
         self.faults = [] if id_ is None else [f for f in self.faults if f.id != id_]
 

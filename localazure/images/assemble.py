@@ -1,6 +1,6 @@
-"""Images out of bytes: tar layers, image configs, manifests and OCI layout folders.
+"""Assembles images from bytes: tar layers, image configs, manifests and OCI layout folders.
 
-Nothing here pulls, runs or compiles anything, and the same input gives the same bytes on every
+It doesn't pull, run or compile, and the same input gives the same bytes on every
 machine (mtime 0, entries in the order given), so digests can be relied upon.
 
     shell = layer([Entry("bin/sh", b"…", 0o755), Entry("tmp", kind="dir", mode=0o1777)])
@@ -71,8 +71,8 @@ class Entry:
     """One entry of a layer's tar.
 
     `path` is written as given, less a leading slash. `mode` None means 0644 for a file, 0755 for a
-    folder. `target` is where a symlink points, or the path that a hard link repeats. A `whiteout`
-    removes `path` of lower layers; `opaque` hides everything that they have in the folder `path`.
+    folder. `target` is the target of a symlink or hard link. A `whiteout`
+    removes `path` of lower layers; `opaque` hides their content of the folder `path`.
     """
 
     path: str
@@ -84,7 +84,7 @@ class Entry:
     gid: int = 0
 
     def header(self) -> tarfile.TarInfo:
-        """The tar header that says all this, dated 1970."""
+        """The tar header of the entry, dated 1970."""
         path = self.path.lstrip("/")
         if self.kind == "whiteout":
             folder, _, name = path.rpartition("/")
@@ -102,7 +102,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer as registries keep it: `data` is the (compressed) tar, `diff_id` the tar's digest."""
+    """A layer as in a registry: `data` is the (compressed) tar, `diff_id` the tar's digest."""
 
     data: bytes
     compression: Compression
@@ -114,7 +114,7 @@ class Layer:
         object.__setattr__(self, "digest", sha256(self.data))
 
     def media_type(self, family: Family) -> str:
-        """The type in a manifest of `family`; ValueError where it has none (zstd in docker)."""
+        """The type in a manifest of `family`; ValueError if there is none (zstd in docker)."""
         try:
             return LAYER[family, self.compression]
         except KeyError:
@@ -157,7 +157,7 @@ class Image:
     `config` is the container configuration (`Entrypoint`, `Cmd`, `Env`, `User` …); `document` adds
     or replaces fields of the image config document around it. `platform` is (os, architecture) or
     (os, architecture, variant). `annotations` go to the manifest, which should then be OCI;
-    `entry_annotations` to the entry in an index (attestations are told by them).
+    `entry_annotations` to the entry in an index (attestations have them).
     """
 
     layers: Sequence[Layer]
@@ -207,7 +207,7 @@ class Image:
         return sha256(self.manifest_bytes)
 
     def blobs(self) -> dict[str, bytes]:
-        """Everything but the manifest, by digest: the config and the layers."""
+        """The config and the layers, by digest."""
         config = self.config_bytes
         return {sha256(config): config, **{each.digest: each.data for each in self.layers}}
 
@@ -231,10 +231,10 @@ def index_bytes(images: Sequence[Image]) -> bytes:
 
 
 def write_layout(directory: Path, images: Image | Sequence[Image], tag: str) -> str:
-    """Write an OCI layout folder, or add to one, and return the digest that `tag` stands for.
+    """Write an OCI layout folder, or add to one, and return the digest of `tag`.
 
     A single image is tagged by its own manifest, a sequence by an index of them. index.json is
-    replaced in one step; tags that it held before stay.
+    replaced in one step; its other tags are kept.
     """
     several = [images] if isinstance(images, Image) else list(images)
     blobs = directory / "blobs" / "sha256"

@@ -1,7 +1,7 @@
-"""Builds what is out of date: binaries from their modules, images from binaries.
+"""Builds the outdated products: binaries from Go modules, images from binaries.
 
-Each product carries a stamp, the digest of everything it was made from; a product whose stamp
-still fits is left alone. Products are replaced in one step, under a lock among processes.
+Each product has a stamp, the digest of all its sources; a product with the present stamp is not
+built again. Products are replaced in one step, under a lock among processes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BUILDX = "github.com/docker/buildx/cmd/buildx"
 
 
 def collector_binary(local: Path) -> Path:
-    """The collector's program, `otelcol-contrib`, built if need be."""
+    """The collector's program, `otelcol-contrib`, built if it is outdated."""
     with _locked(local):
         return _collector_binary(local)
 
@@ -43,7 +43,7 @@ def collector(local: Path, out: Path, ca: Path | None) -> bool:
 
 
 def app_binary(local: Path) -> Path:
-    """The sample app's program, `shop`, built if need be."""
+    """The sample app's program, `shop`, built if it is outdated."""
     with _locked(local):
         return _app_binary(local)
 
@@ -104,7 +104,7 @@ def _layout(out: Path, images: Image | Sequence[Image], tag: str, stamp: str) ->
     new.chmod(0o755)
     write_layout(new, images, tag)
     (new / ".stamp").write_text(stamp)
-    # A folder can't replace one that isn't empty: the old one steps aside first.
+    # A folder can't replace one that isn't empty: the old one is renamed first.
     if out.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         out.rename(old / out.name)
@@ -115,12 +115,12 @@ def _layout(out: Path, images: Image | Sequence[Image], tag: str, stamp: str) ->
 
 
 def _python() -> list[Path]:
-    """The modules that decide what an image looks like."""
+    """The modules that the content of images depends on."""
     return [Path(module.__file__) for module in (assemble, contents, shell) if module.__file__]
 
 
 def _digest(files: Sequence[Path], *words: str) -> str:
-    """The digest of some files, by name and content, and words."""
+    """The digest of files (names and content) and words."""
     total = hashlib.sha256()
     for file in files:
         total.update(f"{file.name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\0".encode())
@@ -135,7 +135,7 @@ def _fits(stamp: Path, digest: str) -> bool:
 
 @contextmanager
 def _locked(local: Path) -> Iterator[None]:
-    """One build at a time: several test runs may want the same products."""
+    """A lock for one build at a time: several test runs may need the same products."""
     (local / "go").mkdir(parents=True, exist_ok=True)
     with (local / "go" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""What the two images hold, once their binaries are built. Nothing is compiled here."""
+"""The content of the two images, made from built binaries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from localazure.images.assemble import Entry, Image, layer
 COLLECTOR_VERSION = "0.150.0"
 APP_VERSION = "1.0"
 
-# Upstream's own default listens on every address and prints what it gets; so does this.
+# As upstream's default: it listens on every address and prints the received telemetry.
 _COLLECTOR_CONFIG = """\
 receivers:
   otlp:
@@ -34,7 +34,7 @@ service:
     logs: {receivers: [otlp], processors: [batch], exporters: [debug]}
 """
 
-# As the entrypoints of real images do: it looks at its arguments, prepares, and makes way.
+# As in real images: it checks its arguments, prepares, and executes the program.
 _ENTRYPOINT = """\
 #!/bin/sh
 set -e
@@ -48,8 +48,8 @@ exec "$@"
 def collector(binary: bytes, ca: Path | None) -> list[Image]:
     """The collector in the layout of otel/opentelemetry-collector-contrib, for two platforms.
 
-    Its CA bundle is the public one and `ca` (PEM), so that what runs in a container trusts the
-    double. The arm64 image is there to be passed over: its binary is a few bytes.
+    Its CA bundle is the public one and `ca` (PEM), so that programs in a container trust the
+    double. The arm64 image tests the choice of a platform: its binary is a few bytes.
     """
     bundle = Path(certifi.where()).read_bytes()
     if ca:
@@ -72,7 +72,7 @@ def _collector(bundle: bytes, binary: bytes, platform: tuple[str, ...]) -> Image
             [*_folders("etc", "etc/ssl", "etc/ssl/certs"), certificates],
             created_by=copy("/etc/ssl/certs/ca-certificates.crt", certificates),
         ),
-        # The fastest compression: nearly all of the time goes into this one layer.
+        # The fastest compression: this layer takes nearly all of the time.
         layer([program], level=1, created_by=copy("--chmod=755 otelcol-contrib", program)),
         layer(
             [*_folders("etc", "etc/otelcol-contrib"), settings],

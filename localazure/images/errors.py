@@ -1,7 +1,7 @@
-"""What can go wrong when an image is made."""
+"""The error of image builds."""
 
 from __future__ import annotations
 
 
 class BuildError(Exception):
-    """A tool is missing or failed. The message says what to do about it."""
+    """A tool is missing or failed. The message says how to fix it."""

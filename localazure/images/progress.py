@@ -1,4 +1,4 @@
-"""One live line on stderr that says what is being made; plain lines where stderr is no terminal."""
+"""Progress on stderr: one updated line on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class Step:
-    """A step that takes a while: `with Step("Compiling …") as step: step.detail("module")`."""
+    """A step with progress: `with Step("Compiling …") as step: step.detail("module")`."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -25,7 +25,7 @@ class Step:
         return self
 
     def detail(self, text: str) -> None:
-        """Show what the step is at, and for how long it has run; nothing off a terminal."""
+        """Show a detail and the elapsed time; only on a terminal."""
         if not self._live:
             return
         line = f"{self.title} … {self._seconds():.0f} s  {text}"

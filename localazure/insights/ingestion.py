@@ -1,4 +1,4 @@
-"""What Application Insights takes in: envelopes, one a line or as an array, gzipped or not."""
+"""Ingestion of envelopes: one JSON object a line or an array, gzipped or not."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import gzip
 import json
 import uuid
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from localazure.double import Double
 from localazure.state import Component
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 _HEADERS = {
     "access-control-allow-headers": (
@@ -28,8 +26,8 @@ _HEADERS = {
 }
 
 
-async def track(world: World, request: Request) -> Response:
-    """POST /v2.1/track: 200, 206 where some envelopes are refused, 400 where all are."""
+async def track(double: Double, request: Request) -> Response:
+    """POST /v2.1/track: 200, 206 if some envelopes are refused, 400 if all are."""
     body = await request.body()
     try:
         if request.headers.get("content-encoding", "").lower() == "gzip":
@@ -37,14 +35,14 @@ async def track(world: World, request: Request) -> Response:
         envelopes = parse(body)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         return _answer(1, [_error(0, f"Invalid payload: {error}")])
-    known = {c.instrumentation_key.lower(): c for c in world.state.components.values()}
+    known = {c.instrumentation_key.lower(): c for c in double.state.components.values()}
     errors = []
     for index, envelope in enumerate(envelopes):
         problem = _check(envelope, known)
         if problem:
             errors.append(_error(index, problem))
         else:
-            world.telemetry.add(envelope["iKey"], envelope)
+            double.telemetry.add(envelope["iKey"], envelope)
     return _answer(len(envelopes), errors)
 
 

@@ -41,7 +41,7 @@ class Table:
 
 
 def run(query: str, source: Callable[[str], Table | None]) -> Table:
-    """Answer a query; `source` gives a table by name, None where there is none."""
+    """Run a query; `source` returns a table by name, None for an unknown one."""
     name, *steps = [part.strip() for part in _split(query.strip().rstrip(";"), "|")]
     table = source(name)
     if table is None:
@@ -89,7 +89,7 @@ def _like(have: Any, wanted: Any) -> Any:
 
 
 def _value(table: Table, path: str) -> Callable[[Row], Any]:
-    """What a column, or a member of a dynamic one, is in a row."""
+    """The value of a column, or of a member of a dynamic column, in a row."""
     name, *rest = re.findall(rf"(?:^|\.)\w+|\[(?:{_LITERAL})\]", path)
     members = [part.strip(".[]\"'") for part in rest]
     if name not in table.columns:
@@ -210,7 +210,7 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """`text` cut at a separator that is in no string and no parenthesis."""
+    """`text` split at separators outside of strings and parentheses."""
     parts, depth = [""], 0
     for token in re.findall(rf"{_LITERAL}|.", text, re.DOTALL):
         depth += (token in "([") - (token in ")]") if len(token) == 1 else 0

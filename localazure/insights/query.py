@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,11 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localazure.aad.metadata import ARM_AUDIENCE
 from localazure.aad.tokens import Problem
+from localazure.double import Double
 from localazure.insights import kql, tables
 from localazure.state import Component
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 _COMPONENT = re.compile(
     r"/subscriptions/[^/]+/resourcegroups/([^/]+)/providers/microsoft\.insights"
@@ -30,25 +28,25 @@ _EXPOSED = "Retry-After,Age,WWW-Authenticate,x-resource-identities,x-ms-status-l
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
-def make(world: World) -> ASGIApp:
+def make(double: Double) -> ASGIApp:
     """The app for `{componentId}/query` on the management listener."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
         match = _COMPONENT.fullmatch(request.scope["path"])
         key = (match[1].lower(), match[2].lower()) if match else ("", "")
-        component = world.state.components.get(key)
-        response = await answer(world, request, component, (ARM_AUDIENCE, world.management))
+        component = double.state.components.get(key)
+        response = await answer(double, request, component, (ARM_AUDIENCE, double.management))
         await response(scope, receive, send)
 
     return app
 
 
 async def answer(
-    world: World, request: Request, component: Component | None, audiences: Iterable[str]
+    double: Double, request: Request, component: Component | None, audiences: Iterable[str]
 ) -> Response:
     """Answer POST (or GET) of a query, for a caller with a token for one of `audiences`."""
-    claims = world.tokens.check(request.headers.get("authorization"), audiences)
+    claims = double.tokens.check(request.headers.get("authorization"), audiences)
     if isinstance(claims, Problem):
         text = "Valid authentication was not provided"
         return _error(401, "AuthorizationRequiredError", text, {"message": claims.message})
@@ -61,7 +59,7 @@ async def answer(
         except ValueError:
             return _error(400, "BadArgumentError", "The request had some invalid properties")
     try:
-        found = _run(world, component, str(asked.get("query", "")), asked.get("timespan"))
+        found = _run(double, component, str(asked.get("query", "")), asked.get("timespan"))
     except kql.QueryError as error:
         kind = "Syntax" if error.code.startswith("SYN") else "Semantic"
         inner = {
@@ -76,13 +74,13 @@ async def answer(
     return _json(200, {"tables": [table]})
 
 
-def _run(world: World, component: Component, query: str, timespan: Any) -> kql.Table:
+def _run(double: Double, component: Component, query: str, timespan: Any) -> kql.Table:
     start, end = _span(str(timespan)) if timespan else (tables.EPOCH, None)
 
     def source(name: str) -> kql.Table | None:
         if name not in tables.TABLES:
             return None
-        envelopes = world.telemetry.of(component.instrumentation_key)
+        envelopes = double.telemetry.of(component.instrumentation_key)
         rows = tables.rows(name, envelopes, component.app_id, component.name)
         seen = [r for r in rows if r["timestamp"] >= start and (not end or r["timestamp"] <= end)]
         return kql.Table(tables.TABLES[name], seen)

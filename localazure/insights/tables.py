@@ -1,4 +1,4 @@
-"""Telemetry as the tables that queries read."""
+"""The tables of queries, made from telemetry."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def rows(table: str, envelopes: Iterable[Mapping[str, Any]], app_id: str, app: s
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 time; EPOCH for what isn't one. No zone means UTC."""
+    """An ISO 8601 time; EPOCH for invalid text. No zone means UTC."""
     try:
         # fromisoformat of Python 3.10 takes three or six decimals and no Z
         short = re.sub(r"(\.\d{1,6})\d*", lambda m: m[1].ljust(7, "0"), text)

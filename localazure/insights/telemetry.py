@@ -1,4 +1,4 @@
-"""The telemetry that arrived, by component."""
+"""The received telemetry, by component."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ class Telemetry:
         self._envelopes: dict[str, list[dict[str, Any]]] = {}
 
     def add(self, key: str, envelope: dict[str, Any]) -> None:
-        """Keep one envelope."""
+        """Store one envelope."""
         self._envelopes.setdefault(key.lower(), []).append(envelope)
 
     def of(self, key: str) -> list[dict[str, Any]]:
-        """What a component got."""
+        """The envelopes of a component."""
         return self._envelopes.get(key.lower(), [])
 
     def all(self) -> list[dict[str, Any]]:
-        """Everything, component by component."""
+        """All envelopes, component by component."""
         return [envelope for envelopes in self._envelopes.values() for envelope in envelopes]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete all envelopes."""
         self._envelopes.clear()

@@ -16,12 +16,13 @@ from typing import Any
 
 from localazure.runtime import netns, rootfs, sandbox, shim
 from localazure.runtime.egress import Egress
-from localazure.runtime.guardian import Guardian
+from localazure.runtime.reaper import Reaper
 from localazure.runtime.sandbox import Launch, Sandbox
 
 _LONGEST_LINE = 16 * 1024
-"""Docker cuts longer log lines as well."""
+"""Docker splits longer log lines, too."""
 _LOOPBACK_PATIENCE = 5.0
+_OUTPUT_PATIENCE = 2.0
 
 RESOLV_CONF = (
     b"# no name servers: a container of localazure reaches this machine's localhost only\n"
@@ -34,7 +35,7 @@ class StartError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a container ended: `status` is 128 + n for signal n; `killed` if we sent KILL."""
+    """How a container ended: `status` is 128 + n for signal n; `killed`: by `Container.kill`."""
 
     status: int
     killed: bool
@@ -46,7 +47,7 @@ class Container:
     def __init__(self, name: str, box: Sandbox, launch: Launch, stop_signal: int) -> None:
         self.name = name
         self.pid = 0
-        """Of the container's PID 1, as this machine counts; 0 until it was started."""
+        """The PID of the container's PID 1 on this machine; 0 before the start."""
         self._box = box
         self._launch = launch
         self._stop_signal = stop_signal
@@ -59,17 +60,16 @@ class Container:
         self._ended: asyncio.Task[Exit] | None = None
 
     async def start(
-        self, ports: Sequence[int], guardian: Guardian | None, output: Callable[[list[str]], None]
+        self, ports: Sequence[int], reaper: Reaper | None, output: Callable[[list[str]], None]
     ) -> None:
         """Start it; `ports` of this machine's localhost are reachable inside.
 
-        `output` is called with the lines that it prints, stdout and stderr together. StartError if
-        bubblewrap refuses. `guardian`, if there is one, ends it when we
-        no longer can.
+        `output` is called with the lines of its stdout and stderr. `reaper` kills it if the
+        double's process ends. Raises StartError if bubblewrap fails.
         """
         await asyncio.to_thread(self._make_files)
         try:
-            await self._spawn(ports, guardian, output)
+            await self._spawn(ports, reaper, output)
         except BaseException:
             await self._discard()
             raise
@@ -90,50 +90,62 @@ class Container:
         _make_directory(launch, lower)
 
     async def _spawn(
-        self, ports: Sequence[int], guardian: Guardian | None, output: Callable[[list[str]], None]
+        self, ports: Sequence[int], reaper: Reaper | None, output: Callable[[list[str]], None]
     ) -> None:
         user = self._launch.user if self._box.root else None
         out_read, out_write = os.pipe()
         info_read, info_write = os.pipe()
-        block_read, block_write = os.pipe()
-        program = shim.in_memory(user)
+        gate_read, gate_write = os.pipe()
+        program = shim.in_memory(user, gate_read)
         options = _memory_file(sandbox.options(self._box, self._launch))
         if user is not None:
-            os.fchown(out_write, user.uid, user.gid)  # so that the program can open /dev/stdout
+            os.fchown(out_write, user.uid, user.gid)  # the program may open /dev/stdout
         try:
             self._reading = asyncio.create_task(_read_lines(await _reader(out_read), output))
             info = await _reader(info_read)
-            self._process = await asyncio.create_subprocess_exec(
-                str(self._box.program),
-                *("--args", str(options), "--info-fd", str(info_write)),
-                *("--block-fd", str(block_read), "--"),
+            arguments = (
+                *("--args", str(options), "--info-fd", str(info_write), "--"),
                 *(f"/proc/self/fd/{program}", self._launch.path, *self._launch.argv),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out_write,
-                stderr=out_write,
-                pass_fds=(program, options, info_write, block_read),
-                start_new_session=True,
-                env={},
-                umask=0o022,
             )
+            await self._execute(arguments, out_write, (program, options, info_write, gate_read))
         except BaseException:
-            os.close(block_write)
+            os.close(gate_write)
             raise
         finally:
-            for fd in (out_write, info_write, block_read, program, options):
+            for fd in (out_write, info_write, gate_read, program, options):
                 os.close(fd)
         try:
             self.pid = await _child(info)
             self._handle = os.pidfd_open(self.pid)
-            if guardian is not None:
-                guardian.watch(self._handle)
+            if reaper is not None:
+                reaper.watch(self._handle)
             await self._prepare(ports)
-            os.write(block_write, b"1")
+            os.write(gate_write, b"1")
         finally:
-            os.close(block_write)
+            os.close(gate_write)
+
+    async def _execute(self, arguments: Sequence[str], output: int, fds: Sequence[int]) -> None:
+        """Start bubblewrap. A cancellation waits until its PID is known."""
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
+                str(self._box.program),
+                *arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=fds,
+                start_new_session=True,
+                env={},
+                umask=0o022,
+            )
+        )
+        try:
+            await asyncio.shield(starting)
+        finally:
+            self._process = await starting
 
     async def _prepare(self, ports: Sequence[int]) -> None:
-        """Set its network up; its program waits for that."""
+        """Set up its network; its program waits for that."""
         join = functools.partial(netns.join, root=self._box.root)
         network = self._network = await asyncio.to_thread(join, self.pid)
         deadline = time.monotonic() + _LOOPBACK_PATIENCE
@@ -168,7 +180,7 @@ class Container:
         return await asyncio.shield(self._ended)
 
     async def stop(self, grace: float) -> Exit:
-        """Send the stop signal, and KILL to what is left after `grace` seconds; then wait."""
+        """Send the stop signal, and KILL after `grace` seconds; then wait for the end."""
         self._signal(self._stop_signal)
         try:
             return await asyncio.wait_for(self.wait(), grace)
@@ -188,23 +200,21 @@ class Container:
                 signal.pidfd_send_signal(self._handle, number)
 
     async def _end(self) -> Exit:
-        if self._process is None or self._reading is None:
+        if self._process is None:
             raise StartError("it was never started")
         status = await self._process.wait()
-        await self._reading
         await self._discard()
         return Exit(status, self._killed)
 
     async def _discard(self) -> None:
-        """End the process, if it runs, and release everything."""
+        """Kill the process, if it runs, and release all resources."""
         self.kill()
         self._egress.close()
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._kill_group(self._process)
             await self._process.wait()
         if self._reading is not None:
-            await self._reading
+            await _finish(self._reading)
         if self._handle is not None:
             os.close(self._handle)
         network, self._network = self._network, None
@@ -213,9 +223,20 @@ class Container:
             await asyncio.to_thread(network.close)
         await asyncio.to_thread(sandbox.remove_writable, self._launch)
 
+    def _kill_group(self, process: asyncio.subprocess.Process) -> None:
+        """Kill bubblewrap's process group: itself, and its child if there is one.
+
+        Until the child has executed a program, it does not end with bubblewrap: it waits for a
+        message from bubblewrap for ever, and holds the output's pipe open. The group's id is
+        bubblewrap's PID, so it is valid only until that process was waited for.
+        """
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
 
 def _memory_file(options: Sequence[str]) -> int:
-    """bubblewrap's options as it reads them with --args: so no setting shows in a process list."""
+    """A file for bubblewrap's --args, which keeps the app settings out of process lists."""
     if any("\0" in option for option in options):
         raise StartError("its environment has a null byte")
     fd = os.memfd_create("localazure-options", 0)
@@ -225,12 +246,19 @@ def _memory_file(options: Sequence[str]) -> int:
 
 
 async def _reader(fd: int) -> asyncio.StreamReader:
-    """A reader of a pipe's end, which is closed with it."""
+    """A reader of a pipe; `fd` is closed at the pipe's end."""
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     pipe = os.fdopen(fd, "rb", buffering=0)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
     return reader
+
+
+async def _finish(reading: asyncio.Task[None]) -> None:
+    """Wait for the rest of the output, for a limited time: the pipe may stay open."""
+    _, pending = await asyncio.wait({reading}, timeout=_OUTPUT_PATIENCE)
+    for task in pending:
+        task.cancel()
 
 
 async def _read_lines(reader: asyncio.StreamReader, output: Callable[[list[str]], None]) -> None:
@@ -247,7 +275,7 @@ async def _read_lines(reader: asyncio.StreamReader, output: Callable[[list[str]]
 
 
 async def _child(info: asyncio.StreamReader) -> int:
-    """The PID that bubblewrap reports of the process it made."""
+    """The PID of bubblewrap's child, from --info-fd."""
     text = b""
     while True:
         data = await info.read(4096)

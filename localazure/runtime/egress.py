@@ -1,4 +1,4 @@
-"""The way out of a container: some ports of its localhost lead to this machine's localhost."""
+"""Port forwarding from a container's localhost to this machine's localhost."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Egress:
             writer.close()
 
     def close(self) -> None:
-        """Stop listening and cut what is still connected."""
+        """Stop listening, and cut the open connections."""
         for server in self._servers:
             server.close()
         for task in list(self._tasks):
@@ -72,7 +72,7 @@ class Egress:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy until the end, then tell the other side that no more comes."""
+    """Copy until the end of the input, then shut down the output's write side."""
     with contextlib.suppress(ConnectionError):
         while data := await reader.read(_CHUNK):
             writer.write(data)

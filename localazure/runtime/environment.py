@@ -22,7 +22,7 @@ HIDDEN = frozenset(
         "DOCKER_REGISTRY_SERVER_PASSWORD",
     }
 )
-"""Settings that are for the platform; the reference says they don't reach the container."""
+"""Settings for the platform; according to the reference, containers don't get them."""
 
 _CONNECTION_PREFIX = {
     "sqlserver": "SQLCONNSTR_",
@@ -45,9 +45,10 @@ def instance_id(site: Site, number: int) -> str:
 def variables(
     site: Site, number: int, config: ImageConfig, user: User, port: int, hostname: str
 ) -> dict[str, str]:
-    """Everything in the environment of the site's n-th container: image, platform, app settings.
+    """The environment of the site's n-th container: image, platform, app settings.
 
-    Later ones win: the image's ENV, what App Service sets, the app settings, WEBSITE_* identity.
+    Later ones override earlier ones: the image's ENV, App Service's variables, the app settings,
+    the WEBSITE_* identity.
     """
     settings = app_settings(resolved(site))
     return {
@@ -66,9 +67,9 @@ def variables(
 
 
 def resolved(site: Site) -> dict[str, str]:
-    """The app settings, references to known Key Vault secrets replaced by what they refer to.
+    """The app settings, with the values of known Key Vault secrets in place of references.
 
-    A reference that isn't resolved reaches the container as it stands, as in Azure.
+    An unresolved reference is passed to the container unchanged, as in Azure.
     """
     known = {f"@microsoft.keyvault(secreturi={uri.lower()})": uri for uri in site.secrets}
     found = {name: known.get(value.lower()) for name, value in site.app_settings.items()}

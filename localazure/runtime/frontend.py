@@ -1,43 +1,40 @@
-"""A site's front end: what answers on its host name."""
+"""A site's front end: it serves the site's host name."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from localazure.runtime import pages, proxy
+from localazure.double import Double
+from localazure.runtime import error_pages, proxy
 from localazure.runtime.container import Container
 from localazure.runtime.supervisor import Supervisor
 from localazure.server import TRANSPORT
 from localazure.state import Site
 
-if TYPE_CHECKING:
-    from localazure.world import World
-
 _NOTICE = 1.0
-"""Seconds in which the end of a container shows."""
+"""Seconds to wait for the end of a container that can't be reached."""
 
 
-def make(world: World, site: Site) -> ASGIApp:
+def make(double: Double, site: Site) -> ASGIApp:
     """The app on the site's listener.
 
-    Requests wait while the site starts. A stopped site answers 403, one whose container doesn't
-    come up 503, a container that breaks off 502, a slow one 504.
+    Requests wait while the site starts. The response is 403 for a stopped site, 503 if its
+    container failed to start, 502 if the container closes the connection, 504 if it is too slow.
     """
 
     async def frontend(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        supervisor = world.runtime
-        known = any(each.resource_id == site.resource_id for each in world.state.all_sites())
+        supervisor = double.runtime
+        known = any(each.resource_id == site.resource_id for each in double.state.all_sites())
         if not known or not isinstance(supervisor, Supervisor):
-            await pages.not_found()(scope, receive, send)
+            await error_pages.not_found()(scope, receive, send)
         elif site.state != "Running":
-            await pages.stopped()(scope, receive, send)
+            await error_pages.stopped()(scope, receive, send)
         elif not supervisor.is_container(site):
-            await pages.no_container()(scope, receive, send)
+            await error_pages.no_container()(scope, receive, send)
         else:
             await _serve(supervisor, site, scope, receive, send)
 
@@ -58,17 +55,17 @@ async def _serve(
                 serving = await supervisor.choose(site)
             else:
                 return
-        await pages.application_error(site.scm_host)(scope, receive, send)
+        await error_pages.application_error(site.scm_host)(scope, receive, send)
     except (asyncio.TimeoutError, proxy.TooSlowError):
-        await pages.gateway_timeout()(scope, receive, send)
+        await error_pages.gateway_timeout()(scope, receive, send)
     except (proxy.NoAnswerError, proxy.UnreachableError):
-        await pages.bad_gateway()(scope, receive, send)
+        await error_pages.bad_gateway()(scope, receive, send)
     except proxy.AnswerCutError:
         scope[TRANSPORT].abort()
 
 
 async def _ends(container: Container) -> bool:
-    """Whether a container that can't be reached is about to be gone."""
+    """Whether a container that can't be reached ends within `_NOTICE` seconds."""
     try:
         await asyncio.wait_for(container.wait(), _NOTICE)
     except asyncio.TimeoutError:

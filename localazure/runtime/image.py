@@ -1,4 +1,4 @@
-"""An image's configuration, and what it and the site's settings together make run."""
+"""An image's configuration, and the command and ports that follow with the site's settings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 from localazure.state import Site
 
 DEFAULT_PORTS = (80, 8080)
-"""Where App Service looks for a container that says nothing about its port."""
+"""The ports that App Service tries if neither settings nor image name one."""
 
 
 class ConfigurationError(ValueError):
-    """The site's settings and the image give nothing that could be started."""
+    """The site's settings and the image have no command that can be started."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """The parts of an image configuration that matter when it runs."""
+    """The parts of an image configuration that a running container depends on."""
 
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
@@ -55,9 +55,9 @@ class ImageConfig:
         )
 
     def command(self, startup: str) -> list[str]:
-        """The argv to run: the startup command, if there is one, stands in for CMD.
+        """The argv: the startup command, if there is one, replaces CMD.
 
-        It is split as a shell splits words, and nothing in it is expanded.
+        It is split into words as in a shell, without expansion.
         """
         try:
             arguments = shlex.split(startup) or list(self.cmd)
@@ -92,7 +92,7 @@ def of_site(site: Site) -> str:
 
 
 def candidate_ports(settings: Mapping[str, str], config: ImageConfig) -> tuple[int, ...]:
-    """The ports that the site may answer on, best first; PORT in the environment is the first.
+    """The possible ports of the site, best first; PORT in the environment is the first.
 
     WEBSITES_PORT, else PORT, else what the image exposes, else 80 and 8080.
     """
@@ -104,7 +104,7 @@ def candidate_ports(settings: Mapping[str, str], config: ImageConfig) -> tuple[i
 
 
 def seconds(settings: Mapping[str, str], name: str, default: float, longest: float) -> float:
-    """A time limit from the app settings; `default` where it is missing or makes no sense."""
+    """A time limit from the app settings; `default` if it is missing or invalid."""
     try:
         value = float(settings.get(name, ""))
     except ValueError:

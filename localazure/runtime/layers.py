@@ -1,9 +1,9 @@
-"""Layers applied onto a folder as overlay2 shows them.
+"""Applies layers to a folder, with the result of overlay2.
 
 Docker unpacks each layer into an empty folder and lets the kernel lay the folders over each other.
-So a layer is first read into a tree of its own, and the tree is then merged onto what the lower
-layers made. The parent folders that an entry implies are part of that tree: they replace a lower
-symlink, and take mode 0755 and root as owner, just as they do on overlay2.
+So a layer is first read into a tree, and the tree is then merged onto the lower layers. The tree
+contains the parent folders that an entry implies: they replace a lower symlink, and have mode 0755
+and root as owner, as on overlay2.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 IMPLIED_MODE = 0o755
 LARGE = 1 << 18
-"""Bytes of a file that images share rather than hold each."""
+"""Bytes from which on a file is shared between images."""
 _MAX_LINKS = 40
 
 
 class LayerError(ValueError):
-    """A layer that can't be unpacked; Docker would refuse it as well."""
+    """A layer that can't be unpacked; Docker would refuse it, too."""
 
 
 @dataclass(slots=True)
@@ -47,9 +47,9 @@ class Node:
 def apply(root: Path, tar: tarfile.TarFile, shared: Path | None = None) -> None:
     """Apply the layer in `tar` (which must be seekable) onto `root`; LayerError if it is broken.
 
-    Owners and device nodes need root; without it they are left out. `shared` is a folder of this
-    layer's own on the same file system: its large files are hard links to there, written once
-    however many images have the layer. Nobody may write to them.
+    Owners and device nodes need root; without it they are left out. `shared` is a folder for this
+    layer on the same file system: large files are hard links to it, so that images with the same
+    layer share them. They must not be written to.
     """
     _Applier(tar, shared).merge(read(tar), root)
 
@@ -67,7 +67,7 @@ def read(tar: tarfile.TarFile) -> Node:
         if name == OPAQUE:
             parent.opaque = True
         elif name.startswith(WHITEOUT + WHITEOUT):
-            continue  # aufs kept its own files (.wh..wh.plnk) in layers; they mean nothing here
+            continue  # aufs kept its own files (.wh..wh.plnk) in layers; they have no meaning here
         elif name.startswith(WHITEOUT):
             parent.whiteouts.add(name.removeprefix(WHITEOUT))
         else:
@@ -175,7 +175,7 @@ class _Applier:
         self._describe(path, info)
 
     def _make(self, info: tarfile.TarInfo, path: Path) -> bool:
-        """Make the file, link or device node; False where it needs rights we lack."""
+        """Make the file, link or device node; False if this process lacks the rights."""
         if info.issym():
             path.symlink_to(info.linkname)
         elif info.isfifo():
@@ -200,7 +200,7 @@ class _Applier:
             shutil.copyfileobj(source, file, 1 << 20)
         if shared is not None:
             shared.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):  # another image was quicker
+            with contextlib.suppress(FileExistsError):  # made for another image meanwhile
                 shared.hardlink_to(path)
 
     def _device(self, info: tarfile.TarInfo, path: Path) -> bool:
@@ -224,7 +224,7 @@ class _Applier:
 
 
 def remove(path: Path) -> None:
-    """Remove whatever is at `path`, if anything is; never through a symlink."""
+    """Remove the file or folder at `path`, if it exists; symlinks are not followed."""
     if _is_folder(path):
         shutil.rmtree(path)
     else:

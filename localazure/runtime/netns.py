@@ -1,9 +1,9 @@
 """Sockets inside of a container's network namespace.
 
-A socket belongs to the namespace of the thread that makes it, wherever it is used later. As root, a
-thread steps into the namespace, makes the socket and steps back: some ten microseconds. Without
-root a namespace is entered through its user namespace, which only a process with a single thread
-may do: so an agent, a process of its own, makes the sockets and passes them on.
+A socket belongs to the namespace of the thread that creates it. As root, a thread enters the
+namespace, creates the socket and returns: some ten microseconds. Without root, a namespace is
+entered through its user namespace, which only a process with a single thread may do: so a separate
+process (`netns_agent`) creates the sockets and passes their file descriptors.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from localazure.runtime import agent
+from localazure.runtime import netns_agent
 
 ADDRESS = "169.254.130.2"
-"""A container's address towards the front end. A program that listens on 127.0.0.1 alone is not
-reached through it, just as on App Service."""
+"""A container's address for the front end. As on App Service, it doesn't reach a program that listens
+only on 127.0.0.1."""
 
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS, _IFF_UP = 0x8913, 0x1
@@ -39,13 +39,13 @@ class Network(Protocol):
         """A new socket in it; OSError as for any socket."""
 
     def close(self) -> None:
-        """Let go of it; sockets that were made stay usable."""
+        """Release it; existing sockets stay usable."""
 
 
 def join(pid: int, *, root: bool) -> Network:
     """The network of process `pid`; every user there may listen on every port, as in Docker.
 
-    Takes a while without root: a process is started.
+    Slow without root: it starts a process.
     """
     return _Direct(pid) if root else _Agent(pid)
 
@@ -77,7 +77,7 @@ class _Direct:
     def __init__(self, pid: int) -> None:
         self._namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         with self._inside():
-            Path(agent.PORT_START).write_text("0")
+            Path(netns_agent.PORT_START).write_text("0")
 
     def socket(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
         with self._inside():
@@ -110,22 +110,22 @@ class _Agent:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", agent.__file__, str(theirs.fileno()), str(pid)],
+                [sys.executable, "-I", "-S", netns_agent.__file__, str(theirs.fileno()), str(pid)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
-        if self._socket.recv(1) != agent.READY:
+        if self._socket.recv(1) != netns_agent.READY:
             _, complaint = self._process.communicate()
             self._socket.close()
             reason = complaint.decode(errors="replace").strip().rpartition("\n")[2]
             raise OSError(f"its network can't be entered: {reason}")
 
     def socket(self, family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
-        self._socket.send(agent.REQUEST.pack(family, kind))
-        data, fds, _, _ = socket.recv_fds(self._socket, agent.ANSWER.size, 1)
+        self._socket.send(netns_agent.REQUEST.pack(family, kind))
+        data, fds, _, _ = socket.recv_fds(self._socket, netns_agent.ANSWER.size, 1)
         if not fds:
-            (number,) = agent.ANSWER.unpack(data or agent.ANSWER.pack(0))
+            (number,) = netns_agent.ANSWER.unpack(data or netns_agent.ANSWER.pack(0))
             raise OSError(number, f"no socket: {os.strerror(number)}")
         return socket.socket(family, kind, fileno=fds[0])
 

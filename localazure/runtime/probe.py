@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from localazure.runtime.container import Container
 
 DEFAULT_PATH = "/robots933456.txt"
-"""App Service's own choice: a path that no app has, so that any answer will do."""
+"""App Service's default: a path that no app has, as any response counts."""
 _INTERVAL = 0.1
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
@@ -18,9 +18,9 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})")
 async def first_port(
     container: Container, ports: Sequence[int], settings: Mapping[str, str]
 ) -> int:
-    """The first of `ports` on which the container answers a request. Never gives up.
+    """The first of `ports` on which the container answers a request. It has no time limit.
 
-    Any answer counts, unless WEBSITE_WARMUP_STATUSES lists the ones that do.
+    Any response counts, unless WEBSITE_WARMUP_STATUSES lists the accepted ones.
     """
     path = settings.get("WEBSITE_WARMUP_PATH") or DEFAULT_PATH
     wanted = re.findall(r"\d{3}", settings.get("WEBSITE_WARMUP_STATUSES", ""))
@@ -44,7 +44,7 @@ async def _until_answered(container: Container, port: int, path: str, wanted: Se
 
 
 async def _ask(container: Container, port: int, path: str) -> str | None:
-    """The status of the answer; None if what came isn't HTTP."""
+    """The status of the response; None if it isn't HTTP."""
     reader, writer = await container.connect(port)
     try:
         head = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-"""One request carried into a container and its answer carried back, both as streams."""
+"""Reverse proxy: forwards one request to a container and its response back, both as streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import h11
 from starlette.types import Receive, Scope, Send
 
-from localazure.runtime.facilities import PATIENCE
+from localazure.runtime.context import FRONT_END_TIMEOUT
 from localazure.runtime.worker import Serving
 
 _CHUNK = 1 << 16
@@ -20,23 +20,23 @@ _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-arr-log-id
 
 
 class NoAnswerError(Exception):
-    """The container broke off before its answer began."""
+    """The container closed the connection before its response began."""
 
 
 class UnreachableError(Exception):
-    """Nothing listens in the container: nothing was sent, so another one may be asked."""
+    """Nothing listens in the container. Nothing was sent, so a retry is safe."""
 
 
 class TooSlowError(Exception):
-    """The container's answer did not begin in time."""
+    """The container's response did not begin in time."""
 
 
 class AnswerCutError(Exception):
-    """The container broke off in the middle of its answer: only the connection can say so."""
+    """The container's response is incomplete: only a cut connection can show that."""
 
 
 async def forward(serving: Serving, scope: Scope, receive: Receive, send: Send) -> None:
-    """Carry one HTTP request; an error of this module if the container fails to answer."""
+    """Forward one HTTP request; raises an error of this module without a complete response."""
     try:
         reader, writer = await serving.container.connect(serving.port)
     except OSError as error:
@@ -62,7 +62,7 @@ class _Exchange:
         self._begun = False
 
     async def send_request(self, scope: Scope, receive: Receive) -> None:
-        """Write the request; when the client leaves, the container's connection ends as well."""
+        """Write the request; if the client disconnects, close the container's connection."""
         try:
             await self._carry(scope, receive)
         except (h11.LocalProtocolError, OSError):
@@ -80,7 +80,7 @@ class _Exchange:
                 await self._write(h11.Data(data=data))
             more = message.get("more_body", False)
         await self._write(h11.EndOfMessage())
-        await receive()  # comes back when the client has left
+        await receive()  # returns when the client has disconnected
         self._writer.close()
 
     async def _write(self, event: h11.Event) -> None:
@@ -89,7 +89,7 @@ class _Exchange:
             await self._writer.drain()
 
     async def relay_answer(self) -> None:
-        """Read the answer and pass it on, chunk by chunk."""
+        """Read the response and forward it, chunk by chunk."""
         try:
             while not isinstance(event := await self._next(), h11.EndOfMessage):
                 if isinstance(event, h11.Response):
@@ -102,7 +102,7 @@ class _Exchange:
                     await self._send({**body, "more_body": True})
         except asyncio.TimeoutError as error:
             slow = AnswerCutError if self._begun else TooSlowError
-            raise slow(f"nothing came for {PATIENCE:g} seconds") from error
+            raise slow(f"nothing came for {FRONT_END_TIMEOUT:g} seconds") from error
         except (h11.RemoteProtocolError, OSError) as error:
             failure = AnswerCutError if self._begun else NoAnswerError
             raise failure(str(error)) from error
@@ -116,7 +116,7 @@ class _Exchange:
                     raise ConnectionResetError("the container broke the connection off")
                 return event
             reading = self._reader.read(_CHUNK)
-            self._http.receive_data(await asyncio.wait_for(reading, PATIENCE))
+            self._http.receive_data(await asyncio.wait_for(reading, FRONT_END_TIMEOUT))
 
 
 def _request(scope: Scope) -> h11.Request:

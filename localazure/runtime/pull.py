@@ -1,4 +1,4 @@
-"""From a site's image reference to an unpacked image, with the site's own credentials."""
+"""Image pull: from a site's image reference to an unpacked image, with the site's credentials."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from localazure.acr.access import may_pull
+from localazure.acr.store import Store
 from localazure.runtime import layers
 from localazure.runtime.image import ConfigurationError, ImageConfig
 from localazure.runtime.reference import Reference
-from localazure.state import Registry, Site
-
-if TYPE_CHECKING:
-    from localazure.world import World
+from localazure.state import Registry, Site, State
 
 _CHUNK = 1 << 20
 
 
 class PullError(RuntimeError):
-    """The image could not be had. `code` is App Service's name for it."""
+    """The pull failed. `code` is App Service's name for the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,7 +35,7 @@ class PullError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """An image on this machine's disk. All who run it share `rootfs`, so nobody writes there."""
+    """An unpacked image. Containers share `rootfs`, so it must not be written to."""
 
     reference: Reference
     digest: str
@@ -46,19 +44,20 @@ class Pulled:
 
 
 class Images:
-    """The images that were pulled, each unpacked once, by the digest of its manifest."""
+    """The pulled images, each unpacked once, by the digest of its manifest."""
 
-    def __init__(self, world: World, directory: Path) -> None:
-        self._world = world
+    def __init__(self, state: State, store: Store, directory: Path) -> None:
+        self._state = state
+        self._store = store
         self._directory = directory
         self._locks: dict[str, asyncio.Lock] = {}
         self._layers: dict[str, Path] = {}
 
     async def pull(self, site: Site, image: str) -> Pulled:
-        """Get the site's image for linux/amd64; PullError if the site can't have it."""
+        """Pull the site's image for linux/amd64. Raises PullError."""
         reference = Reference.parse(image)
         registry = self._registry(reference, image)
-        if not _allowed(self._world, registry, reference, site):
+        if not _allowed(self._state, registry, reference, site):
             raise PullError(
                 "ImagePullUnauthorizedFailure",
                 f"Failed to pull image: {image}. Image pull failed with forbidden or "
@@ -75,7 +74,7 @@ class Images:
 
     def _registry(self, reference: Reference, image: str) -> Registry:
         try:
-            return self._world.registry(reference.registry)
+            return self._state.registry(reference.registry)
         except KeyError:
             raise _failure(image, f"no such host: {reference.registry}") from None
 
@@ -85,9 +84,7 @@ class Images:
         """The digest and document of the manifest for linux/amd64."""
         version = reference.version
         while True:
-            found = self._world.store.get_manifest(
-                registry.login_server, reference.repository, version
-            )
+            found = self._store.get_manifest(registry.login_server, reference.repository, version)
             if found is None:
                 raise _failure(image, f"manifest for {image} not found: manifest unknown")
             digest, _, data = found
@@ -97,7 +94,7 @@ class Images:
             version = _linux_amd64(document, image)
 
     def _unpack(self, digest: str, manifest: dict[str, Any]) -> tuple[ImageConfig, Path]:
-        config_file = self._world.store.open_blob(manifest["config"]["digest"])
+        config_file = self._store.open_blob(manifest["config"]["digest"])
         data = config_file.read_bytes()
         document = json.loads(data)
         platform = f"{document.get('os')}/{document.get('architecture')}"
@@ -131,7 +128,7 @@ class Images:
             hasher = hashlib.sha256()
             temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix="new-"))
             try:
-                packed = self._world.store.open_blob(digest).open("rb")
+                packed = self._store.open_blob(digest).open("rb")
                 with packed, (temporary / "tar").open("wb") as plain:
                     for chunk in _unpacked(packed):
                         hasher.update(chunk)
@@ -139,7 +136,7 @@ class Images:
                 layer = self._directory / "layers" / hasher.hexdigest()
                 layer.parent.mkdir(exist_ok=True)
                 if not layer.exists():
-                    with contextlib.suppress(OSError):  # another image was quicker
+                    with contextlib.suppress(OSError):  # made for another image meanwhile
                         temporary.rename(layer)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -147,18 +144,18 @@ class Images:
         return self._layers[digest]
 
 
-def _allowed(world: World, registry: Registry, reference: Reference, site: Site) -> bool:
-    """Whether the site's own means let it pull: managed identity, else a password, else nothing."""
+def _allowed(state: State, registry: Registry, reference: Reference, site: Site) -> bool:
+    """Whether the site may pull: with its managed identity, else a password, else anonymously."""
     repository = reference.repository
     if site.config.get("acrUseManagedIdentityCreds") and registry.acr:
         principal = _pull_identity(site)
-        return principal is not None and may_pull(world, registry, repository, principal)
+        return principal is not None and may_pull(state, registry, repository, principal)
     settings = site.app_settings
     user = settings.get("DOCKER_REGISTRY_SERVER_USERNAME")
     password = settings.get("DOCKER_REGISTRY_SERVER_PASSWORD")
     if user and password and _is_for(settings.get("DOCKER_REGISTRY_SERVER_URL", ""), reference):
-        return may_pull(world, registry, repository, (user, password))
-    return may_pull(world, registry, repository, None)
+        return may_pull(state, registry, repository, (user, password))
+    return may_pull(state, registry, repository, None)
 
 
 def _pull_identity(site: Site) -> str | None:
@@ -166,7 +163,7 @@ def _pull_identity(site: Site) -> str | None:
     wanted = site.config.get("acrUserManagedIdentityID")
     if not wanted:
         return site.system_identity.principal_id if site.system_identity else None
-    # The setting holds a client id; az documents a resource id as well.
+    # The setting contains a client id; az documents a resource id, too.
     for identity in site.user_identities:
         names = (identity.client_id, identity.resource_id or "")
         if wanted.lower() in (name.lower() for name in names if name):
@@ -195,7 +192,7 @@ def _failure(image: str, why: str) -> PullError:
 
 
 def _unpacked(packed: IO[bytes]) -> Iterator[bytes]:
-    """A layer's tar in chunks: gzip, zstd or not compressed, told by its first bytes."""
+    """A layer's tar in chunks: gzip, zstd or not compressed, detected by its first bytes."""
     magic = packed.read(4)
     packed.seek(0)
     if magic[:2] == b"\x1f\x8b":
@@ -212,7 +209,7 @@ def _unpacked(packed: IO[bytes]) -> Iterator[bytes]:
 
 
 def _gunzip(packed: IO[bytes]) -> Iterator[bytes]:
-    # zlib in big chunks lets other threads run meanwhile; the event loop is one of them.
+    # zlib releases the GIL for big chunks, so the event loop's thread is not delayed.
     unpacker = zlib.decompressobj(31)
     while data := packed.read(_CHUNK):
         while data:

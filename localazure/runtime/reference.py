@@ -1,4 +1,4 @@
-"""Image references as a site's linuxFxVersion has them."""
+"""Image references in a site's linuxFxVersion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ DOCKER_HUB = "docker.io"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`registry` is a host with its port; `version` a tag, or a digest if there is one."""
+    """`registry` is a host with its port; `version` is the digest if there is one, else the tag."""
 
     registry: str
     repository: str
@@ -17,7 +17,7 @@ class Reference:
 
     @staticmethod
     def parse(text: str) -> Reference:
-        """Read a reference as Docker does: no host means Docker Hub, no tag means `latest`."""
+        """Parse a reference as Docker does: no host means Docker Hub, no tag means `latest`."""
         name, _, digest = text.partition("@")
         host, slash, rest = name.partition("/")
         if not slash or not ("." in host or ":" in host or host == "localhost"):

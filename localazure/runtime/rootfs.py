@@ -1,4 +1,4 @@
-"""Questions about an unpacked image: where a path leads inside it, who a user is, what runs."""
+"""Lookups in an unpacked image: paths, users and programs; and files that are added to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RootfsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who a container runs as."""
+    """The user that a container runs as."""
 
     uid: int = 0
     gid: int = 0
@@ -26,9 +26,9 @@ class User:
 
 
 def inside(root: Path, path: str) -> Path:
-    """Where `path` of the container lies on this machine; symlinks never lead out of `root`.
+    """The path on this machine of `path` in the container; symlinks never lead out of `root`.
 
-    The last parts need not exist. RootfsError for symlinks that go round in circles.
+    The last parts need not exist. RootfsError for a loop of symlinks.
     """
     trail: list[str] = []
     todo = _reversed_parts(path)
@@ -57,9 +57,9 @@ def _reversed_parts(path: str) -> list[str]:
 
 
 def find_user(root: Path, text: str) -> User:
-    """The user that an image's `User` means: a name or a number, maybe with `:group`.
+    """The user of an image's `User`: a name or a number, optionally with `:group`.
 
-    It is read as Docker reads it. RootfsError for a name that is not in the image's /etc/passwd
+    It is interpreted as in Docker. RootfsError for a name that is not in the image's /etc/passwd
     or /etc/group.
     """
     name, _, group = text.partition(":")
@@ -91,7 +91,7 @@ def _group(groups: list[list[str]], name: str) -> int:
 
 
 def _table(root: Path, path: str, fields: int) -> list[list[str]]:
-    """The lines of passwd or group that make sense: so many fields, the third a number."""
+    """The valid lines of passwd or group: enough fields, the third a number."""
     file = inside(root, path)
     if not file.is_file():
         return []
@@ -103,8 +103,8 @@ def _table(root: Path, path: str, fields: int) -> list[list[str]]:
 def find_program(root: Path, name: str, search: str, directory: str) -> str:
     """The path, in the container, of the program `name`.
 
-    It is looked up in `search` (a PATH) unless it has a slash. RootfsError, as Docker words it, if
-    there is none that can be run.
+    It is looked up in `search` (a PATH) unless it has a slash. Without an executable file it
+    raises RootfsError with Docker's message.
     """
     if "/" in name:
         full = str(PurePosixPath(directory or "/") / name)
@@ -130,7 +130,7 @@ def _runs(file: Path) -> bool:
 
 
 def put_file(root: Path, lower: Path | None, path: str, data: bytes, mode: int = 0o644) -> None:
-    """Write a file that the platform owns (such as /etc/hosts) in a container's writable part.
+    """Write a file of the platform (such as /etc/hosts) to a container's writable layer.
 
     `root` and `lower` are as for `make_folders`.
     """
@@ -142,10 +142,10 @@ def put_file(root: Path, lower: Path | None, path: str, data: bytes, mode: int =
 
 
 def make_folders(root: Path, lower: Path | None, path: str) -> Path:
-    """Make the folder `path` and its parents in a container's writable part `root`.
+    """Make the folder `path` and its parents in a container's writable layer `root`.
 
-    `lower` is the image below it, if the two are laid over each other: folders then take the
-    image's mode and owner, so that nothing else changes. A link is never followed out of `root`.
+    `lower` is the image below it, if there is an overlay: folders then get the image's mode and
+    owner, so that nothing else changes. A link is never followed out of `root`.
     """
     trail: tuple[str, ...] = ()
     view = lower or root

@@ -1,4 +1,4 @@
-"""What this machine lets us isolate a container with, and the bubblewrap command line for it."""
+"""Sandboxes for containers: detection of what this machine allows, and bubblewrap's options."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ _CAPABILITIES = (
     "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
     "NET_BIND_SERVICE", "NET_RAW", "SYS_CHROOT", "MKNOD", "AUDIT_WRITE", "SETFCAP",
 )  # fmt: skip
-"""What Docker leaves to root in a container."""
+"""The capabilities that root has in a Docker container."""
 
 
 class NoSandboxError(RuntimeError):
-    """This machine lets us isolate nothing, so no image can be run."""
+    """This machine allows no sandbox, so it can't run images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
     """How containers are isolated here.
 
-    `root`: by a real root, with users as in the image; else by an unprivileged user namespace, in
-    which everything belongs to the one user that the container has. `overlay`: an image's files
-    are laid under each container's own; else each container gets a copy.
+    `root`: with root's rights, and the image's users; else in an unprivileged user namespace, in
+    which all files belong to the container's single user. `overlay`: with an overlay of the
+    container's files over the image's; else each container has a copy of the image.
     """
 
     program: Path
@@ -39,7 +39,7 @@ class Sandbox:
 
     @property
     def summary(self) -> str:
-        """One line for a person."""
+        """One line for the user."""
         if self.root:
             return "Containers run as their images' users."
         return (
@@ -50,7 +50,7 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What bubblewrap is to start. `rootfs` is the image, `writable` an empty folder of ours."""
+    """A container to start. `rootfs` is the image, `writable` a folder of the double."""
 
     rootfs: Path
     writable: Path
@@ -64,12 +64,12 @@ class Launch:
 
     @property
     def upper(self) -> Path:
-        """Where the container's own files go."""
+        """The folder of the container's own files."""
         return self.writable / "files"
 
 
 def options(sandbox: Sandbox, launch: Launch) -> list[str]:
-    """bubblewrap's options, all but those with file descriptors."""
+    """bubblewrap's options, except those with file descriptors."""
     made = ["--die-with-parent", "--as-pid-1", "--new-session", "--hostname", launch.hostname]
     made += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     if sandbox.root:
@@ -106,25 +106,25 @@ def make_writable(sandbox: Sandbox, launch: Launch) -> None:
         (launch.writable / "work").mkdir()
         shutil.copystat(launch.rootfs, launch.upper)
     else:
-        # cp keeps hard links, owners, times and device nodes, and shares blocks where it can.
+        # cp keeps hard links, owners, times and device nodes, and shares blocks if possible.
         subprocess.run(
             ["cp", "-a", "--reflink=auto", str(launch.rootfs), str(launch.upper)], check=True
         )
 
 
 def remove_writable(launch: Launch) -> None:
-    """Remove what a container left."""
+    """Remove a container's files."""
     inner = launch.writable / "work" / "work"
     if inner.is_dir():
-        inner.chmod(0o700)  # overlayfs leaves it with no rights at all
+        inner.chmod(0o700)  # overlayfs removes all its permissions
     shutil.rmtree(launch.writable, ignore_errors=True)
 
 
 def detect(directory: Path) -> Sandbox:
-    """Find the best isolation that works, by trying; NoSandboxError if none does.
+    """Detect the best sandbox by trials; NoSandboxError if all fail.
 
-    `directory` is on the file system where images and containers will be: not every file system
-    can carry an overlay.
+    `directory` is on the file system of the images and containers: not every file system supports
+    overlays.
     """
     program = _bubblewrap()
     root = os.geteuid() == 0
@@ -153,7 +153,7 @@ def _bubblewrap() -> Path:
 
 
 def _try(sandbox: Sandbox, directory: Path) -> str:
-    """Run the shim as a container; empty if that worked, else what bubblewrap said."""
+    """Run the shim as a container; returns an empty string, or bubblewrap's error message."""
     shutil.rmtree(directory, ignore_errors=True)
     rootfs = directory / "rootfs"
     rootfs.mkdir(parents=True)
@@ -171,6 +171,6 @@ def _try(sandbox: Sandbox, directory: Path) -> str:
     finally:
         remove_writable(launch)
         shutil.rmtree(directory, ignore_errors=True)
-    # With no program to become, the shim ends with this status: it ran, so containers can.
+    # Without a program to execute, the shim exits with this status: so it ran.
     worked = done.returncode in (shim.CANNOT_RUN, shim.NOT_FOUND) and not done.stderr
     return "" if worked else done.stderr.strip() or f"exit status {done.returncode}"

@@ -1,11 +1,14 @@
-"""The first program in a container: takes the image's user, then becomes the image's program.
+"""The first program in a container: changes to the image's user, then executes its program.
 
 bubblewrap run by root starts its command as root, and an image has no `setpriv` to change that. So
-the command is this program, a static x86-64 ELF file of some 2000 bytes that lives in memory only:
-nothing of it shows in the container's files. (App Service runs linux/amd64 images alone, and so
-does this runtime.)
+the command is this program, a static x86-64 ELF file of some 2000 bytes that exists in memory only:
+the container's files don't include it. (App Service runs linux/amd64 images alone, and so does this
+runtime.)
 
-    rt_sigaction(n, SIG_DFL) for all n   so that `nohup` or `&` around us ignores nothing inside
+    rt_sigaction(n, SIG_DFL) for all n   so that signals which the double ignores (`nohup`, `&`)
+                                         have their default actions inside
+    read(gate); close(gate)              the double writes a byte when the network is ready; at the
+                                         end of the pipe (the start was given up) _exit(126)
     setgroups(groups); setresgid(gid, gid, gid); setresuid(uid, uid, uid)
     prctl(PR_SET_PDEATHSIG, SIGKILL)     the kernel forgets it when the user changes
     close(fd)                            the file descriptor that this program was started from
@@ -28,7 +31,7 @@ CANNOT_RUN = 126
 _BASE = 0x400000
 _HEADERS = 64 + 56
 _SETGROUPS, _SETRESGID, _SETRESUID = 116, 119, 117
-_PRCTL, _CLOSE, _EXECVE, _EXIT_GROUP, _RT_SIGACTION = 157, 3, 59, 231, 13
+_PRCTL, _READ, _CLOSE, _EXECVE, _EXIT_GROUP, _RT_SIGACTION = 157, 0, 3, 59, 231, 13
 _PR_SET_PDEATHSIG, _SIGKILL, _SIGSTOP = 1, 9, 19
 _SIGNALS = [number for number in range(1, 65) if number not in (_SIGKILL, _SIGSTOP)]
 _DEFAULT_ACTION = b"\0" * 32
@@ -45,11 +48,14 @@ def _call(number: int, *arguments: int) -> bytes:
     return loads + b"\xb8" + struct.pack("<I", number) + _SYSCALL
 
 
-def program(user: User | None, fd: int) -> bytes:
-    """The ELF file. `user` None leaves user and groups as they are."""
+def program(user: User | None, fd: int, gate: int | None = None) -> bytes:
+    """The ELF file. `user` None leaves user and groups as they are.
+
+    `gate` is the file descriptor of a pipe to read one byte from before anything else runs.
+    """
     code = b""
     groups = user.groups if user else ()
-    # These tables follow the headers and the code follows them: so their addresses are known.
+    # The tables are between the headers and the code, so their addresses are known.
     table = struct.pack(f"<{len(groups)}I", *groups)
     table += b"\0" * (-len(table) % 8)
     action = _BASE + _HEADERS + len(table)
@@ -57,6 +63,8 @@ def program(user: User | None, fd: int) -> bytes:
     code += b"\x41\xba" + struct.pack("<I", 8)  # mov r10d, 8: bytes in a signal mask
     for number in _SIGNALS:
         code += _call(_RT_SIGACTION, number, action, 0)
+    if gate is not None:
+        code += _wait_for(gate)
     if user:
         code += _call(_SETGROUPS, len(groups), _BASE + _HEADERS) + _or_fail()
         code += _call(_SETRESGID, user.gid, user.gid, user.gid) + _or_fail()
@@ -84,8 +92,28 @@ def program(user: User | None, fd: int) -> bytes:
     return _elf(table, code)
 
 
+def _wait_for(gate: int) -> bytes:
+    """Read one byte, or _exit(126): bubblewrap's own --block-fd goes on at the end of the pipe."""
+    leave = _call(_EXIT_GROUP, CANNOT_RUN)
+    return (
+        b"\xbf"
+        + struct.pack("<I", gate)  # mov edi, gate
+        + b"\x48\x8d\x74\x24\xf8"  # lea rsi, [rsp-8]
+        + b"\xba"
+        + struct.pack("<I", 1)  # mov edx, 1
+        + b"\xb8"
+        + struct.pack("<I", _READ)
+        + _SYSCALL
+        + b"\x48\x83\xf8\x01"  # cmp rax, 1
+        + b"\x74"  # je over the exit
+        + bytes([len(leave)])
+        + leave
+        + _call(_CLOSE, gate)
+    )
+
+
 def _or_fail() -> bytes:
-    """test rax, rax; jz over; _exit(126): nothing may run as the wrong user."""
+    """test rax, rax; jz over; _exit(126): the program must not run as the wrong user."""
     leave = _call(_EXIT_GROUP, CANNOT_RUN)
     return b"\x48\x85\xc0\x74" + bytes([len(leave)]) + leave
 
@@ -100,8 +128,8 @@ def _elf(table: bytes, code: bytes) -> bytes:
     return header + segment + table + code
 
 
-def in_memory(user: User | None) -> int:
-    """A file descriptor of the program, which knows its own number; the caller closes it."""
+def in_memory(user: User | None, gate: int | None = None) -> int:
+    """A file descriptor of the program, which contains that number; the caller closes it."""
     fd = os.memfd_create("localazure-shim", 0)
-    os.write(fd, program(user, fd))
+    os.write(fd, program(user, fd, gate))
     return fd

@@ -1,4 +1,4 @@
-"""Runs the sites: what ARM calls when a site changes, and what the front ends ask."""
+"""Supervisor of the sites' workers: ARM calls it after changes, front ends for containers."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import asyncio
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from localazure.runtime import environment, image, journal
-from localazure.runtime.facilities import PATIENCE, Facilities, Timing
-from localazure.runtime.journal import Journal, machine_name
-from localazure.runtime.narrator import Narrator
+from localazure.double import Double
+from localazure.runtime import environment, image, site_log
+from localazure.runtime.context import FRONT_END_TIMEOUT, RuntimeContext, Timing
+from localazure.runtime.platform_messages import PlatformMessages
 from localazure.runtime.pull import Images
+from localazure.runtime.site_log import SiteLog, machine_name
 from localazure.runtime.worker import Phase, Serving, Worker
 from localazure.state import InstanceView, Site
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 
 @dataclass(slots=True)
 class _Fleet:
-    """The workers of one site, and which of them gets the next request."""
+    """The workers of one site, and a counter for the choice of the next one."""
 
     workers: list[Worker] = field(default_factory=list)
     turn: int = 0
@@ -32,14 +29,14 @@ class _Fleet:
 class Supervisor:
     """`state.Runtime`, and `close`. All methods are for the event loop's thread."""
 
-    def __init__(self, world: World, timing: Timing | None = None) -> None:
-        self._world = world
-        directory = world.directory / "runtime"
-        # Containers end with the process that made them: what lies here, nobody uses.
+    def __init__(self, double: Double, timing: Timing | None = None) -> None:
+        self._double = double
+        directory = double.directory / "runtime"
+        # Containers end with their double, so these files of an earlier one are unused.
         shutil.rmtree(directory / "containers", ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
-        images = Images(world, directory / "images")
-        self._facilities = Facilities(directory, images, self._ports, timing or Timing())
+        images = Images(double.state, double.store, directory / "images")
+        self._context = RuntimeContext(directory, images, self._ports, timing or Timing())
         self._fleets: dict[str, _Fleet] = {}
 
     def changed(self, site: Site, why: str) -> None:
@@ -48,7 +45,7 @@ class Supervisor:
             self.start(site)
 
     def restart(self, site: Site) -> None:
-        """As after a change."""
+        """Restart the site in the same way as after a change."""
         self.changed(site, "restart")
 
     def start(self, site: Site) -> None:
@@ -72,7 +69,7 @@ class Supervisor:
             worker.stop()
 
     def instances(self, site: Site) -> list[InstanceView]:
-        """UNKNOWN for what runs or starts, as recordings show; STOPPED for what doesn't."""
+        """The instances: UNKNOWN if it runs or starts, as in recordings, else STOPPED."""
         return [
             InstanceView(
                 environment.instance_id(site, worker.number),
@@ -83,23 +80,23 @@ class Supervisor:
         ]
 
     def log(self, site: Site) -> str:
-        """What the platform and the containers wrote, on all workers, oldest first."""
-        return journal.merge(worker.says.journal for worker in self._workers(site))
+        """The lines of the platform and the containers, on all workers, oldest first."""
+        return site_log.merge(worker.messages.log for worker in self._workers(site))
 
     def log_files(self, site: Site) -> dict[str, bytes]:
         """The log files, by their path below LogFiles/."""
-        return journal.files(self._facilities.folder(site) / "LogFiles")
+        return site_log.files(self._context.folder(site) / "LogFiles")
 
     def is_container(self, site: Site) -> bool:
-        """Whether the site runs a custom container at all."""
+        """Whether the site runs a custom container."""
         return bool(image.of_site(site))
 
     async def choose(self, site: Site) -> Serving | None:
-        """The container that gets the next request, each in turn.
+        """The container for the next request, by round robin.
 
-        Waits while one is starting; None if none will come, TimeoutError if it takes too long.
+        Waits while one is starting; None if none is starting; raises TimeoutError.
         """
-        return await asyncio.wait_for(self._choose(site), PATIENCE)
+        return await asyncio.wait_for(self._choose(site), FRONT_END_TIMEOUT)
 
     async def _choose(self, site: Site) -> Serving | None:
         while True:
@@ -122,19 +119,23 @@ class Supervisor:
         """End all containers."""
         workers = [worker for fleet in self._fleets.values() for worker in fleet.workers]
         await asyncio.gather(*(worker.close() for worker in workers))
-        await self._facilities.close()
+        await self._context.close()
+
+    def kill(self) -> None:
+        """Kill all containers, from any thread."""
+        self._context.kill()
 
     def _worker(self, site: Site, number: int) -> Worker:
         machine = machine_name(environment.instance_id(site, number))
-        book = Journal(self._facilities.folder(site) / "LogFiles", machine)
+        book = SiteLog(self._context.folder(site) / "LogFiles", machine)
         name = f"{site.name}-{site.slot}" if site.slot else site.name
-        return Worker(self._facilities, site, number, Narrator(name, book))
+        return Worker(self._context, site, number, PlatformMessages(name, book))
 
     def _workers(self, site: Site) -> Sequence[Worker]:
         fleet = self._fleets.get(site.resource_id.lower())
         return fleet.workers if fleet else ()
 
     def _ports(self) -> list[int]:
-        """What a container reaches of this machine: Insights, and Entra ID with ARM."""
-        addresses = (self._world.insights, self._world.management)
+        """The ports that a container can reach on this machine: Insights, and Entra ID with ARM."""
+        addresses = (self._double.insights, self._double.management)
         return [port for address in addresses if (port := urlsplit(address).port)]

@@ -1,9 +1,9 @@
-"""One instance of a site: its container's life on one worker, as App Service conducts it.
+"""One instance of a site: the life cycle of its container on one worker, as in App Service.
 
-A change starts a new container beside the one that serves. When the new one answers, requests go
-to it and the old one is told to stop. When the new one does not come up, the site is stopped on
-this worker, the old container included (App Service's "Revert by stopping site"), and it is tried
-again, later and later. The log's lines are worded like those of published platform logs.
+A change starts a new container beside the one that serves. When the new one answers, it gets the
+requests, and the old one is stopped. If the new one fails to start, the site is stopped on this
+worker, with the old container (App Service's "Revert by stopping site"), and the start is retried
+after growing pauses.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dataclasses import dataclass
 
 from localazure.runtime import environment, image, probe, rootfs
 from localazure.runtime.container import Container, StartError
-from localazure.runtime.facilities import Facilities
+from localazure.runtime.context import RuntimeContext
 from localazure.runtime.image import ConfigurationError
-from localazure.runtime.narrator import Narrator
+from localazure.runtime.platform_messages import PlatformMessages
 from localazure.runtime.pull import Pulled, PullError
 from localazure.runtime.sandbox import Launch, NoSandboxError, Sandbox
 from localazure.state import Site
 
 
 class Phase(enum.Enum):
-    """What the worker does with the site."""
+    """The state of the site on a worker."""
 
     STOPPED = enum.auto()
     STARTING = enum.auto()
@@ -36,7 +36,7 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A container that answers, on `port`; it gets `grace` seconds when it has to stop."""
+    """A container that answers, on `port`; it has `grace` seconds to stop."""
 
     container: Container
     port: int
@@ -45,7 +45,7 @@ class Serving:
 
 
 class _StartFailedError(Exception):
-    """The site didn't come up; `code` is App Service's name for the reason."""
+    """The site failed to start; `code` is App Service's name for the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -55,32 +55,34 @@ class _StartFailedError(Exception):
 class Worker:
     """The site's n-th instance. All methods are for the event loop's thread."""
 
-    def __init__(self, facilities: Facilities, site: Site, number: int, says: Narrator) -> None:
+    def __init__(
+        self, context: RuntimeContext, site: Site, number: int, messages: PlatformMessages
+    ) -> None:
         self.site = site
         self.number = number
         self.phase = Phase.STOPPED
         self.serving: Serving | None = None
         self.changed = asyncio.Event()
         """Set, and replaced by a new one, whenever `phase` or `serving` changes."""
-        self.says = says
-        self._facilities = facilities
+        self.messages = messages
+        self._context = context
         self._task: asyncio.Task[None] | None = None
         self._at_work = asyncio.Lock()
         self._leaving: dict[asyncio.Task[None], Container] = {}
 
     @property
     def ready(self) -> Serving | None:
-        """What serves and has not just ended."""
+        """The serving container, if it still runs."""
         serving = self.serving
         return serving if serving is not None and serving.container.running else None
 
     @property
     def is_pending(self) -> bool:
-        """Whether it is worth waiting: something starts, or the end of what served gets noticed."""
+        """Whether a container starts, or the end of the serving one was not handled yet."""
         return self.phase is Phase.STARTING or (self.serving is not None and self.ready is None)
 
     def start(self) -> None:
-        """Start the site anew with its present configuration; what serves, serves meanwhile."""
+        """Start the site with its present configuration; the old container serves meanwhile."""
         self._enter(Phase.STARTING)
         self._begin(self._conduct)
 
@@ -92,19 +94,19 @@ class Worker:
         self._begin(self._rest)
 
     async def close(self) -> None:
-        """End everything; returns when no container is left."""
+        """Stop the site; returns after the end of all containers."""
         self.stop()
         if self._task is not None:
             await asyncio.wait({self._task})
         if self._leaving:
-            await asyncio.wait(self._leaving, timeout=self._facilities.timing.closing)
+            await asyncio.wait(self._leaving, timeout=self._context.timing.closing)
         for container in self._leaving.values():
             container.kill()
         if self._leaving:
             await asyncio.wait(self._leaving)
 
     def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do `work` in place of what is being done; that is given up first."""
+        """Cancel the current task, and do `work` after its end."""
         if self._task is not None:
             self._task.cancel()
 
@@ -117,7 +119,7 @@ class Worker:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.says.broke(error)
+            self.messages.broke(error)
             self._enter(Phase.FAILED)
             context = {"message": f"localazure can't run {self.site.name}", "exception": error}
             task.get_loop().call_exception_handler(context)
@@ -137,18 +139,18 @@ class Worker:
                 fresh = await self._bring_up()
             except _StartFailedError as failure:
                 failures += 1
-                self.says.start_failed(failure.code, str(failure))
+                self.messages.start_failed(failure.code, str(failure))
                 old, self.serving = self.serving, None
                 self._retire(old)
             else:
                 old, self.serving = self.serving, fresh
                 self._enter(Phase.STARTED)
-                self.says.started()
+                self.messages.started()
                 self._retire(old)
                 ended = await fresh.container.wait()
                 self.serving = None
-                self.says.exited(ended.status)
-                steady = time.monotonic() - fresh.since > self._facilities.timing.steady
+                self.messages.exited(ended.status)
+                steady = time.monotonic() - fresh.since > self._context.timing.steady
                 failures = 1 if steady else failures + 1
                 if failures == 1:
                     self._enter(Phase.STARTING)
@@ -158,31 +160,31 @@ class Worker:
 
     async def _block(self, failures: int) -> None:
         self._enter(Phase.FAILED)
-        steps = self._facilities.timing.blocked
+        steps = self._context.timing.blocked
         pause = steps[min(failures, len(steps)) - 1]
-        self.says.blocked(pause)
+        self.messages.blocked(pause)
         await asyncio.sleep(pause)
 
     async def _bring_up(self) -> Serving:
-        """A new container that answers; _StartFailedError if there is none to be had."""
+        """A new container that answers. Raises _StartFailedError."""
         settings = dict(self.site.app_settings)
         wanted = image.of_site(self.site)
         try:
-            sandbox = await self._facilities.sandbox()
+            sandbox = await self._context.sandbox()
         except NoSandboxError as error:
             raise _StartFailedError("ContainerStartFailure", str(error)) from error
         if not sandbox.root:
-            self.says.note(sandbox.summary)
+            self.messages.note(sandbox.summary)
         began = time.monotonic()
-        self.says.pulling(wanted)
+        self.messages.pulling(wanted)
         try:
-            pulled = await self._facilities.images.pull(self.site, wanted)
+            pulled = await self._context.images.pull(self.site, wanted)
         except PullError as error:
             raise _StartFailedError(error.code, str(error)) from error
-        self.says.pulled(wanted, pulled.reference.registry)
+        self.messages.pulled(wanted, pulled.reference.registry)
         container, ports = await self._create(sandbox, pulled, wanted)
-        grace = self._facilities.timing.stop_time(settings)
-        self.says.running(container.name, time.monotonic() - began)
+        grace = self._context.timing.stop_time(settings)
+        self.messages.running(container.name, time.monotonic() - began)
         try:
             port = await self._warm_up(container, ports, settings)
         except BaseException:
@@ -195,15 +197,14 @@ class Worker:
         self, sandbox: Sandbox, pulled: Pulled, wanted: str
     ) -> tuple[Container, tuple[int, ...]]:
         identifier = secrets.token_hex(6)
-        name = f"{identifier}_{self.says.name}"
+        name = f"{identifier}_{self.messages.name}"
         ports = image.candidate_ports(self.site.app_settings, pulled.config)
-        self.says.creating(name, wanted, pulled.reference)
+        self.messages.creating(name, wanted, pulled.reference)
         try:
             launch = await asyncio.to_thread(self._launch, pulled, identifier, ports[0])
             container = Container(name, sandbox, launch, pulled.config.stop_signal)
-            facilities = self._facilities
-            guardian = facilities.guardian() if sandbox.root else None
-            await container.start(facilities.ports(), guardian, self.says.printed)
+            context = self._context
+            await container.start(context.ports(), context.reaper(), self.messages.printed)
         except (ConfigurationError, rootfs.RootfsError, StartError) as error:
             raise _StartFailedError(
                 "ContainerStartFailure", f"Container {name} could not be started: {error}"
@@ -218,12 +219,12 @@ class Worker:
         path = rootfs.find_program(pulled.rootfs, argv[0], variables["PATH"], config.directory)
         binds = {}
         if site.app_settings.get("WEBSITES_ENABLE_APP_SERVICE_STORAGE", "").lower() == "true":
-            home = self._facilities.home(site)
+            home = self._context.home(site)
             home.mkdir(parents=True, exist_ok=True)
             binds[home] = "/home"
         return Launch(
             rootfs=pulled.rootfs,
-            writable=self._facilities.directory / "containers" / identifier,
+            writable=self._context.directory / "containers" / identifier,
             path=path,
             argv=argv,
             environment=variables,
@@ -237,7 +238,7 @@ class Worker:
         self, container: Container, ports: tuple[int, ...], settings: Mapping[str, str]
     ) -> int:
         began = time.monotonic()
-        limit = self._facilities.timing.start_time(settings)
+        limit = self._context.timing.start_time(settings)
         answer = asyncio.create_task(probe.first_port(container, ports, settings))
         end = asyncio.create_task(container.wait())
         both = {answer, end}
@@ -245,36 +246,36 @@ class Worker:
             await asyncio.wait(both, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             elapsed = time.monotonic() - began
             if end.done():
-                self.says.exited(end.result().status)
-                self.says.probe_failed(elapsed)
+                self.messages.exited(end.result().status)
+                self.messages.probe_failed(elapsed)
                 reason = f"Container {container.name} has exited, failing site start."
                 raise _StartFailedError("ContainerExited", reason)
             if not answer.done():
-                self.says.probe_failed(elapsed)
+                self.messages.probe_failed(elapsed)
                 raise _StartFailedError(
                     "ContainerTimeout",
                     f"Container {container.name} didn't respond to HTTP pings on port: "
                     f"{' or '.join(map(str, ports))}, failing site start. "
                     "See container logs for debugging.",
                 )
-            self.says.probe_succeeded(elapsed, container.name)
+            self.messages.probe_succeeded(elapsed, container.name)
             return answer.result()
         finally:
             for task in both:
                 task.cancel()
 
     def _retire(self, old: Serving | None) -> None:
-        """Let a container that served stop, if there is one."""
+        """Stop a container that served, if there is one."""
         if old is not None and old.container.running:
             self._leave(old.container, old.grace)
 
     def _leave(self, container: Container, grace: float) -> None:
         began = time.monotonic()
-        self.says.stopping(container.name, grace)
+        self.messages.stopping(container.name, grace)
 
         async def leave() -> None:
             await container.stop(grace)
-            self.says.stopped(container.name, time.monotonic() - began)
+            self.messages.stopped(container.name, time.monotonic() - began)
 
         task = asyncio.create_task(leave())
         self._leaving[task] = container

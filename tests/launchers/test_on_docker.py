@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from azext_otelembed.image.launcher import Launcher
 from localazure.client import CA
+from localazure.composition import build
 from localazure.images.assemble import Image
 from localazure.runtime import netns
 from localazure.runtime.egress import Egress
-from localazure.world import build
 from tests.e2e.support import eventually
 from tests.engine import Engine
 from tests.engine import docker_engine as docker_engine
@@ -82,8 +82,8 @@ def test_the_last_spans_before_docker_stop_are_delivered(
     loaded = load(docker_engine, image, tmp_path)
 
     async def test() -> None:
-        world = await build(tmp_path / "world", CA)
-        component = await world.add_component({"group": "rg", "name": str(uuid.uuid4())})
+        double = await build(tmp_path / "double", CA)
+        component = await double.add_component({"group": "rg", "name": str(uuid.uuid4())})
         way_out = Egress()
         try:
             with docker_engine.container(
@@ -94,13 +94,13 @@ def test_the_last_spans_before_docker_stop_are_delivered(
             ) as container:
                 pid = docker_engine.inspect(container)["State"]["Pid"]
                 network = netns.join(pid, root=True)
-                await way_out.open(network, [urlsplit(world.insights).port or 0])
+                await way_out.open(network, [urlsplit(double.insights).port or 0])
                 network.close()
                 await asyncio.to_thread(spans_then_stop, container)
         finally:
             way_out.close()
-            await world.close()
-        arrived = world.telemetry.of(component.instrumentation_key)
+            await double.close()
+        arrived = double.telemetry.of(component.instrumentation_key)
         names = {str(envelope["data"]["baseData"].get("name", "")) for envelope in arrived}
         assert len([name for name in names if name.startswith("diagnostic")]) == SPANS
 

@@ -1,4 +1,4 @@
-"""A world with sites for tests of the runtime, and images made of this machine's own programs."""
+"""A double with sites for tests of the runtime, and images made of this machine's own programs."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from typing import Any
 
 import httpx
 
+from localazure.composition import build
+from localazure.double import Double
 from localazure.images.assemble import Entry, Image, Layer, layer, write_layout
-from localazure.runtime.facilities import Timing
+from localazure.runtime.context import Timing
 from localazure.runtime.supervisor import Supervisor
 from localazure.state import Group, Site
-from localazure.world import World, build
 
 GROUP = "rg"
 QUICK = Timing(blocked=(0.3, 0.6, 30), start_limit=20, stop_limit=2, closing=0.2)
@@ -204,10 +205,10 @@ def shell_image(script: str, **config: Any) -> Image:
 
 
 @dataclass
-class Place:
-    """A world and what tests do in it."""
+class RuntimeFixture:
+    """A double and what tests do in it."""
 
-    world: World
+    double: Double
     supervisor: Supervisor
     http: httpx.AsyncClient
 
@@ -215,23 +216,20 @@ class Place:
         """Put an image into the registry; returns the reference."""
         with tempfile.TemporaryDirectory() as folder:
             write_layout(Path(folder), image, tag)
-            self.world.push("myregistry", name, Path(folder), tag)
-        return f"{self.world.registry('myregistry').login_server}/{name}:{tag}"
+            self.double.push("myregistry", name, Path(folder), tag)
+        return f"{self.double.state.registry('myregistry').login_server}/{name}:{tag}"
 
     async def site(self, image: str, name: str = "web", **spec: Any) -> Site:
         """Add a site that may pull from the registry, and start it."""
         settings = {"WEBSITES_PORT": "8080", **spec.pop("app_settings", {})}
+        state = self.double.state
+        scope = state.registry_id(state.registry("myregistry"))
         given = {
             "config": {"acrUseManagedIdentityCreds": True, **spec.pop("config", {})},
             "system_identity": True,
-            "roles": [
-                {
-                    "role": "AcrPull",
-                    "scope": self.world.registry_id(self.world.registry("myregistry")),
-                }
-            ],
+            "roles": [{"role": "AcrPull", "scope": scope}],
         }
-        return await self.world.add_site(
+        return await self.double.add_site(
             {
                 "name": name,
                 "group": GROUP,
@@ -272,18 +270,18 @@ class Place:
 
 
 @contextlib.asynccontextmanager
-async def place(
+async def runtime_fixture(
     directory: Path, timing: Timing = QUICK, registry: Mapping[str, Any] | None = None
-) -> AsyncIterator[Place]:
-    """A world with a registry, `myregistry`."""
-    world = await build(directory / "world", directory.parent / "ca")
+) -> AsyncIterator[RuntimeFixture]:
+    """A double with a registry, `myregistry`."""
+    double = await build(directory / "double", directory.parent / "ca")
     try:
-        await world.runtime.close()
-        supervisor = world.runtime = Supervisor(world, timing)
-        world.state.groups[GROUP] = Group(GROUP, "westeurope")
-        await world.add_registry({"name": "myregistry", "group": GROUP, **(registry or {})})
-        trust = ssl.create_default_context(cafile=str(world.authority.certificate))
+        await double.runtime.close()
+        supervisor = double.runtime = Supervisor(double, timing)
+        double.state.groups[GROUP] = Group(GROUP, "westeurope")
+        await double.add_registry({"name": "myregistry", "group": GROUP, **(registry or {})})
+        trust = ssl.create_default_context(cafile=str(double.authority.certificate))
         async with httpx.AsyncClient(verify=trust, timeout=30, trust_env=False) as http:
-            yield Place(world, supervisor, http)
+            yield RuntimeFixture(double, supervisor, http)
     finally:
-        await world.close()
+        await double.close()

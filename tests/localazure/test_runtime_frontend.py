@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from localazure.runtime import proxy
-from tests.localazure.runtime_support import place, run, server_image
+from tests.localazure.runtime_support import run, runtime_fixture, server_image
 
 
 def test_a_request_arrives_whole_and_says_where_it_came_from(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             answer = await here.http.post(
                 f"https://{site.host}/echo?a=1&b=%20",
@@ -40,7 +40,7 @@ def test_a_request_arrives_whole_and_says_where_it_came_from(tmp_path: Path) -> 
 
 def test_an_answer_is_passed_on_as_it_comes(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             times: dict[bytes, float] = {}
             async with here.http.stream("GET", f"https://{site.host}/stream") as answer:
@@ -54,7 +54,7 @@ def test_an_answer_is_passed_on_as_it_comes(tmp_path: Path) -> None:
 
 def test_an_answer_that_breaks_off_cuts_the_clients_connection(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             with pytest.raises(httpx.TransportError):
                 await here.get(site, "/cut")
@@ -65,10 +65,10 @@ def test_an_answer_that_breaks_off_cuts_the_clients_connection(tmp_path: Path) -
 
 
 def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proxy, "PATIENCE", 0.5)
+    monkeypatch.setattr(proxy, "FRONT_END_TIMEOUT", 0.5)
 
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             assert (await here.get(site, "/slow?3")).status_code == 504
 
@@ -77,7 +77,7 @@ def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.M
 
 def test_requests_are_served_side_by_side(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             await here.facts(site)
             began = time.monotonic()
@@ -89,11 +89,11 @@ def test_requests_are_served_side_by_side(tmp_path: Path) -> None:
 
 def test_a_deleted_site_is_not_found(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             await here.facts(site)
             here.supervisor.stop(site)
-            here.world.state.sites.clear()
+            here.double.state.sites.clear()
             assert (await here.get(site)).status_code == 404
 
     run(test)

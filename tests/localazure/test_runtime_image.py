@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from localazure.runtime.facilities import Timing
+from localazure.runtime.context import Timing
 from localazure.runtime.image import ConfigurationError, ImageConfig, candidate_ports
 from localazure.runtime.reference import Reference
 from localazure.runtime.rootfs import (

@@ -14,19 +14,26 @@ from pathlib import Path
 import httpx
 
 from localazure.images.assemble import Image
-from localazure.runtime.facilities import Timing
+from localazure.runtime.context import Timing
 from localazure.state import Identity, Site
-from tests.localazure.runtime_support import Place, place, python, run, server_image, shell_image
+from tests.localazure.runtime_support import (
+    RuntimeFixture,
+    python,
+    run,
+    runtime_fixture,
+    server_image,
+    shell_image,
+)
 
 
-def states(here: Place, site: Site) -> list[str]:
+def states(here: RuntimeFixture, site: Site) -> list[str]:
     """The states of the site's instances."""
     return [instance.state for instance in here.supervisor.instances(site)]
 
 
 def test_the_log_tells_the_start_in_app_services_words(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             site = await here.site(image)
             await here.facts(site)
@@ -47,7 +54,7 @@ def test_the_log_tells_the_start_in_app_services_words(tmp_path: Path) -> None:
 
 def test_the_old_container_serves_until_the_new_one_answers(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             # An app that ends at once when it is told to stop cuts off what it has in hand.
             settings = {"V": "1", "STUBBORN": "1", "WEBSITES_CONTAINER_STOP_TIME_LIMIT": "1"}
             site = await here.site(here.push(server_image()), app_settings=settings)
@@ -68,7 +75,7 @@ def test_the_old_container_serves_until_the_new_one_answers(tmp_path: Path) -> N
 
 def test_a_change_while_starting_gives_that_start_up(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             site = await here.site(image, app_settings={"SLOW_START": "60", "V": "1"})
             await here.until_logged(site, "Container is running.")
@@ -83,7 +90,7 @@ def test_a_change_while_starting_gives_that_start_up(tmp_path: Path) -> None:
 
 def test_a_new_container_that_exits_takes_the_old_one_with_it(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             await here.facts(site)
             await here.set(site, FAIL="3")
@@ -109,7 +116,7 @@ def test_a_new_container_that_exits_takes_the_old_one_with_it(tmp_path: Path) ->
 
 def test_a_crash_is_logged_and_the_container_started_again(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             await here.facts(site)
             assert (await here.get(site, "/exit?9")).status_code == 502
@@ -122,7 +129,7 @@ def test_a_crash_is_logged_and_the_container_started_again(tmp_path: Path) -> No
 
 def test_a_container_that_never_answers_fails_within_the_limit(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             settings = {"LISTEN": "9000", "WEBSITES_CONTAINER_START_TIME_LIMIT": "1"}
             began = time.monotonic()
             site = await here.site(here.push(server_image()), app_settings=settings)
@@ -139,7 +146,7 @@ def test_a_container_that_never_answers_fails_within_the_limit(tmp_path: Path) -
 
 def test_the_port_is_the_exposed_one_where_no_setting_names_it(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image(ExposedPorts={"5000/tcp": {}}))
             site = await here.site(image, app_settings={"WEBSITES_PORT": ""})
             assert (await here.facts(site))["env"]["PORT"] == "5000"
@@ -149,7 +156,7 @@ def test_the_port_is_the_exposed_one_where_no_setting_names_it(tmp_path: Path) -
 
 def test_without_any_word_on_the_port_80_and_8080_are_tried(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             settings = {"WEBSITES_PORT": "", "LISTEN": "8080"}
             site = await here.site(here.push(server_image()), app_settings=settings)
             assert (await here.facts(site))["env"]["PORT"] == "80"
@@ -159,7 +166,7 @@ def test_without_any_word_on_the_port_80_and_8080_are_tried(tmp_path: Path) -> N
 
 def test_a_stopped_site_answers_403_and_starts_again(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
             await here.facts(site)
             site.state = "Stopped"
@@ -180,7 +187,7 @@ def test_a_stopped_site_answers_403_and_starts_again(tmp_path: Path) -> None:
 
 def test_a_site_can_be_scaled(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()), workers=2)
             await here.until_logged(site, "Site started.", times=2)
             assert states(here, site) == ["UNKNOWN", "UNKNOWN"]
@@ -195,7 +202,7 @@ def test_a_site_can_be_scaled(tmp_path: Path) -> None:
 
 def test_one_instance_that_is_down_leaves_the_others_serving(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             settings = {"SLOW_START": "0.5"}
             site = await here.site(here.push(server_image()), workers=2, app_settings=settings)
             await here.until_logged(site, "Site started.", times=2)
@@ -208,7 +215,7 @@ def test_one_instance_that_is_down_leaves_the_others_serving(tmp_path: Path) -> 
 
 def test_a_slot_runs_beside_its_site(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             site, slot = await here.site(image), await here.site(image, slot="staging")
             ours, theirs = await here.facts(site), await here.facts(slot)
@@ -222,7 +229,7 @@ def test_a_slot_runs_beside_its_site(tmp_path: Path) -> None:
 
 def test_a_site_without_a_container_answers_with_a_placeholder(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site("", config={"linuxFxVersion": "NODE|20-lts"})
             assert (await here.get(site)).status_code == 200
             assert here.supervisor.instances(site) == []
@@ -232,7 +239,7 @@ def test_a_site_without_a_container_answers_with_a_placeholder(tmp_path: Path) -
 
 def test_the_main_site_container_is_run(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             documents = {
                 "sitecontainers/side": {"image": "x", "isMain": False},
@@ -247,7 +254,7 @@ def test_the_main_site_container_is_run(tmp_path: Path) -> None:
 
 def test_missing_pull_rights_fail_as_in_app_service(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             site = await here.site(image, roles=[])
             assert (await here.get(site)).status_code == 503
@@ -256,8 +263,8 @@ def test_missing_pull_rights_fail_as_in_app_service(tmp_path: Path) -> None:
             assert f"Failed to pull image: {image}." in log
             assert states(here, site) == ["STOPPED"]
             assert site.system_identity
-            scope = here.world.registry_id(here.world.registry("myregistry"))
-            here.world.assign("AcrPull", scope, site.system_identity.principal_id)
+            scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
+            here.double.assign("AcrPull", scope, site.system_identity.principal_id)
             here.supervisor.restart(site)
             assert (await here.get(site)).status_code == 200
 
@@ -266,11 +273,11 @@ def test_missing_pull_rights_fail_as_in_app_service(tmp_path: Path) -> None:
 
 def test_a_user_assigned_identity_pulls_where_it_is_named(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
-            puller = Identity("principal", "the-client-id", here.world.state.tenant, "/the/id")
-            scope = here.world.registry_id(here.world.registry("myregistry"))
-            here.world.assign("AcrPull", scope, puller.principal_id)
+            puller = Identity("principal", "the-client-id", here.double.state.tenant, "/the/id")
+            scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
+            here.double.assign("AcrPull", scope, puller.principal_id)
             named = {"acrUserManagedIdentityID": "the-client-id"}
             site = await here.site(image, roles=[], config=named)
             assert (await here.get(site)).status_code == 503
@@ -283,9 +290,9 @@ def test_a_user_assigned_identity_pulls_where_it_is_named(tmp_path: Path) -> Non
 
 def test_a_password_pulls_from_the_registry_that_it_is_for(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path, registry={"admin_enabled": True}) as here:
+        async with runtime_fixture(tmp_path, registry={"admin_enabled": True}) as here:
             image = here.push(server_image())
-            registry = here.world.registry("myregistry")
+            registry = here.double.state.registry("myregistry")
             settings = {
                 "DOCKER_REGISTRY_SERVER_URL": f"https://{registry.login_server}",
                 "DOCKER_REGISTRY_SERVER_USERNAME": registry.name,
@@ -304,7 +311,7 @@ def test_a_password_pulls_from_the_registry_that_it_is_for(tmp_path: Path) -> No
 
 def test_an_image_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
             site = await here.site(f"{image}-no", "missing")
             assert (await here.get(site)).status_code == 503
@@ -320,7 +327,7 @@ def test_an_image_that_is_not_there_is_said_so(tmp_path: Path) -> None:
 
 def test_an_index_gives_its_linux_amd64_image(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             arm = Image([python()], {"Cmd": ["x"]}, platform=("linux", "arm64"))
             both = here.push([arm, server_image()], "both")
             assert (await here.get(await here.site(both, "both"))).status_code == 200
@@ -336,7 +343,7 @@ def test_an_index_gives_its_linux_amd64_image(tmp_path: Path) -> None:
 
 def test_a_moved_tag_is_pulled_anew_at_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image(Env=["V=1"])))
             assert (await here.facts(site))["env"]["V"] == "1"
             here.push(server_image(Env=["V=2"]))
@@ -351,11 +358,11 @@ def test_a_moved_tag_is_pulled_anew_at_a_restart(tmp_path: Path) -> None:
 def test_closing_ends_every_container(tmp_path: Path) -> None:
     async def test() -> None:
         timing = Timing(closing=0.2, stop_limit=60)
-        async with place(tmp_path, timing) as here:
+        async with runtime_fixture(tmp_path, timing) as here:
             script = "trap '' TERM; echo up; while :; do sleep 0.1; done"
             site = await here.site(here.push(shell_image(script)))
             await here.until_logged(site, "up")
-            folder = here.world.directory / "runtime" / "containers"
+            folder = here.double.directory / "runtime" / "containers"
             assert list(folder.iterdir())
             began = time.monotonic()
             await here.supervisor.close()
@@ -368,10 +375,10 @@ def test_closing_ends_every_container(tmp_path: Path) -> None:
 _DOUBLE = """
 import asyncio, sys
 from pathlib import Path
-from tests.localazure.runtime_support import place, shell_image
+from tests.localazure.runtime_support import runtime_fixture, shell_image
 
 async def main():
-    async with place(Path(sys.argv[1])) as here:
+    async with runtime_fixture(Path(sys.argv[1])) as here:
         user = sys.argv[2]
         site = await here.site(here.push(shell_image("echo up; exec sleep 987", User=user)))
         await here.until_logged(site, "up")
@@ -424,7 +431,7 @@ def test_containers_end_with_the_double_even_when_it_is_killed(tmp_path: Path) -
 
 def test_the_event_loop_is_never_held_up_by_a_pull(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             reference = here.push(server_image())
             gaps: list[float] = []
 
@@ -446,7 +453,7 @@ def test_the_event_loop_is_never_held_up_by_a_pull(tmp_path: Path) -> None:
 
 def test_requests_that_wait_for_the_start_are_all_answered(tmp_path: Path) -> None:
     async def test() -> None:
-        async with place(tmp_path) as here:
+        async with runtime_fixture(tmp_path) as here:
             settings = {"SLOW_START": "0.5"}
             site = await here.site(here.push(server_image()), app_settings=settings)
             answers: list[httpx.Response] = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""The pages that App Service's front end answers with when there is no app to ask."""
+"""Pages of App Service's front end for requests that don't reach an app."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def stopped() -> Response:
 
 
 def application_error(scm_host: str) -> Response:
-    """The site's container didn't come up."""
+    """The site's container failed to start."""
     return _page(
         503,
         "Application Error",
@@ -33,12 +33,12 @@ def application_error(scm_host: str) -> Response:
 
 
 def bad_gateway() -> Response:
-    """The container broke the connection off, or none could be made."""
+    """The container closed the connection, or could not be reached."""
     return _page(502, "Bad Gateway", "502 - Bad Gateway", "The app gave no valid answer.")
 
 
 def gateway_timeout() -> Response:
-    """The app was too slow."""
+    """The app didn't answer in time."""
     return _page(504, "Gateway Timeout", "504 - Gateway Timeout", "The app did not answer in time.")
 
 
@@ -50,7 +50,7 @@ def no_container() -> Response:
 
 
 def not_found() -> Response:
-    """No site has this host name any more."""
+    """The site of this host name was deleted."""
     return _page(404, "404 Web Site not found", "404 Web Site not found", "There is no such site.")
 
 

@@ -1,4 +1,4 @@
-"""config/web: what a Linux web app has by default, and what a write may change.
+"""config/web: the default values of a Linux web app, and the keys that a write may change.
 
 The keys and their order are those of GET config/web (api-version 2023-01-01 and later).
 """
@@ -169,10 +169,10 @@ DEFAULTS: dict[str, Any] = {
 }
 
 READ_ONLY = {"publishingUsername", "publishingPassword", "machineKey", "siteAuthSettings"}
-"""Sent back by az, which writes the whole of what it read; Azure takes no notice."""
+"""Read-only: az sends these back, as it writes all that it read; Azure ignores them."""
 
 ELSEWHERE = {"appSettings", "connectionStrings", "metadata"}
-"""Accepted here, kept in sub-resources of their own, always null in config/web."""
+"""Accepted here, stored in sub-resources, always null in config/web."""
 
 STACKS = {
     "DOCKER",
@@ -199,7 +199,7 @@ def defaults() -> dict[str, Any]:
 
 
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` with every key of config/web, in Azure's order; keys that Azure added since last."""
+    """`config` with every key of config/web, in Azure's order; unknown keys last."""
     merged = {key: config.get(key, default) for key, default in defaults().items()}
     return {**merged, **{key: value for key, value in config.items() if key not in merged}}
 
@@ -207,8 +207,8 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
 def merge(config: dict[str, Any], given: Mapping[str, Any]) -> set[str]:
     """Write the properties given, and no others, into `config`; return those that changed.
 
-    A null stands for "not given", as the SDK's serialiser leaves it out. 400 for a value that
-    Azure can't take, before anything is written.
+    A null means "not given", as the SDK's serialiser leaves it out. 400 for an invalid value,
+    before anything is written.
     """
     wanted = {
         key: value

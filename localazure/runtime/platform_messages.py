@@ -1,8 +1,8 @@
 """The lines that App Service's platform writes about a site's containers.
 
-Worded like those of published logs of the present platform ("Site startup probe failed after
-46.9 seconds."); of the older one only the sentence about HTTP pings is kept, which support articles
-still quote.
+The words are those of published logs of the present platform ("Site startup probe failed after
+46.9 seconds."). Of the older platform only the sentence about HTTP pings is kept, which support
+articles still quote.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from localazure.runtime.journal import Journal
 from localazure.runtime.reference import Reference
+from localazure.runtime.site_log import SiteLog
 
 _NEVER = "01/01/0001 00:00:00"
 _TIME = "%m/%d/%Y %H:%M:%S"
 
 
-class Narrator:
-    """Says what happens to the site `name` on one worker."""
+class PlatformMessages:
+    """Writes the events of the site `name` on one worker to its log."""
 
-    def __init__(self, name: str, journal: Journal) -> None:
+    def __init__(self, name: str, log: SiteLog) -> None:
         self.name = name
-        self.journal = journal
+        self.log = log
 
     def printed(self, lines: Sequence[str]) -> None:
-        """A container printed these lines."""
-        self.journal.container(lines)
+        """Lines of a container's output."""
+        self.log.container(lines)
 
     def note(self, text: str) -> None:
-        """Something that only the double has to say."""
+        """A message of the double that App Service doesn't have."""
         self._say(f"localazure: {text}")
 
     def broke(self, error: BaseException) -> None:
-        """The double itself failed."""
+        """An error of the double itself."""
         self.note(f"{type(error).__name__}: {error}")
 
     def pulling(self, image: str) -> None:
@@ -44,12 +44,12 @@ class Narrator:
         self._say(f"Pulling image: {image}.")
 
     def pulled(self, image: str, registry: str) -> None:
-        """The image is there."""
+        """The image was pulled."""
         self._say(f"Image {image} is pulled from registry {registry}")
         self._say("Container is starting.")
 
     def creating(self, container: str, image: str, reference: Reference) -> None:
-        """The container is being made."""
+        """The container is created."""
         short = f"{reference.repository}:{reference.version}"
         self._say(
             f"Creating container with image: {short} from registry: {reference.registry} "
@@ -58,7 +58,7 @@ class Narrator:
         self._say(f"Starting container: {container}.")
 
     def running(self, container: str, elapsed: float) -> None:
-        """Its program runs, and will be asked for an answer."""
+        """The program runs; the startup probe begins."""
         self._say("Container is running.")
         self._say(f"Container start method finished after {elapsed * 1000:.0f} ms.")
         self._state(
@@ -68,19 +68,19 @@ class Narrator:
         )
 
     def probe_succeeded(self, elapsed: float, container: str) -> None:
-        """It answered."""
+        """The startup probe got a response."""
         text = f"Site startup probe succeeded after {elapsed:.7f} seconds."
         self._say(text)
         self._state("Starting", "WarmUpProbeSucceeded", details=text)
 
     def started(self) -> None:
-        """Requests go to it from now on."""
+        """The container gets requests from now on."""
         self._say("Site started.")
         now = datetime.now(timezone.utc)
         self._state("Started", "None", details=f"Site started at {now:{_TIME}} (UTC)")
 
     def probe_failed(self, elapsed: float) -> None:
-        """It did not answer."""
+        """The startup probe got no response."""
         self._say(f"Site startup probe failed after {elapsed:.7f} seconds.")
 
     def exited(self, status: int) -> None:
@@ -88,7 +88,7 @@ class Narrator:
         self._say(f"Container has finished running with exit code: {status}.")
 
     def start_failed(self, code: str, why: str) -> None:
-        """The site is stopped because it did not come up."""
+        """The site is stopped because its container failed to start."""
         self._say(f"ERROR - {why}")
         self._state("Stopping", "CancellingStartup", code, why)
         self._say("Failed to start site. Revert by stopping site.")
@@ -109,7 +109,7 @@ class Narrator:
         self._say(f"Stopping container: {container}.")
 
     def stopped(self, container: str, elapsed: float) -> None:
-        """The container is gone."""
+        """The container has ended."""
         self._say(f"Deleting container: {container}. Retry count = 0")
         self._say(f"Container is terminated. Total time elapsed: {elapsed * 1000:.0f} ms.")
         self._say(f"Site: {self.name} stopped.")
@@ -125,4 +125,4 @@ class Narrator:
         )
 
     def _say(self, text: str) -> None:
-        self.journal.platform(text)
+        self.log.platform(text)

@@ -1,4 +1,4 @@
-"""The double as a whole: its state, its listeners and the rooms behind them."""
+"""What all services of the double share, and the ways to add resources to it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import copy
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from localazure import composition
+from starlette.types import ASGIApp
+
 from localazure.aad.tokens import Tokens
 from localazure.acr import layouts
 from localazure.acr.builds import Builds
 from localazure.acr.sas import Signer
 from localazure.acr.store import Store
-from localazure.arm.config import DEFAULTS
-from localazure.authority import Authority, load_or_make
+from localazure.arm.config_schema import DEFAULTS
+from localazure.authority import Authority
 from localazure.faults.middleware import Recording
 from localazure.faults.recorder import Recorder
 from localazure.insights.telemetry import Telemetry
-from localazure.runtime.supervisor import Supervisor
 from localazure.server import Listeners
 from localazure.state import (
     Component,
@@ -35,19 +35,34 @@ from localazure.state import (
     State,
 )
 
-TENANT = "11111111-7e57-4a2e-8c0d-0f0e0d0c0b0a"
-SUBSCRIPTION = "22222222-5ab5-4c12-9e1f-1a1b1c1d1e1f"
+
+class Apps(Protocol):
+    """Makes the apps of resources that are added while the double runs."""
+
+    def registry(self, double: Double, registry: Registry) -> ASGIApp:
+        """The data plane of a registry."""
+
+    def site(self, double: Double, site: Site) -> ASGIApp:
+        """The front end of a web app or slot."""
+
+    def scm(self, double: Double, site: Site) -> ASGIApp:
+        """The Kudu of a web app or slot."""
 
 
-class World:
-    """Everything that the rooms share. Made by `build`; ended by `close`."""
+class Double:
+    """The state and the services that all apps share. Made by `composition.build`.
+
+    It imports no app and no runtime: `composition` passes `apps`, and sets `runtime`.
+    """
 
     runtime: Runtime
+    """Set by `composition.build`; `close` ends it."""
 
-    def __init__(self, directory: Path, authority: Authority, state: State) -> None:
+    def __init__(self, directory: Path, authority: Authority, state: State, apps: Apps) -> None:
         self.directory = directory
         self.authority = authority
         self.state = state
+        self._apps = apps
         self.recorder = Recorder()
         self.listeners = Listeners(authority.server_context(), Recording(self.recorder))
         self.tokens = Tokens(authority.signing_key, state.tenant)
@@ -58,18 +73,13 @@ class World:
         self.management = ""
         """`https://localhost:PORT` of ARM, Entra ID and Graph."""
         self.insights = ""
-        """The same for Application Insights."""
+        """`https://localhost:PORT` of Application Insights."""
         self.blobs = ""
-        """The same for blob storage."""
+        """`https://localhost:PORT` of blob storage."""
         self.admin = ""
-        """`http://localhost:PORT` of the double's own controls."""
+        """`http://localhost:PORT` of the double's own controls (`faults.admin`)."""
         self.identity = ""
-        """The same for the managed-identity endpoints of `Host`s."""
-
-    async def open(self) -> None:
-        """Open the listeners that every world has."""
-        await composition.open_services(self)
-        self.runtime = Supervisor(self)
+        """`http://localhost:PORT` of the managed-identity endpoints of `Host`s."""
 
     async def close(self) -> None:
         """End containers, then listeners."""
@@ -85,11 +95,13 @@ class World:
             # The cloud's domain of registries is `localhost`: others must lie outside of it.
             registry.login_server = bound.host.replace("localhost", "127.0.0.1")
         self.state.registries[registry.login_server] = registry
-        await composition.open_registry(self, registry, bound)
+        service = "acr" if registry.acr else "registry"
+        app = self._apps.registry(self, registry)
+        await self.listeners.listen(app, service=service, bound=bound)
         return registry
 
     def add_subscription(self, name: str, groups: Sequence[str]) -> str:
-        """Add a subscription with resource groups; returns its id. Nobody has a role in it yet."""
+        """Add a subscription with resource groups; returns its id. It has no role assignments."""
         identifier = str(uuid.uuid4())
         self.state.other_subscriptions[identifier] = name
         for group in groups:
@@ -119,8 +131,8 @@ class World:
     async def add_site(self, spec: Mapping[str, Any]) -> Site:
         """Add a web app, or a slot where `spec` has `slot`, and start its container.
 
-        `spec` holds fields of `Site`, and besides: `image` (a reference, for linuxFxVersion),
-        `config` (what differs from a new site's), `system_identity` (True or a principal id),
+        `spec` holds fields of `Site`, and in addition `image` (a reference, for linuxFxVersion),
+        `config` (the differences from a new site's), `system_identity` (True or a principal id),
         `roles` (the system identity's, as `{"role", "scope"}`).
         """
         fields = dict(spec)
@@ -147,7 +159,9 @@ class World:
             if site.system_identity is None:
                 raise ValueError(f"{site.name} has roles but no system identity.")
             self.assign(role["role"], role["scope"], site.system_identity.principal_id)
-        await composition.open_site(self, site, front, scm)
+        listen = self.listeners.listen
+        await listen(self._apps.site(self, site), service="site", bound=front)
+        await listen(self._apps.scm(self, site), service="scm", bound=scm)
         if site.state == "Running":
             self.runtime.start(site)
         return site
@@ -160,9 +174,9 @@ class World:
         certificates: Sequence[str] = (),
         federations: Sequence[Mapping[str, str]] = (),
     ) -> Principal:
-        """Let a service principal log in, also with certificates (PEM) and federated tokens.
+        """Add a service principal with a secret, certificates (PEM) and federated credentials.
 
-        `federations` hold fields of `Federation`; an issuer left out is the double's own.
+        `federations` hold fields of `Federation`; the default issuer is the double.
         """
         trusted = [Federation(**{"issuer": self.workloads, **one}) for one in federations]
         principal = Principal(
@@ -172,10 +186,10 @@ class World:
         return principal
 
     def add_host(self, spec: Mapping[str, Any]) -> Host:
-        """Add a machine whose managed identities may be used.
+        """Add a machine with managed identities.
 
-        `system` (default True) tells whether it has one of its own, with `roles`; `user` lists
-        user-assigned ones, each with its `roles`.
+        `system` (default True): whether it has a system-assigned identity, with `roles`; `user`:
+        a list of user-assigned identities, each with its `roles`.
         """
         host = Host(uuid.uuid4().hex[:12], str(uuid.uuid4()))
         owned = {"system": spec.get("roles", [])} if spec.get("system", True) else {}
@@ -195,34 +209,19 @@ class World:
 
     @property
     def workloads(self) -> str:
-        """The issuer of the tokens that a build service or a cluster gives its jobs."""
+        """The issuer of workload tokens (jobs of a build service, pods of a cluster)."""
         return f"{self.management}/workloads"
 
     def assign(self, role: str, scope: str, principal_id: str) -> RoleAssignment:
-        """Assign a role, named as in `Contributor`."""
+        """Assign a role by its name, such as `Contributor`."""
         assignment = RoleAssignment(str(uuid.uuid4()), scope, role, principal_id)
         self.state.role_assignments.append(assignment)
         return assignment
 
     def push(self, registry: str, repository: str, layout: Path, tag: str | None) -> str:
         """Put an image of an OCI layout into a registry, named by name or login server."""
-        login = self.registry(registry).login_server
+        login = self.state.registry(registry).login_server
         return layouts.push(self.store, login, repository, layout, tag)
-
-    def registry(self, name: str) -> Registry:
-        """The registry with this name, login server or alias. Raises KeyError."""
-        wanted = name.lower()
-        for registry in self.state.registries.values():
-            if wanted in (registry.name.lower(), registry.login_server, *registry.aliases):
-                return registry
-        raise KeyError(name)
-
-    def registry_id(self, registry: Registry) -> str:
-        """The ARM id of a registry."""
-        return (
-            f"/subscriptions/{self.state.subscription_of(registry.group)}/resourceGroups/{registry.group}"
-            f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
-        )
 
     def _identity(self, wanted: Any) -> Identity | None:
         if not wanted:
@@ -236,12 +235,3 @@ class World:
             self.state.sites[key] = site
         else:
             self.state.sites[key].slots[site.slot.lower()] = site
-
-
-async def build(directory: Path, ca: Path | None = None) -> World:
-    """A world with nothing in it, its services listening. `seed.plant` fills it."""
-    directory.mkdir(parents=True, exist_ok=True)
-    authority = load_or_make(ca or directory.parent / "ca")
-    world = World(directory, authority, State(TENANT, SUBSCRIPTION))
-    await world.open()
-    return world

@@ -1,4 +1,4 @@
-"""The JSON of Azure container registries, and how to find one."""
+"""The JSON of Azure container registries, and their lookup."""
 
 from __future__ import annotations
 
@@ -24,14 +24,6 @@ def lookup(state: State, group: str, name: str) -> Registry | None:
     return next(matching, None)
 
 
-def registry_id(state: State, registry: Registry) -> str:
-    """The ARM id of a registry."""
-    group = (
-        f"/subscriptions/{state.subscription_of(registry.group)}/resourceGroups/{registry.group}"
-    )
-    return f"{group}{BASE}/{registry.name}"
-
-
 def _system_data(offset: str) -> dict[str, str]:
     return {
         "createdBy": _USER,
@@ -46,7 +38,7 @@ def _system_data(offset: str) -> dict[str, str]:
 def summary(state: State, registry: Registry) -> dict[str, Any]:
     """The registry's entry in the list of all resources."""
     return {
-        "id": registry_id(state, registry),
+        "id": state.registry_id(registry),
         "name": registry.name,
         "type": TYPE,
         "sku": {"name": "Standard", "tier": "Standard"},
@@ -59,7 +51,7 @@ def summary(state: State, registry: Registry) -> dict[str, Any]:
 def resource(
     state: State, registry: Registry, version: str, provisioning: str = "Succeeded"
 ) -> dict[str, Any]:
-    """GET of a registry as that api-version tells it."""
+    """GET of a registry in the form of that api-version."""
     policy_time = {"lastUpdatedTime": _CREATED + "+00:00", "status": "disabled"}
     properties: dict[str, Any] = {
         "loginServer": registry.login_server,
@@ -96,7 +88,7 @@ def resource(
     return {
         "sku": {"name": "Standard", "tier": "Standard"},
         "type": TYPE,
-        "id": registry_id(state, registry),
+        "id": state.registry_id(registry),
         "name": registry.name,
         "location": registry.location,
         "tags": {},

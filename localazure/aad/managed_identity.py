@@ -1,4 +1,4 @@
-"""Managed identities: where a machine asks for tokens of its own, without a secret of its own.
+"""Managed identities: the endpoints at which a machine gets tokens without a secret of its own.
 
 In Azure these are link-local addresses that only the machine itself reaches. Here every `Host` has
 a folder on one listener: `/{host}/msi/token` answers as in App Service (IDENTITY_ENDPOINT), and
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -19,10 +19,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from localazure.double import Double
 from localazure.state import Host, Identity, Principal
-
-if TYPE_CHECKING:
-    from localazure.world import World
 
 _WAYS = {
     "client_id": "client_id",
@@ -31,14 +29,14 @@ _WAYS = {
     "mi_res_id": "resource_id",
     "msi_res_id": "resource_id",
 }
-"""How a user-assigned identity is named in the query, and which field that is."""
+"""Query parameters that name a user-assigned identity, and the field that each one means."""
 
 
-def make(world: World) -> ASGIApp:
+def make(double: Double) -> ASGIApp:
     """The app of the managed-identity listener."""
 
     async def app_service(request: Request) -> Response:
-        host = world.state.hosts.get(request.path_params["host"])
+        host = double.state.hosts.get(request.path_params["host"])
         given = request.headers.get("x-identity-header", "")
         if host is None or not hmac.compare_digest(given.encode(), host.secret.encode()):
             return _problem(401, "The X-IDENTITY-HEADER is missing or wrong.")
@@ -52,10 +50,10 @@ def make(world: World) -> ASGIApp:
                 "No User Assigned or Delegated Managed Identity found for specified "
                 "ClientId/ResourceId/PrincipalId.",
             )
-        return JSONResponse(_issued(world, identity, resource))
+        return JSONResponse(_issued(double, identity, resource))
 
     async def virtual_machine(request: Request) -> Response:
-        host = world.state.hosts.get(request.path_params["host"])
+        host = double.state.hosts.get(request.path_params["host"])
         if request.headers.get("metadata", "").lower() != "true":
             return _refused("invalid_request", "Required metadata header not specified")
         resource = request.query_params.get("resource")
@@ -64,7 +62,7 @@ def make(world: World) -> ASGIApp:
         identity = _chosen(host, request) if host else None
         if identity is None:
             return _refused("invalid_request", "Identity not found")
-        issued = _issued(world, identity, resource)
+        issued = _issued(double, identity, resource)
         lifetime = str(int(issued["expires_on"]) - int(issued["not_before"]))
         return JSONResponse({**issued, "expires_in": lifetime, "ext_expires_in": lifetime})
 
@@ -77,7 +75,7 @@ def make(world: World) -> ASGIApp:
 
 
 def _chosen(host: Host, request: Request) -> Identity | None:
-    """The identity that is asked for: a user-assigned one if named, else the machine's own."""
+    """The requested identity: the user-assigned one that is named, else the system-assigned one."""
     for name, attribute in _WAYS.items():
         if wanted := request.query_params.get(name):
             users = host.user_identities
@@ -85,10 +83,10 @@ def _chosen(host: Host, request: Request) -> Identity | None:
     return host.system_identity
 
 
-def _issued(world: World, identity: Identity, resource: str) -> dict[str, Any]:
-    """The part of the answer that both kinds have. Times are seconds since the epoch, as text."""
+def _issued(double: Double, identity: Identity, resource: str) -> dict[str, Any]:
+    """The fields of both endpoints' responses. Times are seconds since the epoch, as text."""
     principal = Principal(identity.client_id, identity.principal_id, "")
-    token, lifetime = world.tokens.issue(principal, resource, cae=True)
+    token, lifetime = double.tokens.issue(principal, resource, cae=True)
     now = int(time.time())
     return {
         "access_token": token,

@@ -1,4 +1,4 @@
-"""How a registry answers: the headers of recordings, and the distribution spec's errors."""
+"""Responses of a registry: the headers of recordings, and the distribution spec's errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VISIT = "authentication required, visit https://aka.ms/acr/authorization for mo
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A resource and what is to be done to it: `repository:shop:pull,push`."""
+    """A resource, and the actions on it: `repository:shop:pull,push`."""
 
     type: str
     name: str
@@ -29,8 +29,8 @@ class Scope:
         return f"{self.type}:{self.name}:{','.join(self.actions)}"
 
 
-class Answers:
-    """Answers of one registry to one request."""
+class RegistryResponses:
+    """Makes the responses of one registry to one request."""
 
     def __init__(self, login: str, acr: bool, request: Request) -> None:
         self._login = login
@@ -44,7 +44,7 @@ class Answers:
         body: bytes = b"",
         content_type: str | None = None,
     ) -> Response:
-        """An answer with these bytes; a HEAD gets their length alone."""
+        """A response with these bytes; HEAD gets only their length."""
         kind = {"content-type": content_type} if content_type else {}
         silent = self._request.method == "HEAD"
         length = {"content-length": str(len(body))} if body or not silent else {}
@@ -55,19 +55,19 @@ class Answers:
     def json(
         self, body: Any, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> Response:
-        """A JSON answer; it ends with a newline."""
+        """A JSON response; it ends with a newline."""
         data = json.dumps(body, separators=(",", ":")).encode() + b"\n"
         return self.plain(status, headers, data, JSON)
 
     def error(self, status: int, code: str, message: str, detail: Any = ...) -> Response:
-        """The distribution spec's error body; `detail` left out where none is given."""
+        """The distribution spec's error body; `detail` is left out by default."""
         error = {"code": code, "message": message}
         return self.json(
             {"errors": [error if detail is ... else {**error, "detail": detail}]}, status
         )
 
     def challenge(self, scopes: Iterable[Scope] = (), *, insufficient: bool = False) -> Response:
-        """401 that says where to get a token, and for which scopes."""
+        """401 with the address of the token endpoint and the scopes."""
         wanted = list(scopes)
         path = "/oauth2/token" if self._acr else "/token"
         value = f'Bearer realm="https://{self._login}{path}",service="{self.service}"'
@@ -86,7 +86,7 @@ class Answers:
         return response
 
     def token(self, body: dict[str, Any]) -> Response:
-        """An answer of the token endpoints, which carry fewer headers."""
+        """A response of the token endpoints, which has fewer headers."""
         headers = {
             "content-type": JSON,
             "server": "openresty",
@@ -100,7 +100,7 @@ class Answers:
 
     @property
     def service(self) -> str:
-        """What the challenge and the tokens' audience call this registry."""
+        """The name of this registry in challenges and in the audience of tokens."""
         return self._login
 
     def _required(self) -> str:

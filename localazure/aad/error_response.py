@@ -1,4 +1,4 @@
-"""How Entra ID says no."""
+"""Error responses of Entra ID."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """An AADSTS error."""
+class ErrorResponse:
+    """An AADSTS error: `number` and `text` after the prefix `AADSTS`, `status` of HTTP."""
 
     status: int
     error: str
-    """OAuth's word for it, such as `invalid_client`."""
+    """The error code of OAuth, such as `invalid_client`."""
     number: int
     text: str
 
     def body(self, correlation: str) -> dict[str, Any]:
-        """The answer's body."""
+        """The body of the response."""
         trace = str(uuid.uuid4())
         now = f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%SZ}"
         return {

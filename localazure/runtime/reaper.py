@@ -1,13 +1,14 @@
-"""Kills the containers that would outlive the double when that is killed.
+"""Reaper: a process that kills the containers after the end of the double, even if that is killed.
 
-bubblewrap's `--die-with-parent` isn't enough: it drops all its rights, so when it dies, the signal
-that the kernel sends in its name doesn't reach a container that runs as another user. So a process
-of its own holds a handle (pidfd) of every container, and sends KILL through all of them when the
-socket to the double closes, however that comes about.
+bubblewrap's `--die-with-parent` isn't enough: bubblewrap drops all its rights, so at its end the
+kernel's signal in its name doesn't reach a container that runs as another user. So a separate
+process holds a pidfd of every container, and sends KILL to all of them when the socket to the
+double closes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -16,8 +17,8 @@ import subprocess
 import sys
 
 
-class Guardian:
-    """The double's side: starts the process, and tells it of containers."""
+class Reaper:
+    """The double's side: starts the process, and sends it the pidfds of containers."""
 
     def __init__(self) -> None:
         self._socket, theirs = socket.socketpair()
@@ -30,17 +31,17 @@ class Guardian:
             )
 
     def watch(self, handle: int) -> None:
-        """Guard the process with this pidfd from now on."""
+        """Kill the process with this pidfd at the end of the double."""
         socket.send_fds(self._socket, [b"."], [handle])
 
     def close(self) -> None:
-        """End it, and with it every container that is left."""
+        """End the reaper; it kills all containers that still run."""
         self._socket.close()
         self._process.wait()
 
 
-def guard(connection: socket.socket) -> None:
-    """Collect pidfds until the other side is gone, then kill what still runs."""
+def reap(connection: socket.socket) -> None:
+    """Receive pidfds until the socket closes, then kill the processes that still run."""
     handles: set[int] = set()
     while True:
         # A pidfd becomes readable when its process has ended.
@@ -54,8 +55,9 @@ def guard(connection: socket.socket) -> None:
                 break
             handles.update(received)
     for handle in handles:
-        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 
 if __name__ == "__main__":
-    guard(socket.socket(fileno=int(sys.argv[1])))
+    reap(socket.socket(fileno=int(sys.argv[1])))

@@ -1,7 +1,7 @@
-"""A process inside of a container's network that makes sockets for the double, see `netns`.
+"""A process inside of a container's network that creates sockets for the double, see `netns`.
 
-Run as `agent.py FD PID`: FD is a socket to the double, PID a process in the network. Needs nothing
-but Python's own library.
+Run as `netns_agent.py FD PID`: FD is a socket to the double, PID a process in the network. It needs
+only the standard library.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NS_GET_USERNS = 0xB701
 
 
 def enter(pid: int) -> None:
-    """Step into the network of `pid`, by way of the user namespace that owns it."""
+    """Enter the network namespace of `pid`, through the user namespace that owns it."""
     libc = ctypes.CDLL(None, use_errno=True)
     network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     owner = fcntl.ioctl(network, _NS_GET_USERNS)
@@ -38,7 +38,7 @@ def enter(pid: int) -> None:
 
 
 def serve(connection: socket.socket) -> None:
-    """Make a socket for every request, until the double is gone."""
+    """Create a socket for every request, until the double closes the connection."""
     while request := connection.recv(REQUEST.size):
         family, kind = REQUEST.unpack(request)
         try:

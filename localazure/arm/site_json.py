@@ -1,7 +1,7 @@
-"""The JSON of sites, slots and their configuration, as Microsoft.Web spells it.
+"""The JSON of sites, slots and their configuration, in the form of Microsoft.Web.
 
-A site's own GET leaves nearly all of `siteConfig` null whatever is set: only numberOfWorkers,
-linuxFxVersion, acrUseManagedIdentityCreds, alwaysOn and http20Enabled are told there.
+In a site's own GET, nearly all of `siteConfig` is null: it shows only numberOfWorkers,
+linuxFxVersion, acrUseManagedIdentityCreds, alwaysOn and http20Enabled.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from datetime import datetime, timezone
 from typing import Any
 
-from localazure.arm import config
+from localazure.arm import config_schema
 from localazure.arm.operations import file_time
 from localazure.state import Identity, Site, State
 
@@ -18,7 +18,7 @@ OUTBOUND = "203.0.113.21,203.0.113.86,203.0.113.142"
 """Documentation addresses (RFC 5737)."""
 
 SITE_CONFIG_ONLY = ("siteAuthEnabled", "siteAuthSettings")
-"""Keys of config/web which the site's siteConfig lacks."""
+"""Keys of config/web that are not in the site's siteConfig."""
 
 TOLD = ("numberOfWorkers", "linuxFxVersion", "windowsFxVersion", "acrUseManagedIdentityCreds")
 TOLD_TOO = ("alwaysOn", "http20Enabled")
@@ -30,7 +30,7 @@ LOG_CATEGORIES = (
 
 
 def touch(site: Site) -> None:
-    """A new etag, as after every write; its digits are the time in 100 ns since 1601."""
+    """Set a new etag, as every write does; its digits are the time in 100 ns since 1601."""
     ticks = max(file_time(datetime.now(timezone.utc)), _ticks(site) + 1)
     site.etag = f'"{ticks:X}"'
 
@@ -40,7 +40,7 @@ def _ticks(site: Site) -> int:
 
 
 def modified(site: Site) -> str:
-    """The time of the last write, without a zone as Microsoft.Web spells it."""
+    """The time of the last write, without a time zone, in the format of Microsoft.Web."""
     return datetime.fromtimestamp(
         (_ticks(site) - 116_444_736_000_000_000) / 10_000_000, timezone.utc
     ).strftime("%Y-%m-%dT%H:%M:%S.%f")
@@ -57,7 +57,7 @@ def site_type(site: Site) -> str:
 
 
 def deployment_name(site: Site) -> str:
-    """The name that FTP and Kudu know the site by: `site` or `site__slot`."""
+    """The name of the site in FTP and Kudu: `site` or `site__slot`."""
     return f"{site.name}__{site.slot}" if site.slot else site.name
 
 
@@ -67,7 +67,7 @@ def publishing_user(site: Site) -> str:
 
 
 def plan_id(site: Site) -> str:
-    """The id of the site's App Service plan, unless the site names one itself."""
+    """The id of the site's App Service plan."""
     return (
         f"/subscriptions/{site.subscription}/resourceGroups/{site.group}"
         f"/providers/Microsoft.Web/serverfarms/{site.plan}"
@@ -75,7 +75,7 @@ def plan_id(site: Site) -> str:
 
 
 def listed_site(state: State, site: Site) -> dict[str, Any]:
-    """A site or slot in a list, where two things are null that its own GET tells."""
+    """A site or slot in a list: two properties are null that its own GET shows."""
     body = site_resource(state, site)
     body["properties"] |= {"privateEndpointConnections": None, "inFlightFeatures": None}
     return body
@@ -89,7 +89,7 @@ def listed_slot(state: State, site: Site) -> dict[str, Any]:
 
 
 def site_resource(state: State, site: Site, *, fresh: bool = False) -> dict[str, Any]:
-    """GET of a site or slot. `fresh`: the answer to a PUT, which tells less."""
+    """GET of a site or slot. `fresh`: the response to a PUT, which shows less."""
     body: dict[str, Any] = {
         "id": site.resource_id,
         "name": full_name(site),
@@ -150,14 +150,14 @@ def _ssl_state(host: str, kind: str, state: str) -> dict[str, Any]:
 
 def site_config(site: Site, *, fresh: bool = False) -> dict[str, Any]:
     """`siteConfig` of a site's own GET."""
-    whole = config.complete(site.config)
+    whole = config_schema.complete(site.config)
     shown: dict[str, Any] = dict.fromkeys(key for key in whole if key not in SITE_CONFIG_ONLY)
     for key in (*TOLD, *TOLD_TOO):
         shown[key] = whole[key]
     shown |= {"minimumElasticInstanceCount": 0, "clusteringEnabled": False}
     if not fresh:
         return shown | {"functionAppScaleLimit": 0}
-    restrictions = [dict(config.ALLOW_ALL)]
+    restrictions = [dict(config_schema.ALLOW_ALL)]
     return shown | {
         "elasticWebAppScaleLimit": 0,
         "ipSecurityRestrictions": restrictions,
@@ -197,8 +197,8 @@ def _site_properties(state: State, site: Site, *, fresh: bool) -> dict[str, Any]
         "csrs": [],
         "cers": None,
         "siteMode": None,
-        # Azure says Disabled for its own domain. The double's port speaks nothing but TLS, and az
-        # asks over plain HTTP (`webapp log tail`) unless a host says otherwise.
+        # Azure has Disabled for its own domain. The double's port accepts only TLS, and az
+        # uses plain HTTP (`webapp log tail`) unless a host has TLS enabled.
         "hostNameSslStates": [
             _ssl_state(site.host, "Standard", "SniEnabled"),
             _ssl_state(site.scm_host, "Repository", "Disabled"),
@@ -326,7 +326,7 @@ def config_resource(site: Site) -> dict[str, Any]:
 
 
 def written_config(site: Site) -> dict[str, Any]:
-    """The answer to PATCH and PUT config/web: the site's envelope around the configuration."""
+    """The response to PATCH and PUT config/web: the site's envelope around the configuration."""
     return {
         "id": site.resource_id,
         "name": full_name(site),
@@ -337,10 +337,10 @@ def written_config(site: Site) -> dict[str, Any]:
 
 
 def config_properties(site: Site) -> dict[str, Any]:
-    """All of config/web. The numbers of identities are there once one pulls from ACR."""
+    """All of config/web. It has the numbers of identities if an identity pulls from ACR."""
     puller = site.config.get("acrUserManagedIdentityID")
     return {
-        **config.complete(site.config),
+        **config_schema.complete(site.config),
         "publishingUsername": publishing_user(site),
         "managedServiceIdentityId": 8612 if puller == "" and site.system_identity else None,
         "xManagedServiceIdentityId": 8618 if puller else None,
@@ -359,7 +359,7 @@ def sub_resource(site: Site, path: str, kind: str, properties: Any) -> dict[str,
 
 
 def listing(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """A list as Microsoft.Web spells it."""
+    """A list in the form of Microsoft.Web."""
     return {"value": entries, "nextLink": None, "id": None}
 
 

@@ -1,4 +1,4 @@
-"""What all workers share: the isolation, the images, folders and time limits."""
+"""Shared objects of all workers: the sandbox, the images, folders and time limits."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localazure.runtime import sandbox
-from localazure.runtime.guardian import Guardian
 from localazure.runtime.image import seconds
 from localazure.runtime.pull import Images
+from localazure.runtime.reaper import Reaper
 from localazure.runtime.sandbox import NoSandboxError, Sandbox
 from localazure.state import Site
 
-PATIENCE = 230.0
+FRONT_END_TIMEOUT = 230.0
 """Seconds that App Service's front end waits for an app."""
 
 _log = logging.getLogger("localazure.runtime")
@@ -23,31 +23,34 @@ _log = logging.getLogger("localazure.runtime")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `blocked` is how long a site rests after its 1st, 2nd … failure in a row."""
+    """Seconds. `blocked`: the pauses after a site's 1st, 2nd … failure in a row."""
 
     blocked: Sequence[float] = (1, 5, 15, 60, 120, 300)
     steady: float = 60
-    """A container that ran this long was no failure."""
+    """A container that ran for this time does not count as a failure."""
     start_limit: float = 230
     longest_start_limit: float = 1800
     stop_limit: float = 5
     longest_stop_limit: float = 120
     closing: float = 1
-    """What containers get when the double itself ends."""
+    """The time that containers have to stop when the double itself ends."""
 
     def start_time(self, settings: Mapping[str, str]) -> float:
-        """How long a container may take until it answers."""
+        """The time until a container has to answer."""
         name = "WEBSITES_CONTAINER_START_TIME_LIMIT"
         return seconds(settings, name, self.start_limit, self.longest_start_limit)
 
     def stop_time(self, settings: Mapping[str, str]) -> float:
-        """How long a container may take to end after its stop signal."""
+        """The time until a container has to end after its stop signal."""
         name = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
         return seconds(settings, name, self.stop_limit, self.longest_stop_limit)
 
 
-class Facilities:
-    """Made once. `ports` gives the ports of this machine's localhost that containers can reach."""
+class RuntimeContext:
+    """One for all workers.
+
+    `ports` returns the ports of this machine's localhost that containers can reach.
+    """
 
     def __init__(
         self, directory: Path, images: Images, ports: Callable[[], Sequence[int]], timing: Timing
@@ -56,26 +59,31 @@ class Facilities:
         self.images = images
         self.ports = ports
         self.timing = timing
-        self._guardian: Guardian | None = None
+        self._reaper: Reaper | None = None
         self._sandbox: asyncio.Task[Sandbox] | None = None
 
     async def sandbox(self) -> Sandbox:
-        """The best isolation that this machine allows, found at the first call."""
+        """The best sandbox that this machine allows, detected at the first call."""
         if self._sandbox is None:
             self._sandbox = asyncio.create_task(self._detect())
         return await asyncio.shield(self._sandbox)
 
-    def guardian(self) -> Guardian:
-        """What ends containers if we no longer can, started at the first call."""
-        if self._guardian is None:
-            self._guardian = Guardian()
-        return self._guardian
+    def reaper(self) -> Reaper:
+        """The reaper of the containers, started at the first call."""
+        if self._reaper is None:
+            self._reaper = Reaper()
+        return self._reaper
 
     async def close(self) -> None:
-        """End the guardian, once there are no containers."""
-        if self._guardian is not None:
-            guardian, self._guardian = self._guardian, None
-            await asyncio.to_thread(guardian.close)
+        """End the reaper, after the end of all containers."""
+        if self._reaper is not None:
+            reaper, self._reaper = self._reaper, None
+            await asyncio.to_thread(reaper.close)
+
+    def kill(self) -> None:
+        """Kill all containers, from any thread."""
+        if self._reaper is not None:
+            self._reaper.close()
 
     async def _detect(self) -> Sandbox:
         try:
@@ -92,6 +100,6 @@ class Facilities:
         return self.folder(site) / "home"
 
     def folder(self, site: Site) -> Path:
-        """What is kept for a site or slot; its log files are in LogFiles/ there."""
+        """The folder of a site or slot; its log files are in LogFiles/."""
         name = f"{site.name}-{site.slot}" if site.slot else site.name
         return self.directory / "sites" / site.group.lower() / name.lower()

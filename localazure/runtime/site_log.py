@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 _KEPT = 20_000
-"""Lines in memory; the files have them all."""
+"""Lines in memory; the files have all lines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line and when it was written: UTC with seven decimals, as App Service writes it."""
+    """One line and its time: UTC with seven decimals, as in App Service."""
 
     time: str
     text: str
@@ -25,11 +25,11 @@ class Line:
         return f"{self.time} {self.text}"
 
 
-class Journal:
+class SiteLog:
     """The log of a site on one worker, below `directory` (which becomes LogFiles/ in Kudu's dump).
 
     As on App Service there is a `…_docker.log` for the platform and a `…_default_docker.log` for
-    what the containers print, per day and machine, each line with a time in front.
+    the containers' output, per day and machine; each line starts with a time.
     """
 
     def __init__(self, directory: Path, machine: str) -> None:
@@ -59,9 +59,9 @@ class Journal:
             file.writelines(f"{line}\n" for line in lines)
 
 
-def merge(journals: Iterable[Journal]) -> str:
+def merge(logs: Iterable[SiteLog]) -> str:
     """The lines of several workers as one text, oldest first."""
-    lines = heapq.merge(*(journal.lines() for journal in journals), key=lambda line: line.time)
+    lines = heapq.merge(*(log.lines() for log in logs), key=lambda line: line.time)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -74,5 +74,5 @@ def files(directory: Path) -> dict[str, bytes]:
 
 
 def machine_name(identifier: str) -> str:
-    """A worker's name in the style of App Service's, made of an instance id."""
+    """A worker's name in the style of App Service, from an instance id."""
     return "lw0sdlwk" + re.sub(r"[^0-9A-Z]", "", identifier.upper())[:6]
