@@ -89,11 +89,11 @@ def checked_config(path: str | None) -> bytes | None:
     """The content of --collector-config's file, checked: what is wrong in it names the file."""
     data = _file(path, "--collector-config")
     if data is not None:
-        from azext_otelembed.collector.config import check
+        from azext_otelembed.collector.config import inspect
         from azext_otelembed.errors import InvalidConfig
 
         try:
-            check(data)
+            inspect(data)
         except InvalidConfig as problem:
             message = f"--collector-config: '{path}': {problem.message}"
             raise InvalidInput(message, problem.recommendation) from None

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput
-from azext_otelembed.image.dockerfile_template import CONFIG_FILE, App, make_dockerfile, words_of
+from azext_otelembed.image.dockerfile_template import (
+    CONFIG_FILE,
+    App,
+    instruction_words,
+    make_dockerfile,
+)
 from azext_otelembed.image.embed import Base, original
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.target.app_image import image_in_registry, parsed
@@ -66,7 +71,11 @@ def dockerfile(session: Callable[[], Session], wanted: Wanted, console: Console)
     else:
         if wanted.image is not None:
             parsed(wanted.image, "--image")
-        app = App(wanted.image, words_of(wanted.entrypoint or ""), words_of(wanted.cmd or ""))
+        app = App(
+            wanted.image,
+            instruction_words(wanted.entrypoint or ""),
+            instruction_words(wanted.cmd or ""),
+        )
     collector = parsed(wanted.collector_image, "--collector-image").or_latest()
     return Written(make_dockerfile(collector, config, launcher, app), config)
 

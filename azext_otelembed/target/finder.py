@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure.registry_access import open_registry
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.base_images import load_base, resolve, source_of
+from azext_otelembed.embedding.base_images import load_base, resolve
 from azext_otelembed.embedding.push import check_base_shell, push_embedded
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
-from azext_otelembed.image.dockerfile_template import OwnDockerfile, by_dockerfile
-from azext_otelembed.image.embed import Base, Embedded, check_base, embed, make_recipe
+from azext_otelembed.image.dockerfile_template import DockerfileCollector, dockerfile_collector
+from azext_otelembed.image.embed import Base, Embedded, check_base, embed, make_recipe, original
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.prepared_collector import REPOSITORY, PreparedCollector
 from azext_otelembed.image.provenance import read_provenance
-from azext_otelembed.image.recipe import tag as recipe_tag
+from azext_otelembed.image.recipe import is_recipe_tag, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference, same_image
 from azext_otelembed.parallel import together
 from azext_otelembed.records.record import REPOSITORY as RELEASES
@@ -180,7 +179,7 @@ class TargetFinder:
         """
         if self._tag is not None:
             return False
-        return not re.search(r"-otelembed-[0-9a-f]{12}$", reference.tag or "")
+        return not is_recipe_tag(reference.tag or "")
 
     def _already(
         self,
@@ -214,9 +213,9 @@ class TargetFinder:
     def _target(
         self, client: RegistryClient, base: Base, collector: PreparedCollector | None
     ) -> Target:
-        if own := by_dockerfile(base.config):
+        if own := dockerfile_collector(base.config):
             return self._as_built(base, own)
-        source = source_of(base)
+        source = original(base)
         # An image that was unwrapped once was meant to be.
         unwrap = self._unwrap or source.digest != base.digest
         check_base(source, unwrap=unwrap)
@@ -282,7 +281,7 @@ class TargetFinder:
         unknown = {"name": str(self.collector), "version": None, "digest": None}
         return Target(UNKNOWN, None, str(app), "", str(self.collector), unknown, built=False)
 
-    def _as_built(self, base: Base, own: OwnDockerfile) -> Target:
+    def _as_built(self, base: Base, own: DockerfileCollector) -> Target:
         """The image as it is: its own Dockerfile put a collector in."""
         if self._tag is not None:
             raise InvalidInput(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.registry_access import open_registry
-from azext_otelembed.embedding.prepare_collector import bring_in, find_prepared
-from azext_otelembed.embedding.prepare_shell import bring_in_shell, find_shell
+from azext_otelembed.embedding.prepare_collector import find_prepared, prepare_collector
+from azext_otelembed.embedding.prepare_shell import find_shell, prepare_shell
 from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.prepared_shell import PreparedShell
@@ -66,13 +66,11 @@ class PreparedImages:
             step.say(f"bringing the shell of {self._shell_image} into {client.host}")
             importer = partial(self._import, client, step, None)
             with open_registry(self._session, self._shell_image.registry) as source:
-                self.shell = bring_in_shell(
-                    client, self._shell_image, source, importer, step.report
-                )
+                self.shell = prepare_shell(client, self._shell_image, source, importer, step.report)
         step.say(f"bringing {self.collector} into {client.host}")
         importer = partial(self._import, client, step, self._login)
         with open_registry(self._session, self.collector.registry, self._login) as source:
-            return bring_in(client, self.collector, source, importer, step.report)
+            return prepare_collector(client, self.collector, source, importer, step.report)
 
     def _import(
         self,
