@@ -17,11 +17,11 @@ from azext_otelembed.command_frame import (
 from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.inputs import (
-    checked_config,
     embed_options,
     launcher_of,
     login_of,
     named_sites,
+    read_config,
     setting_options,
 )
 
@@ -83,7 +83,7 @@ def deploy(
         app = _app_source(session, console, source, file, build_arg, target, builder, tag)
         embed = embed_options(
             collector_image,
-            checked_config(collector_config),
+            read_config(collector_config),
             launcher_of(launcher, collector_logs, grace),
             tag=None if app else tag,
             unwrap=unwrap,
@@ -129,7 +129,7 @@ def build(
         app = _app_source(session, console, source, file, build_arg, target, builder, tag)
         embed = embed_options(
             collector_image,
-            checked_config(collector_config),
+            read_config(collector_config),
             launcher_of(launcher, collector_logs, grace),
             tag=None if app else tag,
             unwrap=unwrap,
@@ -157,14 +157,16 @@ def dockerfile(
     with command_frame(cmd) as console:
         from azext_otelembed.release import dockerfile as files
 
-        given = checked_config(collector_config)
-        config = files.config_in(output_dir) if given is None else given
+        config = read_config(collector_config)
+        if collector_config is None and output_dir is not None:
+            # An earlier run's configuration is used again: it may have been edited.
+            config = read_config(files.config_in(output_dir), "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
         request = files.DockerfileRequest(embed, image, registry, image_entrypoint, image_cmd)
         made = files.dockerfile(_session_opener(cmd, credential), request, console)
         if output_dir is not None:
-            return files.write(made, output_dir, own_config=given is not None)
+            return files.write(made, output_dir, own_config=collector_config is not None)
         if format_asked(cmd):
             return {"dockerfile": made.dockerfile, "config": made.config.decode()}
         sys.stdout.write(made.dockerfile)
@@ -192,7 +194,7 @@ def status(
         found = run(
             session,
             _site(session, resource_group_name, name, slot),
-            options=embed_options(collector_image, checked_config(collector_config)),
+            options=embed_options(collector_image, read_config(collector_config)),
             app_insights=app_insights,
             health_path=health_path,
             console=console,

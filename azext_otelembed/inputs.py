@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from azext_otelembed.errors import InvalidInput, about
 
 if TYPE_CHECKING:
+    from azext_otelembed.collector.config import CollectorConfig
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.registry.auth import Basic
     from azext_otelembed.target.embed_options import EmbedOptions
@@ -83,7 +84,7 @@ def launcher_of(kind: str, logs: str, grace: int | None) -> Launcher:
 
 def embed_options(
     collector_image: str,
-    config: bytes | None,
+    config: CollectorConfig,
     launcher: Launcher | None = None,
     *,
     tag: str | None = None,
@@ -91,30 +92,21 @@ def embed_options(
     shell_image: str | None = None,
     login: Basic | None = None,
 ) -> EmbedOptions:
-    """The options of an embedding; `config` is None for the default configuration.
-
-    Raises InvalidImage for an image's name that can't be read.
-    """
-    from azext_otelembed.collector.config import default, inspect
+    """The options of an embedding. Raises InvalidImage for a malformed image name."""
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.target.app_image import parse_reference
     from azext_otelembed.target.embed_options import EmbedOptions
 
-    used = launcher or Launcher()
-    warnings: tuple[str, ...] = ()
-    if config is not None:
-        checked = inspect(config)
-        used, warnings = replace(used, memory_mib=checked.memory_mib), checked.warnings
     shell = parse_reference(shell_image, "--shell-image").or_latest() if shell_image else None
     return EmbedOptions(
         collector=parse_reference(collector_image, "--collector-image").or_latest(),
-        config=default() if config is None else config,
-        launcher=used,
+        config=config.data,
+        launcher=replace(launcher or Launcher(), memory_mib=config.memory_mib),
         tag=tag,
         unwrap=unwrap,
         shell_image=shell,
         collector_login=login,
-        warnings=warnings,
+        warnings=config.warnings,
     )
 
 
@@ -147,15 +139,16 @@ def from_stdin(value: str | None, option: str) -> str | None:
     return _guarded(lambda: sys.stdin.read(LARGEST_FILE), "Standard input").strip()
 
 
-def checked_config(path: str | None) -> bytes | None:
-    """The content of --collector-config's file, checked. Errors name the file."""
-    data = _file(path, "--collector-config")
-    if data is not None:
-        from azext_otelembed.collector.config import check
+def read_config(path: str | None, option: str = "--collector-config") -> CollectorConfig:
+    """The collector configuration in a file, checked; the default one without a file.
 
-        with about(f"--collector-config: '{path}'"):
-            check(data)
-    return data
+    Raises `InvalidInput`, naming the option and the file.
+    """
+    from azext_otelembed.collector.config import load
+
+    data = _file(path, option)
+    with about(f"{option}: '{path}'"):
+        return load(data)
 
 
 def _file(path: str | None, option: str) -> bytes | None:

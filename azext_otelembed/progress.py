@@ -1,4 +1,4 @@
-"""What long work says while it goes on. Nothing in these rooms prints."""
+"""Progress reports of long operations. The packages below `release/` report and never print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`what` is under way; for bytes, `done` of `total` (0 where there is nothing to count)."""
+    """The operation in progress; for transfers, `done` of `total` bytes (0: not counted)."""
 
     what: str
     done: int = 0
@@ -19,12 +19,12 @@ class Progress:
 Report = Callable[[Progress], None]
 
 
-def silent(_: Progress) -> None:
-    """A report that nobody reads."""
+def discard(_: Progress) -> None:
+    """A progress sink that discards everything."""
 
 
-class Sum:
-    """Transfers side by side as one progress: `what`, with their bytes added up."""
+class CombinedProgress:
+    """The progress of parallel transfers, reported as one: `what`, with the sum of their bytes."""
 
     def __init__(self, report: Report, what: str) -> None:
         self._report = report
@@ -33,8 +33,8 @@ class Sum:
         self._done: list[int] = []
         self._total = 0
 
-    def part(self, size: int) -> Report:
-        """The report of one more transfer, of `size` bytes. Threads may call it."""
+    def add(self, size: int) -> Report:
+        """The progress sink of one more transfer, of `size` bytes. Thread-safe."""
         with self._lock:
             number = len(self._done)
             self._done.append(0)

@@ -69,7 +69,7 @@ class Demo:
         self.out.print(f"[cyan]$ curl {url}/[/]")
         self.out.print(f"HTTP {answer.status_code}  {answer.text.strip().splitlines()[0]}")
         if answer.status_code != 200:
-            raise self.failure("the shop answered with an error")
+            raise self.failure(f"the shop answered with HTTP {answer.status_code}, not 200")
 
     def failure(self, what: str) -> SystemExit:
         """The end of the demo, with the last lines of the shop's log."""

@@ -1,1 +1,1 @@
-"""The collector's configuration and what it is told by the environment. No I/O."""
+"""The collector's configuration, and the connection string it gets from the environment. No I/O."""

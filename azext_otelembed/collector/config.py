@@ -1,7 +1,7 @@
-"""A collector's configuration: checked before it is put into an image.
+"""Checks a collector configuration before it is embedded in an image.
 
-Inside the container the collector's output goes to /dev/null, so a mistake would show nowhere. A
-mistake that makes the collector exit at start is an error here, an unusual one a warning.
+In the container the collector's output goes to /dev/null, so it would report no mistake. A mistake
+that makes the collector exit at start is an error here; a suspicious setting is a warning.
 """
 
 from __future__ import annotations
@@ -14,49 +14,52 @@ from azext_otelembed.collector import listen_addresses
 from azext_otelembed.collector.yaml_document import Node, parse
 from azext_otelembed.errors import InvalidConfig
 
-# With its manifest, its image's configuration and this, an embed sends less than 64 KB.
+# With the manifest and the image configuration, an embed uploads less than 64 KB.
 MAX_BYTES = 48 * 1024
 
 _SECTIONS = {"receivers", "processors", "exporters", "connectors", "extensions"}
 _SIGNALS = ("traces", "metrics", "logs", "profiles")
 _ID = re.compile(r"[A-Za-z][0-9A-Za-z_]{0,62}(/[^\s/].{0,1023})?", re.ASCII)
 _GUID = r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
-_KEY_IN_CLEAR = re.compile(rf"instrumentation_?key[\"']?\s*[=:]\s*[\"']?{_GUID}", re.IGNORECASE)
+_PLAIN_KEY = re.compile(rf"instrumentation_?key[\"']?\s*[=:]\s*[\"']?{_GUID}", re.IGNORECASE)
 _SECRET_NAME = re.compile(
     r"(?:password|passwd|secret|token|api_?key|access_?key|authorization)$", re.IGNORECASE
 )
 _EXPORTER = "azuremonitor"
+_DEFAULT_MEMORY_MIB = 204
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A configuration that can work.
+class CollectorConfig:
+    """A checked configuration: the YAML file `data`, and its `warnings`, one sentence each.
 
-    `warnings` are sentences. `memory_mib` is the GOMEMLIMIT that fits its memory_limiter, 80 % of
-    `limit_mib` as its authors advise; None when it has no limiter or one relative to the machine.
+    `memory_mib` is the GOMEMLIMIT that fits its memory_limiter: 80 % of `limit_mib`, as the
+    limiter's documentation recommends. None if it has no limiter, or one relative to the machine.
     """
 
-    warnings: tuple[str, ...]
+    data: bytes
     memory_mib: int | None
+    warnings: tuple[str, ...] = ()
 
 
 def default() -> bytes:
-    """The configuration that is used when none is given."""
+    """The default configuration (YAML)."""
     return resources.files("azext_otelembed.collector").joinpath("default.yml").read_bytes()
 
 
-def check(text: bytes) -> tuple[str, ...]:
-    """Warnings about a configuration. Raises InvalidConfig when it can't work."""
-    return inspect(text).warnings
+def load(data: bytes | None) -> CollectorConfig:
+    """The configuration `data`, checked; the default one for None. Raises InvalidConfig."""
+    # The default one isn't parsed on every run: a test checks that the result is the same.
+    return CollectorConfig(default(), _DEFAULT_MEMORY_MIB) if data is None else inspect(data)
 
 
-def inspect(text: bytes) -> Checked:
-    """Check a configuration (YAML, UTF-8). Raises InvalidConfig when it can't work."""
-    if len(text) > MAX_BYTES:
+def inspect(data: bytes) -> CollectorConfig:
+    """Check a configuration (YAML, UTF-8). Raises InvalidConfig if the collector would exit."""
+    if len(data) > MAX_BYTES:
         raise InvalidConfig(
-            f"The collector configuration is {len(text)} bytes long; at most {MAX_BYTES} fit."
+            f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit."
         )
-    source = _decoded(text)
+    source = _decode(data)
     _refuse_secrets(source)
     root = parse(source)
     _check_sections(root)
@@ -66,17 +69,17 @@ def inspect(text: bytes) -> Checked:
     for name, pipeline in pipelines.items():
         used |= _check_pipeline(root, name, pipeline)
     _check_extensions(root)
-    warnings += _unlimited(root, pipelines)
+    warnings += _warn_of_missing_limiter(root, pipelines)
     warnings += listen_addresses.check(root, used)
-    warnings += _odd_secrets(root)
+    warnings += _warn_of_plain_secrets(root)
     if not any(component.partition("/")[0] == _EXPORTER for component in used):
         warnings.append(
             f"No pipeline exports to '{_EXPORTER}': nothing will reach Application Insights."
         )
-    return Checked(tuple(warnings), _memory(root, used))
+    return CollectorConfig(data, _memory_mib(root, used), tuple(warnings))
 
 
-def _decoded(text: bytes) -> str:
+def _decode(text: bytes) -> str:
     try:
         source = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -90,34 +93,34 @@ def _decoded(text: bytes) -> str:
 
 
 def _refuse_secrets(source: str) -> None:
-    # Read from the text, not the document: what stands in a comment would be published as well.
+    # Search the text, not the document: comments are part of the image as well.
     for number, line in enumerate(source.splitlines(), 1):
-        if _KEY_IN_CLEAR.search(line):
+        if _PLAIN_KEY.search(line):
             raise InvalidConfig(
-                "an instrumentation key stands here in the clear; whoever can pull the image "
-                "could read it.",
-                "Write ${env:APPLICATIONINSIGHTS_CONNECTION_STRING} instead: the value is kept "
-                "as an app setting.",
+                "this is an instrumentation key in plain text; everyone with pull access to the "
+                "image could read it.",
+                "Write ${env:APPLICATIONINSIGHTS_CONNECTION_STRING} instead: the value is stored "
+                "in an app setting.",
                 number,
             )
 
 
 def _check_sections(root: Node) -> None:
-    for name, section in root.items():
+    for name, section in root.items:
         if name == "service":
             continue
         if name not in _SECTIONS:
             raise InvalidConfig(
-                f"the collector knows no section '{name}'.",
+                f"'{name}' is not a section of a collector configuration.",
                 f"Sections are {', '.join(sorted(_SECTIONS))} and service.",
                 section.line,
             )
         if not section.is_map and not section.is_null:
             raise InvalidConfig(f"'{name}' must be a mapping.", line=section.line)
-        for identifier, component in section.items():
+        for identifier, component in section.items:
             if not _ID.fullmatch(identifier):
                 raise InvalidConfig(
-                    f"'{identifier}' is not a component's name: type or type/name is expected.",
+                    f"'{identifier}' is not a component name (type or type/name).",
                     line=component.line,
                 )
             if not component.is_map and not component.is_null:
@@ -131,17 +134,17 @@ def _pipelines(root: Node) -> dict[str, Node]:
     if service is None:
         raise InvalidConfig("The collector configuration has no 'service' section.")
     pipelines = service.get("pipelines")
-    found = dict(pipelines.items()) if pipelines is not None else {}
+    found = dict(pipelines.items) if pipelines is not None else {}
     if not found:
         raise InvalidConfig("the service has no pipelines.", line=service.line)
     return found
 
 
 def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
-    """Check one pipeline; the names of the components it uses."""
+    """Check one pipeline; returns the names of the components that it uses."""
     if name.partition("/")[0] not in _SIGNALS:
         raise InvalidConfig(
-            f"pipeline '{name}' carries no known signal ({', '.join(_SIGNALS)}).",
+            f"pipeline '{name}' has no known signal ({', '.join(_SIGNALS)}).",
             line=pipeline.line,
         )
     used: set[str] = set()
@@ -165,21 +168,21 @@ def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
     return used
 
 
-def _unlimited(root: Node, pipelines: dict[str, Node]) -> list[str]:
-    """A warning when telemetry from outside meets no memory_limiter first."""
+def _warn_of_missing_limiter(root: Node, pipelines: dict[str, Node]) -> list[str]:
+    """A warning if telemetry from outside doesn't pass a memory_limiter first."""
     found = []
     for name, pipeline in pipelines.items():
         processors, receivers = pipeline.get("processors"), pipeline.get("receivers")
-        first = next((item.text for item in processors.elements()), None) if processors else None
-        sources = [item.text or "" for item in receivers.elements()] if receivers else []
+        first = next((item.text for item in processors.elements), None) if processors else None
+        sources = [item.text or "" for item in receivers.elements] if receivers else []
         outside = any(_defined(root, "receivers", source) for source in sources)
         if outside and (first or "").partition("/")[0] != "memory_limiter":
             found.append(f"'{name}'")
     if not found:
         return []
     return [
-        f"What enters by {', '.join(found)} doesn't pass a memory_limiter first: "
-        "a burst of telemetry can take memory from the app."
+        f"Telemetry of {', '.join(found)} doesn't pass a memory_limiter first: "
+        "a burst of it can take memory from the app."
     ]
 
 
@@ -198,7 +201,7 @@ def _names(node: Node, what: str) -> list[tuple[str, int]]:
     if not node.is_list:
         raise InvalidConfig(f"{what} must be a list of names.", line=node.line)
     found = []
-    for item in node.elements():
+    for item in node.elements:
         if item.text is None:
             raise InvalidConfig(f"{what} must be a list of names.", line=item.line)
         found.append((item.text, item.line))
@@ -210,19 +213,19 @@ def _defined(root: Node, section: str, name: str) -> bool:
     return components is not None and components.get(name) is not None
 
 
-def _odd_secrets(root: Node) -> list[str]:
+def _warn_of_plain_secrets(root: Node) -> list[str]:
     found = []
     for path, node in root.leaves():
         text = node.text or ""
         if path and _SECRET_NAME.search(path[-1]) and text and "${" not in text:
             found.append(
-                f"Line {node.line}: '{'.'.join(path)}' stands in the clear in an image that others "
-                "may pull; ${env:NAME} takes it from an app setting."
+                f"Line {node.line}: '{'.'.join(path)}' is in plain text in the image; "
+                "${env:NAME} reads it from an app setting."
             )
     return found
 
 
-def _memory(root: Node, used: set[str]) -> int | None:
+def _memory_mib(root: Node, used: set[str]) -> int | None:
     limits = []
     for name in used:
         if name.partition("/")[0] != "memory_limiter":

@@ -1,8 +1,8 @@
-"""Application Insights connection strings: checked, normalised, and masked for people to see.
+"""Application Insights connection strings: checked, normalised, and masked for output.
 
-The collector's exporter is strict and silent: no key, keys in lower case or a trailing `;` make it
-exit at start, and an endpoint it can't parse makes it send to the public one. So what is written
-into the app setting is put in order first. No error ever repeats the string or a part of it.
+The collector's exporter reports no errors: it exits at start for a missing key, keys in lower case
+or a trailing `;`, and sends to the public endpoint if it can't parse the given one. So the string
+is checked and normalised before it is stored in the app setting. No error contains any part of it.
 https://learn.microsoft.com/azure/azure-monitor/app/connection-strings
 """
 
@@ -15,15 +15,14 @@ from urllib.parse import SplitResult, urlsplit
 from azext_otelembed.errors import InvalidConfig
 
 _KEY = "InstrumentationKey"
-_INGESTION = "IngestionEndpoint"
-_ENDPOINTS = (_INGESTION, "LiveEndpoint", "ProfilerEndpoint", "SnapshotEndpoint")
+_ENDPOINTS = ("IngestionEndpoint", "LiveEndpoint", "ProfilerEndpoint", "SnapshotEndpoint")
 _GUIDS = (_KEY, "ApplicationId")
-_SHOWN = (*_ENDPOINTS, "EndpointSuffix", "Location", "Authorization")
-_CANONICAL = {name.lower(): name for name in (*_GUIDS, *_SHOWN, "AADAudience")}
+_PLAIN = (*_ENDPOINTS, "EndpointSuffix", "Location", "Authorization")
+_CANONICAL = {name.lower(): name for name in (*_GUIDS, *_PLAIN, "AADAudience")}
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _SUFFIX = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", re.ASCII)
 _MASK = "****"
-_MAX_LENGTH = 4096  # as Azure's own SDKs bound it
+_MAX_LENGTH = 4096  # the limit in Azure's SDKs
 _HELP = (
     "Copy it from the Application Insights component: "
     "`az resource show -g GROUP -n COMPONENT --resource-type microsoft.insights/components "
@@ -39,7 +38,7 @@ class ConnectionString:
 
     @property
     def normalised(self) -> str:
-        """As the exporter takes it: `Key=value;Key=value`, no trailing semicolon."""
+        """In the exporter's format: `Key=value;Key=value`, without a trailing semicolon."""
         return ";".join(f"{key}={value}" for key, value in self.pairs)
 
     @property
@@ -48,29 +47,19 @@ class ConnectionString:
         return dict(self.pairs)[_KEY]
 
     @property
-    def ingestion_endpoint(self) -> str | None:
-        """Where telemetry goes, e.g. `https://westeurope-5.in.applicationinsights.azure.com/`."""
-        return dict(self.pairs).get(_INGESTION)
-
-    @property
-    def application_id(self) -> str | None:
-        """The component's application id, where the string tells it."""
-        return dict(self.pairs).get("ApplicationId")
-
-    @property
     def masked(self) -> str:
-        """For people: GUIDs cut to their first four characters, endpoints to their host."""
-        return ";".join(f"{key}={_shown(key, value)}" for key, value in self.pairs)
+        """For output: GUIDs cut to their first four characters, endpoints to their host."""
+        return ";".join(f"{key}={_masked_value(key, value)}" for key, value in self.pairs)
 
     def __repr__(self) -> str:
         return f"ConnectionString({self.masked!r})"
 
 
 def parse(text: str) -> ConnectionString:
-    """Read a connection string. Raises InvalidConfig, whose message never holds any of its values.
+    """Parse a connection string. Raises InvalidConfig; its message has none of the values.
 
-    Spaces around keys, values and the whole are dropped, and so are empty pairs (`;;`, a trailing
-    `;`). Keys that aren't known here are kept as they are.
+    Spaces around keys, values and the whole string are removed, and so are empty pairs (`;;`, a
+    trailing `;`). Unknown keys are kept unchanged.
     """
     stripped = text.strip()
     if not stripped:
@@ -78,13 +67,13 @@ def parse(text: str) -> ConnectionString:
     if len(stripped) > _MAX_LENGTH:
         raise InvalidConfig(
             f"The connection string is {len(stripped)} characters long; "
-            f"at most {_MAX_LENGTH} can be right."
+            f"at most {_MAX_LENGTH} are valid."
         )
     if not stripped.isprintable():
         raise InvalidConfig("The connection string has line breaks or control characters.", _HELP)
     if _GUID.fullmatch(stripped):
         raise InvalidConfig(
-            "This is an instrumentation key alone, not a connection string "
+            "This is only an instrumentation key, not a connection string "
             "(InstrumentationKey=…;IngestionEndpoint=https://…).",
             _HELP,
         )
@@ -97,11 +86,11 @@ def parse(text: str) -> ConnectionString:
             raise InvalidConfig(
                 f"Part {number} of the connection string is not of the form Key=value.", _HELP
             )
-        # An unknown key may hold a piece of a secret if the string was cut: it is not shown either.
+        # If the string was cut, an unknown key may be part of a secret: it is not shown either.
         name = _CANONICAL.get(key.lower(), key)
         if name in pairs or name.lower() in (known.lower() for known in pairs):
             raise InvalidConfig(
-                f"Part {number} of the connection string repeats a key that is already there.",
+                f"Part {number} of the connection string repeats an earlier key.",
                 _HELP,
             )
         _check(name, value)
@@ -112,14 +101,15 @@ def parse(text: str) -> ConnectionString:
 
 
 def is_key_vault_reference(text: str) -> bool:
-    """Whether an app setting's value is a Key Vault reference, which Azure resolves itself."""
+    """Whether an app setting's value is a Key Vault reference, which Azure resolves."""
     return text.strip().lower().startswith("@microsoft.keyvault(")
 
 
 def mask(text: str) -> str:
-    """What may be shown of any app setting's value that should be a connection string.
+    """A connection string from an app setting, masked for output.
 
-    Never raises: what can't be read is masked as a whole. A Key Vault reference is no secret.
+    Never raises: a value that can't be parsed is masked entirely. A Key Vault reference isn't
+    masked.
     """
     if is_key_vault_reference(text):
         return text.strip() if text.isprintable() else _MASK
@@ -137,7 +127,7 @@ def _check(name: str, value: str) -> None:
             _HELP,
         )
     if name in _ENDPOINTS:
-        url = _split(value)
+        url = _parse_url(value)
         plain = url is not None and not url.username and not url.query and not url.fragment
         if url is None or not plain or url.scheme != "https" or not url.hostname:
             raise InvalidConfig(
@@ -146,29 +136,31 @@ def _check(name: str, value: str) -> None:
                 _HELP,
             )
     if name == "EndpointSuffix" and not _SUFFIX.fullmatch(value):
-        raise InvalidConfig("The EndpointSuffix of the connection string is no domain name.", _HELP)
+        raise InvalidConfig(
+            "The EndpointSuffix of the connection string is not a domain name.", _HELP
+        )
     if name == "Authorization" and value.lower() != "ikey":
         raise InvalidConfig(
-            "The connection string asks for an Authorization other than 'ikey'; there is none.",
+            "The connection string has an Authorization other than 'ikey', which isn't supported.",
             _HELP,
         )
 
 
-def _split(value: str) -> SplitResult | None:
+def _parse_url(value: str) -> SplitResult | None:
     if not value.isascii() or " " in value:
         return None
     try:
         url = urlsplit(value)
-        _ = url.port  # raises for one that is no number
+        _ = url.port  # raises ValueError if it is not a number
     except ValueError:
         return None
     return url
 
 
-def _shown(key: str, value: str) -> str:
+def _masked_value(key: str, value: str) -> str:
     if key in _GUIDS:
         return f"{value[:4]}{_MASK}-…"
     if key in _ENDPOINTS:
         url = urlsplit(value)
         return f"{url.scheme}://{url.netloc}/"
-    return value if key in _SHOWN else _MASK
+    return value if key in _PLAIN else _MASK

@@ -1,4 +1,4 @@
-"""Where a configuration makes the collector listen."""
+"""The addresses on which a configuration makes the collector listen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from azext_otelembed.collector.yaml_document import Node
 from azext_otelembed.errors import InvalidConfig
 
-# Defaults of components that listen. Other components have an `endpoint` too, but call it.
+# Default ports of components that listen. An `endpoint` of other components is a remote address.
 _PORTS = {"grpc": 4317, "http": 4318}
 _EXTENSIONS = {"health_check": 13133, "zpages": 55679, "pprof": 1777}
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 def check(root: Node, used: set[str]) -> list[str]:
-    """Warnings on what listens where. Raises InvalidConfig where two want the same port.
+    """Warnings about listen addresses. Raises InvalidConfig if two components use the same port.
 
     `used` are the components in pipelines: the collector starts no others.
     """
@@ -37,7 +37,7 @@ def check(root: Node, used: set[str]) -> list[str]:
             taken[int(number)] = name
         if host not in _LOCAL:
             warnings.append(
-                f"'{name}' listens on {endpoint}, beyond the container's own localhost; "
+                f"'{name}' listens on {endpoint}, which is not only the container's localhost; "
                 f"localhost:{number} is enough for an app in the same container."
             )
     known = any("${" in endpoint for *_, endpoint, _ in _listeners(root, used))
@@ -50,13 +50,13 @@ def check(root: Node, used: set[str]) -> list[str]:
 
 
 def _listeners(root: Node, used: set[str]) -> Iterator[tuple[str, Node, str, int]]:
-    """Component, node, endpoint and default port of all that listens."""
+    """Component, node, endpoint and default port of each listener."""
     receivers = root.get("receivers")
-    for name, receiver in receivers.items() if receivers is not None else ():
+    for name, receiver in receivers.items if receivers is not None else ():
         if name.partition("/")[0] == "otlp" and name in used:
             yield from _otlp(name, receiver)
     started = root.find("service", "extensions")
-    for item in started.elements() if started is not None else ():
+    for item in started.elements if started is not None else ():
         name = item.text or ""
         port = _EXTENSIONS.get(name.partition("/")[0])
         extension = root.find("extensions", name)
@@ -66,16 +66,16 @@ def _listeners(root: Node, used: set[str]) -> Iterator[tuple[str, Node, str, int
 
 def _otlp(name: str, receiver: Node) -> Iterator[tuple[str, Node, str, int]]:
     protocols = receiver.get("protocols")
-    if protocols is None or not protocols.items():
+    if protocols is None or not protocols.items:
         raise InvalidConfig(
             f"receiver '{name}' must specify at least one protocol (grpc, http).",
             line=receiver.line,
         )
-    for protocol, settings in protocols.items():
+    for protocol, settings in protocols.items:
         port = _PORTS.get(protocol)
         if port is None:
             raise InvalidConfig(
-                f"receiver '{name}' has no protocol '{protocol}'; grpc and http there are.",
+                f"receiver '{name}' has an unknown protocol '{protocol}' (known: grpc, http).",
                 line=settings.line,
             )
         yield f"{name}/{protocol}", settings, _endpoint(settings, port), port

@@ -1,4 +1,4 @@
-"""A YAML document as a tree that knows the line of everything in it."""
+"""Parses YAML into a tree of nodes with line numbers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value in the document. `line` counts from 1; a mapping's value has that of its key.
+    """A value in the document. `line` counts from 1; a mapping's value has the line of its key.
 
-    `kind` is "map", "list", "text" (any scalar, as it is written) or "null".
+    `kind` is "map", "list", "text" (any scalar, as written) or "null". `items` are a mapping's keys
+    and values, `elements` a list's members; both are empty for other kinds.
     """
 
     kind: str
     line: int
     text: str | None = None
-    fields: tuple[tuple[str, Node], ...] = ()
-    members: tuple[Node, ...] = ()
+    items: tuple[tuple[str, Node], ...] = ()
+    elements: tuple[Node, ...] = ()
 
     @property
     def is_map(self) -> bool:
@@ -41,43 +42,35 @@ class Node:
 
     @property
     def is_null(self) -> bool:
-        """Whether nothing was written there."""
+        """Whether it is empty."""
         return self.kind == "null"
-
-    def items(self) -> tuple[tuple[str, Node], ...]:
-        """Keys and values of a mapping; nothing for anything else."""
-        return self.fields
-
-    def elements(self) -> tuple[Node, ...]:
-        """The elements of a list; nothing for anything else."""
-        return self.members
 
     def get(self, key: str) -> Node | None:
         """The value of a mapping's key."""
-        return next((node for name, node in self.fields if name == key), None)
+        return next((node for name, node in self.items if name == key), None)
 
     def find(self, *path: str) -> Node | None:
-        """The value that a path of keys leads to."""
+        """The value at a path of keys."""
         node: Node | None = self
         for key in path:
             node = node.get(key) if node is not None else None
         return node
 
     def leaves(self, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
-        """All scalars, each with the keys that lead to it."""
+        """All scalars, each with its path of keys."""
         if self.kind == "text":
             yield path, self
-        for key, node in self.fields:
+        for key, node in self.items:
             yield from node.leaves((*path, key))
-        for node in self.members:
+        for node in self.elements:
             yield from node.leaves(path)
 
 
 def parse(source: str) -> Node:
     """Read a document whose top level is a mapping. Raises InvalidConfig with the line.
 
-    Refused besides what isn't YAML: duplicate keys (the collector exits on them) and documents that
-    are deep, or large by repeating themselves through aliases.
+    Duplicate keys (the collector exits on them) and documents that are deeply nested, or very large
+    through aliases, are errors as well.
     """
     import yaml
 
@@ -105,7 +98,7 @@ def parse(source: str) -> Node:
 
 
 class _Converter:
-    """Makes Nodes of PyYAML's, a bounded number of them."""
+    """Converts PyYAML's nodes to Nodes, up to a maximum number."""
 
     def __init__(self, yaml_module: Any) -> None:
         self._yaml = yaml_module
@@ -122,10 +115,10 @@ class _Converter:
             return Node("text", line, node.value)
         if isinstance(node, self._yaml.SequenceNode):
             members = tuple(self.convert(child, depth + 1) for child in node.value)
-            return Node("list", line, members=members)
-        return Node("map", line, fields=self._fields(node, depth))
+            return Node("list", line, elements=members)
+        return Node("map", line, items=self._items(node, depth))
 
-    def _fields(self, node: yaml.Node, depth: int) -> tuple[tuple[str, Node], ...]:
+    def _items(self, node: yaml.Node, depth: int) -> tuple[tuple[str, Node], ...]:
         own: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         for key, value in node.value:
@@ -137,12 +130,12 @@ class _Converter:
             if not isinstance(key, self._yaml.ScalarNode):
                 raise InvalidConfig("a key must be plain text.", line=line)
             if key.value in own:
-                raise InvalidConfig(f"the key '{key.value}' is there twice.", line=line)
+                raise InvalidConfig(f"the key '{key.value}' is duplicated.", line=line)
             own[key.value] = replace(self.convert(value, depth + 1), line=line)
         return tuple({**merged, **own}.items())
 
     def _merged(self, node: Node, line: int) -> Iterator[tuple[str, Node]]:
-        for source in node.elements() or (node,):
+        for source in node.elements or (node,):
             if not source.is_map:
                 raise InvalidConfig("'<<' can only merge mappings.", line=line)
-            yield from source.items()
+            yield from source.items

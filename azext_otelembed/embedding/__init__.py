@@ -1,1 +1,1 @@
-"""The embed carried out: the collector brought in, blobs mounted and uploaded, the manifest put."""
+"""Embedding in a registry: prepare the collector, mount and upload layers, put the manifest."""

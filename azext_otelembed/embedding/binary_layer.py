@@ -1,95 +1,108 @@
-"""A collector's binary brought to where embeds mount it from: in its own layer, or packed anew.
+"""Stores the layer with a collector's binary, from which embeds mount it: unchanged, or repacked.
 
-Its layer is read to the last byte, once for each version of a collector, even where the registry
-imports it by itself: nothing less proves what an app image is going to get (`image.alone`).
+The layer is read to its last byte once for each collector version, even if the registry imported
+it server side: only then is it verified what an embedded image will contain (`single_file_layer`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 
-from azext_otelembed.embedding.repack import repacked
-from azext_otelembed.embedding.upstream_image import MOST_BYTES, Parts, Upstream, take_apart
+from azext_otelembed.embedding.repack import repack
+from azext_otelembed.embedding.upstream_image import (
+    MAX_BYTES,
+    CollectorFiles,
+    UpstreamImage,
+    find_collector_files,
+)
 from azext_otelembed.errors import about
-from azext_otelembed.image.layer import PROGRAM
+from azext_otelembed.image.layer import REPACKED_BINARY
 from azext_otelembed.image.prepared_collector import REPOSITORY, CollectorLayer
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
 from azext_otelembed.parallel import ahead
-from azext_otelembed.progress import Progress, Report, Sum
+from azext_otelembed.progress import CombinedProgress, Progress, Report
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import Source
 
-# Chunks of 64 KiB at most: what is read while a chunk of an upload is on its way.
-_AHEAD = transfer.CHUNK >> 16
+# Chunks of at most 64 KiB that are read ahead while one chunk of an upload is sent.
+_READ_AHEAD = transfer.CHUNK >> 16
 
 
-def bring_binary(
-    target: RegistryClient, upstream: Upstream, parts: Parts, report: Report, total: Sum
+def store_binary_layer(
+    target: RegistryClient,
+    upstream: UpstreamImage,
+    files: CollectorFiles,
+    report: Report,
+    total: CombinedProgress,
 ) -> tuple[CollectorLayer, str]:
-    """The layer that holds the binary and nothing else, in `target`, and the binary's path there.
+    """Store the layer that contains only the binary; returns it and the binary's path in it.
 
-    `report` is told what is done, `total` the bytes that are copied. Raises `Refused` for an image
-    that can't be used, and the registries' errors.
+    `report` gets the steps, `total` the bytes that are copied. Raises `Refused` for an image that
+    can't be used, and the registries' errors.
     """
-    if parts.diff_id is not None:
+    if files.diff_id is not None:
         try:
-            return _as_it_is(target, upstream, parts, parts.diff_id, total), parts.path
+            return _store_unchanged(target, upstream, files, files.diff_id, total), files.path
         except NotSingleFile:
-            parts = take_apart(upstream, report, whole=True)
-    return _packed_anew(target, upstream, parts, report, total), PROGRAM
+            files = find_collector_files(upstream, report, read_fully=True)
+    return _store_repacked(target, upstream, files, report, total), REPACKED_BINARY
 
 
-def _as_it_is(
-    target: RegistryClient, upstream: Upstream, parts: Parts, diff_id: Digest, total: Sum
+def _store_unchanged(
+    target: RegistryClient,
+    upstream: UpstreamImage,
+    files: CollectorFiles,
+    diff_id: Digest,
+    total: CombinedProgress,
 ) -> CollectorLayer:
-    """Mounted within a registry, or streamed between two, and verified. Raises `NotSingleFile`."""
-    layer = parts.layer
-    begun = None
+    """Mount the layer, or stream it between registries; verify it. Raises `NotSingleFile`."""
+    layer = files.layer
+    upload = None
     if upstream.client is target:
-        begun = transfer.mount_or_open(target, REPOSITORY, layer.digest, upstream.repository)
-        there = begun is None
+        upload = transfer.mount_or_open(target, REPOSITORY, layer.digest, upstream.repository)
+        stored = upload is None
     else:
-        there = target.has_blob(REPOSITORY, layer.digest)
-    client, repository = (target, REPOSITORY) if there else (upstream.client, upstream.repository)
+        stored = target.has_blob(REPOSITORY, layer.digest)
+    client, repository = (target, REPOSITORY) if stored else (upstream.client, upstream.repository)
 
-    def read() -> Iterator[bytes]:
-        chunks = client.stream_blob(repository, layer.digest, layer.size)
-        compression = layer.compression or ""
-        try:
-            with about(f"collector image {upstream.name}"):
-                yield from verified_single_file(
-                    chunks, parts.path, compression, diff_id, MOST_BYTES
-                )
-        finally:
-            if isinstance(chunks, Generator):
-                chunks.close()
+    def verified_chunks() -> Iterator[bytes]:
+        stream = client.stream_blob(repository, layer.digest, layer.size)
+        with closing(stream) as chunks, about(f"collector image {upstream.name}"):
+            yield from verified_single_file(
+                chunks, files.path, layer.compression or "", diff_id, MAX_BYTES
+            )
 
-    report = total.part(layer.size)
-    if there:
-        _read_through(read(), layer.size, report)
+    report = total.add(layer.size)
+    if stored:
+        _read_to_end(verified_chunks(), layer.size, report)
     else:
-        blob = Source(layer.size, lambda: ahead(read(), _AHEAD))
-        transfer.upload_stream(target, REPOSITORY, layer.digest, blob, begun=begun, report=report)
+        blob = Source(layer.size, lambda: ahead(verified_chunks(), _READ_AHEAD))
+        transfer.upload_stream(target, REPOSITORY, layer.digest, blob, begun=upload, report=report)
     return CollectorLayer(layer, diff_id, "binary")
 
 
-def _read_through(chunks: Iterator[bytes], size: int, report: Report) -> None:
-    done = told = 0
+def _read_to_end(chunks: Iterator[bytes], size: int, report: Report) -> None:
+    done = reported = 0
     for chunk in chunks:
         done += len(chunk)
-        if done - told >= transfer.CHUNK or done == size:
-            told = done
+        if done - reported >= transfer.CHUNK or done == size:
+            reported = done
             report(Progress("", done, size))
 
 
-def _packed_anew(
-    target: RegistryClient, upstream: Upstream, parts: Parts, report: Report, total: Sum
+def _store_repacked(
+    target: RegistryClient,
+    upstream: UpstreamImage,
+    files: CollectorFiles,
+    report: Report,
+    total: CombinedProgress,
 ) -> CollectorLayer:
-    """The binary in a layer that holds nothing else."""
-    with repacked(upstream, parts, report) as packed:
-        part = total.part(packed.size)
-        if not target.has_blob(REPOSITORY, packed.digest):
-            transfer.upload_stream(target, REPOSITORY, packed.digest, packed.source, report=part)
-    return CollectorLayer(packed.descriptor, packed.diff_id, "binary")
+    """Store a new layer that contains only the binary."""
+    with repack(upstream, files, report) as layer:
+        part = total.add(layer.size)
+        if not target.has_blob(REPOSITORY, layer.digest):
+            transfer.upload_stream(target, REPOSITORY, layer.digest, layer.source, report=part)
+    return CollectorLayer(layer.descriptor, layer.diff_id, "binary")

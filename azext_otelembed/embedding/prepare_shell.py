@@ -1,58 +1,64 @@
-"""The shell for a base without one: found prepared in the registry, or brought there once.
+"""Prepares a shell for bases without one: finds it in the registry, or copies it there once.
 
-It lies beside the collector, in `otelembed/collector`, under tags of the same making that begin
-with `shell-`. A busybox image is small, so it is read through this machine; where that can't reach
-the image's registry, ours is asked to import it.
+It is stored beside the collector, under tags that begin with `shell-`. A busybox image is small, so
+it is read through this machine. If this machine can't reach the image's registry, the target
+registry imports it.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 
 from azext_otelembed.embedding.base_images import read_manifest
-from azext_otelembed.embedding.prepare_collector import IMPORTED, Importer, alias
+from azext_otelembed.embedding.prepared_store import (
+    UPSTREAM_REPOSITORY,
+    Importer,
+    copy_and_import_failed,
+    expect_preparation,
+    find_document,
+    import_upstream,
+    is_immutable,
+    put_document,
+)
 from azext_otelembed.errors import (
     InvalidImage,
-    NotFound,
     OtelembedError,
     Refused,
     RegistryFailed,
     Unauthorized,
     about,
 )
-from azext_otelembed.image.manifest import Manifest, parse_manifest
-from azext_otelembed.image.prepared_collector import EMPTY, REPOSITORY
+from azext_otelembed.image.artifact import EMPTY
+from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.prepared_collector import REPOSITORY, prepared_tag
 from azext_otelembed.image.prepared_shell import (
-    ADVICE,
-    LARGEST,
+    MAX_BUSYBOX_BYTES,
+    SHELL_IMAGE_HINT,
     PreparedShell,
     find_busybox,
     make_prepared_shell,
     make_shell_layer,
     parse_prepared_shell,
 )
-from azext_otelembed.image.read_limits import Bounds, check_layers
+from azext_otelembed.image.read_limits import ReadLimits, check_layer_count
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.tar_reader import Entry, scan
-from azext_otelembed.progress import Progress, Report, silent
+from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.scope import pull, push
 
-LIMIT = 64 << 20
-"""Compressed bytes that a shell image may have; busybox's have 1 to 5 MB."""
+MAX_IMAGE_BYTES = 64 << 20
+"""Compressed bytes that a shell image may have; busybox images have 1 to 5 MB."""
 
-_MOST_ENTRIES = 20_000
-_MOST_NAMES = 4 << 20
-_MOST_UNPACKED = 1 << 30
-_FULL_VERSION = re.compile(r"\d+\.\d+")
+_MAX_ENTRIES = 20_000
+_MAX_NAME_CHARACTERS = 4 << 20
+_MAX_UNPACKED_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
-class _Image:
-    """A shell image as it can be read: in `repository` of `client`'s registry."""
+class _ShellImage:
+    """A shell image that can be read: in `repository` of `client`'s registry."""
 
     client: RegistryClient
     repository: str
@@ -60,132 +66,122 @@ class _Image:
 
 
 def find_shell(client: RegistryClient, reference: Reference) -> PreparedShell | None:
-    """The shell of the image that `reference` names, if it is prepared in the registry."""
-    try:
-        stored = client.get_manifest(REPOSITORY, _tag(reference.or_latest()))
-        manifest = parse_manifest(stored.data, stored.media_type)
-        return parse_prepared_shell(manifest) if isinstance(manifest, Manifest) else None
-    except NotFound:
-        return None
-    except InvalidImage:
-        return None  # what is prepared next replaces it
+    """The shell of the image that `reference` names, if it is prepared: one request."""
+    return find_document(client, _tag(reference.or_latest()), parse_prepared_shell)
 
 
-def bring_in_shell(
+def prepare_shell(
     target: RegistryClient,
     reference: Reference,
     source: RegistryClient,
     importer: Importer | None = None,
-    report: Report = silent,
+    report: Report = discard,
 ) -> PreparedShell:
     """The shell of the image that `reference` names, prepared in `target`.
 
-    A tag with a version is taken to stay what it is; others are looked up each time. Raises
-    `NotFound`, `Unauthorized`, `RegistryFailed`, or `Refused` for an image without a busybox that
-    runs on any base.
+    Raises `NotFound`, `Unauthorized`, `RegistryFailed`, or `Refused` for an image without a
+    statically linked busybox.
     """
     reference = reference.or_latest()
     found = find_shell(target, reference)
-    if found is not None and (reference.digest or _FULL_VERSION.search(reference.tag or "")):
+    if found is not None and is_immutable(reference):
         return found
-    target.expect(push(REPOSITORY), pull(IMPORTED))
+    expect_preparation(target)
     try:
-        image = _Image(source, reference.repository, read_manifest(source, reference))
+        image = _ShellImage(source, reference.repository, read_manifest(source, reference))
     except (RegistryFailed, Unauthorized) as unreachable:
         if found is not None:
             return found
-        image = _imported(target, reference, importer, report, unreachable)
+        image = _import(target, reference, importer, report, unreachable)
     if found is not None and found.upstream.digest == image.manifest.digest:
         return found
     report(Progress(f"preparing the shell of {reference} in {target.host}"))
+    pinned = reference.with_digest(image.manifest.digest)
     with about(f"shell image {reference}"):
-        glue = make_shell_layer(_busybox(image, reference))
-        pinned = replace(reference, digest=image.manifest.digest)
-        prepared = make_prepared_shell(pinned, glue)
-    transfer.upload(target, REPOSITORY, glue.digest, glue.data)
+        layer = make_shell_layer(_read_busybox(image, reference))
+        prepared = make_prepared_shell(pinned, layer)
+    transfer.upload(target, REPOSITORY, layer.digest, layer.data)
     transfer.upload(target, REPOSITORY, Digest.of(EMPTY), EMPTY)
-    for tag in {_tag(pinned): None, _tag(reference): None}:
-        target.put_manifest(REPOSITORY, tag, prepared.manifest.data, prepared.manifest.media_type)
+    for tag in dict.fromkeys((_tag(pinned), _tag(reference))):
+        put_document(target, prepared.manifest, tag)
     return prepared
 
 
 def _tag(reference: Reference) -> str:
-    return f"shell-{alias(reference)}"
+    return f"shell-{prepared_tag(reference)}"
 
 
-def _imported(
+def _import(
     target: RegistryClient,
     reference: Reference,
     importer: Importer | None,
     report: Report,
     unreachable: OtelembedError,
-) -> _Image:
+) -> _ShellImage:
     if importer is None:
         raise unreachable
-    report(Progress(f"importing {reference} into {target.host}"))
     try:
-        importer(reference, f"{IMPORTED}:{_tag(reference)}")
+        manifest = import_upstream(target, reference, _tag(reference), importer, report)
+    except Refused:
+        raise
     except OtelembedError as failed:
-        raise type(unreachable)(
-            f"{unreachable.message} Registry '{target.host}' couldn't import it either: "
-            f"{failed.message}",
-            unreachable.recommendation or failed.recommendation,
-        ) from None
-    manifest = read_manifest(target, Reference(target.host, IMPORTED, _tag(reference)))
-    return _Image(target, IMPORTED, manifest)
+        kind = type(unreachable)
+        raise copy_and_import_failed(kind, target.host, unreachable, failed) from None
+    return _ShellImage(target, UPSTREAM_REPOSITORY, manifest)
 
 
-def _busybox(image: _Image, reference: Reference) -> bytes:
-    """The first file that is a busybox for any base. Raises InvalidImage where none is."""
-    if sum(layer.size for layer in image.manifest.layers) > LIMIT:
+def _read_busybox(image: _ShellImage, reference: Reference) -> bytes:
+    """The first static busybox of the image. Raises InvalidImage if it has none."""
+    if sum(layer.size for layer in image.manifest.layers) > MAX_IMAGE_BYTES:
         raise Refused(
-            f"shell image {reference} has more than {LIMIT >> 20} MB: it is no busybox image.",
-            ADVICE,
+            f"shell image {reference} is larger than {MAX_IMAGE_BYTES >> 20} MiB, so it is not a "
+            "busybox image.",
+            SHELL_IMAGE_HINT,
         )
-    check_layers(len(image.manifest.layers))
-    bounds = _bounds()
+    check_layer_count(len(image.manifest.layers))
+    limits = _limits()
     entries = [
         entry
         for number in range(len(image.manifest.layers))
-        for entry in _read(image, number, bounds)
+        for entry in _read_layer(image, number, limits)
     ]
-    problem = InvalidImage("It holds no busybox.", ADVICE)
+    problem = InvalidImage("It holds no busybox.", SHELL_IMAGE_HINT)
     for path in find_busybox(entries):
-        binary = _content(image, path)
+        binary = _read_file(image, path)
         try:
             make_shell_layer(binary)
-        except InvalidImage as unfit:
-            problem = unfit
+        except InvalidImage as unusable:
+            problem = unusable
         else:
             return binary
     raise problem
 
 
-def _content(image: _Image, path: str) -> bytes:
-    """A file's bytes, as the uppermost layer has it."""
-    bounds = _bounds()
+def _read_file(image: _ShellImage, path: str) -> bytes:
+    """A file's bytes, from the uppermost layer that has it."""
+    limits = _limits()
     for number in range(len(image.manifest.layers) - 1, -1, -1):
-        for entry in _read(image, number, bounds, path):
+        for entry in _read_layer(image, number, limits, path):
             if entry.data is not None:
                 return entry.data
     raise InvalidImage(f"/{path} can't be read.")
 
 
-def _bounds() -> Bounds:
-    return Bounds(_MOST_ENTRIES, _MOST_NAMES, _MOST_UNPACKED)
+def _limits() -> ReadLimits:
+    return ReadLimits(_MAX_ENTRIES, _MAX_NAME_CHARACTERS, _MAX_UNPACKED_BYTES)
 
 
-def _read(image: _Image, number: int, bounds: Bounds, path: str | None = None) -> list[Entry]:
+def _read_layer(
+    image: _ShellImage, number: int, limits: ReadLimits, path: str | None = None
+) -> list[Entry]:
     """The entries of a layer, with the content of the file at `path`."""
     layer = image.manifest.layers[number]
-    chunks = image.client.stream_blob(image.repository, layer.digest, layer.size)
     want = frozenset({path} if path else ())
     entries: list[Entry] = []
-    try:
-        for entry in scan(chunks, want=want, limit=LARGEST, most=_MOST_UNPACKED):
-            bounds.take(entry)
+    with closing(image.client.stream_blob(image.repository, layer.digest, layer.size)) as chunks:
+        for entry in scan(
+            chunks, want=want, max_file_bytes=MAX_BUSYBOX_BYTES, max_bytes=_MAX_UNPACKED_BYTES
+        ):
+            limits.count(entry)
             entries.append(entry)
-    finally:
-        if isinstance(chunks, Generator):
-            chunks.close()
     return entries

@@ -1,76 +1,47 @@
-"""Whether an image has `/bin/sh`, which the launcher needs.
+"""Checks that an image has `/bin/sh`, which the launcher needs.
 
-Nearly every image tells so by itself: an entrypoint in shell form, a script, a RUN step in its
-history. Only where nothing does are its layers read, lowest first (a distribution's root file
-system comes first), no further than the shell, and 256 MiB at most. What that leaves open counts
-as a shell: the container itself has the last word, and a site that doesn't come up says so.
-A shell that an upper layer deletes again is not noticed.
+Most configurations show it: an entrypoint in shell form, a script, a RUN step in the history. If
+none does, the layers are read, lowest first (a distribution's root file system is the lowest), up
+to the shell and at most 256 MiB. If that is inconclusive, the image is accepted: without a shell
+the container fails to start, and the release reports it. A shell that an upper layer deletes is not
+detected.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 
 from azext_otelembed.errors import InvalidImage, Refused
+from azext_otelembed.image.descriptor import Descriptor
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.manifest import Descriptor
-from azext_otelembed.image.read_limits import Bounds
-from azext_otelembed.image.tar_reader import MOST_ENTRIES, Entry, scan
-from azext_otelembed.progress import Progress, Report, silent
+from azext_otelembed.image.read_limits import ReadLimits
+from azext_otelembed.image.tar_reader import MAX_ENTRIES, Entry, scan
+from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
 
-LIMIT = 256 << 20
-"""Compressed bytes that are read in search of a shell."""
-_MOST_UNPACKED = 2 << 30
-_MOST_ALTOGETHER = 8 << 30
-_MOST_NAMES = 256 << 20
-_MOST_SHELLS = 10_000
+MAX_READ_BYTES = 256 << 20
+"""Compressed bytes that are read to find a shell."""
+_MAX_LAYER_BYTES = 2 << 30
+_MAX_UNPACKED_BYTES = 8 << 30
+_MAX_NAME_CHARACTERS = 256 << 20
+_MAX_SHELLS = 10_000
 
 # `/bin/sh -c apt-get …` (docker build), `RUN |1 A=b /bin/sh -c …` (BuildKit); `#(nop)` ran nothing.
-_RAN = re.compile(r"(?:^|\s)/bin/sh -c (?!#\(nop\))")
-# A base's own CMD stays in the history of what is built on it.
+_RUN_STEP = re.compile(r"(?:^|\s)/bin/sh -c (?!#\(nop\))")
+# The CMD of an image's own base stays in the history.
 _STARTS_SHELL = re.compile(r'\b(?:CMD|ENTRYPOINT) \["(?:/bin/)?sh"')
 
 
-def tells_of_shell(words: Sequence[str], config: ImageConfig) -> bool:
-    """Whether the configuration proves a shell. `words` are the image's own entrypoint and Cmd."""
+def config_shows_shell(words: Sequence[str], config: ImageConfig) -> bool:
+    """Whether the configuration shows a shell. `words` are the image's own Entrypoint and Cmd."""
     first = words[0] if words else ""
     if first in ("/bin/sh", "sh") or first.endswith(".sh"):
         return True
     steps = [str(entry.get("created_by") or "") for entry in config.history]
-    return any(_RAN.search(step) or _STARTS_SHELL.search(step) for step in steps)
-
-
-def find_shell(
-    client: RegistryClient,
-    repository: str,
-    layers: Sequence[Descriptor],
-    report: Report = silent,
-) -> bool | None:
-    """Look for `/bin/sh` in the layers, lowest first; None where it can't be told."""
-    seen = _Seen()
-    bounds = Bounds(MOST_ENTRIES, _MOST_NAMES, _MOST_ALTOGETHER)
-    left = LIMIT
-    unread = False
-    for number, layer in enumerate(layers, 1):
-        if layer.size > left:
-            unread = True
-            continue
-        left -= layer.size
-        report(Progress(f"looking for a shell in layer {number} of {len(layers)}"))
-        chunks = client.stream_blob(repository, layer.digest, layer.size)
-        try:
-            for entry in scan(chunks, most=_MOST_UNPACKED):
-                bounds.take(entry)
-                if seen.shell_after(entry):
-                    return True
-        except InvalidImage:
-            unread = True  # not a tar archive, or one that unpacks to no end
-        finally:
-            _close(chunks)
-    return None if unread else False
+    return any(_RUN_STEP.search(step) or _STARTS_SHELL.search(step) for step in steps)
 
 
 def check_shell(
@@ -80,28 +51,53 @@ def check_shell(
     words: Sequence[str],
     config: ImageConfig,
     layers: Sequence[Descriptor],
-    report: Report = silent,
+    report: Report,
 ) -> None:
-    """Raise `Refused` where the image `name` certainly has no shell."""
-    if tells_of_shell(words, config):
+    """Raise `Refused` if the image `name` certainly has no shell."""
+    if config_shows_shell(words, config):
         return
-    if find_shell(client, repository, layers, report) is False:
+    if _layers_have_shell(client, repository, layers, report) is False:
         raise Refused(
             f"{name} has no /bin/sh, which starts the collector beside the app.",
-            "Bring one along with `--shell-image docker.io/library/busybox:1.36.1-musl`, or build "
+            "Embed a shell with `--shell-image docker.io/library/busybox:1.36.1-musl`, or build "
             "the app on a base with a shell, such as a `-slim` or `alpine` variant.",
         )
 
 
-class _Seen:
-    """What the layers read so far say about `/bin` and `sh`."""
+def _layers_have_shell(
+    client: RegistryClient, repository: str, layers: Sequence[Descriptor], report: Report
+) -> bool | None:
+    """Whether the layers contain `/bin/sh`; None if not all of them can be read."""
+    paths = _ShellPaths()
+    limits = ReadLimits(MAX_ENTRIES, _MAX_NAME_CHARACTERS, _MAX_UNPACKED_BYTES)
+    remaining = MAX_READ_BYTES
+    skipped = False
+    for number, layer in enumerate(layers, 1):
+        if layer.size > remaining:
+            skipped = True
+            continue
+        remaining -= layer.size
+        report(Progress(f"looking for a shell in layer {number} of {len(layers)}"))
+        with closing(client.stream_blob(repository, layer.digest, layer.size)) as chunks:
+            try:
+                for entry in scan(chunks, max_bytes=_MAX_LAYER_BYTES):
+                    limits.count(entry)
+                    if paths.add(entry):
+                        return True
+            except InvalidImage:
+                skipped = True  # not a tar archive, or larger than the limits
+    return None if skipped else False
+
+
+class _ShellPaths:
+    """Where `/bin` leads to and which folders have an `sh`, in the layers read so far."""
 
     def __init__(self) -> None:
-        self._bin = "bin"  # where /bin leads: itself, or usr/bin on a merged-/usr distribution
-        self._shells: set[str] = set()
+        self._bin = "bin"  # `usr/bin` in distributions with a merged /usr
+        self._folders: set[str] = set()
 
-    def shell_after(self, entry: Entry) -> bool:
-        """Take note of an entry; whether `/bin/sh` is there now."""
+    def add(self, entry: Entry) -> bool:
+        """Record an entry; returns whether `/bin/sh` exists now."""
         if entry.path == "bin":
             self._bin = "bin"
             if entry.kind == "symlink":
@@ -109,12 +105,7 @@ class _Seen:
         elif (
             entry.path.endswith("/sh")
             and entry.kind in ("file", "symlink", "hardlink")
-            and len(self._shells) < _MOST_SHELLS
+            and len(self._folders) < _MAX_SHELLS
         ):
-            self._shells.add(posixpath.dirname(entry.path))
-        return self._bin in self._shells
-
-
-def _close(chunks: Iterator[bytes]) -> None:
-    if isinstance(chunks, Generator):
-        chunks.close()
+            self._folders.add(posixpath.dirname(entry.path))
+        return self._bin in self._folders

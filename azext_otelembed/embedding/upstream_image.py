@@ -1,41 +1,47 @@
-"""A collector image as upstream publishes it: where its binary and its CA certificates are.
+"""Reads a collector image as its publisher made it: where its binary and CA certificates are.
 
-An image's layers are read from the top down as streams, no further down than it takes. A layer that
-begins with the binary is taken to hold nothing else, and isn't read on here: whoever mounts it has
-every byte of it verified first (`single_file_layer`).
+Layers are read as streams from the top down, and only as many as needed. If a layer begins with the
+binary, the rest of it isn't read here: `binary_layer` verifies every byte before the layer is used.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from azext_otelembed.errors import Refused, about
-from azext_otelembed.image.elf import check_program
+from azext_otelembed.image.descriptor import Descriptor
+from azext_otelembed.image.elf import check_static_program
 from azext_otelembed.image.image_config import ImageConfig, parse_config
-from azext_otelembed.image.manifest import Descriptor, Manifest
-from azext_otelembed.image.prepared_collector import CA_BUNDLE, CA_BUNDLES, binary_path, holds_only
-from azext_otelembed.image.read_limits import Bounds, check_layers
+from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.prepared_collector import (
+    CA_BUNDLE,
+    CA_BUNDLES,
+    binary_path,
+    is_mountable_binary,
+)
+from azext_otelembed.image.read_limits import ReadLimits, check_layer_count
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tar_reader import Entry, clean, scan
+from azext_otelembed.image.tar_reader import Entry, normal_path, scan
 from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
 
-MOST_BYTES = 2 << 30
+MAX_BYTES = 2 << 30
 """Bytes that a collector image's layer may unpack to; upstream's largest has 400 MB."""
 
-_MOST_ENTRIES = 100_000
-_MOST_NAMES = 16 << 20
-# As Linux has it: links on one path, and characters of a path.
-_MOST_LINKS = 40
-_LONGEST_PATH = 4095
-_LAYOUT = "Use an image in the layout of docker.io/otel/opentelemetry-collector-contrib."
+_MAX_ENTRIES = 100_000
+_MAX_NAME_CHARACTERS = 16 << 20
+# Linux's limits: symbolic links in one path (MAXSYMLINKS), and PATH_MAX without the final zero.
+_MAX_LINKS = 40
+_MAX_PATH = 4095
+_LAYOUT_HINT = "Use an image in the layout of docker.io/otel/opentelemetry-collector-contrib."
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
-    """A collector image in `repository` of `client`'s registry. `name` is what it is called."""
+class UpstreamImage:
+    """A collector image in `repository` of `client`'s registry. `name` is the name for messages."""
 
     client: RegistryClient
     repository: str
@@ -45,38 +51,39 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What an embed needs of a collector image. `bundle` is PEM, `path` the binary's in `layer`.
+class CollectorFiles:
+    """The files of a collector image that an embed needs.
 
-    `diff_id` is set where the layer begins like one that can be mounted as it is; nothing is
-    verified yet. Otherwise the layer holds other things, holds the binary in a folder, or has a
-    compression that not every family of images has: then the binary is packed anew. `file` has
-    the binary's size.
+    `path` is the binary's absolute path in `layer`, `binary` its entry there, with its size.
+    `ca_bundle` is PEM. `diff_id` is set if the layer may be mounted unchanged, because it begins
+    with the binary; the rest of the layer is not verified yet. It is None if the layer has other
+    files, has the binary in a folder, or has a compression that only one media type family
+    supports: then the binary is repacked.
     """
 
     path: str
     layer: Descriptor
     diff_id: Digest | None
-    bundle: bytes
-    file: Entry
+    ca_bundle: bytes
+    binary: Entry
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """An entry of the image, and the number of the layer that has it.
+class _LayerEntry:
+    """An entry of the image, and the number of its layer.
 
-    `alone`: the layer begins with it, and nobody has looked at what follows.
+    `first_only`: it is the layer's first entry, and the entries after it were not read.
     """
 
     entry: Entry
     layer: int
-    alone: bool = False
+    first_only: bool = False
 
 
 def read_upstream(
     client: RegistryClient, repository: str, name: Reference, manifest: Manifest
-) -> Upstream:
-    """With its configuration. Raises `Refused` where it is no linux/amd64 image."""
+) -> UpstreamImage:
+    """Read the image's configuration. Raises `Refused` unless it is a linux/amd64 image."""
     data = client.get_blob(repository, manifest.config.digest)
     what = f"collector image {name}"
     with about(what):
@@ -88,125 +95,125 @@ def read_upstream(
             "Use an image that has a linux/amd64 variant, such as "
             "docker.io/otel/opentelemetry-collector-contrib.",
         )
-    return Upstream(client, repository, name, manifest, config)
+    return UpstreamImage(client, repository, name, manifest, config)
 
 
-def take_apart(upstream: Upstream, report: Report, *, whole: bool = False) -> Parts:
-    """Find the binary's layer and the CA bundle. Raises `Refused` where they can't be used.
+def find_collector_files(
+    upstream: UpstreamImage, report: Report, *, read_fully: bool = False
+) -> CollectorFiles:
+    """Find the binary's layer and the CA bundle. Raises `Refused` if they can't be used.
 
-    With `whole`, layers are read to their ends, whatever they begin with.
+    With `read_fully`, no layer is treated as mountable: each one is read to its end.
     """
     what = f"collector image {upstream.name}"
     layers, diff_ids = upstream.manifest.layers, upstream.config.diff_ids
     with about(what):
-        path = "/" + clean(binary_path(upstream.config))
-        check_layers(len(layers))
+        path = "/" + normal_path(binary_path(upstream.config))
+        check_layer_count(len(layers))
     if len(layers) != len(diff_ids):
         raise Refused(f"{what} is inconsistent: its layers and their diff_ids differ in number.")
     for layer in layers:
-        if layer.size > MOST_BYTES:
-            raise Refused(f"{what} has a layer of {layer.size} bytes.", _LAYOUT)
-    if sum(layer.size for layer in layers) > MOST_BYTES:
-        raise Refused(f"{what} has layers of more than {MOST_BYTES >> 20} MiB altogether.", _LAYOUT)
-    bounds = Bounds(_MOST_ENTRIES, _MOST_NAMES, MOST_BYTES)
-    seen: dict[str, _Found] = {}
-    binary: _Found | None = None
-    bundle: bytes | None = None
+        if layer.size > MAX_BYTES:
+            raise Refused(f"{what} has a layer of {layer.size} bytes.", _LAYOUT_HINT)
+    if sum(layer.size for layer in layers) > MAX_BYTES:
+        raise Refused(
+            f"{what} has layers of more than {MAX_BYTES >> 20} MiB altogether.", _LAYOUT_HINT
+        )
+    limits = ReadLimits(_MAX_ENTRIES, _MAX_NAME_CHARACTERS, MAX_BYTES)
+    entries: dict[str, _LayerEntry] = {}
+    binary: _LayerEntry | None = None
+    ca_bundle: bytes | None = None
     for number in range(len(layers) - 1, -1, -1):
-        shown = f"reading layer {len(layers) - number} of {len(layers)} of {upstream.name}"
-        report(Progress(shown))
-        for name, found in _read(upstream, number, path, bounds, whole=whole).items():
-            seen.setdefault(name, found)
-        binary = binary or _file(seen.get(path[1:]))
-        bundle = bundle or _bundle(seen)
-        if binary and bundle:
+        step = f"reading layer {len(layers) - number} of {len(layers)} of {upstream.name}"
+        report(Progress(step))
+        for name, found in _read_layer(upstream, number, path, limits, read_fully).items():
+            entries.setdefault(name, found)
+        binary = binary or _file(entries.get(path[1:]))
+        ca_bundle = ca_bundle or _find_ca_bundle(entries)
+        if binary and ca_bundle:
             break
-    binary = binary or _file(seen.get(_resolved(seen, path[1:])))
-    if binary is None or bundle is None:
+    binary = binary or _file(entries.get(_resolve_links(entries, path[1:])))
+    if binary is None or ca_bundle is None:
         missing = f"a CA bundle (/{CA_BUNDLE})" if binary else f"the binary that it starts ({path})"
-        raise Refused(f"{what} lacks {missing} in its layers.", _LAYOUT)
-    if binary.alone:
-        with about(what):
-            check_program(binary.entry.head, path)  # again when all of it is read: this is sooner
-    return Parts(
+        raise Refused(f"{what} lacks {missing} in its layers.", _LAYOUT_HINT)
+    if binary.first_only:
+        with about(what):  # Checked again with the whole layer; this check fails earlier.
+            check_static_program(binary.entry.head, path)
+    return CollectorFiles(
         "/" + binary.entry.path,
         layers[binary.layer],
-        diff_ids[binary.layer] if binary.alone else None,
-        bundle,
+        diff_ids[binary.layer] if binary.first_only else None,
+        ca_bundle,
         binary.entry,
     )
 
 
-def _file(found: _Found | None) -> _Found | None:
+def _file(found: _LayerEntry | None) -> _LayerEntry | None:
     return found if found is not None and found.entry.kind == "file" else None
 
 
-def _bundle(seen: Mapping[str, _Found]) -> bytes | None:
+def _find_ca_bundle(entries: Mapping[str, _LayerEntry]) -> bytes | None:
     for name in CA_BUNDLES:
-        if name in seen and seen[name].entry.data:
-            return seen[name].entry.data
+        if name in entries and entries[name].entry.data:
+            return entries[name].entry.data
     return None
 
 
-def _resolved(seen: Mapping[str, _Found], path: str) -> str:
-    """Where a path leads within the image, through symbolic and hard links; "" for nowhere."""
-    done: list[str] = []
-    todo = path.split("/")[::-1]
+def _resolve_links(entries: Mapping[str, _LayerEntry], path: str) -> str:
+    """The target of a path within the image, through symbolic and hard links; "" if unresolved."""
+    resolved: list[str] = []
+    remaining = path.split("/")[::-1]
     links = 0
-    while todo:
-        part = todo.pop()
+    while remaining:
+        part = remaining.pop()
         if part in ("", "."):
             continue
         if part == "..":
-            del done[-1:]
+            del resolved[-1:]
             continue
-        here = "/".join([*done, part])
-        if len(here) > _LONGEST_PATH:
+        current = "/".join([*resolved, part])
+        if len(current) > _MAX_PATH:
             return ""
-        entry = seen[here].entry if here in seen else None
+        entry = entries[current].entry if current in entries else None
         if entry is None or entry.kind not in ("symlink", "hardlink"):
-            done.append(part)
+            resolved.append(part)
             continue
         links += 1
-        if links > _MOST_LINKS:
+        if links > _MAX_LINKS:
             return ""
         if entry.kind == "hardlink" or entry.target.startswith("/"):
-            done = []
-        todo += posixpath.normpath(entry.target).split("/")[::-1]
-    return "/".join(done)
+            resolved = []
+        remaining += posixpath.normpath(entry.target).split("/")[::-1]
+    return "/".join(resolved)
 
 
-def _read(
-    upstream: Upstream, number: int, path: str, bounds: Bounds, *, whole: bool
-) -> dict[str, _Found]:
-    """The entries of a layer by path; unless `whole`, the first alone where that is the binary."""
+def _read_layer(
+    upstream: UpstreamImage, number: int, path: str, limits: ReadLimits, read_fully: bool
+) -> dict[str, _LayerEntry]:
+    """The entries of a layer by path; only the first if it is a mountable binary at `path`."""
     what = f"collector image {upstream.name}"
     layer = upstream.manifest.layers[number]
-    chunks = upstream.client.stream_blob(upstream.repository, layer.digest, layer.size)
-    mountable = layer.compression in ("gzip", "none") and not whole
+    may_mount = layer.compression in ("gzip", "none") and not read_fully
+    want, peek = frozenset(CA_BUNDLES), frozenset({path[1:]})
     entries: list[Entry] = []
-    try:
-        with about(what):
-            wanted, begun = frozenset(CA_BUNDLES), frozenset({path[1:]})
-            for entry in scan(chunks, want=wanted, peek=begun, most=MOST_BYTES):
-                _check(entry, what)
-                bounds.take(entry)
-                entries.append(entry)
-                if mountable and len(entries) == 1 and holds_only(entries, path):
-                    return {entry.path: _Found(entry, number, alone=True)}
-        for _ in chunks:  # to the end: only then is its digest checked
+    stream = upstream.client.stream_blob(upstream.repository, layer.digest, layer.size)
+    with closing(stream) as chunks, about(what):
+        for entry in scan(chunks, want=want, peek=peek, max_bytes=MAX_BYTES):
+            _check_entry(entry, what)
+            limits.count(entry)
+            entries.append(entry)
+            if may_mount and len(entries) == 1 and is_mountable_binary(entry, path):
+                return {entry.path: _LayerEntry(entry, number, first_only=True)}
+        for _ in chunks:  # The client checks the digest at the end of the stream.
             pass
-    finally:
-        if isinstance(chunks, Generator):
-            chunks.close()
-    return {entry.path: _Found(entry, number) for entry in entries}
+    return {entry.path: _LayerEntry(entry, number) for entry in entries}
 
 
-def _check(entry: Entry, what: str) -> None:
-    """Raise `Refused` for what no builder of images makes: it is there to do harm."""
-    if entry.odd or entry.kind == "device":
-        told = "a path that leads out of it" if entry.odd else "a device"
+def _check_entry(entry: Entry, what: str) -> None:
+    """Raise `Refused` for an entry that no image builder makes, so that it must be an attack."""
+    if entry.unsafe_path or entry.kind == "device":
+        found = "a path that leads out of it" if entry.unsafe_path else "a device"
         raise Refused(
-            f"A layer of {what} holds {told} ('{entry.path[:100]}').",
+            f"A layer of {what} contains {found} ('{entry.path[:100]}').",
             "Use an image from a source that you trust.",
         )

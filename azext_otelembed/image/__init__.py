@@ -1,1 +1,1 @@
-"""Container images as values: references, manifests, layers, and the embed itself. No I/O."""
+"""Container images as values: references, manifests, layers, and the embed. No I/O."""

@@ -1,115 +1,108 @@
-"""A layer's bytes without their compression: bounded memory, and bounded altogether."""
+"""Decompresses layers as streams, with limits on memory, output and the number of frames."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 
 from azext_otelembed.errors import InvalidImage
 
-MOST_BYTES = 4 << 30
-"""Unpacked bytes of one layer that are read at most."""
+MAX_BYTES = 4 << 30
+"""Uncompressed bytes of one layer that are read."""
 
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_MOST_PARTS = 1_000_000
+_MAX_FRAMES = 1_000_000
 """gzip members or zstd frames of one stream: each costs time, and may be empty."""
-_PIECE = 256 * 1024
+_OUTPUT_SIZE = 256 * 1024
 # A zstd frame may ask its reader for gigabytes of memory; `zstd -19 --long` asks for this much.
 _ZSTD_WINDOW = 128 << 20
 # Four bytes of input can stand for a block of 128 KiB (RFC 8878, 3.1.1.2): at most 8 MiB at once.
-_ZSTD_INPUT = 256
+_ZSTD_INPUT_SIZE = 256
 
 
-def compression_of(start: bytes) -> str:
-    """How a stream that begins with these four bytes is compressed: "gzip", "zstd" or "none"."""
+def detect_compression(start: bytes) -> str:
+    """The compression of a stream that begins with these four bytes: "gzip", "zstd" or "none"."""
     return "zstd" if start.startswith(_ZSTD) else "gzip" if start.startswith(_GZIP) else "none"
 
 
-def unpacked(chunks: Iterator[bytes], most: int = MOST_BYTES) -> Iterator[bytes]:
-    """The stream without its gzip or zstd layer, if it has one, in pieces of bounded size.
+def decompressed(chunks: Iterator[bytes], max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
+    """The stream, decompressed if it is gzip or zstd, in pieces of bounded size.
 
-    Raises InvalidImage past `most` bytes: a few MB can be made to unpack to any number of them.
+    Raises InvalidImage if it has more than `max_bytes`: a few MB can decompress to any size.
     """
     start = b""
     while len(start) < 4 and (chunk := next(chunks, None)) is not None:
         start += chunk
-    compression = compression_of(start)
+    compression = detect_compression(start)
+    stream = chain([start], chunks)
     if compression == "zstd":
-        plain = _unzstd(_chained(start, chunks))
+        plain = _unzstd(stream)
     elif compression == "gzip":
-        plain = _gunzip(start, chunks)
+        plain = _gunzip(stream)
     else:
-        plain = _chained(start, chunks)
+        plain = stream
     count = 0
     for piece in plain:
         count += len(piece)
-        if count > most:
-            raise InvalidImage(f"The layer unpacks to more than {most >> 20} MiB.")
+        if count > max_bytes:
+            raise InvalidImage(f"The layer unpacks to more than {max_bytes >> 20} MiB.")
         yield piece
 
 
-def _count_part(parts: int) -> int:
-    if parts >= _MOST_PARTS:
-        raise InvalidImage(f"The layer's compression has more than {_MOST_PARTS} parts.")
-    return parts + 1
+def _count_frame(frames: int) -> int:
+    if frames >= _MAX_FRAMES:
+        raise InvalidImage(f"The layer's compression has more than {_MAX_FRAMES} parts.")
+    return frames + 1
 
 
 def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
     import zstandard
 
-    opener = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-    decoder = opener.decompressobj()
-    begun = False  # whether the current frame has had any input
-    parts = 0
+    factory = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    decoder = factory.decompressobj()
+    in_frame = False
+    frames = 0
     try:
         for chunk in chunks:
-            for start in range(0, len(chunk), _ZSTD_INPUT):
-                pending = chunk[start : start + _ZSTD_INPUT]
+            for start in range(0, len(chunk), _ZSTD_INPUT_SIZE):
+                pending = chunk[start : start + _ZSTD_INPUT_SIZE]
                 while pending:
-                    begun = True
+                    in_frame = True
                     piece = decoder.decompress(pending)
                     if piece:
                         yield piece
                     pending = b""
-                    if decoder.eof:  # several frames may come in a row
+                    if decoder.eof:  # several frames may follow each other
                         pending = decoder.unused_data
-                        decoder = opener.decompressobj()
-                        begun = False
-                        parts = _count_part(parts)
+                        decoder = factory.decompressobj()
+                        in_frame = False
+                        frames = _count_frame(frames)
     except zstandard.ZstdError as error:
         raise InvalidImage(f"The layer's zstd stream can't be read: {error}.") from error
-    if begun:
+    if in_frame:
         raise InvalidImage("The layer's zstd stream is cut short.")
 
 
-def _chained(start: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield start
-    yield from chunks
-
-
-def _gunzip(start: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:
     decoder = zlib.decompressobj(wbits=31)
-    pending = start
-    begun = False  # whether the current gzip member has had any input
-    parts = 0
+    in_member = False
+    members = 0
     try:
-        while True:
+        for chunk in chunks:
+            pending = chunk
             while pending:
-                begun = True
-                piece = decoder.decompress(pending, _PIECE)
+                in_member = True
+                piece = decoder.decompress(pending, _OUTPUT_SIZE)
                 if piece:
                     yield piece
                 pending = decoder.unconsumed_tail
-                if decoder.eof:  # a gzip file may be several members in a row
+                if decoder.eof:  # a gzip file may have several members
                     pending = decoder.unused_data.lstrip(b"\0")
                     decoder = zlib.decompressobj(wbits=31)
-                    begun = False
-                    parts = _count_part(parts)
-            chunk = next(chunks, None)
-            if chunk is None:
-                break
-            pending = chunk
+                    in_member = False
+                    members = _count_frame(members)
     except zlib.error as error:
         raise InvalidImage(f"The layer's gzip stream is damaged: {error}.") from error
-    if begun:
+    if in_member:
         raise InvalidImage("The layer's gzip stream is cut short.")

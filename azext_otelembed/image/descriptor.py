@@ -1,4 +1,4 @@
-"""Descriptors (media type, size, digest) and the two families of media types, docker and OCI."""
+"""Descriptors (media type, size, digest) and the two families of media types, Docker and OCI."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OCI_LAYER = f"{_OCI}layer.v1.tar"
 
 
 class Family(Enum):
-    """Docker's schema 2, or OCI. An image keeps to the types of one."""
+    """Docker's schema 2, or OCI. An image uses the media types of one family."""
 
     DOCKER = "docker"
     OCI = "oci"
@@ -46,14 +46,14 @@ class Family(Enum):
     def layer_type(self, compression: str) -> str:
         """Media type of a layer; `compression` is "none", "gzip" or "zstd".
 
-        Raises InvalidImage for zstd in docker's family, which has no such type.
+        Raises InvalidImage for zstd in Docker's family, which has no such type.
         """
         if self is Family.OCI:
             return _OCI_LAYER if compression == "none" else f"{_OCI_LAYER}+{compression}"
         if compression == "zstd":
             raise InvalidImage(
-                "A Docker schema 2 image can't hold a zstd layer.",
-                "Choose a collector image with gzip layers, or build the app image in OCI form.",
+                "A Docker schema 2 image can't have a zstd layer.",
+                "Use a collector image with gzip layers, or build the app image in OCI format.",
             )
         return _DOCKER_LAYER if compression == "none" else f"{_DOCKER_LAYER}.{compression}"
 
@@ -70,7 +70,7 @@ _COMPRESSION = {
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """Points at content: its media type, size in bytes and digest. `extra` holds further fields."""
+    """Refers to a blob: media type, size in bytes, digest. `extra` has the other fields."""
 
     media_type: str
     size: int
@@ -100,22 +100,22 @@ class Descriptor:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The descriptor's annotations; empty where it has none."""
+        """The descriptor's annotations; empty if it has none."""
         found = self.extra.get("annotations")
         return dict(found) if isinstance(found, dict) else {}
 
     def retype(self, family: Family) -> Descriptor:
-        """The same layer under the media type that `family` has for it.
+        """The same layer with the media type of `family`.
 
-        Raises InvalidImage when this is no layer, or one the family has no type for. skopeo refuses
-        an OCI layer in a schema 2 manifest, umoci a Docker layer in an OCI one.
+        Raises InvalidImage if this isn't a layer, or the family has no type for it. skopeo refuses
+        an OCI layer in a schema 2 manifest, umoci a Docker layer in an OCI manifest.
         """
         if self.compression is None:
             raise InvalidImage(f"{self.digest} is not a layer: its type is {self.media_type}.")
         return replace(self, media_type=family.layer_type(self.compression))
 
     def to_document(self) -> dict[str, Any]:
-        """The descriptor as JSON has it."""
+        """The descriptor as a JSON object."""
         return {
             "mediaType": self.media_type,
             "size": self.size,

@@ -1,4 +1,4 @@
-"""The embedding as a Dockerfile, for teams that own theirs; and images that were made by it."""
+"""A Dockerfile that adds the collector to an app image; and images that were built from one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image import existing_collector
 from azext_otelembed.image import labels as names
+from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.launcher import Launcher, unwrap
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
@@ -25,9 +25,9 @@ CONFIG_FILE = "otel-collector-config.yml"
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """The app image to build on: its name (None: a build argument) and how it is started.
+    """The app image to build on: its name (None: a build argument) and its start command.
 
-    `stop_signal` is its STOPSIGNAL; empty where it has none, or none is known.
+    `stop_signal` is its STOPSIGNAL; empty if it has none, or it isn't known.
     """
 
     name: str | None
@@ -37,11 +37,11 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnDockerfile:
-    """What an image says of the collector that its own Dockerfile put in.
+class DockerfileCollector:
+    """The collector that an image's own Dockerfile adds, by the image's labels.
 
-    `collector` is the collector image as the Dockerfile names it, `config` the digest of the
-    configuration as it was when the Dockerfile was printed.
+    `collector` is the collector image's name in the Dockerfile, `config` the digest of the
+    configuration at the time when the Dockerfile was generated.
     """
 
     collector: str
@@ -49,18 +49,18 @@ class OwnDockerfile:
     launcher: str
 
 
-def by_dockerfile(config: ImageConfig) -> OwnDockerfile | None:
-    """Recognise an image whose own Dockerfile starts a collector; None for all others.
+def dockerfile_collector(config: ImageConfig) -> DockerfileCollector | None:
+    """The collector that the image's own Dockerfile adds; None for all other images.
 
-    Its labels lack the recipe, which no Dockerfile can know. An image built FROM such a one
-    inherits the labels; where it has another ENTRYPOINT the collector isn't started any more.
+    Such an image has no recipe label. An image built FROM it inherits the labels; if that has
+    another ENTRYPOINT, it starts no collector.
     """
     labels = config.labels
-    if names.VERSION not in labels or names.RECIPE in labels or names.UNDO in labels:
+    if names.VERSION not in labels or names.RECIPE in labels or names.RESTORE in labels:
         return None
     if unwrap(config.entrypoint) is None:
         return None
-    return OwnDockerfile(
+    return DockerfileCollector(
         labels.get(names.COLLECTOR, ""),
         labels.get(names.CONFIG, ""),
         labels.get(names.LAUNCHER, ""),
@@ -71,18 +71,18 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
     """A Dockerfile that adds the collector to an app image.
 
     It needs no BuildKit. ENTRYPOINT and CMD of the app image are repeated: a Dockerfile can't refer
-    to them, and setting ENTRYPOINT forgets the CMD of the image below (Dockerfile reference,
+    to them, and a new ENTRYPOINT resets the CMD of the app image (Dockerfile reference,
     "Understand how CMD and ENTRYPOINT interact"). The configuration comes from the build context,
-    as `otel-collector-config.yml`. Raises InvalidImage where there is nothing to start, and where
-    the app image's own command starts a collector.
+    as `otel-collector-config.yml`. Raises InvalidImage if the app image has no start command, or
+    one that starts a collector.
     """
     if not app.entrypoint and not app.cmd:
         raise InvalidImage(
-            "What the app image starts isn't told, and ENTRYPOINT and CMD have to be repeated.",
-            "Name the image with --image to have them read from it, or give --image-entrypoint "
-            "and --image-cmd as its Dockerfile has them.",
+            "The app image's ENTRYPOINT and CMD aren't known, and the Dockerfile must repeat them.",
+            "Name the image with --image to read them from its registry, or give "
+            "--image-entrypoint and --image-cmd with the values in its Dockerfile.",
         )
-    _check_alone(app)
+    _check_no_collector(app)
     labels = {
         names.VERSION: FORMAT,
         names.COLLECTOR: str(collector),
@@ -91,31 +91,31 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
     }
     lines = [
         *([] if app.name else ["# The app image: `--build-arg APP_IMAGE=…`.", "ARG APP_IMAGE", ""]),
-        "# The collector, out of its official image.",
+        "# The collector, from its official image.",
         f"FROM {collector} AS otelcol",
         "",
-        "# The app. In a Dockerfile of your own, the lines below go at the end of its last stage.",
+        "# The app. In your own Dockerfile, add the lines below at the end of its last stage.",
         f"FROM {app.name or '${APP_IMAGE}'}",
         "",
-        f"COPY --from=otelcol {binary_in(collector)} {DOCKERFILE_BINARY}",
+        f"COPY --from=otelcol {_binary_path(collector)} {DOCKERFILE_BINARY}",
         f"COPY --from=otelcol /{CA_BUNDLE} {CERTIFICATES}/ca-certificates.crt",
         "# `az otelembed dockerfile --output-dir .` writes this file.",
         f"COPY {CONFIG_FILE} {DOCKERFILE_CONFIG}",
         "",
-        '# Starts the collector in the background; what follows after "otelembed" is the app.',
+        '# Starts the collector in the background; the words after "otelembed" start the app.',
         f"ENTRYPOINT {_exec_form(_wrapped(launcher, app))}",
         *([f"CMD {_exec_form(app.cmd)}"] if app.cmd else []),
         "",
-        "# By these, az otelembed knows that this image has a collector already.",
+        "# With these labels, az otelembed detects that this image already has a collector.",
         "LABEL " + " \\\n      ".join(f'{name}="{value}"' for name, value in labels.items()),
     ]
     return "\n".join(lines) + "\n"
 
 
-def words_of(instruction: str) -> list[str]:
-    """The words that ENTRYPOINT or CMD stand for: a JSON list, or a command for the shell.
+def instruction_words(instruction: str) -> list[str]:
+    """The words of ENTRYPOINT or CMD in exec form (a JSON list) or shell form (a command).
 
-    Raises InvalidImage for a list of something else than text.
+    Raises InvalidImage for a list with other values than text.
     """
     text = instruction.strip()
     if not text.startswith("["):
@@ -132,46 +132,46 @@ def words_of(instruction: str) -> list[str]:
     return found
 
 
-def binary_in(collector: Reference) -> str:
-    """Where upstream's images have their binary: `/otelcol` and what the name adds to it.
+def _binary_path(collector: Reference) -> str:
+    """The binary's path in upstream's images: `/otelcol` and the suffix of the image's name.
 
     `…/opentelemetry-collector-contrib` has `/otelcol-contrib` (open-telemetry/
     opentelemetry-collector-releases, distributions/*/Dockerfile).
     """
     name = collector.repository.rpartition("/")[2]
-    _, ours, added = name.partition("opentelemetry-collector")
-    return f"/otelcol{added}" if ours else "/otelcol-contrib"
+    _, upstream, suffix = name.partition("opentelemetry-collector")
+    return f"/otelcol{suffix}" if upstream else "/otelcol-contrib"
 
 
-def _check_alone(app: App) -> None:
-    """Raise InvalidImage where a second collector would fight the app image's own for its ports."""
-    found = existing_collector.find(existing_collector.Start(tuple(app.entrypoint), tuple(app.cmd)))
+def _check_no_collector(app: App) -> None:
+    """Raise InvalidImage if the app image starts a collector: both would use the same ports."""
+    found = find_collector(StartCommand(tuple(app.entrypoint), tuple(app.cmd)))
     if found is None:
         return
-    advice = "Build on an image that starts the app alone."
+    advice = "Build on an image that starts only the app."
     if found.app is not None:
         entrypoint, cmd = _exec_form(found.app.entrypoint), _exec_form(found.app.cmd)
-        told = [f"--image-entrypoint {shlex.quote(entrypoint)}"] if found.app.entrypoint else []
-        told += [f"--image-cmd {shlex.quote(cmd)}"] if found.app.cmd else []
-        advice = f"Build on an image that starts the app alone, or tell how: {' '.join(told)}."
+        options = [f"--image-entrypoint {shlex.quote(entrypoint)}"] if found.app.entrypoint else []
+        options += [f"--image-cmd {shlex.quote(cmd)}"] if found.app.cmd else []
+        advice = f"Build on an image that starts only the app, or add {' '.join(options)}."
     raise InvalidImage(
-        f"{app.name or 'The app image'} starts a collector already, by its own command: "
+        f"{app.name or 'The app image'} already starts a collector in its command: "
         f"`{found.collector}`.",
         advice,
     )
 
 
 def _wrapped(launcher: Launcher, app: App) -> list[str]:
-    """The launcher's entrypoint, with the paths that a Dockerfile uses."""
+    """The launcher's entrypoint, with the Dockerfile's paths."""
     shell, option, script, *rest = launcher.wrap(app.entrypoint, stop_signal=app.stop_signal)
-    ours = script.replace(BINARY, DOCKERFILE_BINARY).replace(CONFIG, DOCKERFILE_CONFIG)
-    return [shell, option, ours, *rest]
+    script = script.replace(BINARY, DOCKERFILE_BINARY).replace(CONFIG, DOCKERFILE_CONFIG)
+    return [shell, option, script, *rest]
 
 
 def _exec_form(words: Iterable[str]) -> str:
-    """As JSON, which Dockerfiles take as it is.
+    """The exec form: JSON, on one line.
 
     No variable is substituted in ENTRYPOINT and CMD (Dockerfile reference, "Environment
-    replacement"), but a backslash at a line's end would join lines: there is none in JSON.
+    replacement"). JSON has no backslash at the end of a line, which would continue the line.
     """
     return json.dumps(list(words), ensure_ascii=False)

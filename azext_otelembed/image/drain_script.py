@@ -1,21 +1,22 @@
-"""The script of the `drain` launcher: a shell that outlives the app until its telemetry is out.
+"""The script of the `drain` launcher: a shell that runs until the app's telemetry is exported.
 
-It is POSIX sh and was tried in dash, busybox ash and bash, whose habits explain how it is written:
+It is POSIX sh, tested in dash, busybox ash and bash. Their behaviour is the reason for these parts:
 
-- A trapped signal interrupts `wait`, whose status is then above 128 as well; so the status counts
-  only if no trap ran meanwhile. Where both happened, `wait` is asked again: it answers 127 if it
-  had given the app's own status before.
-- A signal that is sent to a child that still is the shell's own copy is lost: dash and bash have
-  their handlers there and no traps. So each child tells when it has let go of them (URG, which
-  means nothing to anybody else), and what came before that is passed on to the app then.
-- A trap that runs inside of another one leaves a wrong status behind in dash and busybox: their
-  actions decide nothing. Signal 0 stands for none that came early.
-- Two signals at once that interrupt `wait` lose one of them in bash, which jumps out of its
-  handler; so the shell turns in a loop for these few moments, and doesn't `wait`.
-- Not every image has `sleep`. Without it the shell looks at the clock (/proc/uptime, in hundredths
-  of a second) until the time has come.
+- A trapped signal interrupts `wait`, whose status is then above 128, as for an app that a signal
+  killed. So the status is used only if no trap has run. Otherwise `wait` is called again: it
+  returns 127 if it had returned the app's own status before.
+- A signal to a child that hasn't reset the shell's handlers yet is lost: in dash and bash the child
+  has the handlers, but no traps. So each child sends URG, which has no other use here, once it has
+  reset them, and the shell then forwards an earlier signal to the app.
+- In dash and busybox, a trap that interrupts another one leaves a wrong status. So no trap's action
+  depends on a status. Signal 0 stands for "no earlier signal".
+- In bash, two simultaneous signals that interrupt `wait` can lose one of them. So while a child
+  starts, the shell polls in a loop and doesn't `wait`.
+- Some images have no `sleep`. Then the shell polls the clock (/proc/uptime, in hundredths of a
+  second).
 
-Names begin with `otelembed_` since a variable that is in the environment would reach the app.
+Names begin with `otelembed_`, because a variable that is already in the environment is exported to
+the app.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import re
 
 from azext_otelembed.image.layer import FOLDER
 
-# signal(7), for x86-64: number n is the n-th. App Service runs nothing else.
+# signal(7), for x86-64, App Service's only platform: signal number n is the n-th name.
 _NAMES = (
     *("HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2"),
     *("PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG"),
@@ -33,10 +34,10 @@ _NAMES = (
 _REAL_TIME = re.compile(r"RT(MIN|MAX)(?:([+-])(\d{1,2}))?", re.ASCII)
 _FIRST_REAL_TIME, _LAST_REAL_TIME = 34, 64  # as Docker counts them
 
-# After these the container is on its way out; the others are passed on, and that is all.
+# These signals stop the container; the others are only forwarded to the app.
 _STOP = ("INT", "QUIT", "TERM")
-_PASSED_ON = ("HUP", "USR1", "USR2", "WINCH")
-_UNTOUCHED = ("KILL", "STOP", "CHLD", "URG")
+_FORWARDED = ("HUP", "USR1", "USR2", "WINCH")
+_NOT_TRAPPABLE = ("KILL", "STOP", "CHLD", "URG")
 
 _SCRIPT = """\
 otelembed_stop= otelembed_early=0 otelembed_status= otelembed_turn=0
@@ -84,24 +85,24 @@ fi
 exit "$otelembed_status"
 """
 
-# Turns of the loop until a child that doesn't tell is taken to be there: a second or so.
+# Iterations of the loop until a child that sends no URG is considered started: about a second.
 _TURNS = 1_000_000
 
 
 def script(collector: str, grace: int, stop_signal: str = "") -> str:
-    """The script. `"$@"` is the app, `collector` the command that the collector's shell becomes.
+    """The script. `"$@"` is the app, `collector` the command of the collector.
 
-    `grace` is in seconds, from the app's end until the collector is told to stop. `stop_signal` is
-    the base's STOPSIGNAL, as its configuration spells it.
+    `grace` is the time in seconds from the app's end to the collector's stop signal. `stop_signal`
+    is the base's STOPSIGNAL, in the spelling of its configuration.
     """
     stop = list(_STOP)
-    own = trappable(stop_signal)
+    own = trappable_signal(stop_signal)
     if own is not None and own not in stop:
         stop.append(own)
-    passed_on = [name for name in _PASSED_ON if name not in stop]
+    forwarded = [name for name in _FORWARDED if name not in stop]
     values = {
         "TURNS": str(_TURNS),
-        "PASSED_ON": " ".join(passed_on),
+        "PASSED_ON": " ".join(forwarded),
         "STOP": " ".join(stop),
         "COLLECTOR": collector,
         "FOLDER": FOLDER,
@@ -110,11 +111,11 @@ def script(collector: str, grace: int, stop_signal: str = "") -> str:
     return re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], _SCRIPT)
 
 
-def trappable(stop_signal: str) -> str | None:
-    """A STOPSIGNAL as `trap` and `kill` of every shell take it; None if there is none to be had.
+def trappable_signal(stop_signal: str) -> str | None:
+    """A STOPSIGNAL in a form that `trap` and `kill` of every shell accept; None if there is none.
 
-    Docker takes names with and without SIG, numbers, and RTMIN+n. Shells know the names of the
-    ordinary ones, and numbers.
+    Docker accepts names with and without SIG, numbers, and RTMIN+n. Shells accept the names of
+    standard signals, and numbers.
     """
     name = stop_signal.strip().upper().removeprefix("SIG")
     number = 0
@@ -127,7 +128,7 @@ def trappable(stop_signal: str) -> str | None:
         number = int(name[:4])
     if 0 < number <= len(_NAMES):
         name = _NAMES[number - 1]
-        if name in _UNTOUCHED:
+        if name in _NOT_TRAPPABLE:
             return None
-        return name if name in (*_STOP, *_PASSED_ON) else str(number)
+        return name if name in (*_STOP, *_FORWARDED) else str(number)
     return str(number) if _FIRST_REAL_TIME <= number <= _LAST_REAL_TIME else None

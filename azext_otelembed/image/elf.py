@@ -1,7 +1,7 @@
-"""Whether a program runs on any Linux base: an ELF file for x86-64 that needs no dynamic loader.
+"""Checks that a program runs on any Linux base: an ELF file for x86-64 without a dynamic loader.
 
-Only the first bytes of the file are looked at: the header and, in every linker's output, the
-program headers right behind it (elf(5)).
+Only the first bytes of the file are read: the header and the program headers, which every linker
+writes directly after it (elf(5)).
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from azext_otelembed.errors import InvalidImage
 _X86_64 = 62
 _INTERPRETER = 3  # PT_INTERP: names the dynamic loader
 _MACHINES = {3: "x86", 40: "arm", 183: "arm64", 22: "s390x", 21: "ppc64le", 243: "riscv64"}
-_LAYOUT = "docker.io/otel/opentelemetry-collector-contrib"
+_EXAMPLE = "docker.io/otel/opentelemetry-collector-contrib"
 
 
-def check_program(head: bytes, path: str) -> None:
+def check_static_program(head: bytes, path: str) -> None:
     """Raise InvalidImage unless the file at `path`, which begins with `head`, is a static program.
 
-    What doesn't tell within `head` is let through.
+    A file whose program headers lie outside of `head` is accepted.
     """
     if head.startswith(b"#!"):
         raise InvalidImage(
             f"The collector image starts a script ({path}), not the collector itself.",
-            f"Use an image whose ENTRYPOINT is the binary, as in {_LAYOUT}.",
+            f"Use an image whose ENTRYPOINT is the binary, as in {_EXAMPLE}.",
         )
     if head[:4] != b"\x7fELF" or len(head) < 64:
         raise InvalidImage(
-            f"{path}, which the collector image starts, is no Linux program.",
-            f"Use an image whose ENTRYPOINT is the binary, as in {_LAYOUT}.",
+            f"{path}, which the collector image starts, is not a Linux program.",
+            f"Use an image whose ENTRYPOINT is the binary, as in {_EXAMPLE}.",
         )
     (machine,) = struct.unpack_from("<H", head, 18)
     if head[4:6] != b"\x02\x01" or machine != _X86_64:
@@ -38,18 +38,18 @@ def check_program(head: bytes, path: str) -> None:
             f"{path} in the collector image is a program for {named}. App Service runs "
             "linux/amd64 only."
         )
-    needed = loader(head)
+    needed = dynamic_loader(head)
     if needed is not None:
         raise InvalidImage(
-            f"{path} in the collector image is dynamically linked (it needs {needed}): it would "
-            "run only on bases that have the same libraries.",
+            f"{path} in the collector image is dynamically linked (it needs {needed}): it "
+            "runs only on bases with the same libraries.",
             "Build the collector with CGO_ENABLED=0, or use an image with a static binary, such "
-            f"as {_LAYOUT}.",
+            f"as {_EXAMPLE}.",
         )
 
 
-def loader(head: bytes) -> str | None:
-    """The dynamic loader that the program names; None where it names none."""
+def dynamic_loader(head: bytes) -> str | None:
+    """The program's dynamic loader; None if it names none."""
     (table,) = struct.unpack_from("<Q", head, 32)
     size, count = struct.unpack_from("<HH", head, 54)
     for number in range(count):

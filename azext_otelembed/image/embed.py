@@ -1,33 +1,37 @@
-"""The embed itself: manifest arithmetic on a base, a prepared collector and a configuration."""
+"""Embeds a collector in an image: computes the new manifest and configuration from the base's."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image import existing_collector
+from azext_otelembed.errors import InvalidImage, about
 from azext_otelembed.image import labels as names
-from azext_otelembed.image import recipe as recipes
-from azext_otelembed.image.descriptor import Descriptor
-from azext_otelembed.image.dockerfile_template import by_dockerfile
+from azext_otelembed.image.descriptor import Descriptor, Family
+from azext_otelembed.image.dockerfile_template import dockerfile_collector
+from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.json_document import Document
-from azext_otelembed.image.launcher import SHELL, Launcher
-from azext_otelembed.image.launcher import unwrap as unwrapped
-from azext_otelembed.image.layer import Glue, make_glue
-from azext_otelembed.image.manifest import Family, Manifest
+from azext_otelembed.image.launcher import SHELL, Launcher, unwrap
+from azext_otelembed.image.layer import BuiltLayer, make_config_layer
+from azext_otelembed.image.manifest import Manifest
 from azext_otelembed.image.prepared_collector import PreparedCollector
-from azext_otelembed.image.prepared_shell import OWN_SHELL, PreparedShell
-from azext_otelembed.image.provenance import Undo, put_on, read_provenance, seal, strip
-from azext_otelembed.image.recipe import FORMAT, Recipe
+from azext_otelembed.image.prepared_shell import EMBEDDED_SHELL, PreparedShell
+from azext_otelembed.image.provenance import (
+    RestoreData,
+    merge_map,
+    read_provenance,
+    restore_base,
+    settings_digest,
+)
+from azext_otelembed.image.recipe import FORMAT, Recipe, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
 
 MAX_LAYERS = 125
-"""Layers that an image may have. Docker refuses one more at the pull, with "max depth exceeded".
+"""Docker's limit: `docker pull` of an image with more layers fails with "max depth exceeded".
 
-moby's layer/layer_store.go has it as maxLayerDepth, the same from 1.10 to 28: the 127 that older
-texts name, aufs' limit, less the two that make a container. A test holds it to a real engine.
+It is maxLayerDepth in moby's layer/layer_store.go, the same from 1.10 to 28. (127, in older texts,
+is the limit of aufs, and includes two layers of the container.) A test checks it on a real engine.
 """
 _EPOCH = "1970-01-01T00:00:00Z"
 
@@ -44,7 +48,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A blob that the embedded image needs and that no registry has yet."""
+    """A blob of the embedded image that has to be uploaded."""
 
     digest: Digest
     data: bytes
@@ -52,10 +56,10 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """All that has to reach the base's repository: blobs to mount and to upload, then the manifest.
+    """An embedded image: the blobs to mount and to upload to the base's repository, the manifest.
 
-    `reference` has both the tag to put and the digest it will have. `mounts` are found in
-    `otelembed/collector` of the same registry.
+    `reference` has the tag to put and the digest. `mounts` are blobs of `otelembed/collector` in
+    the same registry.
     """
 
     reference: Reference
@@ -69,16 +73,16 @@ class Embedded:
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
-    """A layer put on top: how the manifest and the configuration tell of it."""
+class _AddedLayer:
+    """A layer that the embed adds. `created_by` is for the image's history."""
 
     descriptor: Descriptor
     diff_id: Digest
-    made_by: str
+    created_by: str
 
 
-def check_base(base: Base, *, unwrap: bool = False) -> existing_collector.Start:
-    """What `base` starts; with `unwrap` without a collector that its own command starts.
+def check_base(base: Base, *, unwrap: bool = False) -> StartCommand:
+    """The app's start command; with `unwrap`, without a collector that the command itself starts.
 
     Raises InvalidImage unless a collector can be embedded in `base`.
     """
@@ -89,9 +93,7 @@ def check_base(base: Base, *, unwrap: bool = False) -> existing_collector.Start:
             f"{name} is not an image: its config is {base.manifest.config.media_type}."
         )
     if config.os == "windows":
-        raise InvalidImage(
-            f"{name} is a Windows image. otelembed works on Linux images.",
-        )
+        raise InvalidImage(f"{name} is a Windows image. otelembed works on Linux images.")
     if (config.os, config.architecture) != ("linux", "amd64"):
         platform = f"{config.os or 'unknown'}/{config.architecture or 'unknown'}"
         raise InvalidImage(
@@ -100,18 +102,18 @@ def check_base(base: Base, *, unwrap: bool = False) -> existing_collector.Start:
         )
     if not config.entrypoint and not config.cmd:
         raise InvalidImage(
-            f"{name} has neither an ENTRYPOINT nor a CMD, so there is nothing to start.",
+            f"{name} has neither an ENTRYPOINT nor a CMD, so it starts nothing.",
             "Add a CMD to its Dockerfile.",
         )
     if not base.manifest.layers:
-        raise InvalidImage(f"{name} has no layers, so there is nothing to start.")
+        raise InvalidImage(f"{name} has no layers, so it starts nothing.")
     if len(config.diff_ids) != len(base.manifest.layers):
         raise InvalidImage(
             f"{name} is inconsistent: its manifest lists {len(base.manifest.layers)} layers, "
             f"its configuration {len(config.diff_ids)}.",
             "Push the image again.",
         )
-    return _start(base, unwrap=unwrap)
+    return _start_command(base, remove_collector=unwrap)
 
 
 def make_recipe(
@@ -122,25 +124,27 @@ def make_recipe(
     shell: PreparedShell | None = None,
 ) -> Recipe:
     """The recipe for embedding in the base with the manifest digest `base`."""
-    brought = shell.manifest.digest if shell else None
-    return Recipe(base, collector.manifest.digest, Digest.of(config), launcher.identity, brought)
+    shell_digest = shell.manifest.digest if shell else None
+    return Recipe(
+        base, collector.manifest.digest, Digest.of(config), launcher.identity, shell_digest
+    )
 
 
-def original(base: Base) -> Base:
-    """`base` itself, or what is below when it is an embedded image: never a second wrap.
+def original(image: Base) -> Base:
+    """The base of an embedded image, or `image` itself: an embed never wraps another one.
 
-    Raises InvalidImage when it is an embedded image that can't be taken apart, or one whose own
-    Dockerfile put a collector in.
+    Raises InvalidImage if its base can't be restored, or if its own Dockerfile adds a collector.
     """
-    if by_dockerfile(base.config):
+    if dockerfile_collector(image.config):
         raise InvalidImage(
-            f"{base.reference} starts a collector already: its own Dockerfile put it in.",
-            "Deploy it as it is, or build it without the collector.",
+            f"{image.reference} already starts a collector: its own Dockerfile adds it.",
+            "Deploy it unchanged, or build it without the collector.",
         )
-    found = read_provenance(base.config)
-    if found is None:
-        return base
-    manifest, config = strip(base.manifest, base.config)
+    with about(str(image.reference)):
+        found = read_provenance(image.config)
+        if found is None:
+            return image
+        manifest, config = restore_base(image.manifest, image.config)
     return Base(found.base, found.base_digest, manifest, config)
 
 
@@ -156,92 +160,101 @@ def embed(
     """Embed a collector in an image.
 
     `config` is the collector's configuration (YAML); `tag` replaces the tag that follows from the
-    recipe; `shell` starts the collector where the base's own doesn't; `unwrap` leaves out a
-    collector that the base's own command starts. Every field of the base that isn't ours survives.
-    Raises InvalidImage when the base can't be embedded in, or can't hold the collector's layers.
+    recipe; `shell` is embedded and replaces the base's; `unwrap` removes a collector that the
+    base's own command starts. All other fields of the base are kept.
+    Raises InvalidImage if the base can't be embedded in, or has too many layers.
     """
     base = original(base)
     start = check_base(base, unwrap=unwrap)
     family = base.manifest.family
     recipe = make_recipe(base.digest, collector, config, launcher, shell)
-    glue = make_glue(config, collector.binary_path)
-    added = _layers(collector, shell, glue, family)
+    config_layer = make_config_layer(config, collector.binary_path)
+    added = _added_layers(collector, shell, config_layer, family)
     if len(base.manifest.layers) + len(added) > MAX_LAYERS:
         raise InvalidImage(
             f"{base.reference} has {len(base.manifest.layers)} layers; with the "
-            f"{len(added)} of the collector that is more than the {MAX_LAYERS} Docker runs.",
-            "Join some RUN steps of its Dockerfile, or build it with `--squash`.",
+            f"{len(added)} of the collector that is more than the {MAX_LAYERS} that Docker runs.",
+            "Combine some RUN steps of its Dockerfile, or build it with `--squash`.",
         )
     provenance = _provenance(base, collector, shell, recipe)
-    annotated, note = _annotate(base.manifest, provenance)
+    annotated, original_annotations = _annotate(base.manifest, provenance)
     entrypoint = launcher.wrap(
         start.entrypoint,
         stop_signal=str(base.config.settings.get("StopSignal") or ""),
-        shell_path=OWN_SHELL if shell else SHELL,
+        shell_path=EMBEDDED_SHELL if shell else SHELL,
     )
-    start = existing_collector.Start(tuple(entrypoint), start.cmd)
-    new_config = _configure(base.config, start, added, provenance, note)
+    wrapped = StartCommand(tuple(entrypoint), start.cmd)
+    new_config = _configure(base.config, wrapped, added, provenance, original_annotations)
     manifest = _assemble(annotated, family, new_config, added)
-    reference = base.reference.with_tag(tag or recipes.tag(base.reference.tag, recipe))
+    reference = base.reference.with_tag(tag or recipe_tag(base.reference.tag, recipe))
     return Embedded(
         reference=reference.with_digest(manifest.digest),
         digest=manifest.digest,
         media_type=manifest.media_type,
         manifest=manifest.data,
         config=new_config,
-        uploads=(Upload(glue.digest, glue.data), Upload(new_config.digest, new_config.data)),
+        uploads=(
+            Upload(config_layer.digest, config_layer.data),
+            Upload(new_config.digest, new_config.data),
+        ),
         mounts=tuple(layer.descriptor.digest for layer in added[:-1]),
         recipe=recipe,
     )
 
 
-def _start(base: Base, *, unwrap: bool) -> existing_collector.Start:
-    """What the image starts, without a collector that its own command starts.
+def _start_command(base: Base, *, remove_collector: bool) -> StartCommand:
+    """The image's start command, without a collector that the command itself starts.
 
-    Raises InvalidImage where there is one and it may not, or can't, be left out.
+    Raises InvalidImage if there is such a collector and it may not, or can't, be removed.
     """
-    start = existing_collector.Start(base.config.entrypoint, base.config.cmd)
-    found = existing_collector.find(start)
+    start = StartCommand(base.config.entrypoint, base.config.cmd)
+    found = find_collector(start)
     if found is None:
         return start
-    told = f"{base.reference} starts a collector already, by its own command: `{found.collector}`."
+    message = f"{base.reference} already starts a collector in its command: `{found.collector}`."
     if found.app is None:
         raise InvalidImage(
-            told,
-            "Embed in an image that starts the app alone: name it with --image. This one's "
-            "command can't be told apart from its collector.",
+            message,
+            "The collector can't be removed from the command. Name an image that starts only the "
+            "app with --image.",
         )
-    if not unwrap:
+    if not remove_collector:
         app = " ".join([*found.app.entrypoint, *found.app.cmd])
         raise InvalidImage(
-            told,
-            f"Add --unwrap to leave that out and start `{app}` with the embedded collector beside "
-            "it, or name an image without a collector with --image.",
+            message,
+            f"Add --unwrap to remove it from the command and start `{app}` with the embedded "
+            "collector, or name an image without a collector with --image.",
         )
     return found.app
 
 
-def _layers(
-    collector: PreparedCollector, shell: PreparedShell | None, glue: Glue, family: Family
-) -> list[_Added]:
-    """The layers on top, the glue last: that alone is uploaded, the others are mounted."""
+def _added_layers(
+    collector: PreparedCollector,
+    shell: PreparedShell | None,
+    config_layer: BuiltLayer,
+    family: Family,
+) -> list[_AddedLayer]:
+    """The layers to add. The last is the configuration's, which is uploaded; others are mounted."""
     mounted = [
-        _Added(
-            _bare(layer.descriptor, family),
+        _AddedLayer(
+            _plain_descriptor(layer.descriptor, family),
             layer.diff_id,
             f"otelembed: {layer.role} of {collector.upstream}",
         )
         for layer in collector.layers
     ]
     if shell:
-        made_by = f"otelembed: shell of {shell.upstream}"
-        mounted.append(_Added(_bare(shell.layer, family), shell.diff_id, made_by))
-    made_by = "otelembed: configuration and launcher"
-    return [*mounted, _Added(glue.descriptor(family), glue.diff_id, made_by)]
+        descriptor = _plain_descriptor(shell.layer, family)
+        mounted.append(
+            _AddedLayer(descriptor, shell.diff_id, f"otelembed: shell of {shell.upstream}")
+        )
+    created_by = "otelembed: configuration and launcher"
+    added = _AddedLayer(config_layer.descriptor(family), config_layer.diff_id, created_by)
+    return [*mounted, added]
 
 
-def _bare(layer: Descriptor, family: Family) -> Descriptor:
-    """Retyped to the base's family; a prepared document's notes on a layer mean nothing here."""
+def _plain_descriptor(layer: Descriptor, family: Family) -> Descriptor:
+    """The layer with the base's media types, without the prepared artifact's annotations."""
     return Descriptor(layer.retype(family).media_type, layer.size, layer.digest)
 
 
@@ -263,39 +276,39 @@ def _provenance(
 
 
 def _annotate(manifest: Manifest, provenance: dict[str, str]) -> tuple[Document, Document]:
-    """The manifest's document with annotations, where its family has them, and Undo's note."""
+    """The manifest with annotations if its family has them, and the original ones to restore."""
     if manifest.family is Family.DOCKER:
         return manifest.document, {}
-    return put_on(manifest.document, "annotations", provenance)
+    return merge_map(manifest.document, "annotations", provenance)
 
 
 def _configure(
     base: ImageConfig,
-    start: existing_collector.Start,
-    added: Sequence[_Added],
+    start: StartCommand,
+    added: Sequence[_AddedLayer],
     provenance: dict[str, str],
-    annotations_note: Document,
+    original_annotations: Document,
 ) -> ImageConfig:
     history = _history(base, added)
-    settings, labels_note = put_on(base.settings, "Labels", {**provenance, names.UNDO: ""})
+    settings, labels = merge_map(base.settings, "Labels", {**provenance, names.RESTORE: ""})
     settings["Entrypoint"] = list(start.entrypoint)
-    notes = {"annotations": annotations_note, "Labels": labels_note}
+    originals = {"annotations": original_annotations, "Labels": labels}
     before = base.settings.get("Entrypoint")
     if "Entrypoint" in base.settings and (not before or isinstance(before, str)):
-        notes["Entrypoint"] = {"was": before}
-    if unwrapped(start.entrypoint) != list(base.entrypoint):
-        notes["Entrypoint"] = {"was": before}
+        originals["Entrypoint"] = {"was": before}
+    if unwrap(start.entrypoint) != list(base.entrypoint):
+        originals["Entrypoint"] = {"was": before}
     if start.cmd != base.cmd:
-        notes["Cmd"] = {"was": base.settings["Cmd"]}
+        originals["Cmd"] = {"was": base.settings["Cmd"]}
         settings["Cmd"] = list(start.cmd)
-    undo = Undo(
+    restore_data = RestoreData(
         layers=len(added),
         history=len(history),
-        top=added[-1].diff_id,
-        seal=seal(settings),
-        notes={key: note for key, note in notes.items() if note},
+        top_diff_id=added[-1].diff_id,
+        settings_digest=settings_digest(settings),
+        originals={key: original for key, original in originals.items() if original},
     )
-    settings["Labels"] = {**settings["Labels"], names.UNDO: undo.to_text()}
+    settings["Labels"] = {**settings["Labels"], names.RESTORE: restore_data.to_text()}
     document = dict(base.document)
     document["config"] = settings
     rootfs = document["rootfs"]
@@ -306,24 +319,24 @@ def _configure(
     return ImageConfig.of(document)
 
 
-def _history(base: ImageConfig, added: Sequence[_Added]) -> list[Document]:
-    """An entry for each added layer; none where the base's history doesn't match its layers.
+def _history(base: ImageConfig, added: Sequence[_AddedLayer]) -> list[Document]:
+    """An entry for each added layer; none if the base's history doesn't match its layers.
 
-    Docker refuses an image whose history tells of more layers than there are, and shows a shorter
-    one against the wrong layers: a base's odd history is left as it is.
+    Docker refuses an image whose history has more layers than the image, and shows a shorter one
+    beside the wrong layers. So a history that doesn't match is left unchanged.
     """
-    told = [entry for entry in base.history if not entry.get("empty_layer")]
-    if not told or len(told) != len(base.diff_ids):
+    layers = [entry for entry in base.history if not entry.get("empty_layer")]
+    if not layers or len(layers) != len(base.diff_ids):
         return []
-    # The time is the base's, not today's: the same recipe gives the same bytes.
+    # The base's time, not the current one: the same recipe gives the same bytes.
     created = base.created or _EPOCH
-    return [{"created": created, "created_by": layer.made_by} for layer in added]
+    return [{"created": created, "created_by": layer.created_by} for layer in added]
 
 
 def _assemble(
-    document: Document, family: Family, config: ImageConfig, added: Sequence[_Added]
+    document: Document, family: Family, config: ImageConfig, added: Sequence[_AddedLayer]
 ) -> Manifest:
-    # `data` and `urls` are other ways to the base's config, which this no longer is.
+    # `data` and `urls` lead to the base's configuration, not to this one.
     kept = {key: value for key, value in document["config"].items() if key not in ("data", "urls")}
     return Manifest.of(
         family,

@@ -1,9 +1,9 @@
-"""A collector that somebody's own shell command starts: `otelcol … & exec node server.js`.
+"""Recognises a collector in an image's own shell command: `otelcol … & exec node server.js`.
 
-This is the well-known way to put one into an image by hand, as CMD or ENTRYPOINT. Embedding another
-beside it would run two, which fight for the same ports. So it is recognised, and its half of the
-command can be left out. A collector that is started within a script file isn't seen: a
-configuration names the file, and doesn't hold it.
+This is a common way to add a collector by hand, as CMD or ENTRYPOINT. Embedding would start a
+second collector on the same ports. So it is recognised, and can be removed from the command. A
+collector that a script file starts is not recognised: the configuration has the file's name, not
+its content.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _COLLECTOR = re.compile(
     r"|(?:aws-|splunk-|grafana-)?(?:otel|opentelemetry|otlp)[-_]collector(?:[-_].*)?",
     re.ASCII,
 )
-# What may stand before a command's own word.
-_BEFORE = {"exec", "nohup", "setsid", "command", "env", "sudo", "time"}
+# Words that may precede a command's program.
+_PREFIXES = {"exec", "nohup", "setsid", "command", "env", "sudo", "time"}
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-# Anything here, outside of quotes, asks for a shell.
+# Outside of quotes, these characters have a meaning to a shell.
 _SPECIAL = re.compile(r"[$`*?\[\]{}()<>|;&#!~\n\\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """What a container starts: the entrypoint and the words of Cmd that follow it."""
+class StartCommand:
+    """The command that a container starts: the entrypoint, followed by the words of Cmd."""
 
     entrypoint: tuple[str, ...]
     cmd: tuple[str, ...]
@@ -37,39 +37,39 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class ExistingCollector:
-    """`collector` is the command that starts it, `app` what is left without.
+    """`collector` is the command that starts it, `app` the start command without it.
 
-    `app` is None where the two can't be told apart.
+    `app` is None if the collector can't be removed from the command.
     """
 
     collector: str
-    app: Start | None
+    app: StartCommand | None
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _ScriptCommand:
     """One command of a script, and the operator after it ("" at the end)."""
 
     text: str
     operator: str
 
 
-def find(start: Start) -> ExistingCollector | None:
-    """Recognise a collector that the image's own shell command starts; None where there is none."""
+def find_collector(start: StartCommand) -> ExistingCollector | None:
+    """The collector that the image's own shell command starts; None if there is none."""
     words = (*start.entrypoint, *start.cmd)
-    place = _script_at(words)
-    if place is None:
+    script_index = _script_index(words)
+    if script_index is None:
         return None
-    parts = list(_parts(words[place]))
-    number = next((n for n, part in enumerate(parts) if _is_collector(part.text)), None)
-    if number is None:
+    commands = list(_split_script(words[script_index]))
+    index = next((n for n, each in enumerate(commands) if _is_collector(each.text)), None)
+    if index is None:
         return None
-    collector = parts[number].text.strip()
-    return ExistingCollector(collector, _without(start, place, parts, number))
+    app = _without_collector(start, script_index, commands, index)
+    return ExistingCollector(commands[index].text.strip(), app)
 
 
-def _script_at(words: Sequence[str]) -> int | None:
-    """Where a shell's `-c` script stands in a command line."""
+def _script_index(words: Sequence[str]) -> int | None:
+    """The index of a shell's `-c` script in a command line."""
     for number, word in enumerate(words):
         if posixpath.basename(word) not in _SHELLS:
             continue
@@ -83,9 +83,9 @@ def _script_at(words: Sequence[str]) -> int | None:
     return None
 
 
-def _parts(script: str) -> Iterator[_Part]:
-    """The commands of a script, as far as operators outside of quotes and parentheses tell."""
-    begun = at = depth = 0
+def _split_script(script: str) -> Iterator[_ScriptCommand]:
+    """The commands of a script, separated by operators outside of quotes and parentheses."""
+    start = at = depth = 0
     quote = ""
     while at < len(script):
         character = script[at]
@@ -101,17 +101,17 @@ def _parts(script: str) -> Iterator[_Part]:
         elif character in ")}":
             depth -= 1
         elif character in "&|;\n" and depth <= 0:
-            operator = _operator(script, at)
+            operator = _operator_at(script, at)
             if operator:
-                yield _Part(script[begun:at], operator)
-                begun = at = at + len(operator)
+                yield _ScriptCommand(script[start:at], operator)
+                start = at = at + len(operator)
                 continue
         at += 1
-    yield _Part(script[begun:], "")
+    yield _ScriptCommand(script[start:], "")
 
 
-def _operator(script: str, at: int) -> str:
-    """The operator at this place; "" for the `&` of a redirection (`2>&1`, `&>file`)."""
+def _operator_at(script: str, at: int) -> str:
+    """The operator at this index; "" for the `&` of a redirection (`2>&1`, `&>file`)."""
     if script[at] == "&" and (script[at - 1 : at] in (">", "<") or script[at + 1 : at + 2] == ">"):
         return ""
     doubled = script[at : at + 2]
@@ -122,65 +122,74 @@ def _is_collector(command: str) -> bool:
     for word in command.replace("(", " ").replace("{", " ").split():
         quoted = re.fullmatch(r"(['\"])(.*)\1", word)
         bare = quoted[2] if quoted else word
-        if _ASSIGNMENT.match(bare) or bare in _BEFORE:
+        if _ASSIGNMENT.match(bare) or bare in _PREFIXES:
             continue
         return _COLLECTOR.fullmatch(posixpath.basename(bare)) is not None
     return False
 
 
-def _without(start: Start, place: int, parts: Sequence[_Part], number: int) -> Start | None:
-    """The start without the collector's part, which has to be one of its own, put behind by `&`.
+def _without_collector(
+    start: StartCommand, script_index: int, commands: Sequence[_ScriptCommand], index: int
+) -> StartCommand | None:
+    """The start command without the collector, which must run in the background (`&`).
 
-    What comes before it (`set -e;`) stays; nothing may depend on whether it succeeded.
+    Commands before it (`set -e;`) stay; None if one of them is a condition for the collector.
     """
-    before, part = parts[:number], parts[number]
-    if part.operator != "&" or (before and before[-1].operator not in (";", "&", "\n")):
+    before, collector = commands[:index], commands[index]
+    if collector.operator != "&" or (before and before[-1].operator not in (";", "&", "\n")):
         return None
-    rest = [*before, *parts[number + 1 :]]
+    rest = [*before, *commands[index + 1 :]]
     if any(_is_collector(other.text) or other.text.split()[:1] == ["wait"] for other in rest):
         return None
     script = "".join(other.text + other.operator for other in rest).strip()
     if not script:
         return None
     words = [*start.entrypoint, *start.cmd]
-    inner = _words(script)
-    shell = _shell_begins(words, place)
-    if inner == ["$@"]:
-        # `exec "$@"` behind a `$0`: what it runs are the words that follow.
-        kept = [*words[:shell], *words[place + 2 :]]
-    elif inner is not None:
-        kept = [*words[:shell], *inner]
+    app_words = _simple_command(script)
+    shell_index = _shell_index(words, script_index)
+    if app_words == ["$@"]:
+        # `exec "$@"`: the app is the words after the script and its `$0`.
+        remaining = [*words[:shell_index], *words[script_index + 2 :]]
+    elif app_words is not None:
+        remaining = [*words[:shell_index], *app_words]
     else:
-        kept = [*words[:place], script, *words[place + 1 :]]
-    return _split(start, kept, shell, place, inner)
+        remaining = [*words[:script_index], script, *words[script_index + 1 :]]
+    return _divide(start, remaining, shell_index, script_index, app_words)
 
 
-def _split(
-    start: Start, kept: Sequence[str], shell: int, place: int, inner: Sequence[str] | None
-) -> Start | None:
-    """The words as entrypoint and Cmd again, so that a startup command replaces what it did."""
-    border = len(start.entrypoint)
-    if shell >= border:  # all of it was Cmd
-        return Start(start.entrypoint, tuple(kept[border:]))
-    if place >= border:  # the shell is the entrypoint, its script the Cmd
+def _divide(
+    start: StartCommand,
+    remaining: Sequence[str],
+    shell_index: int,
+    script_index: int,
+    app_words: Sequence[str] | None,
+) -> StartCommand | None:
+    """The words divided into entrypoint and Cmd, so that a startup command replaces the same part.
+
+    App Service's startup command replaces Cmd.
+    """
+    entrypoint_length = len(start.entrypoint)
+    if shell_index >= entrypoint_length:  # shell and script are in Cmd
+        return StartCommand(start.entrypoint, tuple(remaining[entrypoint_length:]))
+    if script_index >= entrypoint_length:  # the shell is in the entrypoint, its script in Cmd
         return None
-    if inner == ["$@"]:
-        gone = place + 2 - shell
-        return Start(tuple(kept[: max(border - gone, 0)]), start.cmd)
-    if inner is not None:
-        return Start(tuple(kept), ())  # the old Cmd was arguments that nobody looked at
-    return Start(tuple(kept[:border]), start.cmd)
+    if app_words == ["$@"]:
+        removed = script_index + 2 - shell_index
+        return StartCommand(tuple(remaining[: max(entrypoint_length - removed, 0)]), start.cmd)
+    if app_words is not None:
+        return StartCommand(tuple(remaining), ())  # the script ignored Cmd
+    return StartCommand(tuple(remaining[:entrypoint_length]), start.cmd)
 
 
-def _shell_begins(words: Sequence[str], place: int) -> int:
-    for number in range(place - 1, -1, -1):
+def _shell_index(words: Sequence[str], script_index: int) -> int:
+    for number in range(script_index - 1, -1, -1):
         if posixpath.basename(words[number]) in _SHELLS:
             return number
     return 0
 
 
-def _words(script: str) -> list[str] | None:
-    """The words of a simple command, without `exec`; None where it takes a shell to read it."""
+def _simple_command(script: str) -> list[str] | None:
+    """The words of a simple command, without `exec`; None if it needs a shell."""
     text = script.rstrip("; \n")
     if re.fullmatch(r'(?:exec\s+)?"\$@"', text):
         return ["$@"]

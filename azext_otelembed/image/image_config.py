@@ -1,4 +1,4 @@
-"""An image's configuration: what runs, in which environment, and which layers it is made of."""
+"""An image's configuration: its start command, settings, layers and history."""
 
 from __future__ import annotations
 
@@ -14,61 +14,51 @@ _WHAT = "The image's configuration"
 
 @dataclass(frozen=True, slots=True)
 class ImageConfig:
-    """`data` are the exact bytes of the blob, `document` all its fields as read."""
+    """`data` is the exact blob, `document` the JSON object in it."""
 
     document: Document
     data: bytes
 
     @classmethod
     def of(cls, document: Document) -> ImageConfig:
-        """A configuration made from its fields; written the same way every time."""
+        """A configuration made from a document, with a deterministic rendering."""
         return cls(document, dump(document))
 
     @property
     def settings(self) -> Document:
-        """The object under `config`: how a container of this image is started."""
+        """The object under `config`: entrypoint, labels and other settings of a container."""
         found = self.document.get("config")
         return found if isinstance(found, dict) else {}
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
-        """Empty where the image has none."""
-        return _words(self.settings, "Entrypoint")
+        """Empty if the image has none."""
+        return _word_list(self.settings, "Entrypoint")
 
     @property
     def cmd(self) -> tuple[str, ...]:
-        """Empty where the image has none."""
-        return _words(self.settings, "Cmd")
-
-    @property
-    def env(self) -> tuple[str, ...]:
-        """`NAME=value`, in order."""
-        return _words(self.settings, "Env")
+        """Empty if the image has none."""
+        return _word_list(self.settings, "Cmd")
 
     @property
     def labels(self) -> dict[str, str]:
-        """Empty where the image has none."""
+        """Empty if the image has none."""
         found = self.settings.get("Labels")
         return dict(found) if isinstance(found, dict) else {}
 
     @property
-    def user(self) -> str:
-        """User, and group after a colon, as text; empty means root."""
-        return str(self.settings.get("User") or "")
-
-    @property
     def os(self) -> str:
-        """E.g. "linux"; empty where it isn't told."""
+        """E.g. "linux"; empty if missing."""
         return str(self.document.get("os") or "")
 
     @property
     def architecture(self) -> str:
-        """E.g. "amd64"; empty where it isn't told."""
+        """E.g. "amd64"; empty if missing."""
         return str(self.document.get("architecture") or "")
 
     @property
     def created(self) -> str | None:
-        """RFC 3339 time of building, where the image tells it."""
+        """RFC 3339 time of the build; None if missing."""
         found = self.document.get("created")
         return found if isinstance(found, str) else None
 
@@ -81,7 +71,7 @@ class ImageConfig:
 
     @property
     def history(self) -> tuple[dict[str, Any], ...]:
-        """How the layers came about, lowest first; empty where the image doesn't tell."""
+        """The build steps, lowest layer first; empty if missing."""
         return tuple(self.document.get("history") or ())
 
     @property
@@ -89,21 +79,17 @@ class ImageConfig:
         """sha256 of the exact bytes."""
         return Digest.of(self.data)
 
-    def to_bytes(self) -> bytes:
-        """The exact bytes."""
-        return self.data
-
 
 def parse_config(data: bytes) -> ImageConfig:
-    """Read an image's configuration. Raises InvalidImage where a field we read is malformed."""
+    """Read an image's configuration. Raises InvalidImage if a field that is used is malformed."""
     document = load(data, _WHAT)
-    _expect(document, "config", dict)
-    _expect(document, "rootfs", dict)
-    _expect(document, "history", list)
+    _check_type(document, "config", dict)
+    _check_type(document, "rootfs", dict)
+    _check_type(document, "history", list)
     settings = document.get("config") or {}
-    _expect(settings, "Labels", dict)
+    _check_type(settings, "Labels", dict)
     for key in ("Entrypoint", "Cmd", "Env"):
-        _words(settings, key)
+        _word_list(settings, key)
     if not all(isinstance(value, str) for value in (settings.get("Labels") or {}).values()):
         raise InvalidImage(f"{_WHAT} has labels that are not text.")
     diff_ids = (document.get("rootfs") or {}).get("diff_ids") or []
@@ -112,22 +98,22 @@ def parse_config(data: bytes) -> ImageConfig:
     if not all(isinstance(entry, dict) for entry in document.get("history") or []):
         raise InvalidImage(f"{_WHAT} has a history entry that is not an object.")
     config = ImageConfig(document, data)
-    _ = config.diff_ids  # raises for malformed digests, here rather than at first use
+    _ = config.diff_ids  # raises for malformed digests
     return config
 
 
-def _expect(document: Document, key: str, kind: type) -> None:
+def _check_type(document: Document, key: str, kind: type) -> None:
     found = document.get(key)
     if found is not None and not isinstance(found, kind):
-        raise InvalidImage(f"{_WHAT} has something unexpected under '{key}'.")
+        raise InvalidImage(f"{_WHAT} has a value of the wrong type under '{key}'.")
 
 
-def _words(settings: Document, key: str) -> tuple[str, ...]:
+def _word_list(settings: Document, key: str) -> tuple[str, ...]:
     found = settings.get(key)
     if found is None:
         return ()
-    if isinstance(found, str):  # old builders wrote a single word so; docker still reads it
+    if isinstance(found, str):  # written by old builders for a single word; docker still reads it
         return (found,)
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
-        raise InvalidImage(f"{_WHAT} has something other than a list of words under '{key}'.")
+        raise InvalidImage(f"{_WHAT} has no list of words under '{key}'.")
     return tuple(found)

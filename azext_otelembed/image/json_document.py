@@ -1,4 +1,4 @@
-"""JSON documents as registries store them: read strictly, written the same way every time."""
+"""JSON documents as registries store them: parsed strictly, rendered deterministically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from azext_otelembed.errors import InvalidImage
 Document = dict[str, Any]
 
 # The OCI distribution spec lets registries refuse manifests above 4 MiB; configs stay far below.
-LIMIT = 4 * 1024 * 1024
+MAX_BYTES = 4 * 1024 * 1024
 
 
 def load(data: bytes, what: str) -> Document:
@@ -20,14 +20,14 @@ def load(data: bytes, what: str) -> Document:
 
     Raises InvalidImage for anything but one well-formed UTF-8 object of at most 4 MiB.
     """
-    if len(data) > LIMIT:
-        raise InvalidImage(f"{what} is {len(data)} bytes long; at most {LIMIT} are read.")
+    if len(data) > MAX_BYTES:
+        raise InvalidImage(f"{what} is {len(data)} bytes long; at most {MAX_BYTES} are read.")
     try:
         document = json.loads(
             data.decode("utf-8"),
-            parse_constant=_no_constant,
-            parse_float=_finite,
-            parse_int=_short,
+            parse_constant=_refuse_constant,
+            parse_float=_parse_float,
+            parse_int=_parse_int,
         )
     except (ValueError, RecursionError) as error:
         raise InvalidImage(f"{what} is not valid JSON: {_reason(error)}.") from error
@@ -37,22 +37,22 @@ def load(data: bytes, what: str) -> Document:
 
 
 def dump(document: Document) -> bytes:
-    """Write a document compactly, keys in the order they have: equal documents, equal bytes."""
+    """Render a document compactly, in the order of its keys: equal documents give equal bytes."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def _no_constant(text: str) -> float:
+def _refuse_constant(text: str) -> float:
     raise ValueError(f"{text} is not JSON")
 
 
-def _short(text: str) -> int:
-    # Reading n digits takes n² steps, and Pythons before 3.11 have no limit of their own.
+def _parse_int(text: str) -> int:
+    # Parsing n digits takes n² steps, and Python before 3.11 has no limit.
     if len(text) > 100:
         raise ValueError("a number has more than 100 digits")
     return int(text)
 
 
-def _finite(text: str) -> float:
+def _parse_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
         raise ValueError("a number is too large")
@@ -70,10 +70,10 @@ def _reason(error: Exception) -> str:
 
 
 def renderings(document: Document) -> Iterator[bytes]:
-    """The usual ways to write a document, ours first.
+    """The usual renderings of a document, that of `dump` first.
 
-    Docker's Go escapes `<`, `>` and `&` and indents manifests by three spaces; others write UTF-8
-    as it is, indent by two, or end with a newline.
+    Docker (Go) escapes `<`, `>` and `&` and indents manifests by three spaces; other tools write
+    plain UTF-8, indent by two spaces, or end with a newline.
     """
     for indent in (None, 3, 2, 4):
         separators = (",", ":") if indent is None else (",", ": ")
@@ -89,7 +89,7 @@ def renderings(document: Document) -> Iterator[bytes]:
 
 
 def _go_escaped(text: str) -> str:
-    # These characters can only stand inside strings, so replacing them anywhere is safe.
+    # In JSON these characters occur only in strings, so they can be replaced everywhere.
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text

@@ -1,4 +1,4 @@
-"""The labels (and OCI annotations) by which an embedded image tells what it was made of."""
+"""The labels (and OCI annotations) that describe what an embedded image was made of."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from __future__ import annotations
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"
 
-PREFIX = "dev.otelembed."
-VERSION = f"{PREFIX}version"
-RECIPE = f"{PREFIX}recipe"
-COLLECTOR = f"{PREFIX}collector"
-CONFIG = f"{PREFIX}config"
-LAUNCHER = f"{PREFIX}launcher"
-# The image that the shell was taken from; only where one was brought along.
-SHELL = f"{PREFIX}shell"
-# What is needed to take the embedding off again: see undo.py. A label only, never an annotation.
-UNDO = f"{PREFIX}undo"
+VERSION = "dev.otelembed.version"
+RECIPE = "dev.otelembed.recipe"
+COLLECTOR = "dev.otelembed.collector"
+CONFIG = "dev.otelembed.config"
+LAUNCHER = "dev.otelembed.launcher"
+# The image that an embedded shell comes from; only in images with one.
+SHELL = "dev.otelembed.shell"
+# The data to restore the base image (`provenance.RestoreData`). A label only, never an annotation.
+RESTORE = "dev.otelembed.undo"
 
 PROVENANCE = (BASE_NAME, BASE_DIGEST, VERSION, RECIPE, COLLECTOR, CONFIG, LAUNCHER)

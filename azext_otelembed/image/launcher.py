@@ -1,7 +1,8 @@
 """The launcher: the entrypoint that starts the collector beside the app.
 
-`exec` then is the app itself. `drain` stays, passes signals on, and after a stop signal leaves the
-collector some seconds to deliver what it holds (see drain.py).
+The launcher `exec` then replaces itself with the app. The launcher `drain` keeps running, forwards
+signals, and after a stop signal gives the collector some seconds to export its telemetry (see
+`drain_script`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from azext_otelembed.image import drain_script
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
 
 SHELL = "/bin/sh"
-NAME = "otelembed"  # $0 of the script, by which a wrapped entrypoint is recognised
+NAME = "otelembed"  # $0 of the script; identifies a wrapped entrypoint
 KINDS = ("exec", "drain")
 LOGS = ("null", "stderr")
-# 80 % of the memory_limiter's limit_mib in collector/default.yml; a test holds the two together.
+# 80 % of the memory_limiter's limit_mib in collector/default.yml; a test checks that they agree.
 DEFAULT_MEMORY_MIB = 204
-# The default configuration's batches wait 1 s; App Service kills 5 s after the stop signal.
+# The default configuration's batch timeout is 1 s; App Service kills 5 s after the stop signal.
 DEFAULT_GRACE = 2
-LONGEST_GRACE = 120  # no WEBSITES_CONTAINER_STOP_TIME_LIMIT is longer
+LONGEST_GRACE = 120  # the maximum of WEBSITES_CONTAINER_STOP_TIME_LIMIT
 
 _VERSION = 1
 _IDENTITY = re.compile(
@@ -32,11 +33,11 @@ _IDENTITY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Launcher:
-    """How the collector is started, and what becomes of it when the app has ended.
+    """How the collector is started, and how it is stopped when the app has ended.
 
     `kind` is "exec" or "drain", `collector_logs` "null" or "stderr". `memory_mib` is the
-    collector's GOMEMLIMIT, which has to be in step with its memory_limiter; None leaves it unset
-    (no limiter, or a relative one). `grace` is what `drain` leaves the collector, in seconds.
+    collector's GOMEMLIMIT, which must fit its memory_limiter; None leaves it unset (no limiter, or
+    a relative one). `grace` is the time that `drain` gives the collector, in seconds.
     """
 
     kind: str = "exec"
@@ -49,16 +50,18 @@ class Launcher:
         if self.kind not in KINDS or self.version != _VERSION:
             known = " and ".join(f"'{kind}/{_VERSION}'" for kind in KINDS)
             raise InvalidImage(
-                f"There is no launcher '{self.kind}/{self.version}'; {known} are there."
+                f"There is no launcher '{self.kind}/{self.version}'. Launchers are {known}."
             )
         if self.collector_logs not in LOGS:
             raise InvalidImage(
                 f"The collector's logs can go to {' or '.join(LOGS)}, not '{self.collector_logs}'."
             )
         if self.kind == "exec" and self.grace != DEFAULT_GRACE:
-            raise InvalidImage("Only the launcher 'drain' leaves the collector a grace.")
+            raise InvalidImage("Only the launcher 'drain' has a grace period.")
         if not 0 <= self.grace <= LONGEST_GRACE:
-            raise InvalidImage(f"The grace can be 0 to {LONGEST_GRACE} seconds, not {self.grace}.")
+            raise InvalidImage(
+                f"The grace period can be 0 to {LONGEST_GRACE} seconds, not {self.grace}."
+            )
 
     @classmethod
     def parse(cls, identity: str) -> Launcher:
@@ -78,7 +81,7 @@ class Launcher:
 
     @property
     def identity(self) -> str:
-        """Kind and version, and what isn't default, e.g. `exec/1` or `drain/1,logs=stderr`."""
+        """Kind, version and options other than the default: `exec/1`, `drain/1,logs=stderr`."""
         text = f"{self.kind}/{self.version}"
         if self.grace != DEFAULT_GRACE:
             text += f",grace={self.grace}"
@@ -91,40 +94,40 @@ class Launcher:
     def script(self, stop_signal: str = "") -> str:
         """The shell script. `"$@"` is the app: the base's entrypoint and its arguments.
 
-        `stop_signal` is the base's STOPSIGNAL, empty where it has none.
+        `stop_signal` is the base's STOPSIGNAL, empty if it has none.
         """
         if self.kind == "drain":
-            return drain_script.script(self._collector("exec "), self.grace, stop_signal)
-        return f'{self._collector()} & exec "$@"'
+            return drain_script.script(self._collector_command("exec "), self.grace, stop_signal)
+        return f'{self._collector_command()} & exec "$@"'
 
-    def _collector(self, how: str = "") -> str:
-        """The command that is the collector; one that is missing or dies hurts nobody.
+    def _collector_command(self, prefix: str = "") -> str:
+        """The collector's command. If the collector is missing or crashes, the app isn't affected.
 
-        `how` stands before the program: "exec " where the shell itself is to become it.
+        `prefix` precedes the program: "exec " if the collector replaces its shell.
 
         Go's crypto/x509 reads the first bundle file that exists and then every folder listed in
-        SSL_CERT_DIR (root_unix.go), so the base's own authorities and the added ones both hold.
+        SSL_CERT_DIR (root_unix.go), so both the base's and the added CA certificates are trusted.
         """
         folders = "${SSL_CERT_DIR:-/etc/ssl/certs:/etc/pki/tls/certs}"
         memory = f" GOMEMLIMIT={self.memory_mib}MiB" if self.memory_mib else ""
         logs = ">/dev/null 2>&1" if self.collector_logs == "null" else ">&2"
         return (
             f'SSL_CERT_DIR="{folders}:{CERTIFICATES}"{memory} '
-            f"{how}{BINARY} --config={CONFIG} </dev/null {logs}"
+            f"{prefix}{BINARY} --config={CONFIG} </dev/null {logs}"
         )
 
     def wrap(
         self, entrypoint: Sequence[str], *, stop_signal: str = "", shell_path: str = SHELL
     ) -> list[str]:
-        """The entrypoint of the embedded image. The base's Cmd stays as it is.
+        """The entrypoint of the embedded image. The base's Cmd isn't changed.
 
-        A base with a Cmd alone works too: whatever is passed as Cmd arrives as the arguments.
+        This includes a base with only a Cmd: its words become the script's arguments.
         """
         return [shell_path, "-c", self.script(stop_signal), NAME, *entrypoint]
 
 
 def unwrap(entrypoint: Sequence[str]) -> list[str] | None:
-    """The base's entrypoint, or None when this is not one of our wraps."""
+    """The base's entrypoint; None if `entrypoint` wasn't made by `Launcher.wrap`."""
     if len(entrypoint) < 4 or entrypoint[1] != "-c" or entrypoint[3] != NAME:
         return None
     return list(entrypoint[4:])

@@ -1,4 +1,4 @@
-"""Layers of our own making: small tar archives that come out the same on every machine."""
+"""Builds layers: small gzip tar archives with the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.reference import Digest
 
-# The one top-level folder that holds everything we add. A layer must not name a path in a folder
-# that the base may own: on overlay2 an implied parent replaces a symlink of a lower layer.
+# The only top-level folder that an embed adds. A layer must not name a path in a folder that the
+# base may have: on overlay2 an implied parent folder replaces a symlink of a lower layer.
 FOLDER = "/otelembed"
 BINARY = f"{FOLDER}/otelcol"
 CONFIG = f"{FOLDER}/config.yml"
 CERTIFICATES = f"{FOLDER}/certs"
-PROGRAM = f"{FOLDER}/collector"
-"""Where the binary itself lies when it had to be packed into a layer of its own."""
+REPACKED_BINARY = f"{FOLDER}/collector"
+"""The binary's path in a layer that `repack` made; `BINARY` is a link to it."""
 
 _BLOCK = 512
 # RFC 1952: magic, deflate, no flags, no time, no extra flags, unknown operating system.
@@ -27,7 +27,7 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A regular file, readable by all."""
+    """A regular file; readable by all users by default."""
 
     path: str
     data: bytes
@@ -36,7 +36,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder, to be entered and listed by all."""
+    """A folder; accessible to all users by default."""
 
     path: str
     mode: int = 0o755
@@ -51,44 +51,45 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Glue:
-    """A gzip layer: its bytes, their digest, and the digest of what they unpack to."""
+class BuiltLayer:
+    """A gzip layer. `diff_id` is the digest of its uncompressed tar."""
 
     data: bytes
     digest: Digest
     diff_id: Digest
 
     def descriptor(self, family: Family) -> Descriptor:
-        """How a manifest of `family` points at it."""
+        """The layer's descriptor in a manifest of `family`."""
         return Descriptor(family.layer_type("gzip"), len(self.data), self.digest)
 
 
-def make_layer(entries: Iterable[File | Folder | Link]) -> Glue:
-    """Pack entries, sorted by path, all owned by 0:0 and dated 1970.
+def make_layer(entries: Iterable[File | Folder | Link]) -> BuiltLayer:
+    """Pack entries, sorted by path, owned by 0:0 and dated 1970.
 
     Raises InvalidImage for a path that is not absolute or appears twice.
     """
     ordered = sorted(entries, key=lambda entry: entry.path)
     paths = [entry.path for entry in ordered]
     if len(set(paths)) != len(paths):
-        raise InvalidImage("A layer can't hold the same path twice.")
+        raise InvalidImage("A layer can't contain the same path twice.")
     tar = b"".join(_member(entry) for entry in ordered) + bytes(2 * _BLOCK)
     data = stored_gzip(tar)
-    return Glue(data, Digest.of(data), Digest.of(tar))
+    return BuiltLayer(data, Digest.of(data), Digest.of(tar))
 
 
-def make_glue(config: bytes, binary: str) -> Glue:
+def make_config_layer(config: bytes, binary: str) -> BuiltLayer:
     """The layer with the collector's configuration and a link to its binary at the path `binary`.
 
-    The folder is spelt out as an entry, so that its mode and owner don't depend on the engine.
+    The folder has an entry of its own, so that its mode and owner don't depend on the engine.
+    Raises InvalidImage for a path that can't be linked to.
     """
     if not binary.startswith("/") or binary == BINARY:
         raise InvalidImage(f"'{binary}' can't be the path of the collector's binary.")
     return make_layer([Folder(FOLDER), File(CONFIG, config), Link(BINARY, binary)])
 
 
-def make_ca_layer(bundle: bytes) -> Glue:
-    """The layer with the collector image's CA certificates (PEM), in a folder of our own."""
+def make_ca_layer(bundle: bytes) -> BuiltLayer:
+    """The layer with the collector image's CA certificates (PEM)."""
     return make_layer(
         [
             Folder(FOLDER),
@@ -98,12 +99,12 @@ def make_ca_layer(bundle: bytes) -> Glue:
     )
 
 
-def program_tar(size: int, content: Iterable[bytes]) -> Iterator[bytes]:
-    """The tar of a layer that holds the collector's binary alone, as `PROGRAM`, in pieces.
+def binary_tar(size: int, content: Iterable[bytes]) -> Iterator[bytes]:
+    """The tar of a layer that contains only the collector's binary, in pieces.
 
     `content` is the binary in pieces, `size` bytes of it.
     """
-    info = tarfile.TarInfo(PROGRAM[1:])
+    info = tarfile.TarInfo(REPACKED_BINARY[1:])
     info.mode, info.size = 0o755, size
     yield _member(Folder(FOLDER)) + info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
     yield from content
@@ -113,9 +114,9 @@ def program_tar(size: int, content: Iterable[bytes]) -> Iterator[bytes]:
 def stored_gzip(data: bytes) -> bytes:
     """A gzip stream that holds `data` uncompressed.
 
-    What deflate makes of the same bytes differs between zlib and zlib-ng, which some Pythons are
-    built with; stored blocks (RFC 1951, 3.2.4) leave nothing to choose. Our layers are small: a few
-    KB, or a shell's 1 to 2 MB.
+    The output of deflate differs between zlib and zlib-ng, which some Pythons are built with;
+    stored blocks (RFC 1951, 3.2.4) are the same everywhere. These layers are small: a few KB, or
+    the 1 to 2 MB of a shell.
     """
     limit = 0xFFFF
     parts = [_GZIP_HEADER]

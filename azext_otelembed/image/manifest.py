@@ -1,4 +1,4 @@
-"""Manifests of images, and the indexes that list one for each platform."""
+"""Image manifests, and indexes that list one manifest for each platform."""
 
 from __future__ import annotations
 
@@ -9,17 +9,7 @@ from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.json_document import Document, dump, load
 from azext_otelembed.image.reference import Digest
 
-__all__ = [
-    "ACCEPT",
-    "Descriptor",
-    "Family",
-    "Index",
-    "Manifest",
-    "parse_manifest",
-    "platform_choices",
-]
-
-# What a client says it takes, in this order of preference.
+# The media types of a client's Accept header, in order of preference.
 ACCEPT = (
     Family.OCI.index_type,
     Family.OCI.manifest_type,
@@ -32,14 +22,14 @@ _SCHEMA_1 = (
     "application/vnd.docker.distribution.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v1+prettyjws",
 )
-# Registries and proxies that don't know a manifest's type send one of these.
+# Sent by registries and proxies that don't know the manifest's type.
 _UNTYPED = ("", "application/json", "application/octet-stream", "text/plain")
-_SIDE_KINDS = "vnd.docker.reference.type"
+_ATTESTATION = "vnd.docker.reference.type"
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One image's manifest. `data` are its exact bytes, `document` all its fields as read."""
+    """An image's manifest. `data` is the exact bytes, `document` the JSON object in them."""
 
     family: Family
     config: Descriptor
@@ -49,17 +39,17 @@ class Manifest:
 
     @classmethod
     def of(cls, family: Family, document: Document) -> Manifest:
-        """A manifest made from its fields; written the same way every time. Raises InvalidImage."""
+        """A manifest made from a document, with a deterministic rendering. Raises InvalidImage."""
         return _manifest(family, document, dump(document))
 
     @classmethod
     def read(cls, family: Family, data: bytes) -> Manifest:
-        """A manifest from its exact bytes, whose family is known. Raises InvalidImage."""
+        """Parse the exact bytes of a manifest of a known family. Raises InvalidImage."""
         return _manifest(family, load(data, "The image's manifest"), data)
 
     @property
     def media_type(self) -> str:
-        """The media type under which it is put and served."""
+        """The manifest's media type."""
         return self.family.manifest_type
 
     @property
@@ -69,23 +59,19 @@ class Manifest:
 
     @property
     def annotations(self) -> dict[str, str]:
-        """The manifest's annotations; empty where it has none."""
+        """The manifest's annotations; empty if it has none."""
         found = self.document.get("annotations")
         return dict(found) if isinstance(found, dict) else {}
 
     @property
     def is_image(self) -> bool:
-        """Whether it describes a runnable image (and not, say, a chart or a signature)."""
+        """Whether it describes an image (not an artifact such as a chart or a signature)."""
         return self.config.media_type in {family.config_type for family in Family}
-
-    def to_bytes(self) -> bytes:
-        """The exact bytes."""
-        return self.data
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A list of manifests, one for each platform. `data` are its exact bytes."""
+    """A list of manifests, one for each platform. `data` is the exact bytes."""
 
     family: Family
     manifests: tuple[Descriptor, ...]
@@ -94,7 +80,7 @@ class Index:
 
     @property
     def media_type(self) -> str:
-        """The media type under which it is served."""
+        """The index's media type."""
         return self.family.index_type
 
     @property
@@ -102,27 +88,23 @@ class Index:
         """sha256 of the exact bytes."""
         return Digest.of(self.data)
 
-    def to_bytes(self) -> bytes:
-        """The exact bytes."""
-        return self.data
-
 
 def parse_manifest(data: bytes, media_type: str | None) -> Manifest | Index:
-    """Read a manifest or an index. `media_type` is what the registry said it is, if it did.
+    """Read a manifest or an index. `media_type` is the registry's Content-Type, if any.
 
     Raises InvalidImage for schema 1, for unknown types, for a document whose own `mediaType`
-    contradicts the registry's, and for one that could be read both ways (CVE-2021-41190).
+    contradicts the registry's, and for an ambiguous document (CVE-2021-41190).
     """
     document = load(data, "The image's manifest")
-    kind = _kind(document, media_type)
+    kind = _media_type_of(document, media_type)
     if "manifests" in document and ("layers" in document or "config" in document):
         raise InvalidImage("The image's manifest is an index and a manifest at once.")
     if kind in _MANIFESTS:
         return _manifest(_MANIFESTS[kind], document, data)
     if kind not in _INDEXES:
         raise InvalidImage(
-            f"The image's manifest has a type that isn't known here: {kind or 'none given'}.",
-            "Push the image in Docker schema 2 or OCI form.",
+            f"The image's manifest has an unknown media type: {kind or 'none given'}.",
+            "Push the image in Docker schema 2 or OCI format.",
         )
     entries = _list(document, "manifests")
     manifests = tuple(
@@ -133,14 +115,14 @@ def parse_manifest(data: bytes, media_type: str | None) -> Manifest | Index:
 
 
 def platform_choices(index: Index) -> tuple[Descriptor, ...]:
-    """The entries that may lead to the image for linux/amd64, the likeliest first; at least one.
+    """The entries to try for linux/amd64, the likeliest first; at least one.
 
-    App Service's Linux plans run no other platform. Entries that describe other entries
-    (attestations) are passed over; of several variants the plain one is taken. There are several
-    entries only where none gives its platform and indexes are among them: the OCI spec lets an
-    index list further indexes. Raises InvalidImage that lists the platforms offered.
+    App Service's Linux plans run no other platform. Attestations (entries that describe other
+    entries) are ignored; of several variants the plain one is preferred. More than one entry is
+    returned only if no entry has a platform and some are indexes: the OCI spec allows nested
+    indexes. Raises InvalidImage with the platforms that the index offers.
     """
-    images = [entry for entry in index.manifests if not _beside(entry)]
+    images = [entry for entry in index.manifests if not _is_attestation(entry)]
     fitting = [entry for entry in images if _platform(entry) == "linux/amd64"]
     if fitting:
         best = min(fitting, key=lambda entry: len(str(entry.extra["platform"].get("variant", ""))))
@@ -167,25 +149,25 @@ def _manifest(family: Family, document: Document, data: bytes) -> Manifest:
     return Manifest(family, config, layers, document, data)
 
 
-def _kind(document: Document, media_type: str | None) -> str:
-    """The media type of the document, by what it and the registry say. Empty when unknown."""
-    told = (media_type or "").partition(";")[0].strip().lower()
+def _media_type_of(document: Document, media_type: str | None) -> str:
+    """The media type, by the document and the registry's Content-Type; empty if unknown."""
+    served = (media_type or "").partition(";")[0].strip().lower()
     own = document.get("mediaType")
-    if told in _SCHEMA_1 or document.get("schemaVersion") == 1:
+    if served in _SCHEMA_1 or document.get("schemaVersion") == 1:
         raise InvalidImage(
-            "The image is in Docker's schema 1 form, which no current registry or engine takes.",
+            "The image is in Docker's schema 1 format, which current engines refuse.",
             "Pull it, tag it and push it again with a current docker or podman.",
         )
     if document.get("schemaVersion") != 2:
         raise InvalidImage("The image's manifest has no schemaVersion 2.")
     if isinstance(own, str) and own:
-        if told not in _UNTYPED and told != own:
+        if served not in _UNTYPED and served != own:
             raise InvalidImage(
-                f"The image's manifest says it is {own}, but the registry serves it as {told}."
+                f"The image's manifest says it is {own}, but the registry serves it as {served}."
             )
         return own
-    if told not in _UNTYPED:
-        return told
+    if served not in _UNTYPED:
+        return served
     if "manifests" in document:
         return Family.OCI.index_type
     config = document.get("config")
@@ -209,5 +191,5 @@ def _platform(entry: Descriptor) -> str:
     return f"{platform.get('os', 'unknown')}/{platform.get('architecture', 'unknown')}"
 
 
-def _beside(entry: Descriptor) -> bool:
-    return _SIDE_KINDS in entry.annotations or _platform(entry) == "unknown/unknown"
+def _is_attestation(entry: Descriptor) -> bool:
+    return _ATTESTATION in entry.annotations or _platform(entry) == "unknown/unknown"

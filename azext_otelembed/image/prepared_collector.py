@@ -1,8 +1,7 @@
-"""The prepared collector: one small document that tells where a collector's layers are.
+"""The prepared collector: an artifact whose layers an embed mounts.
 
-It is made once when a collector image is brought into a registry, and is kept there under
-`otelembed/collector:<version>-<12 hex of the upstream digest>`, so that an embed has one document
-to read instead of an image to search.
+It is made once for each collector image and registry, and stored in `otelembed/collector`, so that
+an embed reads one small manifest and doesn't search the collector image.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.layer import BINARY
@@ -21,8 +21,8 @@ from azext_otelembed.image.tar_reader import Entry
 
 REPOSITORY = "otelembed/collector"
 ARTIFACT_TYPE = "application/vnd.otelembed.collector.v1+json"
-# Where images keep their CA certificates, without the leading slash as tar has it: the places
-# that Go looks at (crypto/x509, root_linux.go), upstream's own and Debian's and Alpine's first.
+# The paths of CA bundles in images, without the leading slash as in tar: the paths that Go reads
+# (crypto/x509, root_linux.go), with those of upstream, Debian and Alpine first.
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 CA_BUNDLES = (
     CA_BUNDLE,
@@ -32,10 +32,6 @@ CA_BUNDLES = (
     "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "etc/ssl/cert.pem",
 )
-
-# The OCI spec's empty descriptor, for artifacts whose config says nothing.
-EMPTY = b"{}"
-_EMPTY = Descriptor("application/vnd.oci.empty.v1+json", len(EMPTY), Digest.of(EMPTY))
 
 _PREFIX = "dev.otelembed.collector."
 _UPSTREAM = f"{_PREFIX}upstream"
@@ -57,10 +53,10 @@ class CollectorLayer:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCollector:
-    """A collector that is ready to be mounted. `digest` is the upstream manifest's.
+    """A collector that can be mounted. `digest` is the digest of the upstream manifest.
 
-    `upstream` is the name it was fetched under, `version` its tag there, `binary_path` the absolute
-    path of the binary within its layer.
+    `upstream` is the name of the collector image, `version` its tag, `binary_path` the absolute
+    path of the binary in its layer.
     """
 
     manifest: Manifest
@@ -70,79 +66,84 @@ class PreparedCollector:
     binary_path: str
     layers: tuple[CollectorLayer, ...]
 
-    @property
-    def tag(self) -> str:
-        """The tag of this document in `otelembed/collector`."""
-        return prepared_tag(self.version, self.digest)
+
+def version_of(reference: Reference) -> str:
+    """The version that a collector image's tag stands for; "digest" without a tag."""
+    return reference.tag or "digest"
 
 
-def prepared_tag(version: str, upstream: Digest) -> str:
-    """The tag under which a prepared collector is looked for and kept."""
+def prepared_tag(reference: Reference) -> str:
+    """The tag of the prepared artifact in `otelembed/collector`.
+
+    `<version>-<12 hex of the digest>`, or `<version>-of-<12 hex of the name>` for a reference
+    without a digest.
+    """
+    version, digest = version_of(reference), reference.digest
+    if digest is None:
+        version += "-of"
+        digest = Digest.of(f"{reference.name}:{reference.tag}".encode())
     stem = re.sub(r"[^A-Za-z0-9_.-]", "-", version).lstrip(".-")[:100] or "latest"
-    return f"{stem}-{upstream.short}"
+    return f"{stem}-{digest.short}"
 
 
 def binary_path(config: ImageConfig) -> str:
-    """Where a collector image has its binary: the first word of its Entrypoint (else Cmd).
+    """The path of a collector image's binary: the first word of its Entrypoint, else of its Cmd.
 
-    Raises InvalidImage unless that is an absolute path of a plain executable.
+    Raises InvalidImage unless that is the absolute path of an executable.
     """
     words = config.entrypoint or config.cmd
     path = words[0] if words else ""
     if not path.startswith("/") or path.rstrip("/") in ("", "/bin/sh", BINARY):
         raise InvalidImage(
-            f"The collector image doesn't start its binary by an absolute path (it starts "
-            f"{list(words)}).",
+            f"The collector image starts {list(words)}, not a binary by its absolute path.",
             "Use an image like docker.io/otel/opentelemetry-collector-contrib.",
         )
     return path
 
 
-def holds_only(entries: Iterable[Entry], binary: str) -> bool:
-    """Whether a layer can be mounted as it is: it holds the binary, at top level, and no more."""
-    found = list(entries)
+def is_mountable_binary(entry: Entry, binary: str) -> bool:
+    """Whether `entry` is the binary at the path `binary`, and its layer may be mounted unchanged.
+
+    The path is at top level: a layer must not name a folder that the base may have.
+    """
     return (
         binary.count("/") == 1
-        and len(found) == 1
-        and found[0].path == binary[1:]
-        and found[0].kind == "file"
-        and found[0].mode & 0o7005 == 0o005  # for everyone, and with nobody else's rights
+        and entry.path == binary[1:]
+        and entry.kind == "file"
+        and entry.mode & 0o7005 == 0o005  # executable by all users; no setuid, setgid or sticky bit
     )
 
 
-def make_prepared(
+def make_prepared_collector(
     upstream: Reference, version: str, binary: str, layers: Iterable[CollectorLayer]
 ) -> PreparedCollector:
-    """The document for a collector whose layers are known. `upstream` must carry its digest.
+    """The artifact of a collector. `upstream` must include the digest.
 
-    Layers are retyped to OCI, the family the document has. Raises InvalidImage.
+    Layers get the media types of OCI, the artifact's family. Raises InvalidImage.
     """
     if upstream.digest is None:
-        raise InvalidImage(f"{upstream} has to be pinned to a digest before it is prepared.")
-    kept = tuple(_annotated(layer) for layer in layers)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": Family.OCI.manifest_type,
-        "artifactType": ARTIFACT_TYPE,
-        "config": _EMPTY.to_document(),
-        "layers": [layer.descriptor.to_document() for layer in kept],
-        "annotations": {
+        raise InvalidImage(f"{upstream} must be pinned to a digest before it is prepared.")
+    kept = tuple(_with_annotations(layer) for layer in layers)
+    document = artifact_document(
+        ARTIFACT_TYPE,
+        [layer.descriptor for layer in kept],
+        annotations={
             _UPSTREAM: str(upstream),
             _DIGEST: str(upstream.digest),
             _VERSION: version,
             _BINARY: binary,
         },
-    }
-    return parse_prepared(Manifest.of(Family.OCI, document))
+    )
+    return parse_prepared_collector(Manifest.of(Family.OCI, document))
 
 
-def parse_prepared(manifest: Manifest) -> PreparedCollector:
-    """Read the document. Raises InvalidImage when it isn't one, or one that can't be used."""
+def parse_prepared_collector(manifest: Manifest) -> PreparedCollector:
+    """Read the artifact. Raises InvalidImage if it isn't a usable prepared collector."""
     annotations = manifest.annotations
     missing = [key for key in (_UPSTREAM, _DIGEST, _VERSION, _BINARY) if key not in annotations]
     if manifest.document.get("artifactType") != ARTIFACT_TYPE or missing:
         raise InvalidImage(
-            f"What {REPOSITORY} holds is not a prepared collector.",
+            f"The manifest in {REPOSITORY} is not a prepared collector.",
             f"Delete that tag of {REPOSITORY}: the next deploy prepares the collector again.",
         )
     binary = annotations[_BINARY]
@@ -159,7 +160,7 @@ def parse_prepared(manifest: Manifest) -> PreparedCollector:
     )
 
 
-def _annotated(layer: CollectorLayer) -> CollectorLayer:
+def _with_annotations(layer: CollectorLayer) -> CollectorLayer:
     annotations = {_DIFF_ID: str(layer.diff_id), _ROLE: layer.role}
     descriptor = replace(layer.descriptor.retype(Family.OCI), extra={"annotations": annotations})
     return replace(layer, descriptor=descriptor)

@@ -1,32 +1,85 @@
-"""What an embedded image says of itself (labels), and how the embedding is taken off again."""
+"""Reads what an embedded image was made of from its labels, and restores its base image."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
+from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.json_document import Document, dump, load, renderings
-from azext_otelembed.image.labels import UNDO
 from azext_otelembed.image.launcher import unwrap
-from azext_otelembed.image.manifest import Family, Manifest
-from azext_otelembed.image.prepared_shell import OWN_SHELL
+from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.prepared_shell import EMBEDDED_SHELL
 from azext_otelembed.image.recipe import FORMAT
 from azext_otelembed.image.reference import Digest, Reference
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
-    """What an embedded image says of itself.
+class RestoreData:
+    """The data of the label `dev.otelembed.undo`: how to restore the base image.
 
-    `base` carries `base_digest`, the digest of the base's manifest. `collector` is the collector
-    image's name as it was pulled, with digest. `launcher` is the launcher's identity; `shell` the
-    image that a shell was taken from, None where the base's own shell starts it.
-    `undo` tells how to take the embedding off. `derived`: another image was built on top (FROM the
-    embedded image, which inherits its labels), so the base recorded here is not all there is below.
+    `layers` and `history` count the entries that the embed added. `top_diff_id` is the last layer's
+    diff_id and `settings_digest` a digest of the image's settings: a build FROM the embedded image
+    inherits the labels, but changes one of these two.
+
+    `originals` has, for some fields ("Entrypoint", "Cmd", "Labels", "annotations"), what the
+    embedded image doesn't show: `hidden` are values that the embed replaced, `was` is the field's
+    whole value if that was null, [], {} or replaced. Most images need none.
+    """
+
+    layers: int
+    history: int
+    top_diff_id: Digest
+    settings_digest: str
+    originals: Document = field(default_factory=dict)
+
+    def to_text(self) -> str:
+        """The label's value. Its keys are the format that older embedded images have."""
+        document: Document = {
+            "layers": self.layers,
+            "history": self.history,
+            "top": str(self.top_diff_id),
+            "seal": self.settings_digest,
+        }
+        if self.originals:
+            document["notes"] = self.originals
+        return dump(document).decode("ascii")
+
+    @classmethod
+    def parse(cls, text: str) -> RestoreData:
+        """Read the label's value. Raises InvalidImage."""
+        document = load(text.encode("utf-8", "surrogatepass"), f"The label {names.RESTORE}")
+        layers, history = document.get("layers"), document.get("history")
+        originals = document.get("notes", {})
+        if (
+            not isinstance(layers, int)
+            or not isinstance(history, int)
+            or layers < 1
+            or history not in (0, layers)
+            or not isinstance(originals, dict)
+            or not all(_is_original(original) for original in originals.values())
+        ):
+            raise InvalidImage(f"The label {names.RESTORE} is malformed.")
+        top_diff_id = Digest.parse(str(document.get("top")))
+        return cls(layers, history, top_diff_id, str(document.get("seal")), originals)
+
+
+def _is_original(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("hidden", {}), dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What an embedded image was made of, by its labels.
+
+    `base` includes `base_digest`, the digest of the base's manifest. `collector` is the collector
+    image's name with digest. `launcher` is the launcher's identity; `shell` the image of the
+    embedded shell, None if the base's own shell is used. `derived`: the image was built FROM an
+    embedded image and inherited its labels, so `base` is not all that lies below.
     """
 
     base: Reference
@@ -36,24 +89,24 @@ class Provenance:
     collector: str
     config: Digest
     launcher: str
-    undo: Undo
+    restore_data: RestoreData
     derived: bool
     shell: str | None = None
 
 
 def read_provenance(config: ImageConfig) -> Provenance | None:
-    """Read the labels of an image; None when it isn't embedded, or by its own Dockerfile.
+    """Read an image's labels; None if it isn't embedded, or its own Dockerfile adds a collector.
 
-    Raises InvalidImage when it carries our label, but not everything that belongs with it.
+    Raises InvalidImage if some of the labels are missing or malformed.
     """
     labels = config.labels
-    if names.VERSION not in labels or not {names.RECIPE, names.UNDO} & set(labels):
+    if names.VERSION not in labels or not {names.RECIPE, names.RESTORE} & set(labels):
         return None
-    missing = [name for name in (*names.PROVENANCE, names.UNDO) if name not in labels]
+    missing = [name for name in (*names.PROVENANCE, names.RESTORE) if name not in labels]
     if missing:
         raise InvalidImage(
             f"The image is labelled as embedded, but lacks {', '.join(missing)}.",
-            "Give the image it was made from with --image.",
+            "Name the image that it was made from with --image.",
         )
     version = labels[names.VERSION]
     if version.isascii() and version.isdigit() and int(version) > int(FORMAT):
@@ -61,201 +114,147 @@ def read_provenance(config: ImageConfig) -> Provenance | None:
             f"The image was embedded by a later version of otelembed (its format is {version}).",
             "Update this one with `az extension update --name otelembed`.",
         )
-    undo = Undo.parse(labels[names.UNDO])
+    restore_data = RestoreData.parse(labels[names.RESTORE])
     derived = (
-        config.diff_ids[-1:] != (undo.top,)
-        or seal(config.settings) != undo.seal
+        config.diff_ids[-1:] != (restore_data.top_diff_id,)
+        or settings_digest(config.settings) != restore_data.settings_digest
         or unwrap(config.entrypoint) is None
     )
     digest = Digest.parse(labels[names.BASE_DIGEST])
     return Provenance(
         base=Reference.parse(labels[names.BASE_NAME]).with_digest(digest),
         base_digest=digest,
-        version=labels[names.VERSION],
+        version=version,
         recipe=Digest.parse(labels[names.RECIPE]),
         collector=labels[names.COLLECTOR],
         config=Digest.parse(labels[names.CONFIG]),
         launcher=labels[names.LAUNCHER],
-        undo=undo,
+        restore_data=restore_data,
         derived=derived,
-        shell=labels.get(names.SHELL) if _brings_shell(config) else None,
+        shell=labels.get(names.SHELL) if _has_embedded_shell(config) else None,
     )
 
 
-def strip(manifest: Manifest, config: ImageConfig) -> tuple[Manifest, ImageConfig]:
-    """Take the embedding off: the exact inverse of `embed`, for when the base can't be fetched.
+def settings_digest(settings: Document) -> str:
+    """A digest of an image's settings (the object under `config`), except the restore label.
 
-    Field by field the result is the base. Its bytes are those of the base as well wherever one of
-    the usual ways to write JSON gives the recorded digest; otherwise they are our own writing.
-    Raises InvalidImage when the image is not embedded, or not by us, or was built upon.
+    Order and empty values don't count: tools that copy images may change them.
     """
-    found = read_provenance(config)
-    if found is None:
+    labels = _without(settings.get("Labels") or {}, names.RESTORE)
+    nonempty = {name: value for name, value in {**settings, "Labels": labels}.items() if value}
+    return Digest.of(json.dumps(nonempty, sort_keys=True).encode("ascii")).short
+
+
+def restore_base(manifest: Manifest, config: ImageConfig) -> tuple[Manifest, ImageConfig]:
+    """The base image of an embedded image: the exact inverse of `embed`, without any request.
+
+    Every field is as in the base. The bytes are as well if one of the usual ways to write JSON
+    gives the recorded digest; otherwise they are this package's own rendering.
+    Raises InvalidImage if the image isn't embedded, or was built FROM an embedded image.
+    """
+    provenance = read_provenance(config)
+    if provenance is None:
         raise InvalidImage("The image holds no embedded collector.")
-    undo = found.undo
-    fewest = min(len(manifest.layers), len(config.diff_ids))
-    if found.derived or fewest < undo.layers or len(config.history) < undo.history:
+    data = provenance.restore_data
+    layer_count = min(len(manifest.layers), len(config.diff_ids))
+    if provenance.derived or layer_count < data.layers or len(config.history) < data.history:
         raise InvalidImage(
             "The image was built FROM an embedded image.",
-            f"Build it from the image without the collector: {found.base}.",
+            f"Build it from the image without the collector: {provenance.base}.",
         )
-    bare_config = _bare_config(config, undo)
-    bare_manifest = _bare_manifest(manifest, _own_labels(config), undo)
-    for config_data in renderings(bare_config):
-        for candidate in _manifests(bare_manifest, config_data):
-            if Digest.of(candidate) == found.base_digest:
+    config_document = _restored_config(config, data)
+    manifest_document = _restored_manifest(manifest, _added_labels(config), data)
+    for config_bytes in renderings(config_document):
+        for candidate in renderings(_with_config(manifest_document, config_bytes)):
+            if Digest.of(candidate) == provenance.base_digest:
                 return (
                     Manifest.read(manifest.family, candidate),
-                    ImageConfig(bare_config, config_data),
+                    ImageConfig(config_document, config_bytes),
                 )
-    written = ImageConfig.of(bare_config)
-    return Manifest.of(manifest.family, _pointing_at(bare_manifest, written.data)), written
+    restored = ImageConfig.of(config_document)
+    document = _with_config(manifest_document, restored.data)
+    return Manifest.of(manifest.family, document), restored
 
 
-def _brings_shell(config: ImageConfig) -> bool:
-    return config.entrypoint[:1] == (OWN_SHELL,)
+def _has_embedded_shell(config: ImageConfig) -> bool:
+    return config.entrypoint[:1] == (EMBEDDED_SHELL,)
 
 
-def _own_labels(config: ImageConfig) -> tuple[str, ...]:
-    """The labels that are ours in this image: a base may have others under our names."""
-    return (*names.PROVENANCE, *((names.SHELL,) if _brings_shell(config) else ()))
+def _added_labels(config: ImageConfig) -> tuple[str, ...]:
+    """The labels that the embed set; the base itself may have others of the same names."""
+    return (*names.PROVENANCE, *((names.SHELL,) if _has_embedded_shell(config) else ()))
 
 
-def _bare_config(config: ImageConfig, undo: Undo) -> Document:
+def _restored_config(config: ImageConfig, data: RestoreData) -> Document:
     document = dict(config.document)
-    ours = (*_own_labels(config), names.UNDO)
-    settings = take_off(config.settings, "Labels", ours, undo.notes.get("Labels", {}))
-    note = undo.notes.get("Entrypoint", {})
-    entrypoint = note["was"] if "was" in note else unwrap(config.entrypoint)
-    if entrypoint or "was" in note:
+    added = (*_added_labels(config), names.RESTORE)
+    settings = unmerge_map(config.settings, "Labels", added, data.originals.get("Labels", {}))
+    original = data.originals.get("Entrypoint", {})
+    entrypoint = original["was"] if "was" in original else unwrap(config.entrypoint)
+    if entrypoint or "was" in original:
         settings["Entrypoint"] = entrypoint
     else:
-        settings = without(settings, "Entrypoint")
-    command = undo.notes.get("Cmd", {})
+        settings = _without(settings, "Entrypoint")
+    command = data.originals.get("Cmd", {})
     if "was" in command:
         settings["Cmd"] = command["was"]
     document["config"] = settings
     rootfs = dict(document["rootfs"])
-    rootfs["diff_ids"] = rootfs["diff_ids"][: -undo.layers]
+    rootfs["diff_ids"] = rootfs["diff_ids"][: -data.layers]
     document["rootfs"] = rootfs
-    if undo.history:
-        document["history"] = document["history"][: -undo.history]
+    if data.history:
+        document["history"] = document["history"][: -data.history]
     return document
 
 
-def _bare_manifest(manifest: Manifest, ours: tuple[str, ...], undo: Undo) -> Document:
+def _restored_manifest(manifest: Manifest, added: Iterable[str], data: RestoreData) -> Document:
     document = manifest.document
     if manifest.family is Family.OCI:
-        note = undo.notes.get("annotations", {})
-        document = take_off(document, "annotations", ours, note)
-    return {**document, "layers": manifest.document["layers"][: -undo.layers]}
+        original = data.originals.get("annotations", {})
+        document = unmerge_map(document, "annotations", added, original)
+    return {**document, "layers": manifest.document["layers"][: -data.layers]}
 
 
-def _manifests(document: Document, config: bytes) -> Iterator[bytes]:
-    return renderings(_pointing_at(document, config))
-
-
-def _pointing_at(document: Document, config: bytes) -> Document:
+def _with_config(document: Document, config: bytes) -> Document:
     """The manifest with its config's size and digest set to those of `config`."""
-    pointer = {**document["config"], "size": len(config), "digest": str(Digest.of(config))}
-    return {**document, "config": pointer}
+    descriptor = {**document["config"], "size": len(config), "digest": str(Digest.of(config))}
+    return {**document, "config": descriptor}
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """`layers` and `history` count the entries that were added on top.
+def merge_map(owner: Document, key: str, added: Mapping[str, str]) -> tuple[Document, Document]:
+    """Merge `added` into the text map `owner[key]`.
 
-    `top` is the last diff_id and `seal` a digest of how the image is started: whoever builds on top
-    changes one of them, while the labels are inherited.
-
-    `notes` hold, by field ("Entrypoint", "Labels", "annotations"), what the embedded image itself
-    doesn't show: `hidden` values that ours replaced, and what the field `was` when it was there but
-    said nothing (null, [] or {}). Most images need none.
+    Returns the new owner, and the entry for `RestoreData.originals` ({} if none is needed).
     """
-
-    layers: int
-    history: int
-    top: Digest
-    seal: str
-    notes: Document = field(default_factory=dict)
-
-    def to_text(self) -> str:
-        """The label's value."""
-        document: Document = {
-            "layers": self.layers,
-            "history": self.history,
-            "top": str(self.top),
-            "seal": self.seal,
-        }
-        if self.notes:
-            document["notes"] = self.notes
-        return dump(document).decode("ascii")
-
-    @classmethod
-    def parse(cls, text: str) -> Undo:
-        """Read the label's value. Raises InvalidImage."""
-        document = load(text.encode("utf-8", "surrogatepass"), f"The label {UNDO}")
-        layers, history = document.get("layers"), document.get("history")
-        notes = document.get("notes", {})
-        if (
-            not isinstance(layers, int)
-            or not isinstance(history, int)
-            or layers < 1
-            or history not in (0, layers)
-            or not isinstance(notes, dict)
-            or not all(_is_note(note) for note in notes.values())
-        ):
-            raise InvalidImage(f"The label {UNDO} is malformed.")
-        top = Digest.parse(str(document.get("top")))
-        return cls(layers, history, top, str(document.get("seal")), notes)
-
-
-def seal(settings: Document) -> str:
-    """A digest of an image's settings (the object under `config`), our own label left out.
-
-    Order and empty values don't count: tools that copy images may write those anew.
-    """
-    labels = without(settings.get("Labels") or {}, UNDO)
-    told = {name: value for name, value in {**settings, "Labels": labels}.items() if value}
-    return Digest.of(json.dumps(told, sort_keys=True).encode("ascii")).short
-
-
-def put_on(owner: Document, key: str, added: Mapping[str, str]) -> tuple[Document, Document]:
-    """Merge `added` into the text map `owner[key]`. Returns the new owner and a note for Undo."""
     before = owner.get(key)
-    note: Document = {}
+    original: Document = {}
     if isinstance(before, dict) and before:
-        hidden = {name: before[name] for name in added if name in before}
-        if hidden:
-            note = {"hidden": hidden}
+        replaced = {name: before[name] for name in added if name in before}
+        if replaced:
+            original = {"hidden": replaced}
         merged = {**before, **added}
     else:
         if key in owner:
-            note = {"was": before}
+            original = {"was": before}
         merged = dict(added)
-    return {**owner, key: merged}, note
+    return {**owner, key: merged}, original
 
 
-def take_off(owner: Document, key: str, added: Iterable[str], note: Document) -> Document:
-    """The inverse of put_on."""
-    if "was" in note:
-        return {**owner, key: note["was"]}
-    hidden = note.get("hidden", {})
-    ours = set(added)
+def unmerge_map(owner: Document, key: str, added: Iterable[str], original: Document) -> Document:
+    """The inverse of `merge_map`; `added` are the keys that were merged."""
+    if "was" in original:
+        return {**owner, key: original["was"]}
+    replaced = original.get("hidden", {})
+    added = set(added)
     found = owner.get(key)
-    now = found if isinstance(found, dict) else {}
+    current = found if isinstance(found, dict) else {}
     kept = {
-        name: hidden.get(name, value)
-        for name, value in now.items()
-        if name not in ours or name in hidden
+        name: replaced.get(name, value)
+        for name, value in current.items()
+        if name not in added or name in replaced
     }
-    return {**owner, key: kept} if kept else without(owner, key)
+    return {**owner, key: kept} if kept else _without(owner, key)
 
 
-def _is_note(note: object) -> bool:
-    return isinstance(note, dict) and isinstance(note.get("hidden", {}), dict)
-
-
-def without(owner: Document, key: str) -> Document:
-    """A copy that lacks one key."""
+def _without(owner: Document, key: str) -> Document:
     return {name: value for name, value in owner.items() if name != key}

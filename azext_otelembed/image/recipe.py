@@ -1,17 +1,19 @@
-"""The recipe: everything an embedded image is made of, and the tag that follows from it."""
+"""The recipe: the digests of an embedded image's ingredients, and the tag made of them."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from azext_otelembed.image.json_document import dump
 from azext_otelembed.image.reference import Digest
 
-# Raised whenever the same ingredients would give other bytes. Part of every recipe's digest, and
+# Increased when the same ingredients would give other bytes. Part of every recipe's digest. It is
 # not the version of the extension: an upgrade that embeds in the same way changes no image.
 FORMAT = "1"
 
 _MAX_TAG = 128
+_RECIPE_TAG = re.compile(r"-otelembed-[0-9a-f]{12}$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,11 @@ class Recipe:
     """Digests of the base's manifest, the prepared collector's manifest and the configuration.
 
     `launcher` is the launcher's identity, e.g. `exec/1`; `shell` the digest of the prepared shell's
-    manifest, where one is brought.
+    manifest, if one is embedded.
 
-    With the base's name the recipe determines every byte of the embedded image. The name is written
-    down beside it (`org.opencontainers.image.base.name`: who has the image finds the tag it came
-    from) but is no ingredient: a base that gets a second tag is no other image, and no update.
+    Together with the base's name, the recipe determines every byte of the embedded image. The name
+    is recorded in a label (`org.opencontainers.image.base.name`) but is not an ingredient: a second
+    tag for the same base is not another image, and not an update.
     """
 
     base: Digest
@@ -34,7 +36,7 @@ class Recipe:
 
     @property
     def digest(self) -> Digest:
-        """Names the embedded image; the same everywhere."""
+        """Identifies the embedded image; the same on every machine."""
         return Digest.of(
             dump(
                 {
@@ -49,11 +51,16 @@ class Recipe:
         )
 
 
-def tag(base_tag: str | None, recipe: Recipe) -> str:
+def recipe_tag(base_tag: str | None, recipe: Recipe) -> str:
     """`<base tag>-otelembed-<12 hex>`, at most 128 characters (a long base tag is cut).
 
-    A base that is known by digest only counts as tagged `sha-<12 hex of its digest>`.
+    Without a base tag, `sha-<12 hex of the base's digest>` takes its place.
     """
     suffix = f"-otelembed-{recipe.digest.short}"
     stem = base_tag or f"sha-{recipe.base.short}"
     return stem[: _MAX_TAG - len(suffix)] + suffix
+
+
+def is_recipe_tag(name: str) -> bool:
+    """Whether a tag, or a name that ends with its tag, was made by `recipe_tag`."""
+    return _RECIPE_TAG.search(name) is not None

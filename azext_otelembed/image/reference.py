@@ -33,7 +33,7 @@ class Digest:
         length = _HEX_LENGTH.get(self.algorithm)
         if length is None:
             raise InvalidImage(
-                f"'{self.algorithm}' is not a digest algorithm that can be checked here "
+                f"'{self.algorithm}' is not a supported digest algorithm "
                 f"({', '.join(_HEX_LENGTH)})."
             )
         if len(self.hex) != length or not _HEX.fullmatch(self.hex):
@@ -56,7 +56,7 @@ class Digest:
 
     @property
     def short(self) -> str:
-        """The first 12 hex digits: enough for a person and for a tag."""
+        """The first 12 hex digits, for messages and tags."""
         return self.hex[:12]
 
     def check(self, data: bytes, what: str) -> None:
@@ -66,7 +66,8 @@ class Digest:
             raise InvalidImage(
                 f"{what} should have the digest {self}, "
                 f"but its {len(data)} bytes have {self.algorithm}:{found}.",
-                "The content was changed or cut on its way: try again, then check the registry.",
+                "The content was changed or truncated in transfer. Run the same command again; if "
+                "it fails again, check the registry.",
             )
 
     def __str__(self) -> str:
@@ -75,9 +76,9 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """An image's full name. `registry` is a host with an optional port, spelt as it was given.
+    """An image's full name. `registry` is a host with an optional port, in its given spelling.
 
-    A reference may have a tag, a digest, both, or (where only a repository is meant) neither.
+    A reference may have a tag, a digest, both, or neither (a repository).
     """
 
     registry: str
@@ -95,14 +96,14 @@ class Reference:
         if self.tag is not None and not _TAG.fullmatch(self.tag):
             raise InvalidImage(
                 f"'{self.tag}' is not a tag: a tag has up to 128 letters, digits, '_', '.' and "
-                "'-', and starts with none of the last two."
+                "'-', and doesn't start with '.' or '-'."
             )
 
     @classmethod
     def parse(cls, text: str) -> Reference:
         """Read a name as docker does: `nginx` is `docker.io/library/nginx`.
 
-        No tag is added where there is none (see `or_latest`). Raises InvalidImage.
+        No tag is added if it has none (see `or_latest`). Raises InvalidImage.
         """
         if not text or text != text.strip():
             raise InvalidImage(f"'{text}' is not an image's name.", _EXAMPLE)
@@ -123,7 +124,7 @@ class Reference:
         return f"{self.registry}/{self.repository}"
 
     def with_tag(self, tag: str) -> Reference:
-        """The same repository under `tag`; a digest, which belonged to the old tag, is dropped."""
+        """The same repository with another tag, and without the digest of the old one."""
         return replace(self, tag=tag, digest=None)
 
     def with_digest(self, digest: Digest) -> Reference:
@@ -131,12 +132,12 @@ class Reference:
         return replace(self, digest=digest)
 
     def or_latest(self) -> Reference:
-        """With the tag `latest` where neither tag nor digest was given, as docker does."""
+        """With the tag `latest` if it has neither tag nor digest, as docker does."""
         return self if self.tag or self.digest else replace(self, tag="latest")
 
     @property
     def selector(self) -> str:
-        """What a registry's manifest path ends with: the digest, else the tag, else `latest`."""
+        """The last part of the manifest's path in a registry: digest, else tag, else `latest`."""
         return str(self.digest) if self.digest else self.tag or "latest"
 
     def __str__(self) -> str:
@@ -145,14 +146,9 @@ class Reference:
         return f"{self.name}{tag}{digest}"
 
 
-def is_tag(text: str) -> bool:
-    """Whether `text` can be a tag."""
-    return _TAG.fullmatch(text) is not None
-
-
 def _split(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
-    # Docker's rule: what has a dot, a colon or a capital, or is `localhost`, is a host.
+    # Docker's rule: the first part is a host if it has a dot, colon or capital, or is `localhost`.
     if slash and (any(c in ".:[" or c.isupper() for c in first) or first == "localhost"):
         registry = DOCKER_HUB if first == "index.docker.io" else first
         repository = rest

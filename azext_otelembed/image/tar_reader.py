@@ -1,4 +1,4 @@
-"""What a layer holds, read from a stream of its bytes: bounded memory, and free to stop early."""
+"""Reads the entries of a layer from a stream of its bytes, with bounded memory."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.decompress import MOST_BYTES, unpacked
+from azext_otelembed.image.decompress import MAX_BYTES, decompressed
 
-HEAD = 64 * 1024
-"""Bytes of a file's beginning that are delivered where they are asked for."""
-MOST_ENTRIES = 1_000_000
+HEAD_BYTES = 64 * 1024
+"""Length of `Entry.head`."""
+MAX_ENTRIES = 1_000_000
 BLOCK = 512
-"""What tar counts in: a header has one, and content is padded to whole ones."""
+"""Size of a tar block: a header is one block, and content is padded to whole blocks."""
 
-# Long names and pax headers are read whole; nothing honest comes near this.
+# Long names and pax headers are read into memory; ordinary ones are far smaller than this.
 _MAX_HEADER = 1024 * 1024
-# All of them in an archive: what honest ones never need, and a bit for each entry. A pax header of
-# a MiB may have 200,000 records.
-_EXTENSIONS, _EXTENSIONS_EACH = 8 << 20, 1024
-_EXTENSION = 256  # what a header costs that says nothing
-# Linux's PATH_MAX counts the final zero byte: nothing longer can be unpacked anywhere.
-_LONGEST_NAME = 4095
-_LONGEST_LENGTH = 9
-# The pax records that are of use; the others (times, attributes) aren't kept.
+# Limit on the bytes of all such headers of an archive: a fixed number, and some for each entry. A
+# pax header of a MiB may have 200,000 records.
+_MAX_EXTENSION_BYTES, _EXTENSION_BYTES_PER_ENTRY = 8 << 20, 1024
+_EXTENSION_COST = 256  # added for each header, so that empty ones count as well
+# Linux's PATH_MAX without the final zero byte.
+_MAX_NAME = 4095
+_MAX_LENGTH_DIGITS = 9
+# The pax records that are used; the others (times, attributes) are ignored.
 _KEYS = {b"path", b"linkpath", b"size", b"GNU.sparse.name"}
 _KINDS = {
     "\0": "file",
@@ -41,11 +41,11 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry. `path` has no leading or trailing slash and no `.` parts; "" is the root.
+    """One entry. `path` has no leading or trailing slash and no `.` components; "" is the root.
 
     `kind` is "file", "folder", "symlink", "hardlink", "device" or "pipe"; `target` is a link's.
-    `data` is the content where it was asked for, `head` its first bytes (at most `HEAD`). `odd`
-    tells that the path was absolute or had `..` in it, before it was cleaned.
+    `data` is the content and `head` its first bytes (at most `HEAD_BYTES`), if requested.
+    `unsafe_path`: the archive's path was absolute or had `..` in it.
     """
 
     path: str
@@ -55,7 +55,7 @@ class Entry:
     target: str = ""
     data: bytes | None = None
     head: bytes = b""
-    odd: bool = field(default=False, compare=False)
+    unsafe_path: bool = field(default=False, compare=False)
 
 
 def scan(
@@ -63,133 +63,134 @@ def scan(
     *,
     want: frozenset[str] = frozenset(),
     peek: frozenset[str] = frozenset(),
-    limit: int = 4 * 1024 * 1024,
-    most: int = MOST_BYTES,
+    max_file_bytes: int = 4 * 1024 * 1024,
+    max_bytes: int = MAX_BYTES,
 ) -> Iterator[Entry]:
-    """Read the entries of a tar stream, plain, gzip or zstd, as they come.
+    """Read the entries of a tar stream: plain, gzip or zstd; ustar, GNU or pax headers.
 
-    `chunks` may be of any length and is read no further than what the next entry needs. The content
-    of files whose path is in `want` is delivered, if it is at most `limit` bytes, and the beginning
-    of those in `peek`. Reads ustar, GNU and pax headers. Raises InvalidImage for damaged streams,
-    for files over the limit, and for what unpacks to more than `most` bytes.
+    `chunks` may be of any length and is read no further than the next entry needs. Files whose path
+    is in `want` come with their content (`data`), those in `peek` with their first bytes (`head`).
+    Raises InvalidImage for damaged streams, for files in `want` of more than `max_file_bytes`, and
+    for archives of more than `max_bytes`.
     """
-    for entry, source in _entries(_Source(unpacked(chunks, most))):
+    for entry, source in _entries(_ByteReader(decompressed(chunks, max_bytes))):
         found = entry
         if entry.kind == "file" and entry.path in want:
-            if entry.size > limit:
+            if entry.size > max_file_bytes:
                 raise InvalidImage(
-                    f"{entry.path} has {entry.size} bytes; at most {limit} are read."
+                    f"{entry.path} has {entry.size} bytes; at most {max_file_bytes} are read."
                 )
-            source.left = 0
+            source.unread = 0
             found = replace(entry, data=source.read(entry.size))
         elif entry.kind == "file" and entry.path in peek:
-            found = replace(entry, head=source.peek(min(entry.size, HEAD)))
+            found = replace(entry, head=source.peek(min(entry.size, HEAD_BYTES)))
         yield found
 
 
-def content(chunks: Iterator[bytes], path: str, most: int = MOST_BYTES) -> Iterator[bytes]:
-    """The content of the file `path` of a tar stream, in pieces, then the stream to its end.
+def read_file(chunks: Iterator[bytes], path: str, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
+    """The content of the file `path` of a tar stream, in pieces; the stream is read to its end.
 
-    Nothing may be done for good with the pieces before the iterator has ended: only then has the
-    stream's own check had its say. Raises InvalidImage where there is no such file.
+    The pieces must not be used irrevocably before the iterator has ended: only then has the stream
+    checked its digest. Raises InvalidImage if there is no such file.
     """
     found = False
-    for entry, source in _entries(_Source(unpacked(chunks, most))):
+    for entry, source in _entries(_ByteReader(decompressed(chunks, max_bytes))):
         if entry.kind == "file" and entry.path == path and not found:
             found = True
-            source.left = 0
+            source.unread = 0
             yield from source.pieces(entry.size)
     if not found:
         raise InvalidImage(f"The layer has no file {path}.")
-    for _ in chunks:  # what lies past the archive's end counts for the check as well
+    for _ in chunks:  # The digest includes the bytes after the archive's end.
         pass
 
 
-def plain_entry(data: bytes) -> Entry | None:
-    """The first entry of the archive that begins with `data`, with the beginning of its content.
+def first_plain_file(data: bytes) -> Entry | None:
+    """The first entry of the archive that begins with `data`, with its `head`.
 
-    None unless it is a file that its own header tells everything about: extension headers may also
-    hold what isn't read here, such as capabilities.
+    None unless it is a file without extension headers: these may have attributes that aren't read
+    here, such as capabilities.
     """
-    source = _Source(iter([data]))
+    source = _ByteReader(iter([data]))
     header = source.header()
     kind = chr(header[156]) if header else ""
     if header is None or kind not in ("0", "\0"):
         return None
     size = _number(header[124:136])
     entry = _entry(kind, header, {}, size)
-    return replace(entry, head=source.peek(min(size, HEAD)))
+    return replace(entry, head=source.peek(min(size, HEAD_BYTES)))
 
 
-def _entries(source: _Source) -> Iterator[tuple[Entry, _Source]]:
-    """Each entry, the source standing at its content; `source.left` of that is passed over."""
+def _entries(source: _ByteReader) -> Iterator[tuple[Entry, _ByteReader]]:
+    """Each entry, with `source` at its content. Afterwards `source.unread` bytes are skipped."""
     number = 0
-    extensions = _EXTENSIONS
+    allowance = _MAX_EXTENSION_BYTES
     pax: dict[str, str] = {}
-    everywhere: dict[str, str] = {}
+    global_pax: dict[str, str] = {}
     while (header := source.header()) is not None:
         kind = chr(header[156])
         size = _size(pax, header)
         if kind in "LKxg":
-            _bounded(size)
-            extensions -= size + _EXTENSION
-            if extensions + number * _EXTENSIONS_EACH < 0:
+            if size > _MAX_HEADER:
+                raise InvalidImage(f"The layer has a tar header of {size} bytes.")
+            allowance -= size + _EXTENSION_COST
+            if allowance + number * _EXTENSION_BYTES_PER_ENTRY < 0:
                 raise InvalidImage("The layer has more tar headers than its files can need.")
             data = source.read(size)
             source.skip(-size % BLOCK)
             if kind == "g":
-                everywhere.update(_records(data))
+                global_pax.update(_records(data))
             elif kind == "x":
                 pax = {**pax, **_records(data)}
             else:
                 pax = {**pax, "path" if kind == "L" else "linkpath": _text(data)}
             continue
-        fields = {**everywhere, **pax}
+        fields = {**global_pax, **pax}
         pax = {}
         if kind == "S":
             _skip_sparse_map(source, header)
         entry = _entry(kind, header, fields, size)
         number += 1
-        if number > MOST_ENTRIES:
-            raise InvalidImage(f"The layer holds more than {MOST_ENTRIES} files.")
+        if number > MAX_ENTRIES:
+            raise InvalidImage(f"The layer holds more than {MAX_ENTRIES} files.")
         stored = size if entry.kind == "file" else 0
-        source.left = stored
+        source.unread = stored
         yield entry, source
-        source.skip(source.left + -stored % BLOCK)
+        source.skip(source.unread + -stored % BLOCK)
 
 
 def _entry(kind: str, header: bytes, fields: dict[str, str], size: int) -> Entry:
-    # GNU tar files sparse files under a stand-in and tells the name apart.
+    # GNU tar gives a sparse file another path, and its real name in a record.
     path = fields.get("GNU.sparse.name") or fields.get("path") or _ustar_path(header)
     target = fields.get("linkpath") or _text(header[157:257])
-    if max(len(path), len(target)) > _LONGEST_NAME:
+    if max(len(path), len(target)) > _MAX_NAME:
         raise InvalidImage(f"The layer has a name of {max(len(path), len(target))} characters.")
     name = _KINDS.get(kind, "file")
-    if kind in "\x000" and path.endswith("/"):  # how tars from before 1988 say "folder"
+    if kind in "\x000" and path.endswith("/"):  # a folder in tar formats before POSIX.1-1988
         name = "folder"
     return Entry(
-        clean(path),
+        normal_path(path),
         name,
         _number(header[100:108]) & 0o7777,
         size if name == "file" else 0,
         target if name in ("symlink", "hardlink") else "",
-        odd=(path.startswith("/") and clean(path) != "") or ".." in path.split("/"),
+        unsafe_path=(path.startswith("/") and normal_path(path) != "") or ".." in path.split("/"),
     )
 
 
-def clean(path: str) -> str:
-    """A tar path without leading and trailing slashes and without `.` parts."""
+def normal_path(path: str) -> str:
+    """A tar path without leading and trailing slashes and without `.` components."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
-class _Source:
+class _ByteReader:
     """Reads exact amounts from a stream of chunks."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._held = bytearray()
-        self.left = 0
-        """Bytes of the current entry's content that nobody has read yet."""
+        self.unread = 0
+        """Bytes of the current entry's content that have not been read."""
 
     def header(self) -> bytes | None:
         """The next header block; None at the end of the archive."""
@@ -254,13 +255,8 @@ def _size(pax: dict[str, str], header: bytes) -> int:
     return int(text)
 
 
-def _bounded(size: int) -> None:
-    if size > _MAX_HEADER:
-        raise InvalidImage(f"The layer has a tar header of {size} bytes.")
-
-
 def _number(field: bytes) -> int:
-    """A number in octal, or in GNU's base 256 for what octal can't hold."""
+    """A number in octal, or in GNU's base-256 encoding for larger ones."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     text = field.split(b"\0")[0].strip()
@@ -275,7 +271,7 @@ def _number(field: bytes) -> int:
 
 def _ustar_path(header: bytes) -> str:
     name = _text(header[0:100])
-    # POSIX has a prefix there; old GNU (magic "ustar  ") keeps times in the same place.
+    # POSIX has the prefix here; old GNU (magic "ustar  ") has times in the same place.
     prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
     return f"{prefix}/{name}" if prefix else name
 
@@ -285,16 +281,16 @@ def _text(field: bytes) -> str:
 
 
 def _records(data: bytes) -> dict[str, str]:
-    """pax records: `<length> <key>=<value>\\n`, the length counting itself (POSIX, pax)."""
+    """pax records: `<length> <key>=<value>\\n`; the length includes itself (POSIX, pax)."""
     found: dict[str, str] = {}
     data = data.rstrip(b"\0")
     start = 0
     while start < len(data):
-        space = data.find(b" ", start, start + _LONGEST_LENGTH)
+        space = data.find(b" ", start, start + _MAX_LENGTH_DIGITS)
         digits = data[start : max(space, start)]
         end = start + (int(digits) if digits.isdigit() else 0)
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        # A length that ends before its own record does would have the same bytes read for ever.
+        # A length that ends before its own record would cause an infinite loop.
         if not start < space < end <= len(data) or data[end - 1 : end] != b"\n" or not equals:
             raise InvalidImage("The layer has a malformed pax header.")
         if key in _KEYS:
@@ -303,8 +299,8 @@ def _records(data: bytes) -> dict[str, str]:
     return found
 
 
-def _skip_sparse_map(source: _Source, header: bytes) -> None:
-    """Old GNU sparse files continue their map in further blocks, flagged in each one."""
+def _skip_sparse_map(source: _ByteReader, header: bytes) -> None:
+    """Skip the further blocks of an old GNU sparse file's map; each says if another follows."""
     more = header[482]
     while more:
         more = source.read(BLOCK)[504]

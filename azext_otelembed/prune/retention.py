@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image.recipe import is_recipe_tag
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.prune.deployed_images import Running, shown
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import before_this
 
-EMBEDDED = re.compile(r"-otelembed-[0-9a-f]{12}$")
 YOUNG = timedelta(hours=1)
 """An image pushed within this time may belong to a deploy that is under way."""
 
@@ -80,7 +79,7 @@ def judge(
     ours = _ours(host, of_sites)
     judged: list[Judged] = []
     for one in stored:
-        embedded = [n for n in one.by_tag if EMBEDDED.search(n) or (n, one.digest) in ours]
+        embedded = [n for n in one.by_tag if is_recipe_tag(n) or (n, one.digest) in ours]
         left_behind = not one.tags and (one.by_digest, one.digest) in ours
         if not embedded and not left_behind:
             continue

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.json_document import dump
-from azext_otelembed.image.prepared_collector import EMPTY
 from azext_otelembed.image.reference import Digest
 
 REPOSITORY = "otelembed/releases"
@@ -33,7 +33,6 @@ PENDING, SUCCEEDED, ROLLED_BACK, FAILED, WITHDRAWN = (
     "failed",
     "withdrawn",
 )
-_EMPTY = Descriptor("application/vnd.oci.empty.v1+json", len(EMPTY), Digest.of(EMPTY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +119,7 @@ def fingerprint(release: str, setting: str | None) -> str:
 
 def anchor(site: str) -> bytes:
     """The manifest that all records of a site refer to; the same bytes for the same site id."""
-    return dump(
-        {
-            "schemaVersion": 2,
-            "mediaType": Family.OCI.manifest_type,
-            "artifactType": ANCHOR_TYPE,
-            "config": _EMPTY.to_document(),
-            "layers": [_EMPTY.to_document()],
-            "annotations": {f"{PREFIX}site": site.lower()},
-        }
-    )
+    return dump(artifact_document(ANCHOR_TYPE, annotations={f"{PREFIX}site": site.lower()}))
 
 
 def anchor_tag(site: str) -> str:
@@ -141,19 +131,11 @@ def to_manifest(release: Release) -> bytes:
     """The record as an OCI artifact manifest."""
     subject = anchor(release.site)
     return dump(
-        {
-            "schemaVersion": 2,
-            "mediaType": Family.OCI.manifest_type,
-            "artifactType": ARTIFACT_TYPE,
-            "config": _EMPTY.to_document(),
-            "layers": [_EMPTY.to_document()],
-            "subject": {
-                "mediaType": Family.OCI.manifest_type,
-                "size": len(subject),
-                "digest": str(Digest.of(subject)),
-            },
-            "annotations": _annotations(release),
-        }
+        artifact_document(
+            ARTIFACT_TYPE,
+            subject=Descriptor(Family.OCI.manifest_type, len(subject), Digest.of(subject)),
+            annotations=_annotations(release),
+        )
     )
 
 

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from azext_otelembed.errors import Refused
+from azext_otelembed.image.artifact import EMPTY
 from azext_otelembed.image.descriptor import Family
-from azext_otelembed.image.prepared_collector import EMPTY
 from azext_otelembed.image.prepared_collector import REPOSITORY as COLLECTOR
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.records import record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,7 +164,7 @@ class RegistryClient:
 
     def stream_blob(
         self, repository: str, digest: Digest, size: int | None = None
-    ) -> Iterator[bytes]:
+    ) -> Generator[bytes, None, None]:
         """A blob piece by piece, resumed where it breaks off, checked when it has been read whole.
 
         Nothing may be done for good with the pieces before the iterator has ended. `size` is what

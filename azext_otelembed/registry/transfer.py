@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
-from azext_otelembed.progress import Progress, Report, silent
+from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry import endpoints, error_responses
 from azext_otelembed.registry.policies import Repeat, seconds_of
 from azext_otelembed.urls import resolve_safe
@@ -122,7 +122,7 @@ def bring(
     digest: Digest,
     size: int,
     source_repository: str,
-    report: Report = silent,
+    report: Report = discard,
 ) -> None:
     """A blob of another repository of the same registry: mounted, or else copied."""
     begun = mount_or_open(client, repository, digest, source_repository)
@@ -140,7 +140,7 @@ def upload_stream(
     *,
     begun: Upload | None = None,
     chunk: int = CHUNK,
-    report: Report = silent,
+    report: Report = discard,
     what: str = "upload",
 ) -> None:
     """Store a blob of any size, chunk by chunk.

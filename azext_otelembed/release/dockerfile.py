@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput
-from azext_otelembed.image.dockerfile_template import CONFIG_FILE, App, make_dockerfile, words_of
+from azext_otelembed.image.dockerfile_template import (
+    CONFIG_FILE,
+    App,
+    instruction_words,
+    make_dockerfile,
+)
 from azext_otelembed.image.embed import Base, original
 from azext_otelembed.target.app_image import image_in_registry, parse_reference
 from azext_otelembed.target.app_registry import AppRegistry
@@ -21,7 +26,6 @@ if TYPE_CHECKING:
     from azext_otelembed.console import Console
 
 DOCKERFILE = "Dockerfile.otelembed"
-_LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,10 @@ def dockerfile(
     else:
         if request.image is not None:
             parse_reference(request.image, "--image")
-        entrypoint, cmd = words_of(request.entrypoint or ""), words_of(request.cmd or "")
+        entrypoint, cmd = (
+            instruction_words(request.entrypoint or ""),
+            instruction_words(request.cmd or ""),
+        )
         app = App(request.image, entrypoint, cmd)
     text = make_dockerfile(options.collector, options.config, options.launcher, app)
     return Files(text, options.config)
@@ -95,15 +102,10 @@ def write(files: Files, directory: str, *, own_config: bool) -> dict[str, Any]:
     return {"dockerfile": str(file), "config": str(config)}
 
 
-def config_in(directory: str | None) -> bytes | None:
-    """The configuration that an earlier run wrote to `directory`, with the edits since; or None."""
-    if directory is None:
-        return None
-    try:
-        with (Path(directory).expanduser() / CONFIG_FILE).open("rb") as file:
-            return file.read(_LARGEST)
-    except OSError:
-        return None
+def config_in(directory: str) -> str | None:
+    """The path of the configuration that an earlier run wrote to `directory`; None without one."""
+    path = Path(directory).expanduser() / CONFIG_FILE
+    return str(path) if path.is_file() else None
 
 
 def _read(session: Session, image: str, registry: str | None, console: Console) -> App:

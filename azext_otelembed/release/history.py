@@ -9,7 +9,7 @@ from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import mask
 from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
-from azext_otelembed.image.dockerfile_template import by_dockerfile
+from azext_otelembed.image.dockerfile_template import dockerfile_collector
 from azext_otelembed.image.provenance import read_provenance
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.records import record
@@ -110,7 +110,7 @@ def way_out(site: Site, *, keep_setting: bool) -> Way:
     observed = site.observed
     running = Reference.parse(observed.image).or_latest()
     base = load_base(site.registry.open(running), running)
-    if by_dockerfile(base.config):
+    if dockerfile_collector(base.config):
         raise Refused(
             f"{observed.image} got its collector from its own Dockerfile.",
             "Take it out there, and release the image that is built then.",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from azext_otelembed.embedding.base_images import load_base, resolve, source_of
+from azext_otelembed.embedding.base_images import load_base, resolve
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
-from azext_otelembed.image.dockerfile_template import OwnDockerfile, by_dockerfile
-from azext_otelembed.image.embed import Base, check_base, embed, make_recipe
+from azext_otelembed.image.dockerfile_template import DockerfileCollector, dockerfile_collector
+from azext_otelembed.image.embed import Base, check_base, embed, make_recipe, original
 from azext_otelembed.image.provenance import read_provenance
-from azext_otelembed.image.recipe import tag as recipe_tag
+from azext_otelembed.image.recipe import is_recipe_tag, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.parallel import together
 from azext_otelembed.target.embed_target import (
@@ -67,9 +66,9 @@ class TargetFinder:
 
     def target_of(self, base: Base, prepared: PreparedImages | None) -> Found:
         """The target for an app image that has been read; `prepared` where the registry has it."""
-        if own := by_dockerfile(base.config):
+        if own := dockerfile_collector(base.config):
             return self._as_built(base, own)
-        source = source_of(base)
+        source = original(base)
         # An image that was unwrapped once is unwrapped again.
         unwrap = self._options.unwrap or source.digest != base.digest
         check_base(source, unwrap=unwrap)
@@ -124,7 +123,7 @@ class TargetFinder:
         """
         if self._options.tag is not None:
             return False
-        return not re.search(r"-otelembed-[0-9a-f]{12}$", reference.tag or "")
+        return not is_recipe_tag(reference.tag or "")
 
     def _by_recipe(
         self, reference: Reference, digest: Digest, prepared: PreparedImages
@@ -158,7 +157,7 @@ class TargetFinder:
             "Choose another tag, or omit --tag: then the tag follows from the recipe.",
         )
 
-    def _as_built(self, base: Base, own: OwnDockerfile) -> Existing:
+    def _as_built(self, base: Base, own: DockerfileCollector) -> Existing:
         """The image as it is: its own Dockerfile put a collector in."""
         if self._options.tag is not None:
             raise InvalidInput(

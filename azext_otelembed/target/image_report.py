@@ -11,7 +11,7 @@ from azext_otelembed.embedding.base_images import load_base, resolve
 from azext_otelembed.embedding.prepare_collector import find_prepared
 from azext_otelembed.embedding.prepare_shell import find_shell
 from azext_otelembed.errors import InvalidImage, NotFound
-from azext_otelembed.image.dockerfile_template import OwnDockerfile, by_dockerfile
+from azext_otelembed.image.dockerfile_template import DockerfileCollector, dockerfile_collector
 from azext_otelembed.image.embed import Base, make_recipe
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.provenance import Provenance, read_provenance
@@ -51,7 +51,7 @@ def report_image(
     base, prepared = together(
         partial(load_base, client, reference), partial(find_prepared, client, options.collector)
     )
-    if own := by_dockerfile(base.config):
+    if own := dockerfile_collector(base.config):
         return _as_built(base, own, options.collector)
     found = read_provenance(base.config)
     if found is None:
@@ -111,7 +111,7 @@ def _has_same_recipe(
     return recipe.digest == found.recipe
 
 
-def _as_built(base: Base, own: OwnDockerfile, newest: Reference) -> ImageReport:
+def _as_built(base: Base, own: DockerfileCollector, newest: Reference) -> ImageReport:
     collector = CollectorName.of_label(own.collector)
     differs = collector.version not in (None, newest.tag)
     return ImageReport(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.registry_access import open_registry
-from azext_otelembed.embedding.prepare_collector import bring_in, find_prepared
-from azext_otelembed.embedding.prepare_shell import bring_in_shell, find_shell
+from azext_otelembed.embedding.prepare_collector import find_prepared, prepare_collector
+from azext_otelembed.embedding.prepare_shell import find_shell, prepare_shell
 from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.prepared_shell import PreparedShell
@@ -57,12 +57,12 @@ def prepare_images(
         step.say(f"preparing the shell of {options.shell_image} in {client.host}")
         importer = partial(_import, session, client, step, None)
         with open_registry(session, options.shell_image.registry) as source:
-            shell = bring_in_shell(client, options.shell_image, source, importer, step.report)
+            shell = prepare_shell(client, options.shell_image, source, importer, step.report)
     step.say(f"preparing {options.collector} in {client.host}")
     login = options.collector_login
     importer = partial(_import, session, client, step, login)
     with open_registry(session, options.collector.registry, login) as source:
-        collector = bring_in(client, options.collector, source, importer, step.report)
+        collector = prepare_collector(client, options.collector, source, importer, step.report)
     return PreparedImages(collector, shell)
 
 

@@ -44,7 +44,7 @@ def on_shell(folder: Path, shell: str) -> Path:
     return folder
 
 
-def by_dockerfile(builds: Builds, base: str) -> str:
+def dockerfile_collector(builds: Builds, base: str) -> str:
     """The image that the engine makes of the Dockerfile for `base`."""
     folder = str(builds.folder / "form")
     printed = builds.otelembed(
@@ -66,7 +66,7 @@ def by_registry(builds: Builds, base: str) -> str:
     return str(answer.json["image"]["name"])
 
 
-WAYS = {"dockerfile": by_dockerfile, "registry": by_registry}
+WAYS = {"dockerfile": dockerfile_collector, "registry": by_registry}
 
 
 @contextmanager
@@ -124,7 +124,7 @@ def test_the_app_is_pid_1_with_its_own_arguments_and_its_telemetry_is_taken(
 def test_the_app_serves_where_the_collector_cannot_start(
     builds: Builds, what: str, path: str
 ) -> None:
-    image = by_dockerfile(builds, builds.base())
+    image = dockerfile_collector(builds, builds.base())
     with running(builds, image, "--volume", f"/dev/null:{path}:ro") as container:
         assert not delivers(builds, container), what
         assert serves(builds, container)

@@ -361,7 +361,7 @@ def _cases() -> list[Case]:
         Case(
             "by-hand-not-unwrapped",
             [_by_hand(Entrypoint=None, Cmd=_sh(BY_HAND))],
-            refused="starts a collector already",
+            refused="already starts a collector",
         ),
     ]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.base_images import load_base, source_of
-from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.base_images import load_base
+from azext_otelembed.embedding.prepare_collector import prepare_collector
 from azext_otelembed.embedding.push import push_embedded
-from azext_otelembed.image.embed import Base, Embedded, embed
+from azext_otelembed.image.embed import Base, Embedded, embed, original
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.reference import Reference
@@ -89,11 +89,11 @@ class Corpus:
     def prepare(self, image: Image, tag: str = VERSION) -> PreparedCollector:
         """A collector image brought in from the hub."""
         reference = self.push(COLLECTOR, tag, image, to="hub")
-        return bring_in(self.client, reference, self.hub)
+        return prepare_collector(self.client, reference, self.hub)
 
     def embed(self, reference: Reference, *, unwrap: bool = False) -> Embedded:
         """A collector embedded in an image of the registry, as the commands do it."""
-        base: Base = source_of(load_base(self.client, reference))
+        base: Base = original(load_base(self.client, reference))
         embedded = embed(
             base, self.collector(), collector_config.default(), Launcher(), unwrap=unwrap
         )

@@ -51,7 +51,7 @@ def built(case: Case, corpus: Corpus, engine: Engine, folder: Path) -> str:
     """The image that the engine makes of the Dockerfile."""
     app = app_of(load_base(corpus.client, corpus.base(case)))
     if case.unwrap:
-        with pytest.raises(InvalidImage, match="starts a collector already"):
+        with pytest.raises(InvalidImage, match="already starts a collector"):
             dockerfile(corpus, app)
         app = replace(app, entrypoint=(), cmd=("/app/facts", *case.words))
     if case.nested:

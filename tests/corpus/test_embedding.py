@@ -13,11 +13,11 @@ from typing import IO, cast
 import pytest
 import zstandard
 
-from azext_otelembed.embedding.base_images import load_base, source_of
+from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import Refused
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.descriptor import Descriptor, Family
-from azext_otelembed.image.embed import Base
+from azext_otelembed.image.embed import Base, original
 from azext_otelembed.image.manifest import Manifest
 from localazure.runtime import layers
 from tests.corpus.bases import Case, image
@@ -46,7 +46,9 @@ def test_every_field_of_the_documents_survives(case: Case, corpus: Corpus, base:
         k: v for k, v in before["config"].items() if k not in changed
     }
     ours = {k: v for k, v in embedded.config.labels.items() if k not in base.config.labels}
-    assert all(name.startswith((names.PREFIX, "org.opencontainers.image.base.")) for name in ours)
+    assert all(
+        name.startswith(("dev.otelembed.", "org.opencontainers.image.base.")) for name in ours
+    )
     count = len(base.manifest.layers)
     manifest = Manifest.read(base.manifest.family, embedded.manifest)
     assert manifest.layers[:count] == base.manifest.layers
@@ -114,9 +116,9 @@ def listing(root: Path) -> dict[str, tuple[object, ...]]:
 
 def test_embedding_again_starts_from_the_recorded_base(case: Case, corpus: Corpus) -> None:
     embedded = corpus.embedded(case)
-    below = source_of(load_base(corpus.client, embedded.reference))
+    base = original(load_base(corpus.client, embedded.reference))
     again = corpus.embed(embedded.reference, unwrap=case.unwrap)
-    assert below.digest != embedded.digest
+    assert base.digest != embedded.digest
     assert again.recipe == embedded.recipe
     assert again.manifest == embedded.manifest
 
@@ -129,7 +131,7 @@ def test_what_cannot_be_embedded_in_is_refused_with_a_reason(refused: Case, corp
 
 def later_format() -> dict[str, str]:
     """The labels of an image that a later version embedded."""
-    labels = dict.fromkeys((*names.PROVENANCE, names.UNDO), "sha256:" + "0" * 64)
+    labels = dict.fromkeys((*names.PROVENANCE, names.RESTORE), "sha256:" + "0" * 64)
     return {**labels, names.VERSION: "7"}
 
 

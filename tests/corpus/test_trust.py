@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from azext_otelembed.embedding.base_images import load_base
-from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.prepare_collector import prepare_collector
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
@@ -95,7 +95,7 @@ def collector(corpus: Corpus) -> PreparedCollector:
         lacking("`make test` builds the collector's image")
     corpus.azure.push("hub", "otel/real", "0.150.0", LAYOUT)
     reference = Reference(corpus.azure.registries["hub"], "otel/real", "0.150.0")
-    return bring_in(corpus.client, reference, corpus.hub)
+    return prepare_collector(corpus.client, reference, corpus.hub)
 
 
 def certificates(path: str, data: bytes) -> Layer:

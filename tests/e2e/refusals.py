@@ -381,13 +381,13 @@ COLLECTORS = (
             ),
             ("has no pipelines", "idle.yml", ("--collector-config", "idle.yml", "no pipelines")),
             (
-                "holds a key in the clear",
+                "holds a key in plain text",
                 "secret.yml",
                 (
                     "--collector-config",
                     "secret.yml",
                     "ine 5",
-                    "in the clear",
+                    "in plain text",
                     "${{env:APPLICATIONINSIGHTS_CONNECTION_STRING}}",
                 ),
             ),
@@ -457,11 +457,11 @@ CONNECTION_STRINGS = (
     ("Part 2 of the connection string is not", f"InstrumentationKey={KEY};secret"),
     ("Part 1 of the connection string is not", "secret and rubbish"),
     ("Part 2 of the connection string repeats", f"InstrumentationKey={KEY};instrumentationkey=a"),
-    ("an instrumentation key alone", KEY),
+    ("only an instrumentation key", KEY),
     ("no readable file '/secret/no/such/file'", "@/secret/no/such/file"),
     ("line breaks", f"InstrumentationKey={KEY}\nsecret"),
     ("characters long", f"InstrumentationKey={KEY};" + "secret" * 2000),
-    ("is no domain name", f"InstrumentationKey={KEY};EndpointSuffix=secret suffix"),
+    ("is not a domain name", f"InstrumentationKey={KEY};EndpointSuffix=secret suffix"),
 )
 
 OTHER_COMMANDS = (

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from azext_otelembed.errors import InvalidImage, OtelembedError
-from azext_otelembed.image import existing_collector
 from azext_otelembed.image.descriptor import Family
-from azext_otelembed.image.elf import check_program
+from azext_otelembed.image.elf import check_static_program
 from azext_otelembed.image.embed import Base, check_base, original
+from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import parse_config
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.manifest import Index, Manifest, parse_manifest, platform_choices
-from azext_otelembed.image.prepared_collector import parse_prepared
-from azext_otelembed.image.provenance import Undo, read_provenance
+from azext_otelembed.image.prepared_collector import parse_prepared_collector
+from azext_otelembed.image.provenance import RestoreData, read_provenance
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
-from azext_otelembed.image.tar_reader import content, scan
+from azext_otelembed.image.tar_reader import read_file, scan
 from azext_otelembed.records import record
 from azext_otelembed.registry import response_json
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, challenges
@@ -50,7 +50,7 @@ def manifest(data: bytes) -> None:
         platform_choices(found)
     else:
         assert found.is_image in (True, False)
-        parse_prepared(found)
+        parse_prepared_collector(found)
 
 
 def config(data: bytes) -> None:
@@ -64,12 +64,12 @@ def config(data: bytes) -> None:
 
 def layer(data: bytes) -> None:
     wanted = frozenset({"a"})
-    for entry in scan(_chunks(data), want=wanted, peek=frozenset({"b"}), most=MOST):
+    for entry in scan(_chunks(data), want=wanted, peek=frozenset({"b"}), max_bytes=MOST):
         assert not entry.path.startswith("/")
 
 
 def file(data: bytes) -> None:
-    for _ in content(_chunks(data), "a"):
+    for _ in read_file(_chunks(data), "a"):
         pass
 
 
@@ -83,7 +83,7 @@ def alone(data: bytes) -> None:
 
 
 def program(data: bytes) -> None:
-    check_program(data, "/otelcol")
+    check_static_program(data, "/otelcol")
 
 
 def text(data: bytes) -> None:
@@ -94,7 +94,7 @@ def text(data: bytes) -> None:
     seconds_of(words)
     resolve_safe("https://localhost/v2/", words)
     Scope.parse(words)
-    existing_collector.find(existing_collector.Start((), ("sh", "-c", words)))
+    find_collector(StartCommand((), ("sh", "-c", words)))
 
 
 def tags(data: bytes) -> None:
@@ -158,7 +158,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "reference": _one(Reference.parse),
     "digest": _one(Digest.parse),
     "launcher": _one(Launcher.parse),
-    "undo": _one(Undo.parse),
+    "restore-data": _one(RestoreData.parse),
 }
 
 

@@ -19,7 +19,7 @@ from azext_otelembed.image.prepared_collector import (
     CA_BUNDLE,
     CollectorLayer,
     PreparedCollector,
-    make_prepared,
+    make_prepared_collector,
 )
 from azext_otelembed.image.prepared_shell import (
     PreparedShell,
@@ -122,7 +122,8 @@ def late_collector() -> Layer:
 
 def _file(layer: Layer, path: str) -> bytes:
     chunks = iter([layer.data])
-    (found,) = [e for e in scan(chunks, want=frozenset({path}), limit=1 << 26) if e.path == path]
+    entries = scan(chunks, want=frozenset({path}), max_file_bytes=1 << 26)
+    (found,) = [entry for entry in entries if entry.path == path]
     assert found.data is not None
     return found.data
 
@@ -155,8 +156,8 @@ def made(
         launcher or Launcher(),
         shell=brought,
     )
-    glue = Layer(embedded.uploads[0].data, "gzip", str(embedded.config.diff_ids[-1]))
-    added = [*layers, *([shell_layer] if shell_layer else []), glue]
+    config_layer = Layer(embedded.uploads[0].data, "gzip", str(embedded.config.diff_ids[-1]))
+    added = [*layers, *([shell_layer] if shell_layer else []), config_layer]
     made = [*image.layers, *added]
     put = Manifest.read(Family.DOCKER, embedded.manifest).layers
     assert [layer.digest for layer in made] == [str(descriptor.digest) for descriptor in put]
@@ -169,9 +170,9 @@ def plain(image: Image) -> Made:
 
 
 def _shell(binary: bytes) -> tuple[PreparedShell, Layer]:
-    glue = make_shell_layer(binary)
+    made = make_shell_layer(binary)
     upstream = Reference.parse("busybox:1.36.1-musl").with_digest(Digest.of(binary))
-    return make_prepared_shell(upstream, glue), Layer(glue.data, "gzip", str(glue.diff_id))
+    return make_prepared_shell(upstream, made), Layer(made.data, "gzip", str(made.diff_id))
 
 
 @cache
@@ -182,7 +183,7 @@ def _collector(binary: Layer | None) -> tuple[PreparedCollector, tuple[Layer, La
     descriptor = Descriptor(
         Family.OCI.layer_type("gzip"), len(program.data), Digest.parse(program.digest)
     )
-    prepared = make_prepared(
+    prepared = make_prepared_collector(
         Reference.parse("otel/opentelemetry-collector-contrib:0.150.0").with_digest(
             Digest.of(program.data)
         ),

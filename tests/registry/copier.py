@@ -49,7 +49,7 @@ def copy(registries: Registries, reference: Reference) -> Copied:
 
 
 def _main(ca: str, token: str, tenant: str, shop: str, reference: str) -> dict[str, object]:
-    from azext_otelembed.embedding.prepare_collector import bring_in
+    from azext_otelembed.embedding.prepare_collector import prepare_collector
     from azext_otelembed.registry.auth import AcrExchange, Anonymous
     from azext_otelembed.registry.client import RegistryClient
 
@@ -60,7 +60,7 @@ def _main(ca: str, token: str, tenant: str, shop: str, reference: str) -> dict[s
         RegistryClient(named.registry, Anonymous(), transport=transport) as source,
         RegistryClient(shop, AcrExchange(lambda: token, tenant), transport=transport) as target,
     ):
-        path = bring_in(target, named, source).binary_path
+        path = prepare_collector(target, named, source).binary_path
     return {
         "path": path,
         "megabytes": peak_megabytes(),

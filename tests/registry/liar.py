@@ -148,7 +148,7 @@ def believe(liar: Liar, tag: str) -> Outcome:
 
 
 def _main(host: str, tag: str) -> Mapping[str, object]:
-    from azext_otelembed.embedding.prepare_collector import bring_in
+    from azext_otelembed.embedding.prepare_collector import prepare_collector
     from azext_otelembed.errors import OtelembedError
     from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.client import RegistryClient
@@ -162,7 +162,7 @@ def _main(host: str, tag: str) -> Mapping[str, object]:
         RegistryClient(host, scheme="http", patience=patience) as target,
     ):
         try:
-            bring_in(target, Reference(host, REPOSITORY, tag), source)
+            prepare_collector(target, Reference(host, REPOSITORY, tag), source)
         except OtelembedError as error:
             message = error.message
     return {"message": message, "megabytes": peak_megabytes(), "seconds": time.monotonic() - began}

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from azext_otelembed.embedding.prepare_collector import IMPORTED, alias, bring_in, find_prepared
+from azext_otelembed.embedding.prepare_collector import find_prepared, prepare_collector
+from azext_otelembed.embedding.prepared_store import UPSTREAM_REPOSITORY
 from azext_otelembed.errors import NotFound, Refused, RegistryFailed, Unauthorized
 from azext_otelembed.image.layer import make_ca_layer
-from azext_otelembed.image.prepared_collector import REPOSITORY, PreparedCollector
+from azext_otelembed.image.prepared_collector import REPOSITORY, PreparedCollector, prepared_tag
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.progress import Progress
 from azext_otelembed.registry.client import RegistryClient
@@ -30,7 +31,7 @@ def tag(name: str) -> str:
 
 
 def assert_prepared(client: RegistryClient, prepared: PreparedCollector, image: Image) -> None:
-    """What `bring_in` promises: the layers are there, and both tags lead to the document."""
+    """The layers are in the registry, and both tags lead to the document."""
     assert str(prepared.digest) == image.digest
     assert prepared.binary_path == "/otelcol-contrib"
     binary, certificates = prepared.layers
@@ -40,8 +41,10 @@ def assert_prepared(client: RegistryClient, prepared: PreparedCollector, image: 
     for part in prepared.layers:
         content = b"".join(client.stream_blob(REPOSITORY, part.descriptor.digest))
         assert len(content) == part.descriptor.size
-    for name in (prepared.tag, alias(replace(prepared.upstream, digest=None))):
-        assert client.get_manifest(REPOSITORY, name).digest == prepared.manifest.digest
+    for name in (prepared.upstream, replace(prepared.upstream, digest=None)):
+        assert (
+            client.get_manifest(REPOSITORY, prepared_tag(name)).digest == prepared.manifest.digest
+        )
 
 
 def test_a_collector_is_imported_and_prepared(
@@ -50,7 +53,7 @@ def test_a_collector_is_imported_and_prepared(
     reference = images.upstream(registries, tmp_path, tag)
     client = registries.owner()
     seen: list[Progress] = []
-    prepared = bring_in(
+    prepared = prepare_collector(
         client,
         reference,
         registries.anonymous(),
@@ -59,7 +62,7 @@ def test_a_collector_is_imported_and_prepared(
     )
     assert_prepared(client, prepared, images.collector())
     assert find_prepared(client, reference) == prepared
-    assert client.head_manifest(IMPORTED, alias(reference)) is not None
+    assert client.head_manifest(UPSTREAM_REPOSITORY, prepared_tag(reference)) is not None
     assert any("importing" in each.what for each in seen)
 
 
@@ -69,7 +72,9 @@ def test_an_import_asks_upstream_nothing_and_reads_all_of_the_binarys_layer(
     reference = images.upstream(registries, tmp_path, tag)
     client = registries.owner()
     mark = registries.azure.mark()
-    bring_in(client, reference, registries.anonymous(), partial(images.importer, registries))
+    prepare_collector(
+        client, reference, registries.anonymous(), partial(images.importer, registries)
+    )
     assert "registry" not in {r["service"] for r in registries.since(mark)}
     sent = sum(r["sent"] for r in registries.since(mark))
     assert sent < 200_000  # the CA layer; the binary has 3 MB
@@ -90,7 +95,7 @@ def test_who_may_not_import_gets_a_copy_with_progress(
     reference = images.upstream(registries, tmp_path, tag)
     client = registries.principal(PUSHER)
     seen: list[Progress] = []
-    prepared = bring_in(client, reference, registries.anonymous(), refuse, seen.append)
+    prepared = prepare_collector(client, reference, registries.anonymous(), refuse, seen.append)
     assert_prepared(client, prepared, images.collector())
     size = sum(part.descriptor.size for part in prepared.layers)
     counted = [each.done for each in seen if each.total == size]
@@ -105,7 +110,7 @@ def test_a_copy_survives_cuts(registries: Registries, tmp_path: Path, tag: str) 
     registries.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
     registries.azure.fault(service="registry", method="GET", path="/blobs/", nth=3, status=503)
     client = registries.owner()
-    prepared = bring_in(client, reference, registries.anonymous())
+    prepared = prepare_collector(client, reference, registries.anonymous())
     assert_prepared(client, prepared, image)
 
 
@@ -114,9 +119,9 @@ def test_what_is_prepared_costs_one_request_and_asks_nobody_else(
 ) -> None:
     reference = images.upstream(registries, tmp_path, tag)
     client = registries.owner()
-    first = bring_in(client, reference, registries.anonymous())
+    first = prepare_collector(client, reference, registries.anonymous())
     mark = registries.azure.mark()
-    assert bring_in(client, reference, registries.anonymous()) == first
+    assert prepare_collector(client, reference, registries.anonymous()) == first
     (record,) = [r for r in registries.since(mark) if not r["path"].startswith("/oauth2")]
     assert (record["service"], record["method"], record["status"]) == ("acr", "GET", 200)
 
@@ -126,7 +131,7 @@ def test_the_same_collector_by_its_digest_is_the_same(
 ) -> None:
     reference = images.upstream(registries, tmp_path, tag)
     client = registries.owner()
-    by_tag = bring_in(client, reference, registries.anonymous())
+    by_tag = prepare_collector(client, reference, registries.anonymous())
     exact = replace(reference, digest=Digest.parse(images.collector().digest))
     assert find_prepared(client, exact) == by_tag
 
@@ -146,7 +151,7 @@ def test_a_collector_is_imported_by_its_digest(
     client = registries.owner()
     mark = registries.azure.mark()
     importer = partial(images.importer, registries)
-    prepared = bring_in(client, reference, registries.anonymous(), importer)
+    prepared = prepare_collector(client, reference, registries.anonymous(), importer)
     assert "registry" not in {r["service"] for r in registries.since(mark)}
     assert str(prepared.digest) == image.digest
     assert find_prepared(client, reference) == prepared
@@ -157,9 +162,9 @@ def test_the_document_is_the_same_whichever_way_the_collector_came(
 ) -> None:
     reference = images.upstream(registries, tmp_path, tag)
     client = registries.owner()
-    copied = bring_in(client, reference, registries.anonymous())
-    delete(registries, alias(reference), copied.tag)
-    imported = bring_in(
+    copied = prepare_collector(client, reference, registries.anonymous())
+    delete(registries, prepared_tag(reference), prepared_tag(copied.upstream))
+    imported = prepare_collector(
         client, reference, registries.anonymous(), partial(images.importer, registries)
     )
     assert imported == copied
@@ -171,10 +176,10 @@ def test_a_moving_tag_is_looked_up_upstream(
     moving = f"nightly-{name.removeprefix('team/app')}"
     reference = images.upstream(registries, tmp_path, moving)
     client = registries.owner()
-    first = bring_in(client, reference, registries.anonymous())
+    first = prepare_collector(client, reference, registries.anonymous())
     newer = images.collector(images.go_layer("otelcol-contrib", program(2_000_000, seed=31)))
     images.upstream(registries, tmp_path, moving, newer)
-    second = bring_in(client, reference, registries.anonymous())
+    second = prepare_collector(client, reference, registries.anonymous())
     assert str(second.digest) == newer.digest != str(first.digest)
     assert find_prepared(client, reference) == second
 
@@ -185,19 +190,19 @@ def test_a_moving_tag_is_taken_from_the_registry_when_upstream_is_out_of_reach(
     moving = f"edge-{name.removeprefix('team/app')}"
     reference = images.upstream(registries, tmp_path, moving)
     client = registries.owner()
-    first = bring_in(client, reference, registries.anonymous())
+    first = prepare_collector(client, reference, registries.anonymous())
     registries.azure.fault(service="registry", status=503, times=0)
-    assert bring_in(client, reference, registries.anonymous()) == first
+    assert prepare_collector(client, reference, registries.anonymous()) == first
 
 
 def test_a_damaged_document_is_made_again(registries: Registries, tmp_path: Path, tag: str) -> None:
     reference = images.upstream(registries, tmp_path, tag)
     client = registries.owner()
-    first = bring_in(client, reference, registries.anonymous())
-    other = images.push(registries, tmp_path, REPOSITORY, alias(reference), images.app())
-    assert other.tag == alias(reference)
+    first = prepare_collector(client, reference, registries.anonymous())
+    other = images.push(registries, tmp_path, REPOSITORY, prepared_tag(reference), images.app())
+    assert other.tag == prepared_tag(reference)
     assert find_prepared(client, reference) is None
-    assert bring_in(client, reference, registries.anonymous()) == first
+    assert prepare_collector(client, reference, registries.anonymous()) == first
 
 
 def test_a_registry_that_does_not_mount_gets_the_binary_copied(
@@ -209,7 +214,7 @@ def test_a_registry_that_does_not_mount_gets_the_binary_copied(
     client = registries.owner()
     registries.azure.change_registry("shopregistry", mounts=False)
     try:
-        prepared = bring_in(
+        prepared = prepare_collector(
             client, reference, registries.anonymous(), partial(images.importer, registries)
         )
     finally:
@@ -224,7 +229,7 @@ def test_a_binary_in_a_padded_tar_is_found_as_well(
     image = images.collector(padded)
     reference = images.upstream(registries, tmp_path, tag, image)
     client = registries.owner()
-    assert_prepared(client, bring_in(client, reference, registries.anonymous()), image)
+    assert_prepared(client, prepare_collector(client, reference, registries.anonymous()), image)
 
 
 def lying_layer(*members: bytes, diff_id: str = "") -> Layer:
@@ -284,7 +289,7 @@ def test_a_binary_that_cannot_be_mounted_is_packed_into_a_layer_of_its_own(
     image = Image([bundle, *layers], {"Entrypoint": [path]}, family="oci")
     reference = images.upstream(registries, tmp_path, tag, image)
     client = registries.owner()
-    prepared = bring_in(client, reference, registries.anonymous())
+    prepared = prepare_collector(client, reference, registries.anonymous())
     assert prepared.binary_path == "/otelembed/collector"
     part = prepared.layers[0]
     assert part.descriptor.compression == "gzip"
@@ -308,7 +313,7 @@ def test_an_uncompressed_layer_with_the_binary_alone_is_mounted(
     image = images.collector(layer([Entry("otelcol-contrib", program(), 0o755)], "none"))
     reference = images.upstream(registries, tmp_path, tag, image)
     client = registries.owner()
-    assert_prepared(client, bring_in(client, reference, registries.anonymous()), image)
+    assert_prepared(client, prepare_collector(client, reference, registries.anonymous()), image)
 
 
 def test_the_certificates_of_other_distributions_are_found(
@@ -317,7 +322,7 @@ def test_the_certificates_of_other_distributions_are_found(
     fedora = layer([Entry("etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", images.CA_BUNDLE)])
     image = Image([fedora, images.collector().layers[1]], {"Entrypoint": ["/otelcol-contrib"]})
     reference = images.upstream(registries, tmp_path, tag, image)
-    prepared = bring_in(registries.owner(), reference, registries.anonymous())
+    prepared = prepare_collector(registries.owner(), reference, registries.anonymous())
     assert prepared.layers[1].descriptor.digest == make_ca_layer(images.CA_BUNDLE).digest
 
 
@@ -329,10 +334,10 @@ def test_the_certificates_of_other_distributions_are_found(
         (binary(program(loader=LOADER)), r"dynamically linked \(it needs /lib64/ld-linux"),
         (binary(program(machine=183)), r"program for arm64"),
         (binary(b"#!/bin/sh\nexec /otelcol\n"), r"starts a script"),
-        (binary(b"nothing at all"), r"no Linux program"),
+        (binary(b"nothing at all"), r"not a Linux program"),
         (
             images.collector(lying_layer(ALONE + bytes(1024), diff_id=f"sha256:{'1' * 64}")),
-            r"doesn't unpack to what",
+            r"doesn't unpack to the diff_id",
         ),
         (images.collector(lying_layer(CUT)), r"ends in the middle of a file"),
         (binary(program(), "../otelcol-contrib"), r"a path that leads out of it"),
@@ -346,7 +351,7 @@ def test_a_collector_image_that_cannot_be_used_is_refused(
 ) -> None:
     reference = images.upstream(registries, tmp_path, tag, image)
     with pytest.raises(Refused, match=told) as refusal:
-        bring_in(registries.owner(), reference, registries.anonymous())
+        prepare_collector(registries.owner(), reference, registries.anonymous())
     assert str(reference) in refusal.value.message
     assert find_prepared(registries.owner(), reference) is None
 
@@ -356,7 +361,7 @@ def test_a_collector_that_does_not_exist_is_named(registries: Registries, tag: s
     for options in ({}, {"importer": partial(images.importer, registries)}):
         found: Any = options
         with pytest.raises(NotFound) as missing:
-            bring_in(registries.owner(), reference, registries.anonymous(), **found)
+            prepare_collector(registries.owner(), reference, registries.anonymous(), **found)
         assert f"otel/no-such:{tag}" in missing.value.message
 
 
@@ -367,7 +372,7 @@ def test_a_source_out_of_reach_is_imported_all_the_same(
     docker = Reference("docker.io", COLLECTOR, tag)
     unreachable = registries.client("no-such-registry.invalid")
     client = registries.owner()
-    prepared = bring_in(client, docker, unreachable, partial(images.importer, registries))
+    prepared = prepare_collector(client, docker, unreachable, partial(images.importer, registries))
     assert prepared.upstream.registry == "docker.io"
     assert str(prepared.digest) == images.collector().digest
     assert reference.tag == tag
@@ -380,7 +385,7 @@ def test_neither_import_nor_copy_says_both_reasons(registries: Registries, tag: 
     docker = Reference("docker.io", COLLECTOR, tag)
     unreachable = registries.client("no-such-registry.invalid")
     with pytest.raises(RegistryFailed) as failure:
-        bring_in(registries.owner(), docker, unreachable, refuse)
+        prepare_collector(registries.owner(), docker, unreachable, refuse)
     assert "can't be resolved" in failure.value.message
     assert "importImage is not allowed" in failure.value.message
 

@@ -12,7 +12,7 @@ import pytest
 
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.embedding.base_images import load_base, resolve
-from azext_otelembed.embedding.prepare_collector import bring_in, find_prepared
+from azext_otelembed.embedding.prepare_collector import find_prepared, prepare_collector
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from azext_otelembed.image.embed import Embedded, embed
@@ -40,7 +40,7 @@ def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Registries], 
         if (found := find_prepared(client, reference)) is not None:
             return found
         images.upstream(registries, tmp_path_factory.mktemp("collector"), "1.150.0")
-        return bring_in(client, reference, registries.anonymous())
+        return prepare_collector(client, reference, registries.anonymous())
 
     return prepared
 
@@ -131,35 +131,6 @@ def test_what_is_there_already_is_not_written_again(
     records = registries.since(mark)
     assert len(records) == 6  # two for the token, three for the base, one for the tag
     assert {r["method"] for r in records if not r["path"].startswith("/oauth2")} == {"GET", "HEAD"}
-
-
-def test_a_new_version_of_the_app_sends_only_what_is_new(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
-) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    first = images.push(registries, tmp_path, name, "1.0", images.app())
-    old = embedded_in(client, first, collector)
-    push_embedded(client, old)
-    newer = images.app(images.shell(), images.program(size=200_000), document={"history": [RUN]})
-    second = images.push(registries, tmp_path, name, "1.1", newer)
-    embedded = embedded_in(client, second, collector)
-    present = frozenset(Digest.parse(part["digest"]) for part in json.loads(old.manifest)["layers"])
-    mark = registries.azure.mark()
-    push_embedded(client, embedded, present=present)
-    assert [r["method"] for r in registries.since(mark)] == ["POST", "PUT", "PUT"]
-    assert is_stored(client, embedded)
-
-
-def test_what_was_wrongly_thought_present_is_brought_after_all(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
-) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
-    embedded = embedded_in(client, reference, collector)
-    push_embedded(client, embedded, present=frozenset(embedded.mounts))
-    assert is_stored(client, embedded)
 
 
 def test_a_prepared_collector_whose_layers_are_gone_is_named(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.prepare_collector import prepare_collector
 from azext_otelembed.image.layer import make_ca_layer
 from azext_otelembed.registry.policies import Patience
 from localazure.images.assemble import Layer
@@ -70,7 +70,7 @@ def test_the_certificates_travel_beside_the_binary(
     registries.azure.fault(service="acr", method="PUT", query=certificates, hold=True)
     mark = registries.azure.mark()
     client = registries.owner(Patience(attempts=2, read=60))
-    call = partial(bring_in, client, reference, registries.anonymous())
+    call = partial(prepare_collector, client, reference, registries.anonymous())
     bringing = threading.Thread(target=call)
     bringing.start()
     deadline = time.monotonic() + 10

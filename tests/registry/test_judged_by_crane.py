@@ -11,7 +11,7 @@ import pytest
 
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.embedding.base_images import load_base
-from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.prepare_collector import prepare_collector
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
@@ -26,7 +26,7 @@ def test_an_embedded_image_is_well_formed_and_holds_everything(
     registries: Registries, tmp_path: Path, name: str, family: Family
 ) -> None:
     client = registries.owner()
-    collector = bring_in(
+    collector = prepare_collector(
         client, images.upstream(registries, tmp_path, "2.150.0"), registries.anonymous()
     )
     reference = images.push(registries, tmp_path, name, "1.0", images.app(family=family))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from azext_otelembed.embedding.prepare_shell import bring_in_shell
+from azext_otelembed.embedding.prepare_shell import prepare_shell
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.client import RegistryClient
@@ -256,4 +256,4 @@ def test_a_shell_image_that_lies_is_refused(liar: Liar) -> None:
                 liar.serve(HONEST.layers[0].digest, endless)
             name = Reference(liar.host, REPOSITORY, tag)
             with pytest.raises(OtelembedError, match=told):
-                bring_in_shell(client, name, client)
+                prepare_shell(client, name, client)

@@ -11,8 +11,8 @@ import pytest
 
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.embedding.base_images import load_base
-from azext_otelembed.embedding.prepare_collector import bring_in
-from azext_otelembed.embedding.prepare_shell import bring_in_shell, find_shell
+from azext_otelembed.embedding.prepare_collector import prepare_collector
+from azext_otelembed.embedding.prepare_shell import find_shell, prepare_shell
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.errors import NotFound, Refused, RegistryFailed
 from azext_otelembed.image.embed import embed
@@ -59,11 +59,11 @@ def test_a_shell_is_prepared_once_and_found_by_one_request(
 ) -> None:
     client, reference = registries.owner(), push_shell(HUB_IMAGE)
     assert find_shell(client, reference) is None
-    prepared = bring_in_shell(client, reference, registries.anonymous())
+    prepared = prepare_shell(client, reference, registries.anonymous())
     assert prepared.layer.digest == make_shell_layer(BUSYBOX).digest
     assert str(prepared.upstream) == f"{reference}@{HUB_IMAGE.digest}"
     mark = registries.azure.mark()
-    assert bring_in_shell(client, reference, registries.anonymous()) == prepared
+    assert prepare_shell(client, reference, registries.anonymous()) == prepared
     assert len(registries.since(mark)) == 1
     assert find_shell(client, prepared.upstream) == prepared
     assert client.has_blob(REPOSITORY, prepared.layer.digest)
@@ -73,13 +73,13 @@ def test_a_moving_tag_is_looked_up_each_time_and_kept_where_that_is_not_possible
     registries: Registries, push_shell: Callable[..., Reference]
 ) -> None:
     client = registries.owner()
-    first = bring_in_shell(client, push_shell(HUB_IMAGE, "musl"), registries.anonymous())
+    first = prepare_shell(client, push_shell(HUB_IMAGE, "musl"), registries.anonymous())
     newer = Image([layer([Entry("bin/busybox", BUSYBOX + b"newer", 0o755)])], {})
     reference = push_shell(newer, "musl")
-    second = bring_in_shell(client, reference, registries.anonymous())
+    second = prepare_shell(client, reference, registries.anonymous())
     assert second.layer.digest == make_shell_layer(BUSYBOX + b"newer").digest != first.layer.digest
     registries.azure.fault(service="registry", status=503, times=0)
-    assert bring_in_shell(client, reference, registries.anonymous()) == second
+    assert prepare_shell(client, reference, registries.anonymous()) == second
 
 
 def test_the_registry_imports_what_this_machine_cannot_reach(
@@ -88,10 +88,10 @@ def test_the_registry_imports_what_this_machine_cannot_reach(
     reference = push_shell(HUB_IMAGE)
     registries.azure.fault(service="registry", status=503, times=0)
     importer = partial(images.importer, registries)
-    prepared = bring_in_shell(registries.owner(), reference, registries.anonymous(), importer)
+    prepared = prepare_shell(registries.owner(), reference, registries.anonymous(), importer)
     assert prepared.layer.digest == make_shell_layer(BUSYBOX).digest
     with pytest.raises(RegistryFailed):
-        bring_in_shell(
+        prepare_shell(
             registries.owner(), replace(reference, tag="1.0"), registries.anonymous(), None
         )
 
@@ -112,14 +112,14 @@ def test_an_image_without_a_busybox_for_every_base_is_refused(
 ) -> None:
     reference = push_shell(Image([layer(entries)], {}))
     with pytest.raises(Refused, match=message) as caught:
-        bring_in_shell(registries.owner(), reference, registries.anonymous())
+        prepare_shell(registries.owner(), reference, registries.anonymous())
     assert str(reference) in caught.value.message
     assert "busybox:1.36.1-musl" in str(caught.value.recommendation)
 
 
 def test_a_shell_image_that_is_not_there_is_told(registries: Registries, name: str) -> None:
     with pytest.raises(NotFound, match=name):
-        bring_in_shell(
+        prepare_shell(
             registries.owner(), Reference(registries.hub, name, "1.0"), registries.anonymous()
         )
 
@@ -129,8 +129,8 @@ def test_a_base_without_a_shell_gets_one_and_is_refused_without(
 ) -> None:
     client = registries.owner()
     upstream = images.upstream(registries, tmp_path, f"5.{name.rpartition('app')[2]}.0")
-    brought = bring_in(client, upstream, registries.anonymous())
-    shell = bring_in_shell(client, push_shell(HUB_IMAGE), registries.anonymous())
+    brought = prepare_collector(client, upstream, registries.anonymous())
+    shell = prepare_shell(client, push_shell(HUB_IMAGE), registries.anonymous())
     bare = images.push(registries, tmp_path, name, "1.0", images.app(images.program()))
     base = load_base(client, bare)
     config = collector_config.default()

@@ -14,6 +14,7 @@ import httpx
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
+from azext_otelembed.collector.config import load
 from azext_otelembed.console import Console
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Digest
@@ -101,7 +102,7 @@ def request_of(
     """The request of a deploy without arguments, and with those that are given."""
     embed = embed_options(
         collector_image,
-        collector_config,
+        load(collector_config),
         launcher,
         tag=tag,
         shell_image=shell_image,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from azext_otelembed.parallel import ahead, for_each
-from azext_otelembed.progress import Progress, Sum
+from azext_otelembed.progress import CombinedProgress, Progress
 
 
 def test_a_stream_is_read_ahead_and_no_further_than_allowed() -> None:
@@ -56,8 +56,8 @@ def test_a_stream_that_is_left_is_closed() -> None:
 
 def test_transfers_side_by_side_add_up() -> None:
     told: list[Progress] = []
-    total = Sum(told.append, "copying")
-    large, small = total.part(100), total.part(10)
+    total = CombinedProgress(told.append, "copying")
+    large, small = total.add(100), total.add(10)
     large(Progress("one", 40, 100))
     small(Progress("other", 10, 10))
     large(Progress("one", 100, 100))

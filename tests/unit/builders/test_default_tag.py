@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.builders.source import default_tag
-from azext_otelembed.image.reference import is_tag
+from azext_otelembed.image.reference import Reference
 
 NOW = datetime(2026, 11, 22, 21, 45, 3, tzinfo=timezone.utc)
 
@@ -60,4 +60,4 @@ def test_a_folder_that_is_no_checkout_and_one_without_commits_mean_the_time(tmp_
     assert default_tag(tmp_path, NOW) == "20261122-214503"
     git(tmp_path, "init", "-q")
     assert default_tag(tmp_path, NOW) == "20261122-214503"
-    assert is_tag(default_tag(tmp_path))
+    assert Reference("localhost", "shop", default_tag(tmp_path))  # a valid tag

@@ -39,12 +39,17 @@ def changed(old: str, new: str) -> bytes:
 
 def problem(text: bytes) -> InvalidConfig:
     with pytest.raises(InvalidConfig) as caught:
-        config.check(text)
+        config.inspect(text)
     return caught.value
 
 
 def test_the_default_configuration_is_in_order() -> None:
-    assert config.check(config.default()) == ()
+    assert config.inspect(config.default()).warnings == ()
+
+
+def test_loading_gives_the_default_configuration_or_the_checked_one() -> None:
+    assert config.load(None) == config.inspect(config.default())
+    assert config.load(GOOD.encode()) == config.CollectorConfig(GOOD.encode(), 80)
 
 
 def test_the_default_configuration_is_as_designed() -> None:
@@ -66,21 +71,22 @@ def test_the_default_configuration_holds_no_secret() -> None:
 
 
 def test_a_plain_configuration_passes() -> None:
-    assert config.check(GOOD.encode()) == ()
-    assert config.check(b"\xef\xbb\xbf" + GOOD.encode()) == ()
-    assert config.check(GOOD.replace("\n", "\r\n").encode()) == ()
+    assert config.inspect(GOOD.encode()).warnings == ()
+    assert config.inspect(b"\xef\xbb\xbf" + GOOD.encode()).warnings == ()
+    assert config.inspect(GOOD.replace("\n", "\r\n").encode()).warnings == ()
 
 
 def test_merge_keys_and_anchors_are_understood() -> None:
     text = changed("  azuremonitor:", "  azuremonitor: &a {x: 1}\n  azuremonitor/2: {<<: *a}")
-    assert config.check(text.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")) == ()
+    text = text.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")
+    assert config.inspect(text).warnings == ()
 
 
 def test_connectors_serve_on_both_sides() -> None:
     text = GOOD + "    metrics:\n      receivers: [spanmetrics]\n      exporters: [azuremonitor]\n"
     text = text.replace("exporters: [azuremonitor]", "exporters: [azuremonitor, spanmetrics]", 1)
     text = text.replace("service:", "connectors:\n  spanmetrics:\nservice:")
-    assert config.check(text.encode()) == ()
+    assert config.inspect(text.encode()).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -101,15 +107,15 @@ def test_connectors_serve_on_both_sides() -> None:
         (b"[" * 20_000, None, "nested too deeply"),
         (b"? [a]\n: 1\n", 1, "a key must be plain text"),
         (b"<<: 3\n", 1, "can only merge mappings"),
-        (b"receivers:\nreceivers:\n", 2, "'receivers' is there twice"),
+        (b"receivers:\nreceivers:\n", 2, "'receivers' is duplicated"),
         (b"x" * 49_153, None, "at most 49152"),
-        (changed("exporters:\n", "exporterz:\n"), 7, "no section 'exporterz'"),
+        (changed("exporters:\n", "exporterz:\n"), 7, "'exporterz' is not a section"),
         (changed("  azuremonitor:\n", "  - azuremonitor\n"), 7, "'exporters' must be a mapping"),
         (changed("  azuremonitor:\n", "  azuremonitor: 3\n"), 8, "settings of 'azuremonitor'"),
-        (changed("  azuremonitor:\n", "  azure monitor:\n"), 8, "not a component's name"),
+        (changed("  azuremonitor:\n", "  azure monitor:\n"), 8, "not a component name"),
         (GOOD.partition("service:")[0].encode(), None, "no 'service' section"),
         (GOOD.partition("  pipelines:")[0].encode() + b"  telemetry:\n", 9, "no pipelines"),
-        (changed("    traces:", "    spans:"), 11, "pipeline 'spans' carries no known signal"),
+        (changed("    traces:", "    spans:"), 11, "pipeline 'spans' has no known signal"),
         (changed("      receivers: [otlp]\n", ""), 11, "pipeline 'traces' has no receivers"),
         (changed("exporters: [azuremonitor]", "exporters: []"), 11, "'traces' has no exporters"),
         (changed("receivers: [otlp]", "receivers: otlp"), 12, "must be a list of names"),
@@ -127,7 +133,7 @@ def test_connectors_serve_on_both_sides() -> None:
             "extension 'health_check', which is not configured",
         ),
         (changed("    protocols:\n      http:\n", ""), 2, "at least one protocol"),
-        (changed("      http:\n", "      thrift:\n"), 4, "no protocol 'thrift'"),
+        (changed("      http:\n", "      thrift:\n"), 4, "unknown protocol 'thrift'"),
         (
             changed("http:\n", "http:\n        endpoint: localhost\n"),
             4,
@@ -160,10 +166,10 @@ def test_what_cannot_work_is_refused_with_its_line(
         f"instrumentation_key: {KEY.replace('-', '')}",
     ],
 )
-def test_an_instrumentation_key_in_the_clear_is_refused_and_not_repeated(value: str) -> None:
+def test_an_instrumentation_key_in_plain_text_is_refused_and_not_repeated(value: str) -> None:
     found = problem(changed("  azuremonitor:\n", f"  azuremonitor:\n    {value}\n"))
     assert found.line == 9
-    assert "in the clear" in found.message
+    assert "in plain text" in found.message
     assert "${env:APPLICATIONINSIGHTS_CONNECTION_STRING}" in str(found.recommendation)
     assert KEY[:8] not in f"{found.message}{found.recommendation}"
 
@@ -173,9 +179,9 @@ def test_an_instrumentation_key_in_the_clear_is_refused_and_not_repeated(value: 
     [
         (
             changed("http:\n", "http: {endpoint: '0.0.0.0:4318'}\n"),
-            "'otlp/http' listens on 0.0.0.0:4318, beyond",
+            "'otlp/http' listens on 0.0.0.0:4318, which is not only",
         ),
-        (changed("http:\n", "http: {endpoint: ':4318'}\n"), "listens on :4318, beyond"),
+        (changed("http:\n", "http: {endpoint: ':4318'}\n"), "listens on :4318, which is not only"),
         (changed("http:\n", "http: {endpoint: 'localhost:9999'}\n"), "Nothing listens on port"),
         (changed("      processors: [memory_limiter]\n", ""), None),
         (
@@ -188,12 +194,12 @@ def test_an_instrumentation_key_in_the_clear_is_refused_and_not_repeated(value: 
         ),
         (
             changed("  azuremonitor:\n", "  azuremonitor:\n  otlp: {headers: {api_key: abc}}\n"),
-            "Line 9: 'exporters.otlp.headers.api_key' stands in the clear",
+            "Line 9: 'exporters.otlp.headers.api_key' is in plain text",
         ),
     ],
 )
 def test_what_is_odd_is_warned_of(text: bytes, warning: str | None) -> None:
-    warnings = config.check(text)
+    warnings = config.inspect(text).warnings
     assert len(warnings) == 1, warnings
     assert warning is None or warning in warnings[0]
 
@@ -212,7 +218,7 @@ def test_what_is_odd_is_warned_of(text: bytes, warning: str | None) -> None:
     ],
 )
 def test_what_is_fine_is_not_warned_of(text: bytes) -> None:
-    assert config.check(text) == ()
+    assert config.inspect(text).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -258,7 +264,7 @@ def test_a_document_that_holds_itself_is_refused() -> None:
 @example(b"? ")
 def test_any_bytes_are_a_configuration_or_a_problem(text: bytes) -> None:
     with pytest.raises(InvalidConfig):
-        config.check(text)
+        config.inspect(text)
 
 
 @settings(deadline=None)
@@ -270,7 +276,7 @@ def test_any_change_of_one_line_is_checked_without_a_crash(data: st.DataObject) 
     new = data.draw(st.sampled_from(["", "x", "- x", "x:", "  x: [", *lines]))
     lines[at] = new
     try:
-        config.check("\n".join(lines).encode())
+        config.inspect("\n".join(lines).encode())
     except InvalidConfig as found:
         message = found.message
         assert message

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from azext_otelembed.embedding.shell_check import tells_of_shell
+from azext_otelembed.embedding.shell_check import config_shows_shell
 from azext_otelembed.image.image_config import ImageConfig
 
 
@@ -25,7 +25,7 @@ def config(*steps: str) -> ImageConfig:
     ],
 )
 def test_an_image_that_has_run_a_shell_tells_so(words: list[str], steps: list[str]) -> None:
-    assert tells_of_shell(words, config(*steps))
+    assert config_shows_shell(words, config(*steps))
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_an_image_that_has_run_a_shell_tells_so(words: list[str], steps: list[st
     ],
 )
 def test_an_image_that_has_not_leaves_it_open(words: list[str], steps: list[str]) -> None:
-    assert not tells_of_shell(words, config(*steps))
+    assert not config_shows_shell(words, config(*steps))

@@ -17,7 +17,7 @@ from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.prepared_collector import (
     CollectorLayer,
     PreparedCollector,
-    make_prepared,
+    make_prepared_collector,
 )
 from azext_otelembed.image.prepared_shell import (
     PreparedShell,
@@ -43,7 +43,7 @@ def collector(
     """A prepared collector in upstream's layout."""
     binary = Descriptor(Family.OCI.layer_type(compression), 29_000_000, digest("binary"))
     certificates = make_ca_layer(bundle)
-    return make_prepared(
+    return make_prepared_collector(
         UPSTREAM,
         version,
         "/otelcol-contrib",
@@ -133,7 +133,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-_OURS = (*names.PROVENANCE, names.UNDO)
+_OURS = (*names.PROVENANCE, names.RESTORE)
 words = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6))
 
 

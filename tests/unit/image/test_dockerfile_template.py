@@ -12,11 +12,10 @@ from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.dockerfile_template import (
     App,
-    OwnDockerfile,
-    binary_in,
-    by_dockerfile,
+    DockerfileCollector,
+    dockerfile_collector,
+    instruction_words,
     make_dockerfile,
-    words_of,
 )
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.launcher import Launcher, unwrap
@@ -30,7 +29,7 @@ CONFIG = b"receivers: {}\n"
 def made(
     entrypoint: str = '["/entry.sh"]', cmd: str = '["serve", "a b"]', base: str | None = None
 ) -> str:
-    app = App(base, words_of(entrypoint), words_of(cmd))
+    app = App(base, instruction_words(entrypoint), instruction_words(cmd))
     return make_dockerfile(COLLECTOR, CONFIG, Launcher(), app)
 
 
@@ -95,7 +94,7 @@ def test_an_entrypoint_alone_leaves_no_cmd_and_a_cmd_alone_an_empty_entrypoint()
 
 
 def test_nothing_to_start_is_refused_with_what_to_give() -> None:
-    with pytest.raises(InvalidImage, match="isn't told") as caught:
+    with pytest.raises(InvalidImage, match="aren't known") as caught:
         made(entrypoint="", cmd=" ")
     assert "--image-entrypoint" in str(caught.value.recommendation)
 
@@ -111,12 +110,12 @@ def test_a_collector_that_the_app_image_starts_itself_is_refused_with_what_start
     entrypoint: str, cmd: str, alone: tuple[list[str], list[str]]
 ) -> None:
     with pytest.raises(
-        InvalidImage, match=r"shop:1 starts a collector already.*`otelcol"
+        InvalidImage, match=r"shop:1 already starts a collector.*`otelcol"
     ) as caught:
         made(entrypoint, cmd, base="r.io/shop:1")
     advised = shlex.split(str(caught.value.recommendation).rstrip("."))
     told = {name: next(iter(advised[advised.index(name) + 1 :]), "") for name in advised}
-    words = [words_of(told.get(f"--image-{name}", "")) for name in ("entrypoint", "cmd")]
+    words = [instruction_words(told.get(f"--image-{name}", "")) for name in ("entrypoint", "cmd")]
     assert words == list(alone)
     made(json.dumps(words[0]), json.dumps(words[1]), base="r.io/shop:1")
 
@@ -131,13 +130,13 @@ def test_a_collector_that_the_app_image_starts_itself_is_refused_with_what_start
     ],
 )
 def test_words_are_read_as_a_dockerfile_has_them(instruction: str, words: list[str]) -> None:
-    assert words_of(instruction) == words
+    assert instruction_words(instruction) == words
 
 
 @pytest.mark.parametrize("text", ["[node, server.js]", '["a", 1]', '["a"'])
 def test_a_broken_list_is_refused(text: str) -> None:
     with pytest.raises(InvalidImage, match="not a JSON list of words"):
-        words_of(text)
+        instruction_words(text)
 
 
 @pytest.mark.parametrize(
@@ -150,24 +149,27 @@ def test_a_broken_list_is_refused(text: str) -> None:
     ],
 )
 def test_the_binary_is_where_upstream_has_it(image: str, path: str) -> None:
-    assert binary_in(Reference.parse(image)) == path
+    text = make_dockerfile(Reference.parse(image), CONFIG, Launcher(), App("app", ["/app"], []))
+    assert f"COPY --from=otelcol {path} /usr/bin/otelcol\n" in text
 
 
 def test_an_image_built_by_it_is_recognised_and_is_not_an_embedded_one() -> None:
     config = built(made())
-    assert by_dockerfile(config) == OwnDockerfile(str(COLLECTOR), str(Digest.of(CONFIG)), "exec/1")
+    assert dockerfile_collector(config) == DockerfileCollector(
+        str(COLLECTOR), str(Digest.of(CONFIG)), "exec/1"
+    )
     assert read_provenance(config) is None
 
 
 def test_an_image_built_on_it_that_starts_something_else_has_no_collector_any_more() -> None:
     config = built(made(), Entrypoint=["/other"])
-    assert by_dockerfile(config) is None
+    assert dockerfile_collector(config) is None
     assert read_provenance(config) is None
 
 
 def test_an_embedded_image_is_not_taken_for_one() -> None:
     text = made()
     config = built(text)
-    labels = {**config.labels, names.RECIPE: str(Digest.of(b"")), names.UNDO: "{}"}
-    assert by_dockerfile(built(text, Labels=labels)) is None
-    assert by_dockerfile(built(text, Labels={})) is None
+    labels = {**config.labels, names.RECIPE: str(Digest.of(b"")), names.RESTORE: "{}"}
+    assert dockerfile_collector(built(text, Labels=labels)) is None
+    assert dockerfile_collector(built(text, Labels={})) is None

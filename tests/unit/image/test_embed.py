@@ -17,7 +17,7 @@ from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.launcher import LOGS, LONGEST_GRACE, Launcher
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.prepared_shell import PreparedShell
-from azext_otelembed.image.provenance import read_provenance, strip
+from azext_otelembed.image.provenance import read_provenance, restore_base
 from azext_otelembed.image.reference import Digest
 from tests.unit.image.image_support import (
     CONFIG,
@@ -60,7 +60,7 @@ def test_a_base_with_a_cmd_alone_is_wrapped_around_it() -> None:
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_the_collectors_layers_and_the_glue_come_on_top_in_the_bases_family(family: Family) -> None:
+def test_the_added_layers_come_on_top_in_the_bases_family(family: Family) -> None:
     original_image = base(family)
     embedded = embed(original_image, COLLECTOR, CONFIG, LAUNCHER)
     manifest = as_base(embedded).manifest
@@ -76,7 +76,7 @@ def test_the_collectors_layers_and_the_glue_come_on_top_in_the_bases_family(fami
     assert embedded.digest == Digest.of(embedded.manifest) == embedded.reference.digest
 
 
-def test_the_uploads_are_the_glue_and_the_configuration_and_small() -> None:
+def test_the_uploads_are_the_configuration_layer_and_the_configuration_and_small() -> None:
     embedded = embed(base(), COLLECTOR, CONFIG, LAUNCHER)
     assert [upload.digest for upload in embedded.uploads] == [
         Digest.of(upload.data) for upload in embedded.uploads
@@ -292,7 +292,7 @@ def test_embedding_keeps_every_field_it_does_not_own(image: Base) -> None:
     assert _other(now["config"], "Entrypoint", "Labels") == _other(
         kept["config"], "Entrypoint", "Labels"
     )
-    ours = (*names.PROVENANCE, names.UNDO)
+    ours = (*names.PROVENANCE, names.RESTORE)
     assert _other(embedded.config.labels, *ours) == _other(image.config.labels, *ours)
     assert embedded.config.entrypoint[4:] == image.config.entrypoint
 
@@ -326,7 +326,7 @@ def _nameless(embedded: Embedded) -> tuple[Any, Any]:
     annotations = {**manifest.get("annotations", {}), names.BASE_NAME: ""}
     kept = {key: value for key, value in manifest.items() if key not in ("annotations", "config")}
     config = embedded.config.document
-    labels = {**config["config"]["Labels"], names.BASE_NAME: "", names.UNDO: ""}
+    labels = {**config["config"]["Labels"], names.BASE_NAME: "", names.RESTORE: ""}
     settings = {**config["config"], "Labels": labels}
     return {**kept, "annotations": annotations}, {**config, "config": settings}
 
@@ -349,11 +349,11 @@ def test_embed_of_embed_equals_embed_of_the_base(
 
 @slow
 @given(bases(), launchers, shells)
-def test_stripping_gives_the_very_bytes_of_the_base_back(
+def test_restoring_gives_the_very_bytes_of_the_base_back(
     image: Base, launcher: Launcher, brought: PreparedShell | None
 ) -> None:
     embedded = as_base(embed(image, COLLECTOR, CONFIG, launcher, shell=brought))
-    assert strip(embedded.manifest, embedded.config) == (image.manifest, image.config)
+    assert restore_base(embedded.manifest, embedded.config) == (image.manifest, image.config)
     back = original(embedded)
     assert back.digest == image.digest
     assert (back.reference.name, back.reference.tag) == (image.reference.name, image.reference.tag)

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azext_otelembed.image.existing_collector import ExistingCollector, Start, find
+from azext_otelembed.image.existing_collector import ExistingCollector, StartCommand, find_collector
 
 SHELL = ("/bin/sh", "-c")
 
 
-def start(entrypoint: tuple[str, ...] = (), cmd: tuple[str, ...] = ()) -> Start:
-    return Start(entrypoint, cmd)
+def start(entrypoint: tuple[str, ...] = (), cmd: tuple[str, ...] = ()) -> StartCommand:
+    return StartCommand(entrypoint, cmd)
 
 
-def script(text: str) -> Start:
+def script(text: str) -> StartCommand:
     """As CMD in shell form."""
     return start((), (*SHELL, text))
 
@@ -67,13 +67,13 @@ def script(text: str) -> Start:
         ),
     ],
 )
-def test_the_collectors_half_of_a_command_is_left_out(found: Start, app: Start) -> None:
-    by_hand = find(found)
+def test_the_collector_is_removed_from_a_command(found: StartCommand, app: StartCommand) -> None:
+    by_hand = find_collector(found)
     assert by_hand is not None
     assert "otelcol" in by_hand.collector
     assert by_hand.app == app
     assert by_hand.app is not None
-    assert find(by_hand.app) is None
+    assert find_collector(by_hand.app) is None
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_the_collectors_half_of_a_command_is_left_out(found: Start, app: Start) 
     ],
 )
 def test_what_cannot_be_told_apart_is_recognised_all_the_same(text: str) -> None:
-    by_hand = find(script(text))
+    by_hand = find_collector(script(text))
     assert by_hand is not None
     assert by_hand.app is None
 
@@ -109,8 +109,8 @@ def test_what_cannot_be_told_apart_is_recognised_all_the_same(text: str) -> None
         start(),
     ],
 )
-def test_an_app_is_left_alone(found: Start) -> None:
-    assert find(found) is None
+def test_an_app_is_left_alone(found: StartCommand) -> None:
+    assert find_collector(found) is None
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_an_app_is_left_alone(found: Start) -> None:
     ],
 )
 def test_collectors_go_by_many_names(name: str) -> None:
-    by_hand = find(script(f"{name} --config=/c.yml & exec app"))
+    by_hand = find_collector(script(f"{name} --config=/c.yml & exec app"))
     assert by_hand == ExistingCollector(f"{name} --config=/c.yml", start((), ("app",)))
 
 
 @given(st.lists(st.text(), max_size=4), st.text())
 def test_any_words_are_read(words: list[str], text: str) -> None:
-    find(start((*words,), (*SHELL, text)))
-    find(start((), (*SHELL, f"otelcol & {text}")))
+    find_collector(start((*words,), (*SHELL, text)))
+    find_collector(start((), (*SHELL, f"otelcol & {text}")))

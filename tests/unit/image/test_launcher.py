@@ -13,7 +13,7 @@ import pytest
 
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.drain_script import trappable
+from azext_otelembed.image.drain_script import trappable_signal
 from azext_otelembed.image.launcher import DEFAULT_MEMORY_MIB, Launcher, unwrap
 from tests.needs import program
 
@@ -184,7 +184,7 @@ def test_an_unknown_launcher_is_a_problem(identity: str) -> None:
     ],
 )
 def test_a_stop_signal_is_spelt_as_every_shell_knows_it(stop_signal: str, name: str | None) -> None:
-    assert trappable(stop_signal) == name
+    assert trappable_signal(stop_signal) == name
 
 
 @pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"], ["bash", "--posix"]])

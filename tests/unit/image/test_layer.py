@@ -1,4 +1,4 @@
-"""The glue layer, and the launcher it is for."""
+"""The layers that an embed adds, and the recipe."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from azext_otelembed.image.layer import (
     Folder,
     Link,
     make_ca_layer,
-    make_glue,
+    make_config_layer,
     make_layer,
     stored_gzip,
 )
-from azext_otelembed.image.recipe import Recipe, tag
-from azext_otelembed.image.reference import Digest, is_tag
+from azext_otelembed.image.recipe import Recipe, is_recipe_tag, recipe_tag
+from azext_otelembed.image.reference import Digest, Reference
 from tests.unit.image.image_support import digest
 
 
@@ -38,15 +38,15 @@ def content(data: bytes, path: str) -> bytes:
         return found.read()
 
 
-def test_the_glue_holds_the_configuration_and_a_link_to_the_binary() -> None:
-    glue = make_glue(b"receivers: {}\n", "/otelcol-contrib")
-    assert [(entry.name, entry.type, entry.mode) for entry in members(glue.data)] == [
+def test_the_configuration_layer_holds_the_configuration_and_a_link_to_the_binary() -> None:
+    layer = make_config_layer(b"receivers: {}\n", "/otelcol-contrib")
+    assert [(entry.name, entry.type, entry.mode) for entry in members(layer.data)] == [
         ("otelembed", tarfile.DIRTYPE, 0o755),
         ("otelembed/config.yml", tarfile.REGTYPE, 0o644),
         ("otelembed/otelcol", tarfile.SYMTYPE, 0o777),
     ]
-    assert members(glue.data)[2].linkname == "/otelcol-contrib"
-    assert content(glue.data, "otelembed/config.yml") == b"receivers: {}\n"
+    assert members(layer.data)[2].linkname == "/otelcol-contrib"
+    assert content(layer.data, "otelembed/config.yml") == b"receivers: {}\n"
 
 
 def test_the_certificates_lie_in_our_own_folder_alone() -> None:
@@ -60,13 +60,13 @@ def test_the_certificates_lie_in_our_own_folder_alone() -> None:
 
 
 def test_entries_are_dated_1970_and_owned_by_root() -> None:
-    for entry in members(make_glue(b"x", "/otelcol").data):
+    for entry in members(make_config_layer(b"x", "/otelcol").data):
         assert (entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname) == (0, 0, 0, "", "")
 
 
-def test_the_glue_is_the_same_byte_for_byte_everywhere() -> None:
+def test_the_configuration_layer_is_the_same_byte_for_byte_everywhere() -> None:
     # What these bytes are must never change silently: a recipe's digest stands for them.
-    assert str(make_glue(b"receivers: {}\n", "/otelcol-contrib").digest) == (
+    assert str(make_config_layer(b"receivers: {}\n", "/otelcol-contrib").digest) == (
         "sha256:557ebe0f8bd9a4b7b2df2854b9b40f8d577c0212c67efe31e02bc8ffa740d2c7"
     )
     assert str(make_ca_layer(b"PEM\n").digest) == (
@@ -82,7 +82,7 @@ def test_order_of_entries_makes_no_difference() -> None:
 @pytest.mark.parametrize("binary", ["otelcol", "", "/otelembed/otelcol"])
 def test_a_binary_that_cannot_be_linked_to_is_a_problem(binary: str) -> None:
     with pytest.raises(InvalidImage):
-        make_glue(b"", binary)
+        make_config_layer(b"", binary)
 
 
 def test_a_path_twice_is_a_problem() -> None:
@@ -122,27 +122,28 @@ def test_gzip_reads_stored_streams_of_any_length(length: int, pattern: bytes) ->
 
 
 def test_a_layers_descriptor_has_the_type_of_its_family() -> None:
-    glue = make_glue(b"x", "/otelcol")
-    descriptor = glue.descriptor(Family.OCI)
+    layer = make_config_layer(b"x", "/otelcol")
+    descriptor = layer.descriptor(Family.OCI)
     assert descriptor.media_type == "application/vnd.oci.image.layer.v1.tar+gzip"
-    assert (descriptor.size, descriptor.digest) == (len(glue.data), glue.digest)
+    assert (descriptor.size, descriptor.digest) == (len(layer.data), layer.digest)
 
 
 RECIPE = Recipe(digest("base"), digest("collector"), digest("config"), "exec/1")
 
 
 def test_a_tag_is_made_of_the_bases_and_the_recipe() -> None:
-    assert tag("1.0", RECIPE) == f"1.0-otelembed-{RECIPE.digest.short}"
+    assert recipe_tag("1.0", RECIPE) == f"1.0-otelembed-{RECIPE.digest.short}"
 
 
 def test_a_base_without_a_tag_is_named_by_its_digest() -> None:
-    assert tag(None, RECIPE) == f"sha-{digest('base').short}-otelembed-{RECIPE.digest.short}"
+    assert recipe_tag(None, RECIPE) == f"sha-{digest('base').short}-otelembed-{RECIPE.digest.short}"
 
 
 @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", fullmatch=True))
 def test_the_tag_always_is_one(base_tag: str) -> None:
-    made = tag(base_tag, RECIPE)
-    assert is_tag(made)
+    made = recipe_tag(base_tag, RECIPE)
+    assert Reference("localhost", "shop", made).tag == made
+    assert is_recipe_tag(made)
     assert made.endswith(f"-otelembed-{RECIPE.digest.short}")
     assert made.startswith(base_tag[:105])
 

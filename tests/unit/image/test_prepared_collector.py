@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image.artifact import EMPTY
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.prepared_collector import (
-    EMPTY,
     CollectorLayer,
     binary_path,
-    holds_only,
-    make_prepared,
-    parse_prepared,
+    is_mountable_binary,
+    make_prepared_collector,
+    parse_prepared_collector,
     prepared_tag,
 )
 from azext_otelembed.image.reference import Digest
@@ -27,9 +27,9 @@ from tests.unit.image.image_support import UPSTREAM, collector, digest
 
 def test_a_prepared_collector_reads_back_from_its_document() -> None:
     made = collector()
-    found = parse_manifest(made.manifest.to_bytes(), made.manifest.media_type)
+    found = parse_manifest(made.manifest.data, made.manifest.media_type)
     assert isinstance(found, Manifest)
-    assert parse_prepared(found) == made
+    assert parse_prepared_collector(found) == made
     assert made.upstream == UPSTREAM
     assert made.digest == UPSTREAM.digest
     assert (made.version, made.binary_path) == ("0.150.0", "/otelcol-contrib")
@@ -37,11 +37,12 @@ def test_a_prepared_collector_reads_back_from_its_document() -> None:
     assert not found.is_image
 
 
-def test_it_is_found_by_version_and_upstream_digest() -> None:
-    made = collector()
-    assert made.tag == f"0.150.0-{made.digest.short}"
-    assert prepared_tag("+build 1", made.digest) == f"build-1-{made.digest.short}"
-    assert prepared_tag("..", made.digest) == f"latest-{made.digest.short}"
+def test_its_tag_follows_from_the_digest_or_else_from_the_name() -> None:
+    short = collector().digest.short
+    assert prepared_tag(UPSTREAM) == f"0.150.0-{short}"
+    assert prepared_tag(replace(UPSTREAM, tag=None)) == f"digest-{short}"
+    by_name = Digest.of(f"{UPSTREAM.name}:0.150.0".encode())
+    assert prepared_tag(replace(UPSTREAM, digest=None)) == f"0.150.0-of-{by_name.short}"
 
 
 def test_its_config_is_the_specs_empty_one() -> None:
@@ -53,14 +54,14 @@ def test_docker_layers_are_retyped_for_the_document() -> None:
     layer = CollectorLayer(
         Descriptor(Family.DOCKER.layer_type("gzip"), 1, digest("b")), digest("t")
     )
-    made = make_prepared(UPSTREAM, "1", "/otelcol", [layer])
+    made = make_prepared_collector(UPSTREAM, "1", "/otelcol", [layer])
     assert made.layers[0].descriptor.media_type == Family.OCI.layer_type("gzip")
     assert made.layers[0].diff_id == digest("t")
 
 
 def test_upstream_has_to_be_pinned() -> None:
     with pytest.raises(InvalidImage, match="pinned to a digest"):
-        make_prepared(replace(UPSTREAM, digest=None), "1", "/otelcol", collector().layers)
+        make_prepared_collector(replace(UPSTREAM, digest=None), "1", "/otelcol", collector().layers)
 
 
 @pytest.mark.parametrize(
@@ -77,12 +78,12 @@ def test_upstream_has_to_be_pinned() -> None:
 def test_what_is_no_prepared_collector_is_refused(change: dict[str, Any]) -> None:
     document = {**collector().manifest.document, **change}
     with pytest.raises(InvalidImage, match="collector"):
-        parse_prepared(Manifest.of(Family.OCI, document))
+        parse_prepared_collector(Manifest.of(Family.OCI, document))
 
 
 def test_a_relative_binary_is_refused() -> None:
     with pytest.raises(InvalidImage, match="no usable binary"):
-        make_prepared(UPSTREAM, "1", "otelcol", collector().layers)
+        make_prepared_collector(UPSTREAM, "1", "otelcol", collector().layers)
 
 
 def test_the_binary_is_what_the_image_starts() -> None:
@@ -100,19 +101,18 @@ BINARY = Entry("otelcol-contrib", "file", 0o755, 10)
 
 
 @pytest.mark.parametrize(
-    ("entries", "path", "expected"),
+    ("entry", "path", "expected"),
     [
-        ([BINARY], "/otelcol-contrib", True),
-        ([BINARY, Entry("README", "file")], "/otelcol-contrib", False),
-        ([Entry("", "folder"), BINARY], "/otelcol-contrib", False),
-        ([replace(BINARY, mode=0o700)], "/otelcol-contrib", False),
-        ([replace(BINARY, kind="symlink")], "/otelcol-contrib", False),
-        ([replace(BINARY, path="usr/bin/otelcol")], "/usr/bin/otelcol", False),
-        ([BINARY], "/otelcol", False),
-        ([], "/otelcol", False),
+        (BINARY, "/otelcol-contrib", True),
+        (Entry("", "folder"), "/otelcol-contrib", False),
+        (replace(BINARY, mode=0o700), "/otelcol-contrib", False),
+        (replace(BINARY, mode=0o4755), "/otelcol-contrib", False),
+        (replace(BINARY, kind="symlink"), "/otelcol-contrib", False),
+        (replace(BINARY, path="usr/bin/otelcol"), "/usr/bin/otelcol", False),
+        (BINARY, "/otelcol", False),
     ],
 )
-def test_a_layer_is_mounted_only_if_it_holds_the_binary_alone_at_top_level(
-    entries: list[Entry], path: str, expected: bool
+def test_a_binary_is_mountable_only_at_top_level_and_without_special_rights(
+    entry: Entry, path: str, expected: bool
 ) -> None:
-    assert holds_only(entries, path) is expected
+    assert is_mountable_binary(entry, path) is expected

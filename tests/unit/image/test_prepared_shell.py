@@ -49,9 +49,9 @@ def test_a_busybox_is_found_through_its_links(entries: list[Entry], found: tuple
 
 
 def test_the_layer_holds_the_shell_and_a_link_for_sleep_in_our_own_folder() -> None:
-    glue = make_shell_layer(busybox())
-    assert glue == make_shell_layer(busybox())
-    entries = list(scan(iter([glue.data]), want=frozenset({"otelembed/sh"})))
+    layer = make_shell_layer(busybox())
+    assert layer == make_shell_layer(busybox())
+    entries = list(scan(iter([layer.data]), want=frozenset({"otelembed/sh"})))
     assert [(entry.path, entry.kind, entry.mode, entry.target) for entry in entries] == [
         ("otelembed", "folder", 0o755, ""),
         ("otelembed/sh", "file", 0o755, ""),
@@ -65,8 +65,8 @@ def test_the_layer_holds_the_shell_and_a_link_for_sleep_in_our_own_folder() -> N
     [
         (b"", "holds no busybox"),
         (program(), "holds no busybox"),
-        (b"BusyBox v1.36.1, they said" * 9, "no program for linux/amd64"),
-        (program(machine=183) + b"BusyBox v1.36.1", "no program for linux/amd64"),
+        (b"BusyBox v1.36.1, they said" * 9, "not a program for linux/amd64"),
+        (program(machine=183) + b"BusyBox v1.36.1", "not a program for linux/amd64"),
         (program(loader=LOADER) + b"BusyBox v1.36.1", f"needs {LOADER}"),
     ],
 )

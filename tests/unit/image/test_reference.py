@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.reference import Digest, Reference, is_tag
+from azext_otelembed.image.reference import Digest, Reference
 
 HEX = "0123456789abcdef" * 4
 DIGEST = f"sha256:{HEX}"
@@ -156,9 +156,3 @@ def test_a_digest_reads_back_as_it_is_written(digest: Digest) -> None:
 def test_a_malformed_digest_is_a_problem(text: str) -> None:
     with pytest.raises(InvalidImage):
         Digest.parse(text)
-
-
-def test_tags_are_told_from_other_words() -> None:
-    assert is_tag("1.0-otelembed-0123456789ab")
-    assert not is_tag("-1")
-    assert not is_tag("a b")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.tar_reader import HEAD, Entry, clean, content, scan
+from azext_otelembed.image.tar_reader import HEAD_BYTES, Entry, normal_path, read_file, scan
 
 KINDS = {
     tarfile.REGTYPE: "file",
@@ -73,7 +73,7 @@ def test_what_tarfile_reads_is_read(data: bytes, size: int, packed: bool) -> Non
             stream = archive.extractfile(info) if info.isreg() else None
             expected.append(
                 Entry(
-                    clean(info.name),
+                    normal_path(info.name),
                     KINDS[info.type],
                     info.mode,
                     info.size if info.isreg() else 0,
@@ -149,7 +149,7 @@ def test_only_wanted_files_are_delivered() -> None:
 
 def test_a_wanted_file_over_the_limit_is_a_problem() -> None:
     with pytest.raises(InvalidImage, match="has 10 bytes; at most 9"):
-        list(scan(iter([tar(("a", b"x" * 10))]), want=frozenset({"a"}), limit=9))
+        list(scan(iter([tar(("a", b"x" * 10))]), want=frozenset({"a"}), max_file_bytes=9))
 
 
 def test_zstd_is_read_in_one_frame_or_several() -> None:
@@ -180,36 +180,36 @@ def test_a_zstd_frame_that_asks_for_gigabytes_of_memory_is_a_problem() -> None:
 def test_what_unpacks_to_no_end_is_a_problem(pack: Callable[[bytes], bytes]) -> None:
     data = pack(tar(("a", bytes(3 << 20))))
     with pytest.raises(InvalidImage, match="more than 2 MiB"):
-        list(scan(iter([data]), most=2 << 20))
+        list(scan(iter([data]), max_bytes=2 << 20))
 
 
 def test_the_beginning_of_a_file_can_be_asked_for() -> None:
     data = tar(("a", b"1" * 100), ("b", b"2" * 200_000), ("c", b"3"))
     found = {entry.path: entry for entry in scan(chunked(data, 1000), peek=frozenset({"a", "b"}))}
     assert found["a"].head == b"1" * 100
-    assert found["b"].head == b"2" * HEAD
+    assert found["b"].head == b"2" * HEAD_BYTES
     assert found["c"].head == b""
 
 
 def test_one_file_is_taken_out_and_the_stream_read_to_its_end() -> None:
     data = tar(("a", b"1" * 700), ("b", b"2" * 1300), ("c", b"3"))
     source = chunked(data, 100)
-    assert b"".join(content(source, "b")) == b"2" * 1300
+    assert b"".join(read_file(source, "b")) == b"2" * 1300
     assert next(source, None) is None
     with pytest.raises(InvalidImage, match="no file d"):
-        list(content(chunked(data, 100), "d"))
+        list(read_file(chunked(data, 100), "d"))
 
 
 @pytest.mark.parametrize("path", ["../a", "a/../../b", "/etc/passwd"])
 def test_a_path_that_leads_out_of_the_image_is_marked(path: str) -> None:
     (entry,) = scan(iter([tar((path, b""))]))
-    assert entry.odd
+    assert entry.unsafe_path
 
 
 @pytest.mark.parametrize("path", ["./a", "a..b", "..a"])
 def test_an_ordinary_path_is_not_marked(path: str) -> None:
     (entry,) = scan(iter([tar((path, b""))]))
-    assert not entry.odd
+    assert not entry.unsafe_path
 
 
 def test_gzip_in_several_members_is_read_through() -> None:
