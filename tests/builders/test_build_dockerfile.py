@@ -181,7 +181,7 @@ def test_deploy_and_status_recognise_such_an_image_and_never_wrap_it(builds: Bui
 
     tagged = builds.deploy(site, "--tag", "mine")
     assert tagged.returncode == 1
-    assert "its own Dockerfile's" in tagged.stderr
+    assert "its own Dockerfile put in" in tagged.stderr
     removed = builds.otelembed("remove", *site.arguments, "--yes")
     assert removed.returncode == 1
     assert "got its collector from its own Dockerfile" in removed.stderr
