@@ -15,11 +15,11 @@ from azext_otelembed.image.layer import PROGRAM
 from azext_otelembed.image.prepared_collector import REPOSITORY, CollectorLayer
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
-from azext_otelembed.parallel import ahead
+from azext_otelembed.parallel import read_ahead
 from azext_otelembed.progress import Progress, Report, Sum
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.transfer import Source
+from azext_otelembed.registry.transfer import BlobSource
 
 # Chunks of 64 KiB at most: what is read while a chunk of an upload is on its way.
 _AHEAD = transfer.CHUNK >> 16
@@ -70,8 +70,8 @@ def _as_it_is(
     if there:
         _read_through(read(), layer.size, report)
     else:
-        blob = Source(layer.size, lambda: ahead(read(), _AHEAD))
-        transfer.upload_stream(target, REPOSITORY, layer.digest, blob, begun=begun, report=report)
+        blob = BlobSource(layer.size, lambda: read_ahead(read(), _AHEAD))
+        transfer.upload_stream(target, REPOSITORY, layer.digest, blob, opened=begun, report=report)
     return CollectorLayer(layer, diff_id, "binary")
 
 

@@ -40,7 +40,7 @@ from azext_otelembed.image.prepared_collector import (
     prepared_tag,
 )
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.progress import Progress, Report, Sum, silent
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
@@ -98,7 +98,7 @@ def bring_in(
         if current is not None:
             _put(target, current, alias(reference))
             return current
-    target.expect(push(REPOSITORY), pull(IMPORTED))
+    target.declare_scopes(push(REPOSITORY), pull(IMPORTED))
     failed: OtelembedError | None = None
     if importer is not None:
         try:
@@ -162,7 +162,7 @@ def _prepare(
         report_certificates(Progress("", len(certificates.data)))
         transfer.upload(target, REPOSITORY, Digest.of(EMPTY), EMPTY)
 
-    (binary, path), _ = together(
+    (binary, path), _ = run_concurrently(
         partial(bring_binary, target, upstream, parts, report, total), bring_the_rest
     )
     report(Progress(f"preparing {reference} in {target.host}"))
@@ -174,7 +174,7 @@ def _prepare(
             path,
             [binary, _certificates(certificates)],
         )
-    together(
+    run_concurrently(
         partial(_keep_default, target, path),
         partial(_put, target, prepared, prepared.tag),
         partial(_put, target, prepared, alias(reference)),

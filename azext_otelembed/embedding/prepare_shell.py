@@ -88,7 +88,7 @@ def bring_in_shell(
     found = find_shell(target, reference)
     if found is not None and (reference.digest or _FULL_VERSION.search(reference.tag or "")):
         return found
-    target.expect(push(REPOSITORY), pull(IMPORTED))
+    target.declare_scopes(push(REPOSITORY), pull(IMPORTED))
     try:
         image = _Image(source, reference.repository, read_manifest(source, reference))
     except (RegistryFailed, Unauthorized) as unreachable:
