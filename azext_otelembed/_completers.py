@@ -6,8 +6,6 @@ from typing import Any
 
 from azure.cli.core.decorators import Completer
 
-API_VERSION = "2024-04-01"
-
 
 @Completer
 def site_names(cmd: Any, _prefix: str, namespace: Any, **_: Any) -> list[str]:
@@ -32,10 +30,11 @@ _SITES = "/providers/Microsoft.Web/sites"
 
 def _names(cmd: Any, path: str) -> list[str]:
     from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.arm_json import text
+    from azext_otelembed.azure.arm_json import text_at
     from azext_otelembed.azure.sign_in import from_az
+    from azext_otelembed.azure.sites import API_VERSION
 
     session = from_az(cmd.cli_ctx)
     path = f"/subscriptions/{session.subscription}{path}"
     found = Arm(session).get_all("Web Apps", path, API_VERSION)
-    return [text("Web Apps", item, "name") for item in found]
+    return [text_at("Web Apps", item, "name") for item in found]

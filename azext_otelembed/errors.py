@@ -1,8 +1,20 @@
-"""Everything that can go wrong, with its exit status and what to type next.
+"""All errors, grouped by what the user was doing.
 
-The packages raise these; `command_frame` alone turns them into the Azure CLI's own errors.
-A message names the thing, what was expected of it and, in the recommendation, the next command.
-No message ever holds a connection string, another app setting, a token or a SAS signature.
+    OtelembedError
+      InvalidInput       an argument, a file or a connection string is invalid
+        InvalidConfig    a collector configuration or a connection string is invalid
+      Refused            the site or its image is of an unsupported kind
+        InvalidImage     an image, its name, or a document that describes it is invalid
+      NotFound           a resource or an image doesn't exist
+      Unauthorized       Azure or a registry denies access (401 or 403)
+      AzureFailed        Azure Resource Manager responded with an error, or not at all
+      RegistryFailed     a registry responded with an error or with corrupt content, or not at all
+      BuildFailed        the app image can't be built from source
+    Interrupted          INT or TERM ended the command; not an `Exception`
+
+`command_frame` translates them into the Azure CLI's own errors. A message names the object and the
+cause; the recommendation is the next command. Neither ever holds a connection string, another app
+setting, a token or a SAS signature.
 """
 
 from __future__ import annotations
@@ -11,15 +23,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 UNCHANGED = "nothing was changed"
-"""What state things are in until something is known to have changed."""
+"""The state that an interrupt reports until a command has changed something."""
 
 
 class OtelembedError(Exception):
-    """Base of all errors. `exit_status` is what `az otelembed` ends with."""
+    """Base of all errors. `exit_status` is the exit status of `az otelembed`."""
 
     exit_status = 1
     refused = False
-    """Whether it is certain that the call changed nothing."""
+    """Whether the request certainly changed nothing."""
 
     def __init__(self, message: str, recommendation: str | None = None) -> None:
         super().__init__(message)
@@ -27,49 +39,57 @@ class OtelembedError(Exception):
         self.recommendation = recommendation
 
 
-class NotFound(OtelembedError):
-    """A site, slot, group, registry, image or component is not there."""
-
-    exit_status = 3
-    refused = True
+# The arguments of a command
 
 
 class InvalidInput(OtelembedError):
-    """What the caller gave can't be used: a reference, a file, a connection string."""
-
-
-class Refused(OtelembedError):
-    """The site or its image is of a kind that can't be embedded."""
+    """An argument, a file or a connection string is invalid."""
 
 
 class InvalidConfig(InvalidInput):
-    """A collector configuration or a connection string that can't work.
+    """A collector configuration or a connection string is invalid.
 
-    The message starts with the line, where there is one (`line` counts from 1), and never repeats
-    a value that may be secret.
+    The message starts with the line, counted from 1, where it is known. It never repeats a value
+    that may be secret.
     """
 
     def __init__(
         self, message: str, recommendation: str | None = None, line: int | None = None
     ) -> None:
         super().__init__(message if line is None else f"line {line}: {message}", recommendation)
-        self.line = line
+
+
+# Looking at a site and its image
+
+
+class Refused(OtelembedError):
+    """The site or its image is of an unsupported kind."""
 
 
 class InvalidImage(Refused):
-    """An image, its name, or a document that describes it can't be used."""
+    """An image, its name, or a document that describes it is invalid."""
+
+
+class NotFound(OtelembedError):
+    """A site, slot, resource group, registry, image or component doesn't exist."""
+
+    exit_status = 3
+    refused = True
+
+
+# Requests to Azure and to registries
 
 
 class Unauthorized(OtelembedError):
-    """Azure or a registry doesn't let the caller do it (401 or 403)."""
+    """Azure or a registry denies access (401 or 403)."""
 
     refused = True
 
 
 class AzureFailed(OtelembedError):
-    """Azure Resource Manager answered with an error, or not at all.
+    """Azure Resource Manager responded with an error, or not at all.
 
-    `retry_after`: the seconds that its answer asked to wait, if it did.
+    `status` is the HTTP status; `retry_after` are the seconds of the response's Retry-After.
     """
 
     def __init__(
@@ -87,7 +107,10 @@ class AzureFailed(OtelembedError):
 
 
 class RegistryFailed(OtelembedError):
-    """A registry answered with an error, or with content that doesn't match its digest."""
+    """A registry responded with an error or with corrupt content, or not at all.
+
+    `status` is the HTTP status.
+    """
 
     def __init__(
         self, message: str, recommendation: str | None = None, *, status: int | None = None
@@ -96,14 +119,20 @@ class RegistryFailed(OtelembedError):
         self.status = status
 
 
+# Building from source
+
+
 class BuildFailed(OtelembedError):
-    """The app image can't be built from source: no engine, a failed build, a failed push."""
+    """The app image can't be built: no container engine, a failed build, or a failed push."""
+
+
+# Any command
 
 
 class Interrupted(BaseException):
-    """INT or TERM came; `signal` is its number and the exit status is 128 more.
+    """INT or TERM was received; `signal` is its number. The exit status is 128 + `signal`.
 
-    Not an `Exception`: nothing on the way up may take it for a failure to handle.
+    Not an `Exception`, so that no handler of errors catches it.
     """
 
     def __init__(self, signal: int) -> None:
@@ -113,9 +142,9 @@ class Interrupted(BaseException):
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Puts `what` before the message of an `InvalidImage` or `InvalidConfig` raised inside.
+    """Prefixes `what` to the message of an `InvalidImage` or `InvalidConfig` raised inside.
 
-    A message that names `what` already stays as it is.
+    A message that names `what` already is left unchanged.
     """
     found: InvalidImage | InvalidConfig | None = None
     try:

@@ -1,8 +1,8 @@
 """Keeps addresses with signatures out of the debug log.
 
 `az --debug` sets the root logger to DEBUG, and urllib3 then logs each request's path with its
-query: SAS signatures of blob storage, states of uploads. azure-core warns about cut downloads,
-which are retried here and are no news for anyone.
+query: SAS signatures of blob storage, states of uploads. azure-core warns about incomplete
+downloads, which are retried here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LOGGERS = (
 )
 
 
-class _WhileCalling(logging.Filter):
+class _ThreadFilter(logging.Filter):
     """Drops records of threads that are inside `no_http_logs()`; other threads' records pass."""
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class _WhileCalling(logging.Filter):
         return self.depth == 0
 
 
-_FILTER = _WhileCalling()
+_FILTER = _ThreadFilter()
 
 
 @contextmanager
 def no_http_logs() -> Iterator[None]:
-    """While inside, this thread's HTTP libraries log nothing, at any level."""
+    """The HTTP libraries log nothing in this thread inside the block."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)  # adding it again does nothing
     _FILTER.depth += 1

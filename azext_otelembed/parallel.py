@@ -1,4 +1,4 @@
-"""Independent calls side by side, and a stream read ahead of who uses it."""
+"""Concurrent calls in threads, and an iterator that is read ahead of its consumer."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, TypeVar
 
-AT_ONCE = 8
-"""Requests at a time where there may be hundreds: Azure throttles who asks for all at once."""
+MAX_CONCURRENT = 8
+"""Concurrent requests for collections of any size: Azure throttles more of them."""
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 _TICK = 0.2
-"""Seconds between two looks at whether the other side is still there."""
+"""Seconds between two checks of whether the other thread has ended."""
 
 
-def together(*calls: Callable[[], Any]) -> tuple[Any, ...]:
-    """Runs `calls` at once and returns their results in order; raises the first one's error.
+def run_concurrently(*calls: Callable[[], Any]) -> tuple[Any, ...]:
+    """Runs `calls` concurrently and returns their results in order; raises the first one's error.
 
-    The threads are daemons: when INT or TERM ends the command, a call that hangs can't hold it up.
+    The threads are daemons: a call that hangs doesn't delay the end of the command after INT or
+    TERM.
     """
     results: list[Any] = [None] * len(calls)
     errors: list[BaseException | None] = [None] * len(calls)
@@ -29,7 +30,7 @@ def together(*calls: Callable[[], Any]) -> tuple[Any, ...]:
     def run(position: int) -> None:
         try:
             results[position] = calls[position]()
-        except BaseException as error:  # noqa: BLE001  # handed to the caller below, all of it
+        except BaseException as error:  # noqa: BLE001  # re-raised below
             errors[position] = error
 
     threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(calls))]
@@ -45,64 +46,65 @@ def together(*calls: Callable[[], Any]) -> tuple[Any, ...]:
     return tuple(results)
 
 
-def for_each(
-    items: Sequence[Item], call: Callable[[Item], Found], at_once: int = AT_ONCE
-) -> list[Found]:
-    """Calls `call` with each item, `at_once` at a time; its results in the order of the items.
+def map_concurrently(
+    items: Sequence[Item], call: Callable[[Item], Result], limit: int = MAX_CONCURRENT
+) -> list[Result]:
+    """The results of `call` for each item, in order; at most `limit` calls run concurrently.
 
-    An error of one is raised once those under way have ended; no further one begins.
+    An error is raised once the running calls have ended; no further call starts.
     """
-    waiting = deque(enumerate(items))
-    found: dict[int, Found] = {}
+    pending = deque(enumerate(items))
+    results: dict[int, Result] = {}
 
     def work() -> None:
         while True:
             try:
-                position, item = waiting.popleft()
+                position, item = pending.popleft()
             except IndexError:
                 return
             try:
-                found[position] = call(item)
+                results[position] = call(item)
             except BaseException:
-                waiting.clear()
+                pending.clear()
                 raise
 
-    together(*[work] * min(at_once, len(items)))
-    return [found[position] for position in range(len(items))]
+    run_concurrently(*[work] * min(limit, len(items)))
+    return [results[position] for position in range(len(items))]
 
 
-def ahead(items: Iterable[Item], most: int) -> Generator[Item, None, None]:
-    """The same items, taken by a thread of their own, at most `most` ahead of who uses them.
+def read_ahead(items: Iterable[Item], limit: int) -> Generator[Item, None, None]:
+    """The same items, read by another thread, at most `limit` ahead of the consumer.
 
-    What taking them raises is raised here. The thread is a daemon, and ends when this is closed.
+    Exceptions of `items` are raised here. The thread is a daemon, and ends when this generator is
+    closed.
     """
-    shelf: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(most)
+    buffer: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(limit)
     closed = threading.Event()
 
     def put(found: tuple[Item] | BaseException | None) -> bool:
         while not closed.is_set():
             try:
-                shelf.put(found, timeout=_TICK)
+                buffer.put(found, timeout=_TICK)
             except queue.Full:
                 continue
             return True
         return False
 
-    def take() -> None:
+    def read() -> None:
         try:
             for item in items:
                 if not put((item,)):
                     break
             put(None)
-        except BaseException as error:  # noqa: BLE001  # handed over, all of it
+        except BaseException as error:  # noqa: BLE001  # re-raised by the consumer
             put(error)
         finally:
             if isinstance(items, Generator):
                 items.close()
 
-    threading.Thread(target=take, daemon=True).start()
+    threading.Thread(target=read, daemon=True).start()
     try:
-        while (found := _next(shelf)) is not None:
+        while (found := _next(buffer)) is not None:
             if isinstance(found, BaseException):
                 raise found
             yield found[0]
@@ -110,10 +112,10 @@ def ahead(items: Iterable[Item], most: int) -> Generator[Item, None, None]:
         closed.set()
 
 
-def _next(shelf: queue.Queue[Any]) -> Any:
+def _next(buffer: queue.Queue[Any]) -> Any:
     while True:
         try:
-            # As above: a wait without a limit can't be interrupted everywhere.
-            return shelf.get(timeout=_TICK)
+            # As above: a wait without a limit can't be interrupted on every platform.
+            return buffer.get(timeout=_TICK)
         except queue.Empty:
             continue

@@ -1,4 +1,4 @@
-"""Where an address that somebody else gives leads."""
+"""Addresses that a server sends: redirects, uploads, token servers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port: who a credential may be sent to. `ValueError` for no address."""
+    """Scheme, host and port, which decide whether a credential is sent. Raises `ValueError`."""
     parts = urlsplit(url)
     return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
 
 
 def resolve_safe(base: str, address: str) -> str | None:
-    """Where `address`, which may be relative, leads from `base`.
+    """`address` resolved against `base`.
 
-    None for what can't be an address, and for one less safe than `base`: without TLS.
+    None for an invalid address, and for one without TLS where `base` has it.
     """
     try:
         target = urljoin(base, address)
         scheme, host, _ = origin(target)
-        # Labels that are empty or too long: what connects would raise that in its own way.
+        # Raises for labels that are empty or too long, before a connection is opened.
         host.encode("idna")
         safe = scheme in ("https", urlsplit(base).scheme)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Calls to Azure Resource Manager: the pipeline, its errors in words, long-running operations.
+"""Calls to Azure Resource Manager: the pipeline, JSON requests, long-running operations.
 
-The pipeline leaves out azure-core's trace policies: az swaps in one that logs whole bodies with
-`--debug`, and the bodies here hold app settings.
+The pipeline has none of azure-core's trace policies: az replaces them by one that logs whole bodies
+with `--debug`, and the bodies here hold app settings.
 """
 
 from __future__ import annotations
@@ -11,62 +11,77 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure.arm_errors import azure_errors, error_text
-from azext_otelembed.azure.arm_json import Json, parts, text, whole
+from azext_otelembed.azure.arm_errors import error_text, translate_errors
+from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
 from azext_otelembed.errors import AzureFailed
+from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.urls import resolve_safe
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
 
-LONGEST_WAIT = 60.0
-"""Seconds. ARM can ask for more than five minutes; past this the caller is told instead."""
+MAX_RETRY_AFTER = 60.0
+"""Seconds. ARM can ask for more than five minutes; above this limit the request fails instead."""
 
-ENDED = ("Succeeded", "Failed", "Canceled")
-METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
+_ENDED = ("Succeeded", "Failed", "Canceled")
+_METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 
 
-def policies(session: Session) -> list[Any]:
-    """The pipeline's policies, for our own calls and for azure-mgmt-web's client alike."""
-    from azure.core.pipeline import policies as core
-    from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
+def retry_policy(attempts: int = 4) -> Any:
+    """azure-core's retry policy, limited to `MAX_RETRY_AFTER`, for every method.
 
-    class BoundedRetry(core.RetryPolicy[Any, Any]):
-        """Azure-core's retries, which also honour Retry-After, but never for minutes."""
+    Requests here are idempotent: reads (some of them by POST) and full replacements. The others
+    are sent with the option `retry_total=0`.
+    """
+    from azure.core.pipeline import policies
 
+    class BoundedRetry(policies.RetryPolicy[Any, Any]):
         def configure_retries(self, options: dict[str, Any]) -> dict[str, Any]:
-            # Calls here can be sent twice: reads (also those by POST) and full replacements.
-            # What can't says so (`Arm.start`).
-            options.setdefault("retry_on_methods", METHODS)
+            options.setdefault("retry_on_methods", _METHODS)
             return dict(super().configure_retries(options))
 
         def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
             asked = self.get_retry_after(response)
-            return not (asked and asked > LONGEST_WAIT) and bool(
+            return not (asked and asked > MAX_RETRY_AFTER) and bool(
                 super().is_retry(settings, response)
             )
 
+    return BoundedRetry(retry_total=attempts, retry_backoff_factor=0.4, retry_backoff_max=20)
+
+
+def user_agent_policy(session: Session) -> Any:
+    """The User-Agent header of the session."""
+    from azure.core.pipeline.policies import UserAgentPolicy
+
+    return UserAgentPolicy(user_agent=session.user_agent, user_agent_overwrite=True)
+
+
+def pipeline_policies(session: Session) -> list[Any]:
+    """The pipeline's policies, for `Arm` and for azure-mgmt-web's client alike."""
+    from azure.core.pipeline import policies
+    from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
+
     return [
-        core.RequestIdPolicy(),
-        core.HeadersPolicy(),
-        core.UserAgentPolicy(user_agent=session.user_agent, user_agent_overwrite=True),
-        core.ContentDecodePolicy(),
-        core.RedirectPolicy(),
-        BoundedRetry(retry_total=4, retry_backoff_factor=0.4, retry_backoff_max=20),
+        policies.RequestIdPolicy(),
+        policies.HeadersPolicy(),
+        user_agent_policy(session),
+        policies.ContentDecodePolicy(),
+        policies.RedirectPolicy(),
+        retry_policy(),
         ARMChallengeAuthenticationPolicy(session.credential, session.arm_scope),
-        core.SensitiveHeaderCleanupPolicy(),
+        policies.SensitiveHeaderCleanupPolicy(),
     ]
 
 
-def transport(session: Session) -> Any:
-    """A transport of azure-core's that gives up on a silent server after a minute."""
+def make_transport(session: Session) -> Any:
+    """azure-core's transport, with timeouts of 20 s to connect and 60 s to read."""
     from azure.core.pipeline.transport import RequestsTransport
 
     return RequestsTransport(connection_timeout=20, read_timeout=60, **session.transport)
 
 
 class Arm:
-    """JSON calls to Azure Resource Manager, for what azure-mgmt-web doesn't cover."""
+    """JSON requests to Azure Resource Manager, where azure-mgmt-web has no operation."""
 
     def __init__(self, session: Session) -> None:
         from azure.mgmt.core import ARMPipelineClient
@@ -74,21 +89,22 @@ class Arm:
         self._endpoint = session.arm_endpoint
         self._client: Any = ARMPipelineClient(
             base_url=session.arm_endpoint,
-            policies=policies(session),
-            transport=transport(session),
+            policies=pipeline_policies(session),
+            transport=make_transport(session),
         )
 
     def get(self, what: str, path: str, api_version: str, **query: str) -> Json:
         """GET `path`. `what` is named in errors, such as "registry 'shop'"."""
-        return self._json(what, "GET", path, {"api-version": api_version, **query})
+        query = {"api-version": api_version, **query}
+        return _body(what, self._send(what, "GET", path, query))
 
     def get_all(self, what: str, path: str, api_version: str, **query: str) -> list[Json]:
         """GET a collection, following its nextLink."""
         page = self.get(what, path, api_version, **query)
-        found = parts(what, page, "value")
+        found = objects_at(what, page, "value")
         while page.get("nextLink"):
-            page = self._json(what, "GET", text(what, page, "nextLink"), {})
-            found += parts(what, page, "value")
+            page = _body(what, self._send(what, "GET", text_at(what, page, "nextLink"), {}))
+            found += objects_at(what, page, "value")
         return found
 
     def post(
@@ -98,43 +114,40 @@ class Arm:
         api_version: str,
         body: Json | None = None,
         *,
-        repeatable: bool = True,
+        idempotent: bool = True,
     ) -> Json:
-        """POST `path` for its answer. `repeatable` as in `start`."""
-        options = {} if repeatable else {"retry_total": 0}
+        """POST `path` and return the response. `idempotent` as in `start`."""
         query = {"api-version": api_version}
-        return _body(what, self._send(what, "POST", path, query, body, **options))
+        return _body(what, self._send(what, "POST", path, query, body, idempotent=idempotent))
 
     def start(
-        self, what: str, path: str, api_version: str, body: Json, *, repeatable: bool = True
+        self, what: str, path: str, api_version: str, body: Json, *, idempotent: bool = True
     ) -> Iterator[str]:
-        """POST `path` and follow the operation to its end; yields its state before each wait.
+        """POST `path` and poll the operation to its end; yields its state before each wait.
 
-        Polls the newest Location or Azure-AsyncOperation as given, waiting as its Retry-After asks
-        (Azure Resource Manager's asynchronous operations). `repeatable`: starting it twice does
-        what starting it once does; else a start whose answer is lost is not made again.
+        Polls the newest Azure-AsyncOperation or Location, after the response's Retry-After (Azure
+        Resource Manager's asynchronous operations). A request that isn't `idempotent` is not
+        repeated when its response is lost.
         """
-        options = {} if repeatable else {"retry_total": 0}
-        response = self._send(what, "POST", path, {"api-version": api_version}, body, **options)
+        query = {"api-version": api_version}
+        response = self._send(what, "POST", path, query, body, idempotent=idempotent)
         link = ""
-        while response.status_code == 202 or (link and _state(what, response) not in ENDED):
+        while response.status_code == 202 or (link and _state(what, response) not in _ENDED):
             headers = response.headers
             link = headers.get("Azure-AsyncOperation") or headers.get("Location") or link
             if not link:
                 raise AzureFailed(
-                    f"{what}: Azure accepted the operation but not where to follow it."
+                    f"{what}: Azure accepted the operation and gave no address to poll."
                 )
             yield "Running"
-            time.sleep(_pause(headers.get("Retry-After")))
+            asked = retry_after_seconds(headers.get("Retry-After"))
+            time.sleep(2.0 if asked is None else min(asked, MAX_RETRY_AFTER))
             response = self._send(what, "GET", link, {})
         state = _state(what, response)
         if state in ("Failed", "Canceled"):
             code, message = error_text(response.text())
             raise AzureFailed(f"{what}: {message or code or state}")
         yield "Succeeded"
-
-    def _json(self, what: str, method: str, path: str, query: Mapping[str, str]) -> Json:
-        return _body(what, self._send(what, method, path, query))
 
     def _send(
         self,
@@ -143,18 +156,20 @@ class Arm:
         url: str,
         query: Mapping[str, str],
         body: Json | None = None,
-        **options: Any,
+        *,
+        idempotent: bool = True,
     ) -> Any:
         from azure.core.exceptions import HttpResponseError
         from azure.core.rest import HttpRequest
 
-        with azure_errors(what):
-            # Addresses of running operations come absolute, at times of a regional host.
+        with translate_errors(what):
+            # The addresses of running operations are absolute, some of them on a regional host.
             address = self._endpoint + url if url.startswith("/") else url
             absolute = address.startswith(("https://", self._endpoint))
             if not absolute or resolve_safe(self._endpoint, address) is None:
                 raise AzureFailed(f"{what}: Azure gives an address that can't be used.")
             request = HttpRequest(method, address, params=dict(query), json=body)
+            options = {} if idempotent else {"retry_total": 0}
             response = self._client.send_request(request, **options)
             if response.status_code >= 400:
                 raise HttpResponseError(response=response)
@@ -162,19 +177,13 @@ class Arm:
 
 
 def _state(what: str, response: Any) -> str:
-    """The state that a long-running operation's answer tells; an answer without one is its end."""
+    """The state of a long-running operation; a response without one means that it has ended."""
     return str(_body(what, response).get("status") or "Succeeded")
-
-
-def _pause(retry_after: str | None) -> float:
-    """Seconds until the next look at an operation."""
-    asked = float(retry_after) if retry_after and retry_after.isdigit() else 2.0
-    return min(asked, LONGEST_WAIT)
 
 
 def _body(what: str, response: Any) -> Json:
     body = response.text()
     try:
-        return whole(what, json.loads(body) if body.strip() else {})
+        return as_object(what, json.loads(body) if body.strip() else {})
     except (ValueError, RecursionError):
         raise AzureFailed(f"{what}: Azure answered with something other than JSON.") from None

@@ -1,4 +1,4 @@
-"""Failures of calls to Azure as errors in words: what was asked for, why it failed, what to do."""
+"""Exceptions of azure-core and of its SDKs as errors: the request, the cause and the next step."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.azure.arm_json import AGAIN
+from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Unauthorized
+from azext_otelembed.registry.http_headers import retry_after_seconds
 
 if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
 
 
 @contextmanager
-def azure_errors(what: str) -> Iterator[None]:
-    """Turns azure-core's exceptions into errors that say what was asked for and what to do.
+def translate_errors(what: str) -> Iterator[None]:
+    """Raises azure-core's exceptions as errors of this package. `what` names the request's object.
 
-    Addresses are left out: those of running operations carry a signature.
+    Messages hold no addresses: those of running operations carry a signature.
     """
     from azure.core.exceptions import (
         AzureError,
@@ -37,7 +40,7 @@ def azure_errors(what: str) -> Iterator[None]:
             ) from None
         if isinstance(error, ClientAuthenticationError) and error.response is None:
             raise Unauthorized(f"{what}: {error.message}", "Run `az login` again.") from None
-        raise from_response(what, error) from None
+        raise _from_response(what, error) from None
     except (ServiceRequestError, ServiceResponseError) as error:
         raise AzureFailed(
             f"{what}: no answer from Azure Resource Manager ({cause(error)}).",
@@ -47,28 +50,23 @@ def azure_errors(what: str) -> Iterator[None]:
         raise AzureFailed(f"{what}: {type(error).__name__}.") from None
 
 
-def cause(error: BaseException) -> str:
-    """Why there was no connection or no whole answer, in words."""
-    text = str(error).lower()
-    for words, meaning in (
-        ("certificate", "its certificate isn't trusted: see REQUESTS_CA_BUNDLE"),
-        ("refused", "connection refused"),
-        ("timed out", "timed out"),
-        ("resolve", "its name can't be resolved"),
-        ("reset", "connection reset"),
-        ("aborted", "connection cut"),
-        ("incomplete", "the answer was cut short"),
-    ):
-        if words in text:
-            return meaning
-    return "connection failed"
+@contextmanager
+def sdk_errors(what: str) -> Iterator[None]:
+    """`translate_errors` for an SDK with models, which raises any exception for odd responses."""
+    try:
+        with translate_errors(what):
+            yield
+    except (AttributeError, TypeError, LookupError, ValueError, RecursionError):
+        raise AzureFailed(
+            f"{what}: Azure answered with something that isn't what it should be.", AGAIN
+        ) from None  # the exception's message may quote the response, secrets included
 
 
 def error_text(body: str) -> tuple[str, str]:
-    """`(code, message)` of an error body; `("", "")` when it is neither of the two families.
+    """`(code, message)` of an error body; `("", "")` when it has neither of the two shapes.
 
-    ARM and most providers wrap it in `error`; Microsoft.Web wraps nothing and capitalises
-    (`Code`, `Message`), which az's SDK doesn't read.
+    ARM and most providers wrap both in `error`; Microsoft.Web doesn't, and capitalises the names
+    (`Code`, `Message`), which its SDK doesn't read.
     """
     try:
         parsed = json.loads(body)
@@ -83,13 +81,13 @@ def error_text(body: str) -> tuple[str, str]:
     return str(code), str(message)
 
 
-def from_response(what: str, error: HttpResponseError) -> OtelembedError:
-    """The error for an answer of 400 and above."""
+def _from_response(what: str, error: HttpResponseError) -> OtelembedError:
+    """The error of a response with status 400 or above."""
     response: Any = error.response
     status = int(response.status_code)
     try:
         body = response.text()
-    except Exception as unread:  # noqa: BLE001  # a streamed body that was cut: the status is enough
+    except Exception as unread:  # noqa: BLE001  # an incomplete body: the status is enough
         body = f"({type(unread).__name__})"
     code, message = error_text(body)
     said = f"{message} ({code})" if message and code else message or code or f"HTTP {status}"
@@ -101,7 +99,7 @@ def from_response(what: str, error: HttpResponseError) -> OtelembedError:
     if code == "ScopeLocked":
         return Unauthorized(
             f"{what}: a lock forbids it: {said}",
-            "See the locks with `az lock list -o table`; whoever set it can remove it with "
+            "List the locks with `az lock list -o table` and remove it with "
             "`az lock delete --ids <its id>`. Then run the same command again.",
         )
     if code == "RequestDisallowedByPolicy":
@@ -126,7 +124,7 @@ def from_response(what: str, error: HttpResponseError) -> OtelembedError:
             f"{what}: Azure throttles these calls: {said}",
             f"Run the same command again in {wait} seconds." if wait else again,
             status=status,
-            retry_after=float(wait) if wait and wait.isdigit() else None,
+            retry_after=retry_after_seconds(wait),
         )
     if status >= 500:
         detail = f": {said}" if message or code else "."

@@ -1,77 +1,59 @@
-"""The parts of Azure's answers: each has the shape it should have, or is an error that names it."""
+"""Typed access to Azure's JSON responses: a value of another type is an error that names it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from azext_otelembed.errors import AzureFailed
 
 Json = dict[str, Any]
 
-_KINDS = ((dict, "an object"), (list, "a list"), (str, "text"), (bool, "true or false"))
+AGAIN = (
+    "Run the same command again; if it repeats, look for a proxy that changes what Azure answers."
+)
+_TYPES = ((dict, "an object"), (list, "a list"), (str, "text"), (bool, "true or false"))
 
 
-def whole(what: str, value: object) -> Json:
-    """An answer, or an entry of a list: an object. `what` names it in errors (`AzureFailed`)."""
+def as_object(what: str, value: object) -> Json:
+    """The value, which must be an object. `what` names it in errors (`AzureFailed`)."""
     if not isinstance(value, dict):
-        raise _wrong(what, value, "an object")
+        raise _wrong_type(what, value, "an object")
     return value
 
 
-def part(what: str, answer: Mapping[str, Any], name: str) -> Json:
-    """The object under a name; empty where there is none, or null."""
-    value = answer.get(name)
-    return {} if value is None else whole(f"{what} ({name})", value)
+def object_at(what: str, response: Mapping[str, Any], name: str) -> Json:
+    """The object under a name; empty where it is missing or null."""
+    value = response.get(name)
+    return {} if value is None else as_object(f"{what} ({name})", value)
 
 
-def parts(what: str, answer: Mapping[str, Any], name: str) -> list[Json]:
-    """The objects in the list under a name; none where there is no list, or null."""
-    return [whole(f"{what} ({name})", entry) for entry in _list(what, answer, name)]
+def objects_at(what: str, response: Mapping[str, Any], name: str) -> list[Json]:
+    """The objects in the list under a name; empty where the list is missing or null."""
+    return [as_object(f"{what} ({name})", entry) for entry in _list_at(what, response, name)]
 
 
-def texts(what: str, answer: Mapping[str, Any], name: str) -> list[str]:
-    """The texts in the list under a name; none where there is no list, or null."""
-    found = _list(what, answer, name)
-    return [text(what, {name: entry}, name) for entry in found]
+def texts_at(what: str, response: Mapping[str, Any], name: str) -> list[str]:
+    """The strings in the list under a name; empty where the list is missing or null."""
+    return [text_at(what, {name: entry}, name) for entry in _list_at(what, response, name)]
 
 
-def text(what: str, answer: Mapping[str, Any], name: str) -> str:
-    """The text under a name, which must be there."""
-    value = answer.get(name)
+def text_at(what: str, response: Mapping[str, Any], name: str) -> str:
+    """The string under a name, which must exist and not be empty."""
+    value = response.get(name)
     if not isinstance(value, str) or not value:
-        raise _wrong(f"{what} ({name})", value, "text")
+        raise _wrong_type(f"{what} ({name})", value, "text")
     return value
 
 
-@contextmanager
-def modelled(what: str) -> Iterator[None]:
-    """Around an SDK that reads answers into models: odd ones make it raise whatever comes.
-
-    Failed requests are to be caught within: `arm.explained`.
-    """
-    try:
-        yield
-    except (AttributeError, TypeError, LookupError, ValueError, RecursionError):
-        raise AzureFailed(
-            f"{what}: Azure answered with something that isn't what it should be.", _AGAIN
-        ) from None  # the text of theirs may quote the answer, secrets included
-
-
-def _list(what: str, answer: Mapping[str, Any], name: str) -> list[Any]:
-    value = answer.get(name)
+def _list_at(what: str, response: Mapping[str, Any], name: str) -> list[Any]:
+    value = response.get(name)
     if value is not None and not isinstance(value, list):
-        raise _wrong(f"{what} ({name})", value, "a list")
+        raise _wrong_type(f"{what} ({name})", value, "a list")
     return value or []
 
 
-def _wrong(what: str, value: object, expected: str) -> AzureFailed:
-    null = "nothing" if value is None else "a number"
-    found = next((words for kind, words in _KINDS if isinstance(value, kind)), null)
-    return AzureFailed(f"{what}: Azure answered with {found} in place of {expected}.", _AGAIN)
-
-
-_AGAIN = (
-    "Run the same command again; if it repeats, look for a proxy that changes what Azure answers."
-)
+def _wrong_type(what: str, value: object, expected: str) -> AzureFailed:
+    other = "nothing" if value is None else "a number"
+    found = next((words for kind, words in _TYPES if isinstance(value, kind)), other)
+    return AzureFailed(f"{what}: Azure answered with {found} in place of {expected}.", AGAIN)

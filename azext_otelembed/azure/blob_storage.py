@@ -1,6 +1,6 @@
-"""One blob behind a signed address: written in blocks, or read while it grows.
+"""One blob with a signed address: written in blocks, or read while Azure appends to it.
 
-The address is the right to use it, so it shows nowhere: not in errors, not in az's debug log.
+The address grants access, so neither an error nor az's debug log ever holds it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from azext_otelembed.azure.arm import LONGEST_WAIT, transport
-from azext_otelembed.azure.arm_errors import cause
+from azext_otelembed.azure.arm import make_transport, retry_policy, user_agent_policy
+from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.log_redaction import no_http_logs
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
 
 BLOCK = 4 << 20
-"""Bytes of one block: 50 000 of them, the most that Azure takes, make 195 GiB."""
+"""Bytes of one block: Azure allows 50 000 of them, 195 GiB."""
 VERSION = "2021-12-02"
 _CODE = re.compile(r"<Code>([^<]+)</Code>")
 _COMPLETE = "x-ms-meta-complete"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """A log as far as it is written: its bytes, and the word that ends it ("" until then)."""
+class BlobState:
+    """The size in bytes, and the metadata value that marks a log as complete ("" until then)."""
 
     size: int
     complete: str
@@ -40,26 +40,16 @@ class Blob:
 
     def __init__(self, session: Session, what: str, url: str) -> None:
         from azure.core.pipeline import Pipeline
-        from azure.core.pipeline import policies as core
-
-        class Retry(core.RetryPolicy[Any, Any]):
-            """Azure-core's retries (a block sent twice is one), but never for minutes."""
-
-            def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
-                asked = self.get_retry_after(response)
-                return not (asked and asked > LONGEST_WAIT) and bool(
-                    super().is_retry(settings, response)
-                )
 
         self._what = what
         self._url = url
-        agent = core.UserAgentPolicy(user_agent=session.user_agent, user_agent_overwrite=True)
-        retry = Retry(retry_total=5, retry_backoff_factor=0.4, retry_backoff_max=20)
-        self._transport = transport(session)
-        self._pipeline: Any = Pipeline(self._transport, [agent, retry])
+        self._transport = make_transport(session)
+        # A block that is sent twice is stored once.
+        policies = [user_agent_policy(session), retry_policy(attempts=5)]
+        self._pipeline: Any = Pipeline(self._transport, policies)
 
     def write(self, pieces: Iterable[bytes]) -> None:
-        """Store the pieces, each a block, in order. Nothing shows before the last one is there.
+        """Store each piece as a block, in order. The blob exists once all blocks are committed.
 
         https://learn.microsoft.com/rest/api/storageservices/put-block
         """
@@ -72,15 +62,15 @@ class Blob:
         document = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{listed}</BlockList>'
         self._send("PUT", "comp=blocklist", document.encode(), {"Content-Type": "application/xml"})
 
-    def look(self) -> State | None:
-        """How much is there; None while there is nothing."""
+    def state(self) -> BlobState | None:
+        """The blob's state; None while it doesn't exist."""
         try:
             headers = self._send("HEAD").headers
         except NotFound:
             return None
-        told = {name.lower(): value for name, value in headers.items()}
-        length = told.get("content-length", "")
-        return State(int(length) if length.isdecimal() else 0, told.get(_COMPLETE, ""))
+        lower = {name.lower(): value for name, value in headers.items()}
+        length = lower.get("content-length", "")
+        return BlobState(int(length) if length.isdecimal() else 0, lower.get(_COMPLETE, ""))
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end` (exclusive)."""
@@ -112,31 +102,31 @@ class Blob:
         except AzureError as error:
             reason = cause(error)
         if reason:
-            # Not from within the handler: the cause's text holds the whole address.
+            # Raised outside the handler: the exception's message holds the whole address.
             raise AzureFailed(
                 f"{self._what}: no answer from Azure's blob storage ({reason}).",
                 "Check that the network lets you reach *.blob.core.windows.net, and run the same "
                 "command again.",
             )
         if response.status_code >= 400:
-            raise self._refusal(response)
+            raise self._error(response)
         return response
 
-    def _refusal(self, response: Any) -> AzureFailed | Unauthorized | NotFound:
+    def _error(self, response: Any) -> AzureFailed | Unauthorized | NotFound:
         status = int(response.status_code)
         found = _CODE.search(response.text() if response.request.method != "HEAD" else "")
         code = response.headers.get("x-ms-error-code") or (found[1] if found else "")
-        said = f"HTTP {status}{f' ({code})' if code else ''}"
+        detail = f"HTTP {status}{f' ({code})' if code else ''}"
         if status == 404:
-            return NotFound(f"{self._what} was not found in Azure's blob storage: {said}.")
+            return NotFound(f"{self._what} was not found in Azure's blob storage: {detail}.")
         if status == 403:
             return Unauthorized(
-                f"{self._what}: Azure's blob storage doesn't accept the address it gave: {said}.",
-                "It is good for an hour. Run the same command again; if that takes longer than an "
+                f"{self._what}: Azure's blob storage doesn't accept the address it gave: {detail}.",
+                "It is valid for an hour. Run the same command again; if that takes longer than an "
                 "hour, leave more out with a .dockerignore.",
             )
         return AzureFailed(
-            f"{self._what}: Azure's blob storage answered {said}.",
+            f"{self._what}: Azure's blob storage answered {detail}.",
             "Run the same command again.",
             status=status,
         )

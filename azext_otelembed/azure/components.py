@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm_json import Json, part
+from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ class Component:
     connection_string: str
 
 
-def get(arm: Arm, resource_id: str, called: str = "") -> Component:
-    """The component with this ARM id. Raises `NotFound`, with what the caller has called it."""
-    what = f"Application Insights component {called or repr(resource_id)}"
+def get(arm: Arm, resource_id: str, label: str = "") -> Component:
+    """The component with this ARM id. Raises `NotFound`, which names it by `label` if given."""
+    what = f"Application Insights component {label or repr(resource_id)}"
     try:
-        answer = arm.get(what, resource_id, API_VERSION)
+        response = arm.get(what, resource_id, API_VERSION)
     except NotFound:
         raise NotFound(
             f"{what} was not found.",
-            "List the components there are with `az resource list --resource-type "
+            "List the components with `az resource list --resource-type "
             "Microsoft.Insights/components -o table`.",
         ) from None
-    return _component(what, answer)
+    return _component(what, response)
 
 
-def named(arm: Arm, subscription: str, group: str, name_or_id: str) -> Component:
+def find(arm: Arm, subscription: str, group: str, name_or_id: str) -> Component:
     """The component of `--app-insights`: a name in the site's resource group, or an ARM id."""
     if name_or_id.startswith("/"):
         if "/microsoft.insights/components/" not in name_or_id.lower():
@@ -62,16 +62,16 @@ def in_group(arm: Arm, subscription: str, group: str) -> list[Component]:
 
 
 def in_subscription(arm: Arm, subscription: str) -> list[Component]:
-    """All components of a subscription that the caller sees."""
+    """All components of a subscription that the caller may read."""
     path = f"/subscriptions/{subscription}/{PROVIDER}"
     what = "Application Insights components of the subscription"
     return [_component(what, item) for item in arm.get_all(what, path, API_VERSION)]
 
 
-def _component(what: str, answer: Json) -> Component:
-    properties = part(what, answer, "properties")
+def _component(what: str, response: Json) -> Component:
+    properties = object_at(what, response, "properties")
     return Component(
-        id=str(answer.get("id") or ""),
-        name=str(answer.get("name") or ""),
+        id=str(response.get("id") or ""),
+        name=str(response.get("name") or ""),
         connection_string=str(properties.get("ConnectionString") or ""),
     )

@@ -1,4 +1,4 @@
-"""Signing in without `az login`: azure-identity's credentials, and what they miss, in words."""
+"""Sign-in without `az login`: azure-identity's credentials, with errors that name the remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure.arm_errors import cause
+from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import InvalidInput, Unauthorized
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ _ADVICE = {
     MANAGED: "Run it where Azure gives a managed identity (a virtual machine, a container, an app) "
     f"that may deploy; {CLIENT} names a user-assigned one.",
 }
-"""What to do about each credential."""
+"""The remedy for each kind of credential."""
 
 
-FRESH = 10.0
-"""Seconds for which a refusal counts for all who ask: calls side by side, or many sites."""
+REFUSAL_LIFETIME = 10.0
+"""Seconds for which a refusal is cached, for concurrent requests and for many sites."""
 
 
-class Identity:
-    """A credential of azure-identity whose failures are errors of ours."""
+class IdentityCredential:
+    """A credential of azure-identity that raises `Unauthorized`, with the remedy."""
 
     def __init__(self, kind: str, authority: str, inner: TokenCredential) -> None:
         self._kind = kind
@@ -48,45 +48,45 @@ class Identity:
         self._refused_at = 0.0
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """A token for `scopes`. Raises `Unauthorized` when the caller gets none."""
+        """A token for `scopes`. Raises `Unauthorized`."""
         from azure.core.exceptions import AzureError
 
-        if not self._refusal or time.monotonic() - self._refused_at > FRESH:
+        if not self._refusal or time.monotonic() - self._refused_at > REFUSAL_LIFETIME:
             try:
                 return self._inner.get_token(*scopes, **options)
             except AzureError as error:
-                self._refusal = f"--credential {self._kind}: {self._words(error)}"
+                self._refusal = f"--credential {self._kind}: {self._reason(error)}"
                 self._refused_at = time.monotonic()
         raise Unauthorized(self._refusal, _ADVICE[self._kind])
 
-    def _words(self, error: Exception) -> str:
+    def _reason(self, error: Exception) -> str:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
         at = self._authority if self._kind != MANAGED else "the managed identity endpoint"
-        for below in _chain(error):
-            if isinstance(below, ServiceRequestError | ServiceResponseError):
-                return f"no answer from {at} ({cause(below)})."
-        said = str(getattr(error, "message", "") or error).partition("\n")[0].strip()
-        return said.removeprefix("Authentication failed: ")
+        for one in _chain(error):
+            if isinstance(one, ServiceRequestError | ServiceResponseError):
+                return f"no answer from {at} ({cause(one)})."
+        message = str(getattr(error, "message", "") or error).partition("\n")[0].strip()
+        return message.removeprefix("Authentication failed: ")
 
 
-def make(
+def create(
     kind: str, authority: str, *, instance_discovery: bool, transport: Mapping[str, Any]
-) -> Identity:
+) -> IdentityCredential:
     """The credential `kind`, from the environment. `authority` is Entra ID's address.
 
-    `transport` holds azure-core's transport options. Raises `InvalidInput`, naming what is missing.
+    `transport` holds azure-core's transport options. Raises `InvalidInput` for a missing variable.
     """
     check(kind, os.environ)
-    # Build services set what they don't have to nothing; azure-identity takes that for a value.
+    # Build services set missing variables to "", which azure-identity takes for a value.
     for name in (SECRET, CERTIFICATE):
         if os.environ.get(name) == "":
             del os.environ[name]
-    # It warns of what is told here in words.
+    # Its warnings repeat the errors raised here.
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
     entra = {"authority": authority, "disable_instance_discovery": not instance_discovery}
     try:
-        return Identity(kind, authority, _makers(kind)(entra, dict(transport)))
+        return IdentityCredential(kind, authority, _makers(kind)(entra, dict(transport)))
     except (ValueError, OSError) as error:
         file = isinstance(error, OSError) and f"'{error.filename}' can't be read: {error.strerror}."
         reason = file or error
@@ -94,16 +94,16 @@ def make(
 
 
 def tenant() -> str:
-    """The tenant to sign in to; empty where only Azure knows it."""
+    """The tenant to sign in to; empty where it isn't known."""
     return os.environ.get(TENANT, "")
 
 
 def check(kind: str, environ: Mapping[str, str]) -> None:
     """Raises `InvalidInput` for variables that `kind` needs and `environ` lacks."""
-    gone = missing(kind, environ)
-    if gone:
-        verb = "is" if len(gone) == 1 else "are"
-        raise InvalidInput(f"--credential {kind}: {_listed(gone)} {verb} not set.", _ADVICE[kind])
+    absent = missing(kind, environ)
+    if absent:
+        verb = "is" if len(absent) == 1 else "are"
+        raise InvalidInput(f"--credential {kind}: {_listed(absent)} {verb} not set.", _ADVICE[kind])
     if kind == WORKLOAD:
         path = Path(environ[TOKEN_FILE])
         if not path.is_file() or not os.access(path, os.R_OK):
@@ -114,12 +114,12 @@ def check(kind: str, environ: Mapping[str, str]) -> None:
 
 
 def missing(kind: str, environ: Mapping[str, str]) -> list[str]:
-    """The variables that `kind` needs and `environ` lacks, or has empty."""
+    """The variables that `kind` needs and that are missing or empty in `environ`."""
     needed = {ENVIRONMENT: [TENANT, CLIENT], WORKLOAD: [TENANT, CLIENT, TOKEN_FILE]}.get(kind, [])
-    gone = [name for name in needed if not environ.get(name)]
+    absent = [name for name in needed if not environ.get(name)]
     if kind == ENVIRONMENT and not environ.get(SECRET) and not environ.get(CERTIFICATE):
-        gone.append(f"{SECRET} (or {CERTIFICATE})")
-    return gone
+        absent.append(f"{SECRET} (or {CERTIFICATE})")
+    return absent
 
 
 def _makers(kind: str) -> Callable[[dict[str, Any], dict[str, Any]], TokenCredential]:
@@ -132,7 +132,7 @@ def _makers(kind: str) -> Callable[[dict[str, Any], dict[str, Any]], TokenCreden
         return identity.WorkloadIdentityCredential(**entra, **transport)
 
     def managed(_entra: dict[str, Any], transport: dict[str, Any]) -> TokenCredential:
-        # Where there is no such endpoint, its address is silent: not to be waited for long.
+        # Without such an endpoint nothing responds at its address: hence the short timeouts.
         return identity.ManagedIdentityCredential(
             client_id=os.environ.get(CLIENT) or None,
             connection_timeout=3,

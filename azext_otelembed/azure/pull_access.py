@@ -1,7 +1,7 @@
-"""Whether a site may pull from its registry, before anything is changed.
+"""Checks, before anything is changed, whether a site may pull from its registry.
 
 A site pulls with a managed identity that holds a role on the registry, or with a user name and
-password among its app settings, or from a registry that lets anyone pull.
+password in its app settings, or from a registry that allows anonymous pulls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm_json import Json, part
+from azext_otelembed.azure.arm_json import Json, object_at
+from azext_otelembed.azure.registries import ABAC
 from azext_otelembed.errors import Refused, Unauthorized
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.sites import SiteId
 
 API_VERSION = "2022-04-01"
-ABAC = "AbacRepositoryPermissions"
 
 # Ids of built-in roles, the same in every tenant (learn.microsoft.com: Azure built-in roles).
 CLASSIC_ROLES = {
@@ -39,36 +39,36 @@ OTHER_BUILT_IN = frozenset({*CLASSIC_ROLES, *ABAC_ROLES})
 
 
 @dataclass(frozen=True, slots=True)
-class Puller:
-    """How a site pulls: by an identity (`principal_id`), by a user's password, or neither."""
+class PullMethod:
+    """How a site pulls: as an identity (`principal_id`), as a user, or without credentials."""
 
     principal_id: str | None = None
     user: str | None = None
 
 
-def puller(
+def pull_method(
     site: SiteId,
     resource: Json,
     configuration: Mapping[str, object],
     settings: Mapping[str, str],
     host: str,
-) -> Puller:
+) -> PullMethod:
     """How the site pulls from `host`, by its configuration.
 
-    Raises `Refused` when it is told to use an identity that it doesn't have.
+    Raises `Refused` when the configuration names an identity that the site doesn't have.
     """
     if not configuration.get("acrUseManagedIdentityCreds"):
         url = settings.get("DOCKER_REGISTRY_SERVER_URL", "")
         configured = url.partition("://")[2].rstrip("/") or url.rstrip("/")
         user = settings.get("DOCKER_REGISTRY_SERVER_USERNAME")
-        return Puller(user=user if configured.lower() == host.lower() else None)
-    identity = part(str(site), resource, "identity")
+        return PullMethod(user=user if configured.lower() == host.lower() else None)
+    identity = object_at(str(site), resource, "identity")
     client_id = str(configuration.get("acrUserManagedIdentityID") or "")
     if client_id:
-        assigned = part(str(site), identity, "userAssignedIdentities")
-        for held in (part(str(site), assigned, name) for name in assigned):
-            if str(held.get("clientId") or "").lower() == client_id.lower():
-                return Puller(principal_id=str(held.get("principalId")))
+        assigned = object_at(str(site), identity, "userAssignedIdentities")
+        for one in (object_at(str(site), assigned, name) for name in assigned):
+            if str(one.get("clientId") or "").lower() == client_id.lower():
+                return PullMethod(principal_id=str(one.get("principalId")))
         raise Refused(
             f"{site} pulls with the managed identity of client id '{client_id}', which it doesn't "
             "have.",
@@ -79,17 +79,17 @@ def puller(
             f"{site} pulls with its system-assigned managed identity, and has none.",
             f"Give it one: `az webapp identity assign {site.arguments}`.",
         )
-    return Puller(principal_id=str(identity["principalId"]))
+    return PullMethod(principal_id=str(identity["principalId"]))
 
 
-def check(arm: Arm, site: SiteId, how: Puller, registry: Registry) -> str | None:
-    """Raises `Refused`, with the command that mends it, when the site certainly can't pull.
+def check(arm: Arm, site: SiteId, method: PullMethod, registry: Registry) -> str | None:
+    """Raises `Refused`, with the command that fixes it, when the site certainly can't pull.
 
-    Returns a note when it can't be told, and None when it can pull.
+    Returns None when it can pull, and a note when that is unknown.
     """
-    if how.principal_id is not None:
-        return _check_identity(arm, site, how.principal_id, registry)
-    if how.user is not None or registry.anonymous_pull:
+    if method.principal_id is not None:
+        return _check_identity(arm, site, method.principal_id, registry)
+    if method.user is not None or registry.anonymous_pull:
         return None
     raise Refused(
         f"{site} has no way to pull from registry '{registry.name}' ({registry.login_server}): no "
@@ -101,31 +101,37 @@ def check(arm: Arm, site: SiteId, how: Puller, registry: Registry) -> str | None
 
 
 def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) -> str | None:
-    abac = registry.role_assignment_mode == ABAC
-    fitting = ABAC_ROLES if abac else CLASSIC_ROLES
+    sufficient = ABAC_ROLES if registry.abac else CLASSIC_ROLES
     path = f"{registry.id}/providers/Microsoft.Authorization/roleAssignments"
     what = f"Role assignments of registry '{registry.name}'"
     try:
-        # assignedTo: those of the groups that the identity is in, too.
+        # assignedTo includes the groups that the identity is a member of.
         query = {"$filter": f"assignedTo('{principal}')"}
         found = arm.get_all(what, path, API_VERSION, **query)
     except Unauthorized:
-        return f"Whether {site} may pull from '{registry.name}' can't be seen with your rights."
-    properties = [part(what, one, "properties") for one in found]
+        return (
+            f"Whether {site} may pull from '{registry.name}' is unknown: you may not read its role "
+            "assignments."
+        )
+    properties = [object_at(what, one, "properties") for one in found]
     held = {
         str(one.get("roleDefinitionId") or "").rpartition("/")[2].lower()
         for one in properties
         if _covers(one, registry.id)
     }
-    if held & fitting.keys():
+    if held & sufficient.keys():
         return None
     if held - OTHER_BUILT_IN:
         return (
-            f"The identity of {site} holds roles on '{registry.name}' that aren't known here: "
-            "whether it may pull is left to them."
+            f"The identity of {site} has other roles on '{registry.name}': whether they allow "
+            "it to pull is unknown."
         )
-    role = "Container Registry Repository Reader" if abac else "AcrPull"
-    why = f" The registry's mode is {ABAC}, where AcrPull means nothing." if abac and held else ""
+    role = "Container Registry Repository Reader" if registry.abac else "AcrPull"
+    why = (
+        f" The registry's mode is {ABAC}, where AcrPull gives no access."
+        if registry.abac and held
+        else ""
+    )
     raise Refused(
         f"The managed identity of {site} may not pull from registry '{registry.name}'.{why}",
         f'Let it: `az role assignment create --role "{role}" --assignee-object-id {principal} '
@@ -134,6 +140,6 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
 
 
 def _covers(assignment: Json, scope: str) -> bool:
-    """Whether an assignment holds at `scope`: it was made there or above."""
+    """Whether an assignment applies to `scope`: it was made there or above."""
     at = str(assignment.get("scope") or "").rstrip("/").lower()
     return scope.lower() == at or scope.lower().startswith(at + "/")

@@ -1,4 +1,4 @@
-"""Azure container registries as ARM resources: finding one, importing an image into it."""
+"""Azure container registries as ARM resources: finding one, importing an image into one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm_json import Json, part
+from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.errors import NotFound
 
 if TYPE_CHECKING:
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from azext_otelembed.registry.auth import Basic
 
 API_VERSION = "2025-11-01"
+ABAC = "AbacRepositoryPermissions"
 
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry; `login_server` is its host, which can't be derived from its name."""
+    """A registry; `login_server` is its host, which doesn't follow from its name."""
 
     id: str
     name: str
@@ -27,21 +28,26 @@ class Registry:
     anonymous_pull: bool = False
     role_assignment_mode: str = ""
 
+    @property
+    def abac(self) -> bool:
+        """Whether rights are granted by repository: then the classic roles give no access."""
+        return self.role_assignment_mode == ABAC
+
 
 def all_registries(arm: Arm, subscription: str) -> list[Registry]:
-    """The registries of the subscription that the caller may see."""
+    """The registries of the subscription that the caller may read."""
     path = f"/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/registries"
     what = "Container registries of the subscription"
     return [_registry(what, item) for item in arm.get_all(what, path, API_VERSION)]
 
 
 def find(arm: Arm, subscription: str, name_or_host: str) -> Registry:
-    """The registry with this name or login server. Raises `NotFound`, listing what there is."""
+    """The registry with this name or login server. Raises `NotFound`, which lists the others."""
     return pick(all_registries(arm, subscription), subscription, name_or_host)
 
 
 def pick(found: Sequence[Registry], subscription: str, name_or_host: str) -> Registry:
-    """The same among the registries of the subscription, once they are known."""
+    """The same, among the registries of the subscription."""
     wanted = name_or_host.lower()
     for registry in found:
         if wanted in (registry.name.lower(), registry.login_server.lower()):
@@ -49,7 +55,7 @@ def pick(found: Sequence[Registry], subscription: str, name_or_host: str) -> Reg
     names = ", ".join(registry.name for registry in found) or "none"
     raise NotFound(
         f"Container registry '{name_or_host}' was not found in subscription '{subscription}' "
-        f"(there: {names}).",
+        f"(found: {names}).",
         "Name another with --registry, or choose its subscription with --subscription: "
         "`az acr list -o table`.",
     )
@@ -60,34 +66,34 @@ def import_image(
     registry: Registry,
     source: Reference,
     target: str,
-    said: Callable[[str], None],
+    report_state: Callable[[str], None],
     login: Basic | None = None,
     source_id: str | None = None,
 ) -> None:
-    """Copies an image into the registry, server side, and waits until it is there.
+    """Imports an image into the registry, server side, and waits until it has arrived.
 
-    `target` is repository:tag. `said` is told the operation's state; `login` is for the source,
-    where that isn't public. `source_id` is the id of a source that is one of Azure's registries: by
-    its id it is read with the caller's own rights, by its host as nobody. Raises `Unauthorized`
-    when the caller may not import (POST importImage).
+    `target` is repository:tag. `report_state` is called with the operation's state; `login` is for
+    a private source. `source_id` is the ARM id of a source registry in Azure: it is then read with
+    the caller's rights, else anonymously. Raises `Unauthorized` when the caller may not import
+    (POST importImage).
     """
-    # Documented are repository, repository:tag and repository@digest; not a tag with a digest.
-    joint = "@" if source.digest else ":"
-    wanted: Json = {"sourceImage": f"{source.repository}{joint}{source.selector}"}
+    # A tag together with a digest isn't documented.
+    separator = "@" if source.digest else ":"
+    image: Json = {"sourceImage": f"{source.repository}{separator}{source.selector}"}
     if login is not None:
-        wanted["credentials"] = {"username": login.user, "password": login.password}
+        image["credentials"] = {"username": login.user, "password": login.password}
     if source_id is not None and login is None:
-        wanted["resourceId"] = source_id
+        image["resourceId"] = source_id
     else:
-        wanted["registryUri"] = source.registry
-    body: Json = {"source": wanted, "targetTags": [target], "mode": "Force"}
+        image["registryUri"] = source.registry
+    body: Json = {"source": image, "targetTags": [target], "mode": "Force"}
     what = f"Import of '{source}' into registry '{registry.name}'"
     for state in arm.start(what, f"{registry.id}/importImage", API_VERSION, body):
-        said(state)
+        report_state(state)
 
 
 def _registry(what: str, item: Json) -> Registry:
-    properties = part(what, item, "properties")
+    properties = object_at(what, item, "properties")
     return Registry(
         id=str(item.get("id") or ""),
         name=str(item.get("name") or ""),

@@ -1,4 +1,4 @@
-"""A client of a registry, signed in as the caller of Azure where the registry is one of Azure's."""
+"""A registry client with the session's Azure identity, for registries in Azure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_registry(session: Session, host: str, login: Basic | None = None) -> RegistryClient:
-    """A client of the registry at `host`, as `login`, else as who calls Azure, else as nobody."""
+    """A client of the registry at `host`, with `login`, the session's identity, or neither."""
     credential: AcrExchange | Anonymous | Basic = login or Anonymous()
     if login is None and session.is_acr(host):
         credential = AcrExchange(session.arm_token, session.tenant)

@@ -1,4 +1,4 @@
-"""Who calls Azure, and where Azure is: credential, subscription and endpoints of one command."""
+"""The credential, subscription and endpoints of one command."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class CachedCredential:
-    """A credential that asks the wrapped one again only when the token is about to expire.
+    """Caches the tokens of another credential until five minutes before they expire.
 
-    Safe to use from several threads. (The az session reads its token cache, a file, each time.)
+    Threads may share it. (az's own credential reads its token cache, a file, for each request.)
     """
 
     def __init__(self, inner: TokenCredential) -> None:
@@ -26,7 +26,7 @@ class CachedCredential:
         self._tokens: dict[tuple[str, ...], AccessToken] = {}
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """The token for `scopes`; `claims` (a challenge of Azure's) always asks for a new one."""
+        """The token for `scopes`; with `claims` (from Azure's challenge), always a new one."""
         with self._lock:
             token = self._tokens.get(scopes)
             if options.get("claims") or token is None or token.expires_on - time.time() < 300:
@@ -37,9 +37,9 @@ class CachedCredential:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One caller in one subscription.
+    """One identity in one subscription.
 
-    `tenant` is empty where only Azure knows it; `acr_suffix` is the cloud's domain of registries
+    `tenant` is empty where it isn't known; `acr_suffix` is the cloud's domain of registries
     (`azurecr.io`); `transport` holds keyword arguments for azure-core's transport, such as
     `connection_verify`.
     """
@@ -54,7 +54,7 @@ class Session:
     user_agent: str = f"otelembed/{__version__}"
 
     def arm_token(self) -> str:
-        """A token for Azure Resource Manager, which ACR also exchanges for one of its own."""
+        """A token for Azure Resource Manager, which ACR exchanges for its own."""
         return self.credential.get_token(self.arm_scope).token
 
     def is_acr(self, host: str) -> bool:

@@ -28,7 +28,7 @@ def open_session(cli_ctx: Any, credential: str) -> Session:
 def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
     """The session of `az login`, in the subscription of `--subscription` or the default one.
 
-    Raises az's own CLIError when nobody is logged in or the subscription isn't known.
+    Raises az's own CLIError without a login or for an unknown subscription.
     """
     from azure.cli.core._profile import Profile
 
@@ -40,10 +40,10 @@ def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
 
 
 def from_identity(cli_ctx: Any, kind: str) -> Session:
-    """A session that signs in with a credential of azure-identity, whoever is logged in to az.
+    """A session that signs in with a credential of azure-identity, independent of `az login`.
 
     The cloud is the one az is set to (`az cloud set`). Raises `InvalidInput` without
-    --subscription or for what the credential lacks, `Unauthorized` where it isn't accepted,
+    --subscription or for a missing variable, `Unauthorized` where the credential isn't accepted,
     `NotFound` for an unknown subscription.
     """
     wanted = cli_ctx.data.get("subscription_id")
@@ -55,14 +55,14 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
             "logged in.",
         )
     endpoints = cli_ctx.cloud.endpoints
-    credential = credentials.make(
+    credential = credentials.create(
         kind,
         endpoints.active_directory.rstrip("/"),
         instance_discovery=cli_ctx.config.getboolean("core", "instance_discovery", True),
         transport=_transport(),
     )
     session = _session(cli_ctx, credential, wanted, credentials.tenant())
-    return session if SUBSCRIPTION.fullmatch(wanted) else _named(session)
+    return session if SUBSCRIPTION.fullmatch(wanted) else _resolve_subscription(session)
 
 
 def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str) -> Session:
@@ -89,14 +89,14 @@ def _transport() -> dict[str, Any]:
     return options
 
 
-def _named(session: Session) -> Session:
-    """The same session in the subscription of that name, which az can't look up logged out."""
-    seen = subscriptions(Arm(session))
-    for one, name in seen.items():
+def _resolve_subscription(session: Session) -> Session:
+    """The same session, with the subscription's name replaced by its id."""
+    found = subscriptions(Arm(session))
+    for one, name in found.items():
         if name.lower() == session.subscription.lower():
             return replace(session, subscription=one)
-    names = ", ".join(seen.values()) or "none"
+    names = ", ".join(found.values()) or "none"
     raise NotFound(
         f"Subscription '{session.subscription}' was not found (visible: {names}).",
-        "Give its id, and see that the credential holds a role in it.",
+        "Give its id, and check that the credential has a role in it.",
     )

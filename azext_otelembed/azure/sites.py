@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure.arm import policies, transport
-from azext_otelembed.azure.arm_errors import azure_errors
-from azext_otelembed.azure.arm_json import Json, modelled, part, texts, whole
+from azext_otelembed.azure.arm import make_transport, pipeline_policies
+from azext_otelembed.azure.arm_errors import sdk_errors
+from azext_otelembed.azure.arm_json import Json, as_object, object_at, texts_at
 from azext_otelembed.errors import AzureFailed
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
 
-
+API_VERSION = "2024-11-01"
+"""The first with site containers. Set explicitly: the azure-mgmt-web in use is the one that az
+bundles, and its default differs between releases of az."""
 RESOURCE_ID = re.compile(
     r"/subscriptions/([^/\s]+)/resourceGroups/([^/\s]+)/providers/Microsoft\.Web/sites/([^/\s]+)"
     r"(?:/slots/([^/\s]+))?",
@@ -25,7 +27,7 @@ RESOURCE_ID = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SiteId:
-    """Subscription, resource group and name of a web app, and the slot if it is one."""
+    """A web app, or one of its slots: subscription, resource group, name and slot."""
 
     subscription: str
     group: str
@@ -53,15 +55,14 @@ class SiteId:
 
     @property
     def arguments(self) -> str:
-        """The arguments that name this site to any `az webapp` command."""
+        """The arguments of an `az webapp` command for this site."""
         return f"-g {self.group} -n {self.name}" + (f" --slot {self.slot}" if self.slot else "")
 
 
 class SiteClient:
-    """Reads and writes one site. Answers are ARM's JSON, as sent.
+    """Reads and writes one site. Results are ARM's JSON.
 
-    Methods raise `NotFound`, `Unauthorized` or `AzureFailed`. All of them may be called from
-    several threads at once.
+    Methods raise `NotFound`, `Unauthorized` or `AzureFailed`. Threads may share it.
     """
 
     def __init__(self, session: Session, site: SiteId) -> None:
@@ -71,10 +72,11 @@ class SiteClient:
         self._client = WebSiteManagementClient(
             session.credential,
             site.subscription,
+            api_version=API_VERSION,
             base_url=session.arm_endpoint,
             credential_scopes=[session.arm_scope],
-            policies=policies(session),
-            transport=transport(session),
+            policies=pipeline_policies(session),
+            transport=make_transport(session),
         )
 
     def site(self) -> Json:
@@ -84,38 +86,38 @@ class SiteClient:
     def configuration(self) -> Json:
         """The properties of config/web."""
         what = f"Configuration of {self.id}"
-        return part(what, self._json(what, "get_configuration"), "properties")
+        return object_at(what, self._json(what, "get_configuration"), "properties")
 
     def settings(self) -> dict[str, str]:
-        """The app settings, secrets included: never to be shown."""
+        """The app settings, secrets included: they must not be shown."""
         what = f"App settings of {self.id}"
         listed = self._json(what, "list_application_settings")
         if listed.get("properties") is None:
-            # They are put back as a whole: what looks like none must not be taken for it.
+            # All settings are written back together: an empty set here would delete them.
             raise AzureFailed(
                 f"{what}: Azure answered without them.", "Run the same command again."
             )
-        found = part(what, listed, "properties")
+        found = object_at(what, listed, "properties")
         return {name: "" if value is None else str(value) for name, value in found.items()}
 
     def reference_status(self, setting: str) -> tuple[str, str]:
         """How App Service resolved a setting that refers to a Key Vault: `(status, details)`.
 
-        The status is `Resolved`, `Initialized` while it is at it, or the name of what went wrong.
+        The status is `Resolved`, `Initialized` while it is in progress, or the name of an error.
         """
         what = f"Key Vault reference '{setting}' of {self.id}"
         operation = "get_app_setting_key_vault_reference"
-        found = part(what, self._json(what, operation, setting), "properties")
+        found = object_at(what, self._json(what, operation, setting), "properties")
         return str(found.get("status") or ""), str(found.get("details") or "")
 
     def put_settings(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Replaces the whole set of app settings (ARM has no PATCH here) and restarts the site."""
         what = f"App settings of {self.id}"
         body = {"properties": dict(settings)}
-        return part(what, self._json(what, "update_application_settings", body), "properties")
+        return object_at(what, self._json(what, "update_application_settings", body), "properties")
 
     def patch_configuration(self, properties: Mapping[str, Any]) -> None:
-        """PATCHes config/web with these properties and no others."""
+        """PATCHes config/web with these properties only."""
         what = f"Configuration of {self.id}"
         self._json(what, "update_configuration", {"properties": dict(properties)})
 
@@ -126,49 +128,49 @@ class SiteClient:
         for item in self._listed(what, "list_site_containers"):
             # A container of a slot is named site/slot/container.
             name = str(item.get("name") or "").rpartition("/")[2]
-            found.append((name, part(what, item, "properties")))
+            found.append((name, object_at(what, item, "properties")))
         return found
 
     def put_container(self, name: str, properties: Mapping[str, Any]) -> None:
-        """Replaces a site container's properties. Null ones are left out, so that they stay."""
+        """Replaces a site container's properties, except those that are null."""
         what = f"Site container '{name}' of {self.id}"
         kept = {key: value for key, value in properties.items() if value is not None}
         self._json(what, "create_or_update_site_container", name, {"properties": kept})
 
     def sticky_settings(self) -> frozenset[str]:
-        """Names of the app settings that stay with their slot when slots are swapped."""
+        """Names of the slot settings: the app settings that a swap doesn't move."""
         what = f"Slot settings of Web App '{self.id.name}'"
-        with modelled(what), azure_errors(what):
+        with sdk_errors(what):
             apps: Any = self._client.web_apps
-            answer = apps.list_slot_configuration_names(self.id.group, self.id.name, cls=_raw)
-        properties = part(what, whole(what, answer), "properties")
-        return frozenset(texts(what, properties, "appSettingNames"))
+            response = apps.list_slot_configuration_names(self.id.group, self.id.name, cls=_raw)
+        properties = object_at(what, as_object(what, response), "properties")
+        return frozenset(texts_at(what, properties, "appSettingNames"))
 
     def instances(self) -> list[tuple[str, str]]:
         """`(name, state)` of each instance; the state is READY, STOPPED or UNKNOWN."""
         what = f"Instances of {self.id}"
         found: list[tuple[str, str]] = []
         for item in self._listed(what, "list_instance_identifiers"):
-            state = part(what, item, "properties").get("state")
+            state = object_at(what, item, "properties").get("state")
             found.append((str(item.get("name")), str(state or "UNKNOWN")))
         return found
 
     def container_log(self) -> str:
-        """The newest container log; empty when Azure has none."""
+        """The newest container log; empty when there is none."""
         what = f"Container log of {self.id}"
         name = "get_web_site_container_logs"
-        with azure_errors(what):
+        with sdk_errors(what):
             chunks = self._call(name, headers={"Accept": "application/octet-stream"})
             return b"".join(chunks or ()).decode("utf-8", "replace")
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:
-        with modelled(what), azure_errors(what):
-            # The raw answer: models drop what they don't know.
-            return whole(what, self._call(operation, *arguments, cls=_raw))
+        with sdk_errors(what):
+            # The raw response: models drop unknown properties.
+            return as_object(what, self._call(operation, *arguments, cls=_raw))
 
     def _listed(self, what: str, operation: str) -> list[Json]:
-        with modelled(what), azure_errors(what):
-            return [whole(what, item.as_dict()) for item in self._call(operation)]
+        with sdk_errors(what):
+            return [as_object(what, item.as_dict()) for item in self._call(operation)]
 
     def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
         apps = self._client.web_apps

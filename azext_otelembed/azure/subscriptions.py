@@ -1,15 +1,15 @@
-"""The subscriptions that the caller sees."""
+"""The subscriptions that the caller may read."""
 
 from __future__ import annotations
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import text
+from azext_otelembed.azure.arm_json import text_at
 
 SUBSCRIPTIONS_API = "2022-12-01"
 
 
 def subscriptions(arm: Arm) -> dict[str, str]:
-    """The names of all subscriptions that the caller sees, by id."""
+    """The names of those subscriptions, by id."""
     what = "Subscriptions"
     listed = arm.get_all(what, "/subscriptions", SUBSCRIPTIONS_API)
-    return {text(what, one, "subscriptionId"): str(one.get("displayName")) for one in listed}
+    return {text_at(what, one, "subscriptionId"): str(one.get("displayName")) for one in listed}

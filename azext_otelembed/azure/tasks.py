@@ -1,7 +1,7 @@
-"""ACR Tasks: quick runs, Azure's own builders, as Azure Resource Manager offers them.
+"""Quick runs of ACR Tasks: builds in Azure, through Azure Resource Manager.
 
-https://learn.microsoft.com/rest/api/container-registry-tasks/: an archive of the source goes to
-blob storage through a signed address, `scheduleRun` names it, and the run's log is a blob too.
+An archive of the source is uploaded to blob storage with a signed address, `scheduleRun` refers to
+it, and the run's log is a blob too (https://learn.microsoft.com/rest/api/container-registry-tasks/).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm_json import part, parts
+from azext_otelembed.azure.arm_json import object_at, objects_at
 from azext_otelembed.errors import AzureFailed, Unauthorized
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ ENDED = frozenset({"Succeeded", "Failed", "Canceled", "Error", "Timeout"})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an archive goes. `url` holds a signature; `path` is what `scheduleRun` calls it."""
+class SourceUpload:
+    """The target of an archive. `url` holds a signature; `path` is its name for `scheduleRun`."""
 
     url: str = field(repr=False)
     path: str
@@ -34,7 +34,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as Azure last told it. `digests` are those it pushed, by `repository:tag`."""
+    """The state of a run. `digests` are those of the pushed images, by `repository:tag`."""
 
     id: str
     status: str
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether it goes on no more."""
+        """Whether the run has ended."""
         return self.status in ENDED
 
 
@@ -54,65 +54,65 @@ class Tasks:
         self._arm = arm
         self._registry = registry
 
-    def place(self) -> Place:
-        """A place for one archive, open for an hour."""
-        what = f"A place for the source at registry '{self._registry.name}'"
-        answer = self._post(what, "listBuildSourceUploadUrl")
-        url, path = answer.get("uploadUrl"), answer.get("relativePath")
+    def create_upload(self) -> SourceUpload:
+        """A target for one archive, valid for an hour."""
+        what = f"Upload of the source to registry '{self._registry.name}'"
+        response = self._post(what, "listBuildSourceUploadUrl")
+        url, path = response.get("uploadUrl"), response.get("relativePath")
         if not url or not path:
             raise AzureFailed(f"{what}: Azure answered without an address.")
-        return Place(str(url), str(path))
+        return SourceUpload(str(url), str(path))
 
     def schedule(self, request: Json) -> Run:
-        """Queue a run. Not sent again when its answer is lost: there would be two."""
+        """Queue a run. Not repeated when the response is lost: there could be two runs."""
         what = f"Build at registry '{self._registry.name}'"
-        run = _run(what, self._post(what, "scheduleRun", request, repeatable=False))
+        run = _run(what, self._post(what, "scheduleRun", request, idempotent=False))
         if not run.id:
             raise AzureFailed(f"{what}: Azure answered without the id of a run.")
         return run
 
     def get(self, run: str) -> Run:
-        """How a run is doing."""
-        with _explained(self._registry):
+        """The state of a run."""
+        with _role_advice(self._registry):
             path = f"{self._registry.id}/runs/{run}"
             return _run(self._what(run), self._arm.get(self._what(run), path, API_VERSION))
 
     def cancel(self, run: str) -> None:
-        """Stop a run; one that has ended stays as it is."""
+        """Cancel a run; no effect on one that has ended."""
         self._post(self._what(run), f"runs/{run}/cancel")
 
     def log(self, run: str) -> str:
-        """The signed address of a run's log, good for about an hour."""
-        answer = self._post(f"Log of {self._what(run)}", f"runs/{run}/listLogSasUrl")
-        return str(answer.get("logLink") or "")
+        """The signed address of a run's log, valid for about an hour."""
+        response = self._post(f"Log of {self._what(run)}", f"runs/{run}/listLogSasUrl")
+        return str(response.get("logLink") or "")
 
     def _what(self, run: str) -> str:
         return f"Run '{run}' of registry '{self._registry.name}'"
 
     def _post(
-        self, what: str, path: str, body: Json | None = None, *, repeatable: bool = True
+        self, what: str, path: str, body: Json | None = None, *, idempotent: bool = True
     ) -> Json:
-        with _explained(self._registry):
+        with _role_advice(self._registry):
             return self._arm.post(
-                what, f"{self._registry.id}/{path}", API_VERSION, body, repeatable=repeatable
+                what, f"{self._registry.id}/{path}", API_VERSION, body, idempotent=idempotent
             )
 
 
 @contextmanager
-def _explained(registry: Registry) -> Iterator[None]:
+def _role_advice(registry: Registry) -> Iterator[None]:
     try:
         yield
-    except Unauthorized as refusal:
+    except Unauthorized as error:
         raise Unauthorized(
-            refusal.message,
+            error.message,
             f"Ask for the role Container Registry Tasks Contributor on registry '{registry.name}', "
             "or build with `--builder docker`.",
         ) from None
 
 
 def _run(what: str, item: Json) -> Run:
-    properties = part(what, item, "properties")
-    pushed = parts(what, properties, "outputImages")
+    properties = object_at(what, item, "properties")
+    pushed = objects_at(what, properties, "outputImages")
     return Run(
         id=str(properties.get("runId") or item.get("name") or ""),
         status=str(properties.get("status") or ""),

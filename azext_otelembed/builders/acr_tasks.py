@@ -1,4 +1,4 @@
-"""The `acr` builder: the team's own Dockerfile, built by an ACR Tasks quick run, nothing local."""
+"""The `acr` builder: a quick run of ACR Tasks builds the Dockerfile; nothing runs locally."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.blob_storage import BLOCK, Blob
-from azext_otelembed.azure.tasks import Place, Run, Tasks
-from azext_otelembed.builders.build_context import Context, Tally, pack, read_context
-from azext_otelembed.builders.source import Source, Tell
+from azext_otelembed.azure.tasks import Run, SourceUpload, Tasks
+from azext_otelembed.builders.build_context import BuildContext, PackStatistics, pack, read_context
+from azext_otelembed.builders.build_output import (
+    KEPT_LINES,
+    NEEDS_BUILDKIT,
+    last_lines,
+    quote,
+)
+from azext_otelembed.builders.source import OnLine, Source
 from azext_otelembed.builders.task_log import follow
 from azext_otelembed.errors import (
     UNCHANGED,
@@ -33,116 +39,115 @@ if TYPE_CHECKING:
     from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.client import RegistryClient
 
-ABAC = "AbacRepositoryPermissions"
-"""Registries in this mode give runs no rights of their own: they act as the caller."""
-_KEPT = 200
-_SHOWN = 15
-_TELL_EVERY = 10.0
-_NO_BUILDKIT = re.compile(r"requires BuildKit|Unknown flag: (mount|chmod|link)", re.IGNORECASE)
+_REPORT_INTERVAL = 10.0
 _DENIED = re.compile(r"denied|unauthorized|authentication required|forbidden", re.IGNORECASE)
 
-Stands = Callable[[str], None]
-"""Is told what state things are in, for whoever interrupts."""
+ReportState = Callable[[str], None]
+"""Receives the state that an interrupt reports."""
 
 
 class AcrBuilder:
-    """Builds with ACR Tasks, in the registry that the image is for."""
+    """Builds with ACR Tasks, in the registry of the image."""
 
     name = "acr"
 
-    def __init__(self, session: Callable[[], Session], stands: Stands) -> None:
+    def __init__(self, session: Callable[[], Session], report_state: ReportState) -> None:
         self._open = session
-        self._stands = stands
+        self._report_state = report_state
 
     def prepare(self) -> str:
         """See `Builder`."""
         return "ACR Tasks"
 
     def build(
-        self, source: Source, image: Reference, client: RegistryClient, tell: Tell
+        self, source: Source, image: Reference, client: RegistryClient, on_line: OnLine
     ) -> dict[str, Any]:
-        """See `Builder`. An interrupt, or whatever else ends this early, cancels the run."""
+        """See `Builder`. An interrupt or an error cancels the run."""
         session = self._open()
         context = read_context(source)
         registry = registries.find(Arm(session), session.subscription, image.registry)
         check_push(client, image.repository)
         tasks = Tasks(Arm(session), registry)
         name = f"{image.repository}:{image.tag}"
-        self._stands(UNCHANGED)
-        place = tasks.place()
-        _upload(session, place, context, tell)
-        self._stands(
+        self._report_state(UNCHANGED)
+        upload = tasks.create_upload()
+        _upload(session, upload, context, on_line)
+        self._report_state(
             f"a build of {name} may have been started (`az acr task list-runs -r {registry.name} "
             "-o table`); nothing else was changed"
         )
-        run = tasks.schedule(_request(source, context, place, name, registry))
-        tell(f"Run {run.id} of registry '{registry.name}' is queued.")
-        self._stands(f"run {run.id} may still push {name}; nothing else was changed")
-        lines: deque[str] = deque(maxlen=_KEPT)
+        run = tasks.schedule(_request(source, context, upload, name, registry))
+        on_line(f"Run {run.id} of registry '{registry.name}' is queued.")
+        self._report_state(f"run {run.id} may still push {name}; nothing else was changed")
+        lines: deque[str] = deque(maxlen=KEPT_LINES)
 
-        def said(line: str) -> None:
+        def log_line(line: str) -> None:
             lines.append(line)
-            tell(line)
+            on_line(line)
 
         try:
-            run = _followed(session, tasks, run, said, tell)
+            run = _follow_run(session, tasks, run, log_line, on_line)
         except (Interrupted, OtelembedError):
-            self._cancel(tasks, run, registry, name, tell)
+            self._cancel(tasks, run, registry, name, on_line)
             raise
-        self._stands(UNCHANGED)
+        self._report_state(UNCHANGED)
         if run.status != "Succeeded":
             raise _failed(run, registry, source, lines)
         result = {"engine": self.prepare(), "run": run.id}
         return result | ({"digest": run.digests[name]} if name in run.digests else {})
 
-    def _cancel(self, tasks: Tasks, run: Run, registry: Registry, name: str, tell: Tell) -> None:
+    def _cancel(
+        self, tasks: Tasks, run: Run, registry: Registry, name: str, on_line: OnLine
+    ) -> None:
         try:
             tasks.cancel(run.id)
         except OtelembedError as error:
-            left = f"run {run.id} could not be cancelled and may still push {name}"
-            self._stands(f"{left} (`az acr task cancel-run -r {registry.name} --run-id {run.id}`)")
-            tell(error.message)
+            self._report_state(
+                f"run {run.id} could not be cancelled and may still push {name} "
+                f"(`az acr task cancel-run -r {registry.name} --run-id {run.id}`)"
+            )
+            on_line(error.message)
         else:
-            self._stands(f"run {run.id} was cancelled; nothing else was changed")
-            tell(f"Run {run.id} was cancelled.")
+            self._report_state(f"run {run.id} was cancelled; nothing else was changed")
+            on_line(f"Run {run.id} was cancelled.")
 
 
-def _upload(session: Session, place: Place, context: Context, tell: Tell) -> None:
-    """Pack the context and store it, both at once."""
-    tally = Tally()
-    blob = Blob(session, "The upload of the source", place.url)
+def _upload(session: Session, upload: SourceUpload, context: BuildContext, on_line: OnLine) -> None:
+    """Pack the context and upload it at the same time."""
+    statistics = PackStatistics()
+    blob = Blob(session, "The upload of the source", upload.url)
 
     def pieces() -> Iterator[bytes]:
-        said = time.monotonic()
-        for piece in pack(context, BLOCK, tally):
+        reported = time.monotonic()
+        for piece in pack(context, BLOCK, statistics):
             yield piece
-            if time.monotonic() - said >= _TELL_EVERY:
-                said = time.monotonic()
-                tell(f"Uploaded {_amount(tally)} so far.")
+            if time.monotonic() - reported >= _REPORT_INTERVAL:
+                reported = time.monotonic()
+                on_line(f"Uploaded {_amount(statistics)} so far.")
 
     try:
         blob.write(pieces())
     finally:
         blob.close()
-    for name in tally.skipped:
-        tell(f"Left out {name}: it is neither a file nor a folder nor a link.")
-    tell(f"Uploaded {context.source.directory}: {_amount(tally)}.")
+    for name in statistics.skipped:
+        on_line(f"Left out {name}: it is neither a file nor a folder nor a link.")
+    on_line(f"Uploaded {context.source.directory}: {_amount(statistics)}.")
 
 
-def _amount(tally: Tally) -> str:
-    packed, whole = tally.packed / 1e6, tally.bytes / 1e6
-    return f"{tally.files} files, {whole:.1f} MB ({packed:.1f} MB packed)"
+def _amount(statistics: PackStatistics) -> str:
+    packed, total = statistics.packed / 1e6, statistics.bytes / 1e6
+    return f"{statistics.files} files, {total:.1f} MB ({packed:.1f} MB packed)"
 
 
 def _request(
-    source: Source, context: Context, place: Place, name: str, registry: Registry
+    source: Source, context: BuildContext, upload: SourceUpload, name: str, registry: Registry
 ) -> dict[str, Any]:
     """The body of `scheduleRun`, as az sends it."""
     request: dict[str, Any] = {
         "type": "DockerBuildRequest",
         "imageNames": [name],
         "isPushEnabled": True,
-        "sourceLocation": place.path,
+        "sourceLocation": upload.path,
         "platform": {"os": "linux", "architecture": "amd64"},
         "dockerFilePath": context.dockerfile,
         "arguments": _arguments(source.build_args),
@@ -150,13 +155,14 @@ def _request(
     }
     if source.target is not None:
         request["target"] = source.target
-    if registry.role_assignment_mode == ABAC:
+    if registry.abac:
+        # In this mode runs have no rights by default: they get the caller's.
         request["credentials"] = {"sourceRegistry": {"identity": "[caller]"}}
     return request
 
 
 def _arguments(build_args: Sequence[str]) -> list[dict[str, Any]]:
-    """Build arguments as ACR Tasks takes them. NAME alone is left out where it has no value."""
+    """Build arguments for ACR Tasks, without a NAME whose variable isn't set."""
     found = []
     for argument in build_args:
         name, given, value = argument.partition("=")
@@ -168,16 +174,16 @@ def _arguments(build_args: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
-def _followed(session: Session, tasks: Tasks, run: Run, said: Tell, tell: Tell) -> Run:
-    """Pass the log on while the run goes on; the run as it ended.
+def _follow_run(session: Session, tasks: Tasks, run: Run, log_line: OnLine, on_line: OnLine) -> Run:
+    """Pass on the log while the run is active; returns the ended run.
 
-    A log that can't be read (a network may close blob storage to its users) is no reason to fail.
+    A log that can't be read (a firewall may block blob storage) is not an error.
     """
     try:
         for line in follow(session, tasks, run.id):
-            said(line)
+            log_line(line)
     except (AzureFailed, Unauthorized, NotFound) as error:
-        tell(f"The build goes on, but its log can't be read here: {error.message}")
+        on_line(f"The build goes on, but its log can't be read here: {error.message}")
     pause = 1.0
     while True:
         run = tasks.get(run.id)
@@ -188,38 +194,38 @@ def _followed(session: Session, tasks: Tasks, run: Run, said: Tell, tell: Tell) 
 
 
 def _failed(run: Run, registry: Registry, source: Source, lines: Sequence[str]) -> BuildFailed:
-    text = "\n".join(lines)
-    shown = [line for line in lines if line.strip()][-_SHOWN:]
-    quoted = "\n".join(f"  | {line}" for line in shown) or "  | (it said nothing)"
-    how = {
+    outcome = {
         "Canceled": "was cancelled",
         "Timeout": "took too long and was stopped",
         "Error": "met an error of ACR Tasks itself",
     }.get(run.status, "failed")
-    why = f" {run.error.rstrip('.')}." if run.error else ""
-    whole = f"`az acr task logs -r {registry.name} --run-id {run.id}`"
-    advice = f"Mend {source.dockerfile}; the whole log: {whole}."
+    cause = f" {run.error.rstrip('.')}." if run.error else ""
+    return BuildFailed(
+        f"Run {run.id} of registry '{registry.name}' {outcome} ({run.status}).{cause} Its last "
+        f"lines:\n{quote(lines)}",
+        _advice(run, registry, source, lines),
+    )
+
+
+def _advice(run: Run, registry: Registry, source: Source, lines: Sequence[str]) -> str:
+    show_log = f"the whole log: `az acr task logs -r {registry.name} --run-id {run.id}`."
     if run.status == "Canceled":
-        advice = f"Somebody cancelled it; its log: {whole}. Run the same command again."
-    elif run.status in ("Error", "Timeout"):
-        advice = f"Run the same command again; the whole log: {whole}."
-    elif _NO_BUILDKIT.search(text):
-        advice = (
-            "ACR Tasks builds without BuildKit: take the flag that asks for it out of "
+        return f"Run the same command again if the run was cancelled by mistake; {show_log}"
+    if run.status in ("Error", "Timeout"):
+        return f"Run the same command again; {show_log}"
+    if NEEDS_BUILDKIT.search("\n".join(lines)):
+        return (
+            "ACR Tasks builds without BuildKit: remove the flag that needs it from "
             f"{source.dockerfile}, or build with `--builder docker`."
         )
-    elif _DENIED.search("\n".join(shown)):
-        advice = (
-            "If an image of its FROM lines is private, import it first (`az acr import`) and name "
-            f"it in this registry; the whole log: {whole}."
+    if not _DENIED.search("\n".join(last_lines(lines))):
+        return f"Fix {source.dockerfile}; {show_log}"
+    if registry.abac:
+        return (
+            f"Registry '{registry.name}' checks rights by repository, and the run has yours: "
+            "ask for the role Container Registry Repository Writer."
         )
-        if registry.role_assignment_mode == ABAC:
-            advice = (
-                f"Registry '{registry.name}' checks rights by repository, and the run acts as you: "
-                "ask for the role Container Registry Repository Writer."
-            )
-    return BuildFailed(
-        f"Run {run.id} of registry '{registry.name}' {how} ({run.status}).{why} Its last lines:\n"
-        f"{quoted}",
-        advice,
+    return (
+        "If an image of its FROM lines is private, import it first (`az acr import`) and name "
+        f"it in this registry; {show_log}"
     )

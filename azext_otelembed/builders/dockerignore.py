@@ -1,8 +1,8 @@
-"""Which files of a build context a .dockerignore leaves out, by Docker's rules.
+"""The files of a build context that a .dockerignore excludes, by Docker's rules.
 
 The rules are those of https://docs.docker.com/build/concepts/context/#dockerignore-files: one
 pattern a line as in Go's `filepath.Match`, plus `**` for any number of folders and `!` for
-exceptions; a pattern also takes what lies below a folder that it names; the last one that fits
+exceptions; a pattern that matches a folder also matches everything below it; the last match
 decides. Paths here are relative to the context, with `/`, on every system.
 """
 
@@ -17,12 +17,11 @@ _SPECIAL = re.compile(r"[*?\[\]\\]")
 _BOM = "\ufeff"
 
 
-class IgnoreProblem(ValueError):
-    """A line that isn't a pattern; `line` counts from 1."""
+class InvalidPattern(ValueError):
+    """A line is not a valid pattern; its number counts from 1."""
 
-    def __init__(self, line: int, pattern: str, why: str) -> None:
-        super().__init__(f"line {line}: '{pattern}' {why}")
-        self.line = line
+    def __init__(self, line: int, pattern: str, reason: str) -> None:
+        super().__init__(f"line {line}: '{pattern}' {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +29,13 @@ class _Rule:
     exception: bool
     whole: re.Pattern[str]
     parts: tuple[re.Pattern[str] | None, ...]
-    """The pattern folder by folder, None where it spans any number; for `might_hold`."""
+    """The pattern folder by folder, None where it spans any number; for `may_contain_exception`."""
 
-    def fits(self, paths: Sequence[str]) -> bool:
+    def matches(self, paths: Sequence[str]) -> bool:
         return any(self.whole.fullmatch(path) for path in paths)
 
-    def reaches_below(self, folders: Sequence[str]) -> bool:
-        """Whether it can fit something below this folder, though not the folder itself."""
+    def matches_below(self, folders: Sequence[str]) -> bool:
+        """Whether it can match a path below this folder, apart from the folder itself."""
         for part, folder in zip(self.parts, folders, strict=False):
             if part is None:
                 return True
@@ -46,29 +45,29 @@ class _Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Ignore:
+class IgnoreRules:
     """The rules of one file, in order."""
 
     rules: tuple[_Rule, ...] = ()
 
-    def leaves_out(self, path: str) -> bool:
-        """Whether the file or folder at `path` is left out."""
-        parents = _with_parents(path)
-        out = False
+    def excludes(self, path: str) -> bool:
+        """Whether the file or folder at `path` is excluded."""
+        parents = _path_prefixes(path)
+        excluded = False
         for rule in self.rules:
-            # Only a rule that would change the verdict needs to be tried.
-            if rule.exception == out and rule.fits(parents):
-                out = not rule.exception
-        return out
+            # A rule that would not change the result is skipped.
+            if rule.exception == excluded and rule.matches(parents):
+                excluded = not rule.exception
+        return excluded
 
-    def might_hold(self, folder: str) -> bool:
-        """Whether a folder that is left out may hold something that an exception brings back."""
+    def may_contain_exception(self, folder: str) -> bool:
+        """Whether an excluded folder may contain a path that an exception includes."""
         folders = folder.split("/")
-        return any(rule.exception and rule.reaches_below(folders) for rule in self.rules)
+        return any(rule.exception and rule.matches_below(folders) for rule in self.rules)
 
 
-def parse(text: str) -> Ignore:
-    """The rules of a .dockerignore. Raises `IgnoreProblem`."""
+def parse(text: str) -> IgnoreRules:
+    """The rules of a .dockerignore. Raises `InvalidPattern`."""
     rules: list[_Rule] = []
     for number, line in enumerate(text.removeprefix(_BOM).split("\n"), 1):
         if line.startswith("#"):
@@ -78,10 +77,10 @@ def parse(text: str) -> Ignore:
         if exception:
             pattern = pattern[1:].strip()
             if not pattern:
-                raise IgnoreProblem(number, "!", "is an exception from nothing.")
+                raise InvalidPattern(number, "!", "is an exception from nothing.")
         if not pattern:
             continue
-        cleaned = _clean(pattern)
+        cleaned = _normalize(pattern)
         try:
             parts = tuple(
                 None if "**" in part else re.compile(_expression(part), re.DOTALL)
@@ -89,76 +88,78 @@ def parse(text: str) -> Ignore:
             )
             whole = re.compile(_expression(cleaned), re.DOTALL)
         except ValueError as problem:
-            raise IgnoreProblem(number, line.strip(), str(problem)) from None
+            raise InvalidPattern(number, line.strip(), str(problem)) from None
         rules.append(_Rule(exception, whole, parts))
-    return Ignore(tuple(rules))
+    return IgnoreRules(tuple(rules))
 
 
-def _clean(pattern: str) -> str:
-    """`a/./b/../c/` as `a/c`; a leading slash means the context's root, as none does."""
+def _normalize(pattern: str) -> str:
+    """`a/./b/../c/` as `a/c`; a leading slash has no effect."""
     cleaned = posixpath.normpath(pattern)
     return cleaned.lstrip("/") or "/"
 
 
-def _with_parents(path: str) -> list[str]:
+def _path_prefixes(path: str) -> list[str]:
     """`a/b/c` as `a`, `a/b`, `a/b/c`."""
     folders = path.split("/")
-    return ["/".join(folders[: at + 1]) for at in range(len(folders))]
+    return ["/".join(folders[: position + 1]) for position in range(len(folders))]
 
 
 def _expression(pattern: str) -> str:
-    """The regular expression that a pattern stands for. Raises ValueError."""
-    written: list[str] = []
-    at = 0
-    while at < len(pattern):
-        char = pattern[at]
-        at += 1
-        if char == "*" and pattern.startswith("*", at):
-            at += 1
-            if pattern.startswith("/", at):
-                at += 1
-            # `**` at the end takes everything; elsewhere any number of whole folders, also none.
-            # Docker takes `**.log` for "whatever ends in .log", if nothing else in it is special.
-            everything = at >= len(pattern) or (at == 2 and not _SPECIAL.search(pattern, at))
-            written.append(".*" if everything else "(?:.*/)?")
+    """The regular expression of a pattern. Raises ValueError."""
+    expression: list[str] = []
+    position = 0
+    while position < len(pattern):
+        char = pattern[position]
+        position += 1
+        if char == "*" and pattern.startswith("*", position):
+            position += 1
+            if pattern.startswith("/", position):
+                position += 1
+            # `**` at the end matches everything; elsewhere any number of whole folders, or none.
+            # In Docker `**.log` matches any path that ends in .log, if the rest isn't special.
+            everything = position >= len(pattern) or (
+                position == 2 and not _SPECIAL.search(pattern, position)
+            )
+            expression.append(".*" if everything else "(?:.*/)?")
         elif char == "*":
-            written.append("[^/]*")
+            expression.append("[^/]*")
         elif char == "?":
-            written.append("[^/]")
+            expression.append("[^/]")
         elif char == "[":
-            members, at = _members(pattern, at)
-            written.append(members)
+            members, position = _members(pattern, position)
+            expression.append(members)
         elif char == "\\":
-            if at >= len(pattern):
+            if position >= len(pattern):
                 raise ValueError("ends with a backslash that escapes nothing.")
-            written.append(re.escape(pattern[at]))
-            at += 1
+            expression.append(re.escape(pattern[position]))
+            position += 1
         else:
-            written.append(re.escape(char))
-    return "".join(written)
+            expression.append(re.escape(char))
+    return "".join(expression)
 
 
-def _members(pattern: str, at: int) -> tuple[str, int]:
-    """A character class (`[a-z]`, `[^a]`) from after its bracket: as an expression, and its end."""
-    negated = pattern.startswith("^", at)
-    at += negated
+def _members(pattern: str, position: int) -> tuple[str, int]:
+    """A character class (`[a-z]`, `[^a]`) from after its bracket, as an expression; its end."""
+    negated = pattern.startswith("^", position)
+    position += negated
     ranges: list[str] = []
-    while at < len(pattern) and (pattern[at] != "]" or not ranges):
-        low, at = _member(pattern, at)
+    while position < len(pattern) and (pattern[position] != "]" or not ranges):
+        low, position = _member(pattern, position)
         high = low
-        if pattern.startswith("-", at):
-            high, at = _member(pattern, at + 1)
+        if pattern.startswith("-", position):
+            high, position = _member(pattern, position + 1)
         if low > high:
             raise ValueError(f"has a range that runs backwards, from '{low}' to '{high}'.")
         ranges.append(f"{re.escape(low)}-{re.escape(high)}")
-    if at >= len(pattern):
+    if position >= len(pattern):
         raise ValueError("has a '[' without its ']'.")
-    return f"(?!/)[{'^' if negated else ''}{''.join(ranges)}]", at + 1
+    return f"(?!/)[{'^' if negated else ''}{''.join(ranges)}]", position + 1
 
 
-def _member(pattern: str, at: int) -> tuple[str, int]:
-    escaped = pattern.startswith("\\", at)
-    at += escaped
-    if at >= len(pattern) or (not escaped and pattern[at] in "-]"):
+def _member(pattern: str, position: int) -> tuple[str, int]:
+    escaped = pattern.startswith("\\", position)
+    position += escaped
+    if position >= len(pattern) or (not escaped and pattern[position] in "-]"):
         raise ValueError("has a '[' that isn't a set of characters.")
-    return pattern[at], at + 1
+    return pattern[position], position + 1

@@ -1,4 +1,4 @@
-"""What to build, and what every builder is."""
+"""The source of an app image, and the interface of builders."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.client import RegistryClient
 
+_GIT_TIMEOUT = 30.0
 DEFAULT_FILES = ("Dockerfile", "Containerfile")
 _BUILD_ARG = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL)
 
-Tell = Callable[[str], None]
-"""Takes one line of a builder's own output, while it runs."""
+OnLine = Callable[[str], None]
+"""Receives one line of a builder's output while it runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +45,25 @@ class Builder(Protocol):
     name: str
 
     def prepare(self) -> str:
-        """Check that this builder can work here; what will build, e.g. `docker 28.2`.
+        """Check that this builder works here; returns its name, e.g. `docker 28.2`.
 
         Raises `BuildFailed` with the remedy.
         """
 
     def build(
-        self, source: Source, image: Reference, client: RegistryClient, tell: Tell
+        self, source: Source, image: Reference, client: RegistryClient, on_line: OnLine
     ) -> dict[str, Any]:
-        """Build `source` for linux/amd64, push it as `image` (with a tag), and say what did it.
+        """Build `source` for linux/amd64 and push it as `image` (with a tag).
 
-        The answer is for the result object. `client` is one of `image`'s registry, for its
-        credentials. Raises `BuildFailed`, and
-        `Unauthorized` where the registry doesn't take the image.
+        Returns fields for the result object. `client` is a client of the image's registry, for its
+        credentials. Raises `BuildFailed`, and `Unauthorized` where the registry denies the push.
         """
 
 
 def find_source(
     directory: str, file: str | None, build_args: Sequence[str], target: str | None
 ) -> Source:
-    """Check what the caller gave. `file` is looked for in `directory` first.
-
-    Raises InvalidInput.
-    """
+    """Check the arguments. `file` is looked up in `directory` first. Raises `InvalidInput`."""
     context = Path(directory).expanduser()
     if not context.is_dir():
         what = "is not a directory" if context.exists() else "doesn't exist"
@@ -104,14 +101,10 @@ def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
     )
 
 
-_LIMIT = 30.0
-
-
 def default_tag(directory: Path, now: datetime | None = None) -> str:
     """12 hex digits of the commit where `directory` is a clean git checkout, else the time.
 
-    The time is UTC, e.g. `20261122-214500`: what was built from uncommitted files can't be named
-    by anything that would lead back to them.
+    The time is UTC, e.g. `20261122-214500`: a commit would not identify uncommitted files.
     """
     return _commit(directory) or f"{now or datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
 
@@ -125,14 +118,14 @@ def _commit(directory: Path) -> str | None:
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
-    """What git says; None where it fails, as in a directory that is no checkout."""
+    """git's output; None where it fails, as outside of a checkout."""
     try:
         done = subprocess.run(
             ["git", "-C", str(directory), *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_LIMIT,
+            timeout=_GIT_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:

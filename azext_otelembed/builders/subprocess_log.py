@@ -1,4 +1,4 @@
-"""Another program, run with its output passed on line by line while it runs."""
+"""Runs a program and passes on its output, line by line."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from azext_otelembed.builders.source import Tell
+from azext_otelembed.builders.build_output import KEPT_LINES, MAX_LINE, visible_text
+from azext_otelembed.builders.source import OnLine
 
-_KEPT = 200
-_LONGEST = 1 << 16
-_STOP = 10.0
+_STOP_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """How a program ended, and the last lines it wrote (stdout and stderr as they came)."""
+class ProcessResult:
+    """The exit status of a program, and its last lines (stdout and stderr interleaved)."""
 
     status: int
     lines: tuple[str, ...]
@@ -28,13 +27,12 @@ class Ran:
         return "\n".join(self.lines)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], tell: Tell) -> Ran:
-    """Run `command` to its end. However this is left, the program has ended too.
+def run(command: Sequence[str], environment: Mapping[str, str], on_line: OnLine) -> ProcessResult:
+    """Run `command` to its end; an exception ends the program as well.
 
-    A line that redraws itself with carriage returns counts as what it shows at last. Raises
-    OSError when the program can't be started.
+    Raises OSError when the program can't be started.
     """
-    lines: deque[str] = deque(maxlen=_KEPT)
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
     process = subprocess.Popen(
         list(command),
         stdin=subprocess.DEVNULL,
@@ -44,11 +42,11 @@ def run(command: Sequence[str], environment: Mapping[str, str], tell: Tell) -> R
     )
     assert process.stdout is not None  # noqa: S101  # it is a pipe
     try:
-        for raw in iter(partial(process.stdout.readline, _LONGEST), b""):
-            line = raw.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
+        for raw in iter(partial(process.stdout.readline, MAX_LINE), b""):
+            line = visible_text(raw)
             lines.append(line)
-            tell(line)
-        return Ran(process.wait(), tuple(lines))
+            on_line(line)
+        return ProcessResult(process.wait(), tuple(lines))
     finally:
         process.stdout.close()
         _end(process)
@@ -59,7 +57,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         return
     process.terminate()
     try:
-        process.wait(_STOP)
+        process.wait(_STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -21,11 +21,11 @@ from azext_otelembed.image.layer import REPACKED_BINARY
 from azext_otelembed.image.prepared_collector import REPOSITORY, CollectorLayer
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
-from azext_otelembed.parallel import ahead
+from azext_otelembed.parallel import read_ahead
 from azext_otelembed.progress import CombinedProgress, Progress, Report
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.transfer import Source
+from azext_otelembed.registry.transfer import BlobSource
 
 # Chunks of at most 64 KiB that are read ahead while one chunk of an upload is sent.
 _READ_AHEAD = transfer.CHUNK >> 16
@@ -79,8 +79,8 @@ def _store_unchanged(
     if stored:
         _read_to_end(verified_chunks(), layer.size, report)
     else:
-        blob = Source(layer.size, lambda: ahead(verified_chunks(), _READ_AHEAD))
-        transfer.upload_stream(target, REPOSITORY, layer.digest, blob, begun=upload, report=report)
+        blob = BlobSource(layer.size, lambda: read_ahead(verified_chunks(), _READ_AHEAD))
+        transfer.upload_stream(target, REPOSITORY, layer.digest, blob, opened=upload, report=report)
     return CollectorLayer(layer, diff_id, "binary")
 
 

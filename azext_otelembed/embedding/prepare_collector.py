@@ -45,7 +45,7 @@ from azext_otelembed.image.prepared_collector import (
     version_of,
 )
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.progress import CombinedProgress, Progress, Report, discard
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
@@ -144,7 +144,7 @@ def _prepare(
         report_certificates(Progress("", len(certificates.data)))
         transfer.upload(target, REPOSITORY, Digest.of(EMPTY), EMPTY)
 
-    (binary, path), _ = together(
+    (binary, path), _ = run_concurrently(
         partial(store_binary_layer, target, upstream, files, report, total), upload_small_blobs
     )
     report(Progress(f"preparing {reference} in {target.host}"))
@@ -154,7 +154,7 @@ def _prepare(
             certificates.descriptor(Family.OCI), certificates.diff_id, "certificates"
         )
         prepared = make_prepared_collector(pinned, version_of(reference), path, [binary, ca_layer])
-    together(
+    run_concurrently(
         partial(_put_default_config, target, path),
         partial(put_document, target, prepared.manifest, prepared_tag(pinned)),
         partial(put_document, target, prepared.manifest, prepared_tag(reference)),

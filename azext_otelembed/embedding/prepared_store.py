@@ -51,7 +51,7 @@ def find_document(
 
 def expect_preparation(client: RegistryClient) -> None:
     """Ask for one token that covers all requests of a preparation."""
-    client.expect(push(REPOSITORY), pull(UPSTREAM_REPOSITORY))
+    client.declare_scopes(push(REPOSITORY), pull(UPSTREAM_REPOSITORY))
 
 
 def put_document(client: RegistryClient, manifest: Manifest, tag: str) -> None:

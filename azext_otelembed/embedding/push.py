@@ -55,7 +55,7 @@ def _mount(
     client: RegistryClient, repository: str, digest: Digest, size: int, report: Report
 ) -> None:
     try:
-        transfer.bring(client, repository, digest, size, REPOSITORY, report=report)
+        transfer.mount_or_copy(client, repository, digest, size, REPOSITORY, report=report)
     except NotFound as missing:
         raise NotFound(
             f"The collector in registry '{client.host}' is incomplete: {missing.message}",

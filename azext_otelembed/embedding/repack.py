@@ -19,7 +19,7 @@ from azext_otelembed.image.layer import binary_tar
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.image.tar_reader import HEAD_BYTES, read_file
 from azext_otelembed.progress import Progress, Report
-from azext_otelembed.registry.transfer import Source
+from azext_otelembed.registry.transfer import BlobSource
 
 _READ_SIZE = 1 << 20
 
@@ -39,9 +39,9 @@ class RepackedLayer:
         return Descriptor(Family.OCI.layer_type("gzip"), self.size, self.digest)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> BlobSource:
         """The layer's bytes, for an upload."""
-        return Source(self.size, self._read)
+        return BlobSource(self.size, self._read)
 
     def _read(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:

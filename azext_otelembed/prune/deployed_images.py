@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import Json, part, text
+from azext_otelembed.azure.arm_json import Json, object_at, text_at
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.azure.subscriptions import subscriptions
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
-from azext_otelembed.parallel import for_each
+from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.webapp.observe import SITECONTAINERS
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def find_running(session: Session) -> Running:
     """
     look = _Look(Arm(session))
     ids = {one.lower() for one in subscriptions(look.arm)}
-    sites = for_each(sorted(ids | {session.subscription.lower()}), look.sites)
-    for_each([site for of_one in sites for site in of_one], look.site)
+    sites = map_concurrently(sorted(ids | {session.subscription.lower()}), look.sites)
+    map_concurrently([site for of_one in sites for site in of_one], look.site)
     return Running(look.images, tuple(look.unread))
 
 
@@ -80,7 +80,7 @@ class _Look:
 
     def site(self, site: Json) -> None:
         """Notes what a Web App and its slots run."""
-        identifier = text("Web Apps", site, "id")
+        identifier = text_at("Web Apps", site, "id")
         name = shown(identifier)
         try:
             slots = self.arm.get_all(
@@ -91,7 +91,7 @@ class _Look:
             self.unread.append((f"'{name}'", refusal.message))
             slots = []
         for one in (site, *slots):
-            runs = text(f"Slots of Web App '{name}'", one, "id")
+            runs = text_at(f"Slots of Web App '{name}'", one, "id")
             try:
                 images = self._images(runs, one)
             except (NotFound, Unauthorized) as refusal:
@@ -109,7 +109,7 @@ class _Look:
             what = f"Site containers of '{name}'"
             containers = self.arm.get_all(what, f"{identifier}/sitecontainers", SITES_VERSION)
             return tuple(
-                str(part(what, one, "properties").get("image") or "") for one in containers
+                str(object_at(what, one, "properties").get("image") or "") for one in containers
             )
         if kind.upper() in ("COMPOSE", "KUBE"):
             images = compose_images(rest)
@@ -122,13 +122,13 @@ class _Look:
     def _version(self, identifier: str, site: Json) -> str:
         """linuxFxVersion; a list may leave it out, and then config/web has it."""
         what = f"Configuration of '{shown(identifier)}'"
-        properties = part(what, site, "properties")
-        listed = part(what, properties, "siteConfig").get("linuxFxVersion")
+        properties = object_at(what, site, "properties")
+        listed = object_at(what, properties, "siteConfig").get("linuxFxVersion")
         windows = properties.get("reserved") is False and "linux" not in str(site.get("kind"))
         if listed or windows:
             return str(listed or "")
         found = self.arm.get(what, f"{identifier}/config/web", SITES_VERSION)
-        return str(part(what, found, "properties").get("linuxFxVersion") or "")
+        return str(object_at(what, found, "properties").get("linuxFxVersion") or "")
 
 
 def compose_images(encoded: str) -> tuple[str, ...] | None:
@@ -140,8 +140,8 @@ def compose_images(encoded: str) -> tuple[str, ...] | None:
     import yaml
 
     try:
-        text = base64.b64decode(encoded, validate=True).decode()
-        todo: list[yaml.Node | None] = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        text_at = base64.b64decode(encoded, validate=True).decode()
+        todo: list[yaml.Node | None] = list(yaml.compose_all(text_at, Loader=yaml.SafeLoader))
     except (ValueError, yaml.YAMLError, RecursionError):
         return None
     found: set[str] = set()

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_errors import azure_errors
-from azext_otelembed.azure.arm_json import modelled
+from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.errors import NotFound
 from azext_otelembed.log_redaction import no_http_logs
-from azext_otelembed.parallel import for_each
+from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.prune.deployed_images import find_running
 from azext_otelembed.prune.retention import Judged, Stored, judge
 from azext_otelembed.records import record
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.registries import Registry
     from azext_otelembed.azure.session import Session
     from azext_otelembed.console import Console
+
+_API_VERSION = "2021-07-01"
+"""Of the registry's own API (`/acr/v1`), set explicitly as for every request to Azure."""
 
 
 class Pruner:
@@ -46,6 +48,7 @@ class Pruner:
         self._sdk = ContainerRegistryClient(
             f"https://{registry.login_server}",
             session.credential,
+            api_version=_API_VERSION,
             audience=session.arm_scope.removesuffix("/.default"),
             **session.transport,
         )
@@ -56,7 +59,9 @@ class Pruner:
             # What is there first: what comes to be needed meanwhile is then seen as needed.
             step.say("reading the registry")
             repositories = [self._repository] if self._repository else self._repositories()
-            stored = [one for found in for_each(repositories, self._stored) for one in found]
+            stored = [
+                one for found in map_concurrently(repositories, self._stored) for one in found
+            ]
             step.say("asking what runs")
             running = find_running(self._session)
             step.say("reading the releases on record")
@@ -83,7 +88,7 @@ class Pruner:
             for count, one in enumerate(judged):
                 step.say(f"{one.stored.repository}@{one.stored.digest[:19]}")
                 console.stands(f"{count} of {len(judged)} images are gone from '{registry}'")
-                with azure_errors(one.stored.by_digest), no_http_logs():
+                with sdk_errors(one.stored.by_digest), no_http_logs():
                     self._sdk.delete_manifest(one.stored.repository, one.stored.digest)
             step.say(f"{len(judged)} images")
 
@@ -96,13 +101,13 @@ class Pruner:
 
     def _repositories(self) -> list[str]:
         what = f"Repositories of registry '{self._registry.name}'"
-        with modelled(what), azure_errors(what), no_http_logs():
+        with sdk_errors(what), no_http_logs():
             names = self._sdk.list_repository_names()
             return [name for name in names if not name.startswith("otelembed/")]
 
     def _stored(self, repository: str) -> list[Stored]:
         what = f"Images of repository '{repository}' in registry '{self._registry.name}'"
-        with modelled(what), azure_errors(what), no_http_logs():
+        with sdk_errors(what), no_http_logs():
             return [
                 Stored(
                     repository=repository,
@@ -135,7 +140,7 @@ def all_releases(client: RegistryClient) -> list[list[Release]]:
             list_referrers(client, record.REPOSITORY, stored.digest, record.ARTIFACT_TYPE)
         )
 
-    return for_each([tag for tag in tags if tag.startswith("site-")], of_site)
+    return map_concurrently([tag for tag in tags if tag.startswith("site-")], of_site)
 
 
 def find_registry(session: Session, name: str) -> Registry:

@@ -1,1 +1,1 @@
-"""The OCI distribution protocol: tokens (`auth`), calls (`client`), bulk (`transfer`)."""
+"""The OCI distribution protocol: `client`, `transfer` (uploads), `tokens`."""

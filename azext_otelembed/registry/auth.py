@@ -1,4 +1,4 @@
-"""Who asks a registry, and what a registry says when it refuses (WWW-Authenticate)."""
+"""Credentials for a registry, and the challenges that it sends (WWW-Authenticate)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from azext_otelembed.registry.scope import Scope
 
 @dataclass(frozen=True, slots=True)
 class Anonymous:
-    """Nobody: what a public registry lets anyone read."""
+    """No credential: public repositories only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Basic:
 
 @dataclass(frozen=True, slots=True)
 class AcrExchange:
-    """An Azure identity, for an Azure container registry. `arm_token` gives a token for ARM."""
+    """An Azure identity, for an Azure container registry. `arm_token` returns a token for ARM."""
 
     arm_token: Callable[[], str]
     tenant: str | None = None
@@ -49,7 +49,7 @@ class Challenge:
 
     @property
     def scopes(self) -> tuple[Scope, ...]:
-        """The rights that the refused request takes, as far as the registry says."""
+        """The scopes that the challenge names."""
         found = (Scope.parse(text) for text in self.parameters.get("scope", "").split())
         return tuple(scope for scope in found if scope)
 
@@ -59,14 +59,14 @@ _PARAMETER = re.compile(r"""\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)
 
 
 def challenges(header: str) -> list[Challenge]:
-    """The challenges in a WWW-Authenticate header (RFC 9110, 11.6.1), as many as can be read."""
+    """The challenges in a WWW-Authenticate header (RFC 9110, 11.6.1) up to an invalid one."""
     found: list[Challenge] = []
-    at = 0
-    while scheme := _SCHEME.match(header, at):
-        at = scheme.end()
+    position = 0
+    while scheme := _SCHEME.match(header, position):
+        position = scheme.end()
         parameters: dict[str, str] = {}
-        while parameter := _PARAMETER.match(header, at):
-            at = parameter.end()
+        while parameter := _PARAMETER.match(header, position):
+            position = parameter.end()
             quoted, bare = parameter.group(2), parameter.group(3)
             value = bare if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
             parameters[parameter.group(1).lower()] = value

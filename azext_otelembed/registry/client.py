@@ -1,9 +1,8 @@
-"""One registry: manifests, blobs, mounts, tags (OCI distribution spec 1.1). Uploads: `transfer`."""
+"""One registry: manifests, blobs, tags (OCI distribution spec 1.1). Uploads: `transfer`."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,18 +13,22 @@ from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
 from azext_otelembed.registry import endpoints, error_responses, response_json
 from azext_otelembed.registry.auth import Anonymous, Credential
-from azext_otelembed.registry.http_pipeline import Answer, CutShort, HttpPipeline
-from azext_otelembed.registry.policies import Patience, Terms
-from azext_otelembed.registry.scope import Scope, in_words, pull
+from azext_otelembed.registry.http_headers import next_page
+from azext_otelembed.registry.http_pipeline import HttpPipeline, IncompleteBody, RegistryResponse
+from azext_otelembed.registry.policies import RequestOptions, RetryOptions
+from azext_otelembed.registry.scope import Scope, describe, pull
 
 _DOCKER_HUB_API = "registry-1.docker.io"
 _ACCEPT = {"Accept": ", ".join(ACCEPT)}
+_DIGEST = "Docker-Content-Digest"
 _ATTEMPTS = 4
+"""Reads of content that doesn't match its digest."""
+_MAX_PAGES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A manifest as the registry keeps it. `data` are its exact bytes, empty after a HEAD."""
+class StoredManifest:
+    """A manifest in the registry. `data` are its exact bytes, empty after a HEAD."""
 
     digest: Digest
     media_type: str
@@ -33,7 +36,7 @@ class Stored:
 
 
 class RegistryClient:
-    """Calls to one registry, for one caller. Threads may share it; close it when done.
+    """Calls to one registry with one credential. Threads may share it; close it when done.
 
     Every method raises `NotFound`, `Unauthorized` or `RegistryFailed`; none of their messages holds
     a token or a signed address. `transport` holds keyword arguments for azure-core's transport.
@@ -45,16 +48,16 @@ class RegistryClient:
         credential: Credential | None = None,
         *,
         scheme: str = "https",
-        patience: Patience | None = None,
+        retry: RetryOptions | None = None,
         transport: Mapping[str, Any] | None = None,
     ) -> None:
         self.host = host
-        self.patience = patience or Patience()
-        self.wire = HttpPipeline(
+        self.retry = retry or RetryOptions()
+        self.http = HttpPipeline(
             host,
             credential or Anonymous(),
             origin=f"{scheme}://{_DOCKER_HUB_API if host == DOCKER_HUB else host}",
-            patience=self.patience,
+            retry=self.retry,
             transport=transport or {},
         )
 
@@ -66,113 +69,87 @@ class RegistryClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self.wire.close()
+        self.http.close()
 
-    def expect(self, *scopes: Scope) -> None:
-        """Say which rights are going to be needed, so that one token is asked for once."""
-        self.wire.tokens.expect(scopes)
+    def declare_scopes(self, *scopes: Scope) -> None:
+        """Request these rights with the next token, so that one token serves later calls too."""
+        self.http.tokens.declare(scopes)
 
     # Manifests
 
-    def head_manifest(self, repository: str, ref: str | Digest) -> Stored | None:
-        """What a tag or digest stands for, without its bytes; None where there is nothing.
+    def head_manifest(self, repository: str, ref: str | Digest) -> StoredManifest | None:
+        """The manifest of a tag or digest, without its bytes; None where there is none.
 
-        Falls back to reading the manifest where the registry doesn't tell its digest.
+        Reads the whole manifest where the registry sends no digest.
         """
-        terms = endpoints.manifest_terms(repository, ref)
-        answer = self.wire.send("HEAD", endpoints.manifest(repository, ref), terms, headers=_ACCEPT)
-        if answer.status == 404:
-            return None
-        self._expect(answer, terms, 200)
-        told = answer.headers.get("Docker-Content-Digest")
-        if told is None:
-            return self.get_manifest(repository, ref)
-        return Stored(self._digest(told, terms.what), _media_type(answer))
-
-    def get_manifest(self, repository: str, ref: str | Digest) -> Stored:
-        """A manifest or index with its exact bytes, checked against its digest."""
-        terms = endpoints.manifest_terms(repository, ref)
+        options = endpoints.manifest_options(repository, ref)
         url = endpoints.manifest(repository, ref)
-        for _ in range(_ATTEMPTS):
-            answer = self.wire.send("GET", url, terms, headers=_ACCEPT)
-            self._expect(answer, terms, 200)
-            told = answer.headers.get("Docker-Content-Digest")
-            wanted = ref if isinstance(ref, Digest) else told and self._digest(told, terms.what)
-            found = Digest.of(answer.body)
-            if not wanted or _matches(wanted, answer.body):
-                return Stored(wanted or found, _media_type(answer), answer.body)
-        raise error_responses.corrupt(self.host, terms.what)
+        response = self.request("HEAD", url, options, 200, 404, headers=_ACCEPT)
+        if response.status == 404:
+            return None
+        digest = self._digest(response, options.what)
+        if digest is None:
+            return self.get_manifest(repository, ref)
+        return StoredManifest(digest, _media_type(response))
+
+    def get_manifest(self, repository: str, ref: str | Digest) -> StoredManifest:
+        """A manifest or index with its exact bytes, checked against its digest."""
+        options = endpoints.manifest_options(repository, ref)
+        wanted = ref if isinstance(ref, Digest) else None
+        return self._get(endpoints.manifest(repository, ref), options, wanted, _ACCEPT)
 
     def put_manifest(
         self, repository: str, ref: str | Digest, data: bytes, media_type: str
     ) -> Digest:
-        """Store a manifest under a tag or its digest. Everything it names has to be there."""
-        terms = endpoints.manifest_terms(repository, ref, write=True)
-        answer = self.wire.send(
-            "PUT",
-            endpoints.manifest(repository, ref),
-            terms,
-            headers={"Content-Type": media_type},
-            content=data,
-        )
-        self._expect(answer, terms, 201, 200, 202)
+        """Store a manifest under a tag or its digest, after everything that it refers to."""
+        options = endpoints.manifest_options(repository, ref, write=True)
+        url, headers = endpoints.manifest(repository, ref), {"Content-Type": media_type}
+        response = self.request("PUT", url, options, 201, 200, 202, headers=headers, content=data)
         digest = Digest.of(data)
-        told = answer.headers.get("Docker-Content-Digest")
-        if told and self._digest(told, terms.what) != digest and told.startswith("sha256:"):
-            raise error_responses.corrupt(self.host, terms.what)
+        stored = self._digest(response, options.what)
+        if stored is not None and stored != digest and stored.algorithm == digest.algorithm:
+            raise error_responses.corrupt(self.host, options.what)
         return digest
 
     def tags(self, repository: str) -> list[str]:
-        """All tags of a repository, following the pages. Raises `NotFound` for no repository."""
-        terms = Terms(f"tags of repository '{repository}'", (pull(repository),))
-        url: str | None = f"/v2/{repository}/tags/list"
+        """All tags of a repository. Raises `NotFound` for a repository that doesn't exist."""
+        options = RequestOptions(f"tags of repository '{repository}'", (pull(repository),))
         found: list[str] = []
-        for _ in range(1000):
-            answer = self.wire.send("GET", url or "", terms)
-            self._expect(answer, terms, 200)
-            page = response_json.tags(answer.body)
+        for response in self.pages(f"/v2/{repository}/tags/list", options, 200):
+            page = response_json.tags(response.body)
             if page is None:
-                raise RegistryFailed(f"Registry '{self.host}' lists {terms.what} in no known form.")
+                raise RegistryFailed(
+                    f"Registry '{self.host}' lists {options.what} in no known form."
+                )
             found += page
-            url = next_page(answer.headers.get("Link"))
-            if not url:
-                break
         return found
 
     # Blobs
 
     def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether the repository holds a blob."""
-        terms = endpoints.blob_terms(repository, digest)
-        answer = self.wire.send("HEAD", endpoints.blob(repository, digest), terms)
-        if answer.status == 404:
-            return False
-        self._expect(answer, terms, 200)
-        return True
+        options = endpoints.blob_options(repository, digest)
+        url = endpoints.blob(repository, digest)
+        return self.request("HEAD", url, options, 200, 404).status == 200
 
     def get_blob(
         self, repository: str, digest: Digest, limit: int = endpoints.MANIFEST_LIMIT
     ) -> bytes:
         """A whole blob of at most `limit` bytes, checked against its digest."""
-        terms = endpoints.blob_terms(repository, digest, limit=limit)
-        for _ in range(_ATTEMPTS):
-            answer = self.wire.send("GET", endpoints.blob(repository, digest), terms)
-            self._expect(answer, terms, 200)
-            if _matches(digest, answer.body):
-                return answer.body
-        raise error_responses.corrupt(self.host, terms.what)
+        options = endpoints.blob_options(repository, digest, body_limit=limit)
+        return self._get(endpoints.blob(repository, digest), options, digest).data
 
     def stream_blob(
         self, repository: str, digest: Digest, size: int | None = None
     ) -> Generator[bytes, None, None]:
-        """A blob piece by piece, resumed where it breaks off, checked when it has been read whole.
+        """A blob chunk by chunk, resumed after a cut connection; its digest is checked at the end.
 
-        Nothing may be done for good with the pieces before the iterator has ended. `size` is what
-        its descriptor says: no more than that is taken.
+        The chunks are unverified until the iterator has ended. `size` is the size in the blob's
+        descriptor: a longer blob is an error.
         """
         check = hashlib.new(digest.algorithm)
         count = 0
-        for chunk in self._pieces(repository, digest):
+        for chunk in self._chunks(repository, digest):
             count += len(chunk)
             if size is not None and count > size:
                 raise error_responses.oversized(self.host, f"blob {digest} of '{repository}'", size)
@@ -181,22 +158,21 @@ class RegistryClient:
         if check.hexdigest() != digest.hex:
             raise error_responses.corrupt(self.host, f"blob {digest} of '{repository}'")
 
-    def _pieces(self, repository: str, digest: Digest) -> Iterator[bytes]:
-        """The bytes, asking again for the rest after a cut."""
-        terms = endpoints.blob_terms(repository, digest, stream=True)
+    def _chunks(self, repository: str, digest: Digest) -> Iterator[bytes]:
+        """The bytes of a blob; after a cut the rest is requested."""
+        options = endpoints.blob_options(repository, digest, stream=True)
         url = endpoints.blob(repository, digest)
-        at = 0
+        offset = 0
         cuts = 0
         while True:
-            headers = {"Range": f"bytes={at}-"} if at else {}
-            answer = self.wire.send("GET", url, terms, headers=headers)
-            if answer.status == 416:  # nothing lies past its end
+            headers = {"Range": f"bytes={offset}-"} if offset else {}
+            response = self.request("GET", url, options, 200, 206, 416, headers=headers)
+            if response.status == 416:  # the offset is the end of the blob
                 return
-            self._expect(answer, terms, 200, 206)
-            # A server may leave Range aside and send everything (RFC 9110, 14.2).
-            skip = at if answer.status == 200 else 0
-            began = at
-            chunks = answer.chunks()
+            # A server may ignore Range and send everything (RFC 9110, 14.2).
+            skip = offset if response.status == 200 else 0
+            start = offset
+            chunks = response.chunks()
             try:
                 for chunk in chunks:
                     if skip >= len(chunk):
@@ -204,67 +180,86 @@ class RegistryClient:
                         continue
                     piece = chunk[skip:]
                     skip = 0
-                    at += len(piece)
+                    offset += len(piece)
                     yield piece
-            except CutShort as cut:
+            except IncompleteBody as cut:
                 reason = cut.message
             else:
                 return
             finally:
                 chunks.close()
-            cuts = 1 if at > began else cuts + 1
-            if cuts >= self.patience.attempts:
-                raise error_responses.unreachable(self.host, terms.what, reason, cuts)
-            time.sleep(min(self.patience.first_pause * 2 ** (cuts - 1), self.patience.longest))
+            cuts = 1 if offset > start else cuts + 1
+            if cuts >= self.retry.attempts:
+                raise error_responses.unreachable(self.host, options.what, reason, cuts)
+            time.sleep(self.retry.delay(cuts))
 
-    def call(
+    # Requests, for `transfer` and `referrers` too
+
+    def request(
         self,
         method: str,
         url: str,
-        terms: Terms,
-        *,
+        options: RequestOptions,
+        *statuses: int,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-    ) -> Answer:
-        """A request as it is, for `transfer`: any answer is returned."""
-        return self.wire.send(method, url, terms, headers=headers, content=content)
+    ) -> RegistryResponse:
+        """Send a request; raises the error of any response whose status isn't in `statuses`."""
+        response = self.http.send(method, url, options, headers=headers, content=content)
+        if response.status not in statuses:
+            raise self.error(response, options)
+        return response
 
-    def error(self, answer: Answer, terms: Terms) -> OtelembedError:
-        """The error for an answer that isn't what was asked for."""
+    def pages(
+        self, url: str, options: RequestOptions, *statuses: int
+    ) -> Iterator[RegistryResponse]:
+        """The responses of a list, page by page."""
+        for _ in range(_MAX_PAGES):
+            response = self.request("GET", url, options, *statuses)
+            yield response
+            following = next_page(response.headers.get("Link"))
+            if not following:
+                return
+            url = following
+
+    def error(self, response: RegistryResponse, options: RequestOptions) -> OtelembedError:
+        """The error of a response with an unexpected status."""
         return error_responses.error_for(
             self.host,
-            terms.what,
-            answer.status,
-            answer.headers,
-            answer.body if answer.by_registry else b"",
-            needs=in_words(terms.scopes) if answer.by_registry else "",
+            options.what,
+            response.status,
+            response.headers,
+            response.body if response.by_registry else b"",
+            needs=describe(options.scopes) if response.by_registry else "",
         )
 
-    def _expect(self, answer: Answer, terms: Terms, *statuses: int) -> None:
-        if answer.status not in statuses:
-            raise self.error(answer, terms)
+    def _get(
+        self,
+        url: str,
+        options: RequestOptions,
+        digest: Digest | None,
+        headers: Mapping[str, str] | None = None,
+    ) -> StoredManifest:
+        """Content checked against `digest`, or else against the digest that the registry sends."""
+        for _ in range(_ATTEMPTS):
+            response = self.request("GET", url, options, 200, headers=headers)
+            wanted = digest or self._digest(response, options.what) or Digest.of(response.body)
+            if hashlib.new(wanted.algorithm, response.body).hexdigest() == wanted.hex:
+                return StoredManifest(wanted, _media_type(response), response.body)
+        raise error_responses.corrupt(self.host, options.what)
 
-    def _digest(self, text: str, what: str) -> Digest:
+    def _digest(self, response: RegistryResponse, what: str) -> Digest | None:
+        """The digest in the response's header."""
+        header = response.headers.get(_DIGEST)
+        if not header:
+            return None
         try:
-            return Digest.parse(text)
+            return Digest.parse(header)
         except InvalidImage:
             raise RegistryFailed(
                 f"Registry '{self.host}' gives {what} a digest that isn't one."
             ) from None
 
 
-def _media_type(answer: Answer) -> str:
-    return answer.headers.get("Content-Type", "").partition(";")[0].strip()
-
-
-def _matches(digest: Digest, data: bytes) -> bool:
-    return hashlib.new(digest.algorithm, data).hexdigest() == digest.hex
-
-
-_NEXT = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
-
-
-def next_page(link: str | None) -> str | None:
-    """The next page's address in a Link header (RFC 8288); relative, as ACR gives it."""
-    found = _NEXT.search(link or "")
-    return found.group(1) if found else None
+def _media_type(response: RegistryResponse) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip()

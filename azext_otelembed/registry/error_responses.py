@@ -1,85 +1,24 @@
-"""Failures of a registry in words: what was asked of which registry, and what to do now.
+"""A registry's error responses as errors: the request, the registry and the next step.
 
-Only what is safe to show is taken over: never an address's query, a header, or what blob storage
-says (its error bodies quote the string that was signed).
+The messages never hold an address's query, a header, or an error body of blob storage, which quotes
+the signed string.
 """
 
 from __future__ import annotations
 
-import socket
-import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed, Unauthorized
-from azext_otelembed.registry import response_json as read
+from azext_otelembed.registry import response_json
 
-TIMED_OUT = "timed out"
 _AGAIN = "Run the same command again: what was sent already is kept."
 
 
-def cause(error: BaseException) -> str:
-    """Why a connection failed. The exceptions' own texts hold whole addresses: left out."""
-    chain = list(_chain(error))
-    for kind, words in (
-        (ssl.SSLCertVerificationError, "its certificate isn't trusted: see REQUESTS_CA_BUNDLE"),
-        (ssl.SSLError, "the TLS handshake failed"),
-        (socket.gaierror, "its name can't be resolved"),
-        (ConnectionRefusedError, "connection refused"),
-        (ConnectionResetError, "connection reset"),
-        (BrokenPipeError, "connection cut"),
-        (TimeoutError, TIMED_OUT),
-    ):
-        if any(isinstance(each, kind) for each in chain):
-            return words
-    names = " ".join(type(each).__name__ for each in chain)
-    for name, words in (
-        ("Proxy", "the proxy doesn't answer"),
-        ("NameResolution", "its name can't be resolved"),
-        ("Incomplete", "the answer was cut short"),
-        ("Timeout", TIMED_OUT),
-        ("InvalidURL", "its address isn't valid"),
-        ("InvalidSchema", "its address isn't valid"),
-    ):
-        if name in names:
-            return words
-    return "connection cut"
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether asking again can't help: a name that doesn't exist, a certificate nobody trusts."""
-    final = (ssl.SSLCertVerificationError, socket.gaierror)
-    return any(
-        isinstance(each, final) or "Invalid" in type(each).__name__ for each in _chain(error)
-    )
-
-
-def never_sent(error: BaseException) -> bool:
-    """Whether no connection was made at all, so that the registry can't have seen the request."""
-    names = {type(each).__name__ for each in _chain(error)}
-    return not names.isdisjoint(
-        ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
-    )
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The exception, what it was raised from, and what urllib3 and requests wrap in arguments."""
-    seen: set[int] = set()
-    waiting: list[object] = [error]
-    while waiting:
-        each = waiting.pop()
-        if not isinstance(each, BaseException) or id(each) in seen:
-            continue
-        seen.add(id(each))
-        yield each
-        waiting += [each.__cause__, each.__context__, *each.args]
-        waiting += [getattr(each, name, None) for name in ("reason", "inner_exception")]
-
-
-def said(body: bytes) -> str:
-    """What a registry's error body says: `message (CODE)` (OCI distribution, "Error Codes")."""
-    parsed = read.parsed(body)
-    errors = parsed.get("errors") if isinstance(parsed, dict) else None
-    first = errors[0] if isinstance(errors, list) and errors else parsed
+def registry_message(body: bytes) -> str:
+    """The message of a registry's error body: `message (CODE)` (OCI spec, "Error Codes")."""
+    document = response_json.parse(body)
+    errors = document.get("errors") if isinstance(document, dict) else None
+    first = errors[0] if isinstance(errors, list) and errors else document
     if not isinstance(first, dict):
         return ""
     message, code = _text(first.get("message"))[:300], _text(first.get("code"))[:80]
@@ -99,12 +38,12 @@ def error_for(
     *,
     needs: str = "",
 ) -> OtelembedError:
-    """The error for an answer that isn't what was asked for.
+    """The error of a response with an unexpected status.
 
-    `what` names the thing, such as "manifest 'a/b:1'"; `needs` the rights that the call takes, such
-    as "pull of 'a/b'". `body` is empty where the answer came from blob storage.
+    `what` names the object, such as "manifest 'a/b:1'"; `needs` names the rights that the request
+    needs, such as "pull of 'a/b'". `body` is empty for a response of blob storage.
     """
-    detail = said(body)
+    detail = registry_message(body)
     tail = f": {detail}" if detail else "."
     if status in (401, 403):
         return Unauthorized(
@@ -120,7 +59,7 @@ def error_for(
     if status == 409:
         return RegistryFailed(
             f"Registry '{host}' answered HTTP 409 on {what}{tail}",
-            "The repository or tag may be locked, or just being written by somebody else: see "
+            "The repository or tag may be locked, or another process is writing it: see "
             f"`az acr repository show -n {host.partition('.')[0]} --image <repository:tag>`, then "
             "run the same command again.",
             status=status,
@@ -142,7 +81,7 @@ def error_for(
 
 
 def unreachable(host: str, what: str, reason: str, attempts: int) -> RegistryFailed:
-    """The error for a registry, or its blob storage, that never answered."""
+    """The error for a registry, or its blob storage, that didn't respond."""
     tried = f", tried {attempts} times" if attempts > 1 else ""
     return RegistryFailed(
         f"Registry '{host}' can't be reached for {what}: {reason}{tried}.",
@@ -151,7 +90,7 @@ def unreachable(host: str, what: str, reason: str, attempts: int) -> RegistryFai
 
 
 def oversized(host: str, what: str, size: int) -> RegistryFailed:
-    """The error for content that is longer than its descriptor says."""
+    """The error for content that is longer than its descriptor's size."""
     return RegistryFailed(
         f"Registry '{host}' sends more than the {size} bytes that {what} has.",
         "A proxy changes content on the way, or the registry's copy is damaged: push the image "

@@ -1,4 +1,4 @@
-"""One registry's HTTP: an azure-core pipeline with the policies of `policies`, and its answers."""
+"""One registry's HTTP: an azure-core pipeline with the policies of `policies`, its responses."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
 from azext_otelembed._version import __version__
+from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
-from azext_otelembed.registry.error_responses import cause
-from azext_otelembed.registry.policies import BODY, TERMS, Patience, Terms
+from azext_otelembed.registry.policies import BODY, OPTIONS, RequestOptions, RetryOptions
 from azext_otelembed.registry.slow_body_guard import SlowBodyGuard
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.urls import origin, resolve_safe
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer. `body` is whole, or empty where it was asked for as a stream.
+class RegistryResponse:
+    """An HTTP response. `body` is complete, or empty where the caller streams it.
 
     `by_registry` is False where a redirect led to another host, such as blob storage.
     """
@@ -38,25 +38,24 @@ class Answer:
     body: bytes = field(repr=False)
     by_registry: bool
     _response: HttpResponse = field(repr=False)
-    _slowest: float = 120.0
-    """Seconds that a block of 64 KiB may take."""
+    _chunk_seconds: float = 120.0
+    """The time limit for a chunk of 64 KiB."""
 
     def chunks(self) -> Generator[bytes, None, None]:
-        """The body as it comes. Raises `CutShort` when it breaks off."""
+        """The body, chunk by chunk. Raises `IncompleteBody`."""
         reason = ""
         chunks = self._response.iter_raw()
-        guard = SlowBodyGuard(self._response, self._slowest)
+        guard = SlowBodyGuard(self._response, self._chunk_seconds)
         try:
             while True:
-                # A generator gives control away between chunks, and with it the thread: only the
-                # reading itself is quieted.
+                # The caller's code runs between two chunks, in this thread: its logs are kept.
                 try:
                     with no_http_logs(), guard.reading():
                         chunk = next(chunks, b"")
                 except AzureError as error:
                     reason = cause(error)
                     break
-                if guard.late:  # cut, which may look like the end
+                if guard.expired:  # the cut may look like the end of the body
                     break
                 if not chunk:
                     return
@@ -64,11 +63,11 @@ class Answer:
         finally:
             guard.close()
             self._response.close()
-        raise CutShort("it comes too slowly" if guard.late else reason)
+        raise IncompleteBody("it comes too slowly" if guard.expired else reason)
 
 
-class CutShort(RegistryFailed):
-    """A body broke off; the rest can be asked for."""
+class IncompleteBody(RegistryFailed):
+    """The body ended early; the rest can be requested."""
 
 
 class HttpPipeline:
@@ -80,23 +79,23 @@ class HttpPipeline:
         credential: Credential,
         *,
         origin: str,
-        patience: Patience,
+        retry: RetryOptions,
         transport: Mapping[str, Any],
     ) -> None:
         self.host = host
         self.origin = origin
-        self._slowest = 2 * patience.read
-        self.tokens = Tokens(host, origin, credential, self._ask_for_token)
+        self._chunk_seconds = 2 * retry.read_timeout
+        self.tokens = Tokens(host, origin, credential, self._send_token_request)
         chain: list[policies.Policy] = [
-            policies.Redirect(host),
-            policies.Retry(host, patience),
-            policies.Authenticate(origin, self.tokens),
-            policies.Read(host, patience.total),
+            policies.RedirectPolicy(host),
+            policies.RetryPolicy(host, retry),
+            policies.AuthenticationPolicy(origin, self.tokens),
+            policies.BodyPolicy(host, retry.max_total),
         ]
         self._session = _Session()
         options = {
-            "connection_timeout": patience.connect,
-            "read_timeout": patience.read,
+            "connection_timeout": retry.connect_timeout,
+            "read_timeout": retry.read_timeout,
             "connection_data_block_size": 1 << 16,
             **transport,
             "session": self._session,
@@ -114,24 +113,24 @@ class HttpPipeline:
         self,
         method: str,
         url: str,
-        terms: Terms,
+        options: RequestOptions,
         *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         form: Mapping[str, Any] | None = None,
-    ) -> Answer:
-        """Send a request and return whatever comes back; `url` may be relative to the registry."""
+    ) -> RegistryResponse:
+        """Send a request; any status is returned. `url` may be relative to the registry."""
         address = resolve_safe(self.origin, url)
         if address is None:
             raise RegistryFailed(
-                f"Registry '{self.host}' gives no address that can be used for {terms.what}."
+                f"Registry '{self.host}' gives no address that can be used for {options.what}."
             )
         request = HttpRequest(
             method,
             address,
             headers={
                 "User-Agent": f"otelembed/{__version__}",
-                # Content is checked by its digest, which covers the bytes as they are stored.
+                # A digest covers the stored bytes, so they must come without another encoding.
                 "Accept-Encoding": "identity",
                 **(headers or {}),
             },
@@ -141,26 +140,26 @@ class HttpPipeline:
         if content is None and form is None and method in ("POST", "PUT", "PATCH"):
             request.headers["Content-Length"] = "0"
         run: Callable[..., Any] = self._pipeline.run
-        response = run(request, stream=True, **{TERMS: terms})
+        response = run(request, stream=True, **{OPTIONS: options})
         http = response.http_response
-        return Answer(
+        return RegistryResponse(
             status=http.status_code,
             headers=http.headers,
             body=response.context.get(BODY, b""),
             by_registry=origin(http.request.url) == origin(self.origin),
             _response=http,
-            _slowest=self._slowest,
+            _chunk_seconds=self._chunk_seconds,
         )
 
-    def _ask_for_token(
+    def _send_token_request(
         self, method: str, url: str, *, headers: Mapping[str, str], form: Mapping[str, Any] | None
-    ) -> Answer:
-        terms = Terms(f"a token ({urlsplit(url).path})")
-        return self.send(method, url, terms, headers=headers, form=form)
+    ) -> RegistryResponse:
+        options = RequestOptions(f"a token ({urlsplit(url).path})")
+        return self.send(method, url, options, headers=headers, form=form)
 
 
 class _Session(requests.Session):
-    """A session that keeps no cookies and takes no password from ~/.netrc over our token."""
+    """A session without cookies, in which no password of ~/.netrc replaces the token."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -168,5 +167,5 @@ class _Session(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Nowhere: `Redirect` follows. Requests would look ahead and raise what it likes."""
+        """None: `RedirectPolicy` follows redirects, and requests fails on invalid addresses."""
         return None

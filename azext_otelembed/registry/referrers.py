@@ -1,7 +1,7 @@
 """Artifacts that refer to a manifest (OCI distribution spec 1.1, "Listing Referrers").
 
-A registry without the referrers API gets the spec's fall-back: an index under the tag
-`sha256-<hex>`, which the client keeps up to date itself.
+A registry without the referrers API uses the spec's fall-back: an index under the tag
+`sha256-<hex>`, which the clients maintain.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from azext_otelembed.errors import NotFound, RegistryFailed
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry import endpoints, response_json
-from azext_otelembed.registry.client import RegistryClient, next_page
-from azext_otelembed.registry.policies import Terms
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.policies import RequestOptions
 from azext_otelembed.registry.scope import pull
 
 Descriptor = Mapping[str, Any]
-_MOST_PAGES = 100
-_MOST_ROUNDS = 5
+_ATTEMPTS = 5
+"""Writes of the fall-back index, which concurrent writers replace."""
 
 
 def list_referrers(
@@ -29,25 +29,20 @@ def list_referrers(
 ) -> list[Descriptor]:
     """Descriptors, annotations included, of the artifacts of a type that refer to `subject`.
 
-    One request where the registry has the API and few referrers; two where it hasn't.
+    Takes one request where the registry has the API and few referrers; two where it hasn't.
     """
     what = f"referrers of '{repository}@{subject}'"
-    terms = Terms(what, (pull(repository),), limit=endpoints.MANIFEST_LIMIT)
+    options = RequestOptions(what, (pull(repository),), body_limit=endpoints.MANIFEST_LIMIT)
     query = urlencode({"artifactType": artifact_type})
-    url: str | None = f"/v2/{repository}/referrers/{quote(str(subject), safe=':')}?{query}"
+    url = f"/v2/{repository}/referrers/{quote(str(subject), safe=':')}?{query}"
     found: list[Descriptor] = []
-    for _ in range(_MOST_PAGES):
-        if url is None:
+    for response in client.pages(url, options, 200, 404):
+        if response.status == 404:
+            found = _fallback(client, repository, subject)
             break
-        answer = client.call("GET", url, terms)
-        if answer.status == 404:
-            return _of_type(_fallback(client, repository, subject), artifact_type)
-        if answer.status != 200:
-            raise client.error(answer, terms)
-        found += _manifests(client, what, answer.body)
-        url = next_page(answer.headers.get("Link"))
-    # A registry may ignore the filter: then it says so by leaving OCI-Filters-Applied out.
-    return _of_type(found, artifact_type)
+        found += _manifests(client, what, response.body)
+    # A registry may ignore the filter: then the response lacks OCI-Filters-Applied.
+    return [entry for entry in found if entry.get("artifactType") == artifact_type]
 
 
 def put_referrer(
@@ -55,19 +50,17 @@ def put_referrer(
 ) -> bool:
     """Stores a manifest whose `subject` is the one given, so that it is listed from then on.
 
-    Returns whether the registry keeps the list. Where it doesn't, the list is read, extended and
-    written again, so that two who do that at once can still lose one of their entries.
+    Returns whether the registry maintains the list. Where it doesn't, the list is read, extended
+    and written again: two concurrent writers can still lose an entry.
     """
     digest = Digest.of(manifest)
-    terms = endpoints.manifest_terms(repository, digest, write=True)
+    options = endpoints.manifest_options(repository, digest, write=True)
     url = endpoints.manifest(repository, digest)
     headers = {"Content-Type": media_type}
-    answer = client.call("PUT", url, terms, headers=headers, content=manifest)
-    if answer.status not in (200, 201, 202):
-        raise client.error(answer, terms)
-    if answer.headers.get("OCI-Subject"):
+    response = client.request("PUT", url, options, 200, 201, 202, headers=headers, content=manifest)
+    if response.headers.get("OCI-Subject"):
         return True
-    for _ in range(_MOST_ROUNDS):
+    for _ in range(_ATTEMPTS):
         if not _extend_fallback(client, repository, subject, manifest, media_type):
             break
     return False
@@ -76,7 +69,7 @@ def put_referrer(
 def _extend_fallback(
     client: RegistryClient, repository: str, subject: Digest, manifest: bytes, media_type: str
 ) -> bool:
-    """Puts the entry into the list; False when it was there already."""
+    """Adds the entry to the fall-back index; False when it was in it already."""
     document = json.loads(manifest)
     entry = {
         "mediaType": media_type,
@@ -115,7 +108,3 @@ def _manifests(client: RegistryClient, what: str, data: bytes) -> list[Descripto
     if found is None:
         raise RegistryFailed(f"Registry '{client.host}' lists {what} in no known form.")
     return found
-
-
-def _of_type(found: list[Descriptor], artifact_type: str) -> list[Descriptor]:
-    return [entry for entry in found if entry.get("artifactType") == artifact_type]

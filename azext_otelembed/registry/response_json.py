@@ -1,7 +1,4 @@
-"""JSON that registries and their token servers answer with. None where it isn't what it should be.
-
-Whoever asked knows how to say what that means.
-"""
+"""JSON of registries and token servers. Functions return None for JSON of another shape."""
 
 from __future__ import annotations
 
@@ -10,17 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def parsed(body: bytes | str) -> Any:
-    """The value; None where none can be read."""
+def parse(body: bytes | str) -> Any:
+    """The value; None for invalid JSON."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
 
 
-def fields(body: bytes | str) -> dict[str, Any] | None:
-    """An object's fields."""
-    found = parsed(body)
+def parse_object(body: bytes | str) -> dict[str, Any] | None:
+    """A JSON object."""
+    found = parse(body)
     return found if isinstance(found, dict) else None
 
 
@@ -32,13 +29,13 @@ def tags(body: bytes) -> list[str] | None:
 
 
 def manifests(body: bytes) -> list[Mapping[str, Any]] | None:
-    """The descriptors in an image index; an entry that can't be one is left out."""
+    """The descriptors in an image index, without entries that aren't objects."""
     listed = _list(body, "manifests")
     return None if listed is None else [entry for entry in listed if isinstance(entry, dict)]
 
 
 def _list(body: bytes, name: str) -> list[Any] | None:
-    found = fields(body)
+    found = parse_object(body)
     if found is None or name not in found:
         return None
     # Go's encoders, and with them many registries, write an empty list as null.

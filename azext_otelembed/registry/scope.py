@@ -1,4 +1,4 @@
-"""What a token allows: `repository:<name>:pull,push` (Docker's token scopes, spoken by all)."""
+"""Token scopes: `repository:<name>:pull,push` (Docker's token specification)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Actions on one resource. `str()` gives it as token servers take it."""
+    """Actions on one resource. `str()` formats it for a token server."""
 
     name: str
     actions: frozenset[str]
@@ -16,7 +16,7 @@ class Scope:
 
     @classmethod
     def parse(cls, text: str) -> Scope | None:
-        """One scope, as in a challenge; None for what isn't one. Names may hold colons."""
+        """One scope of a challenge; None for invalid text. Names may hold colons."""
         kind, _, rest = text.partition(":")
         name, colon, actions = rest.rpartition(":")
         if not (kind and colon and name and actions):
@@ -28,12 +28,12 @@ class Scope:
 
 
 def pull(repository: str) -> Scope:
-    """Reading a repository."""
+    """The scope for reading a repository."""
     return Scope(repository, frozenset({"pull"}))
 
 
 def push(repository: str) -> Scope:
-    """Reading and writing a repository (no registry gives push alone)."""
+    """The scope for reading and writing a repository (no registry grants push alone)."""
     return Scope(repository, frozenset({"pull", "push"}))
 
 
@@ -47,15 +47,17 @@ def merged(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
 
 
 def covers(held: Iterable[Scope], needed: Iterable[Scope]) -> bool:
-    """Whether everything in `needed` is allowed by `held`."""
-    have = {(scope.kind, scope.name): scope.actions for scope in merged(held)}
-    return all(scope.actions <= have.get((scope.kind, scope.name), frozenset()) for scope in needed)
+    """Whether `held` allows everything in `needed`."""
+    held_actions = {(scope.kind, scope.name): scope.actions for scope in merged(held)}
+    return all(
+        scope.actions <= held_actions.get((scope.kind, scope.name), frozenset()) for scope in needed
+    )
 
 
-def in_words(scopes: Iterable[Scope]) -> str:
-    """Such as "push to 'a/b' and pull of 'c'", for errors."""
-    said = []
+def describe(scopes: Iterable[Scope]) -> str:
+    """The scopes in words, such as "push to 'a/b' and pull of 'c'"."""
+    words = []
     for scope in scopes:
         verb = "push to" if "push" in scope.actions else f"{' and '.join(sorted(scope.actions))} of"
-        said.append(f"{verb} '{scope.name}'")
-    return " and ".join(said)
+        words.append(f"{verb} '{scope.name}'")
+    return " and ".join(words)

@@ -1,4 +1,4 @@
-"""Bodies that come too slowly: a read timeout alone lets a byte a minute go on for ever."""
+"""A time limit for reading a body: a read timeout alone accepts one byte a minute for ever."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-_NAP = 3600.0
+_MAX_WAIT = 3600.0
 
 
 class SlowBodyGuard:
     """Cuts a response's connection when one `reading` takes longer than `longest` seconds.
 
-    `late` tells that it did. `close` it when the body has been read.
+    `expired` is then True. Call `close` when the body has been read.
     """
 
-    def __init__(self, response: Any, longest: float) -> None:
-        self.late = False
+    def __init__(self, response: Any, max_seconds: float) -> None:
+        self.expired = False
         self._raw: Any = getattr(getattr(response, "internal_response", None), "raw", None)
-        self._longest = longest
-        self._until: float | None = None
-        self._over = threading.Event()
+        self._max_seconds = max_seconds
+        self._deadline: float | None = None
+        self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Around what waits for the network; what is done with it in between doesn't count."""
-        self._until = time.monotonic() + self._longest
+        """The time inside this block counts; the time between two blocks doesn't."""
+        self._deadline = time.monotonic() + self._max_seconds
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name="otelembed-slow-body", daemon=True
@@ -39,24 +39,24 @@ class SlowBodyGuard:
         try:
             yield
         finally:
-            self._until = None
+            self._deadline = None
 
     def close(self) -> None:
-        """End watching."""
-        self._over.set()
+        """End the thread."""
+        self._closed.set()
 
     def _run(self) -> None:
-        left = self._longest
-        while not self._over.wait(left):
-            until = self._until
-            if until is None:
-                left = min(self._longest, _NAP)
+        remaining = self._max_seconds
+        while not self._closed.wait(remaining):
+            deadline = self._deadline
+            if deadline is None:
+                remaining = min(self._max_seconds, _MAX_WAIT)
                 continue
-            left = until - time.monotonic()
-            if left > 0:
+            remaining = deadline - time.monotonic()
+            if remaining > 0:
                 continue
-            self.late = True
-            # Another thread is reading: closing its socket wouldn't wake it, shutting down does.
+            self.expired = True
+            # shutdown() interrupts the thread that reads from the socket; close() doesn't.
             with (
                 suppress(OSError, ValueError, AttributeError),
                 socket.socket(fileno=os.dup(self._raw.fileno())) as connection,

@@ -1,8 +1,8 @@
-"""The tokens that a registry gives out.
+"""Access tokens of a registry, requested and cached.
 
-Any registry answers 401 with a Bearer challenge that names its token server (Docker Registry v2
-token authentication); an Azure container registry takes an Azure token instead, exchanged at
-`/oauth2/exchange` and `/oauth2/token`, and there nothing has to be refused first.
+A registry responds 401 with a Bearer challenge that names its token server (Docker Registry v2
+token authentication). An Azure container registry exchanges an Azure token at `/oauth2/exchange`
+and `/oauth2/token`, without a challenge.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from urllib.parse import urlencode, urlsplit
 
 from azext_otelembed.errors import RegistryFailed, Unauthorized
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, Credential, challenges
-from azext_otelembed.registry.http_dates import timestamp
-from azext_otelembed.registry.response_json import fields
-from azext_otelembed.registry.scope import Scope, covers, in_words, merged
+from azext_otelembed.registry.http_headers import timestamp
+from azext_otelembed.registry.response_json import parse_object
+from azext_otelembed.registry.scope import Scope, covers, describe, merged
 from azext_otelembed.urls import resolve_safe
 
-_TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105  # a name, no secret
+_TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105  # a fixed user name
 """The user name that goes with a registry's refresh token as password."""
-UNTOLD_LIFETIME = 60.0
-"""Seconds that a token is good for when nothing says so (Docker's token specification)."""
+DEFAULT_LIFETIME = 60.0
+"""Seconds, for a token without `expires_in` and `exp` (Docker's token specification)."""
 
 
-class TokenAnswer(Protocol):
-    """What `Tokens` reads of an answer."""
+class TokenResponse(Protocol):
+    """The parts of a response that `Tokens` reads."""
 
     @property
     def status(self) -> int:
@@ -39,40 +39,40 @@ class TokenAnswer(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, by name in any case."""
+        """The headers; names are case-insensitive."""
 
     @property
     def body(self) -> bytes:
-        """The whole body."""
+        """The complete body."""
 
 
-class Ask(Protocol):
-    """Sends a request for a token, with retries, and returns whatever the server says."""
+class SendTokenRequest(Protocol):
+    """Sends a token request, with retries; returns a response of any status."""
 
     def __call__(
         self, method: str, url: str, *, headers: Mapping[str, str], form: Mapping[str, Any] | None
-    ) -> TokenAnswer:
+    ) -> TokenResponse:
         """`form` is sent as application/x-www-form-urlencoded."""
 
 
-def lifetime(token: str, answer: Mapping[str, Any], date: str | None) -> float:
-    """Seconds that a token is still good for, with a margin taken off.
+def lifetime(token: str, response: Mapping[str, Any], date: str | None) -> float:
+    """Seconds until a token expires, less a margin.
 
-    `expires_in` says it; where it is missing, as in ACR's answers, the `exp` of the JWT does,
-    counted from the server's own Date (ACR dates `iat` 15 minutes back, so `exp - iat` misleads).
+    Read from `expires_in`; where it is missing, as in ACR's responses, from the JWT's `exp` and the
+    server's Date (ACR sets `iat` 15 minutes back, so `exp - iat` is too long).
     """
-    seconds = UNTOLD_LIFETIME
-    told, expires = _number(answer.get("expires_in")), _number(_claims(token).get("exp"))
-    if told is not None and told > 0:
-        seconds = told
-    elif expires is not None:
+    seconds = DEFAULT_LIFETIME
+    expires_in, expires_at = _number(response.get("expires_in")), _number(_claims(token).get("exp"))
+    if expires_in is not None and expires_in > 0:
+        seconds = expires_in
+    elif expires_at is not None:
         now = timestamp(date)
-        seconds = expires - (time.time() if now is None else now)
+        seconds = expires_at - (time.time() if now is None else now)
     return seconds - min(60.0, seconds / 10)
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """The claims of a JWT, unverified (they only tell when to ask for the next one)."""
+    """The claims of a JWT, unverified (they only set the time of the next request)."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}
@@ -80,7 +80,7 @@ def _claims(token: str) -> dict[str, Any]:
         claims = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4))
     except ValueError:
         return {}
-    return fields(claims) or {}
+    return parse_object(claims) or {}
 
 
 def _number(value: object) -> float | None:
@@ -95,123 +95,125 @@ def _number(value: object) -> float | None:
 class _Token:
     header: str = field(repr=False)
     scopes: tuple[Scope, ...]
-    until: float
+    expires_at: float
 
     @property
-    def good(self) -> bool:
-        return time.monotonic() < self.until
+    def valid(self) -> bool:
+        return time.monotonic() < self.expires_at
 
 
-class _RefusedError(Exception):
-    """A token server says no. `status` is its answer's, `wait` the seconds that it asks for."""
+class _TokenRefusedError(Exception):
+    """A token server refused. `retry_after` is its Retry-After header."""
 
-    def __init__(self, answer: TokenAnswer) -> None:
-        super().__init__(answer.status)
-        self.status = answer.status
-        self.wait = answer.headers.get("Retry-After")
+    def __init__(self, response: TokenResponse) -> None:
+        super().__init__(response.status)
+        self.status = response.status
+        self.retry_after = response.headers.get("Retry-After")
 
     @property
-    def final(self) -> bool:
-        """Whether asking for fewer rights can't help."""
+    def permanent(self) -> bool:
+        """Whether a request for fewer scopes can't help."""
         return self.status == 429 or self.status >= 500
 
 
 class Tokens:
-    """The tokens of one registry. Threads share it and wait for each other's tokens."""
+    """The tokens of one registry. Threads may share it; only one requests a token at a time."""
 
-    def __init__(self, host: str, origin: str, credential: Credential, ask: Ask) -> None:
+    def __init__(
+        self, host: str, origin: str, credential: Credential, send: SendTokenRequest
+    ) -> None:
         self._host = host
         self._origin = origin
         self._credential = credential
-        self._ask = ask
+        self._send = send
         self._lock = threading.RLock()
-        self._held: list[_Token] = []
-        self._expected: tuple[Scope, ...] = ()
+        self._cached: list[_Token] = []
+        self._declared: tuple[Scope, ...] = ()
         self._challenge: Challenge | None = None
         self._refresh: _Token | None = None
 
-    def expect(self, scopes: tuple[Scope, ...]) -> None:
-        """Ask for these rights too with the next token: one then serves what is to come."""
+    def declare(self, scopes: tuple[Scope, ...]) -> None:
+        """Include these scopes in the next token request."""
         with self._lock:
-            self._expected = merged((*self._expected, *scopes))
+            self._declared = merged((*self._declared, *scopes))
 
     def header(self, needed: tuple[Scope, ...]) -> str | None:
-        """The Authorization header for a call; None to go without and see what is asked for."""
+        """The Authorization header for a request; None until the registry has sent a challenge."""
         with self._lock:
-            self._held = [token for token in self._held if token.good]
-            for token in self._held:
+            self._cached = [token for token in self._cached if token.valid]
+            for token in self._cached:
                 if covers(token.scopes, needed):
                     return token.header
             if isinstance(self._credential, AcrExchange) or self._challenge:
-                return self._new(needed)
+                return self._request_token(needed)
             return None
 
     def login(self) -> Basic:
-        """User and password for another program, as `docker login` takes them.
+        """User and password in the form that `docker login` takes.
 
-        For an Azure identity that is a refresh token of the registry's, good for 3 hours (the user
-        name is fixed: see `az acr login --expose-token`). Raises `Unauthorized`.
+        For an Azure identity the password is a refresh token of the registry, valid for 3 hours
+        (with a fixed user name: see `az acr login --expose-token`). Raises `Unauthorized`.
         """
         if isinstance(self._credential, Basic):
             return self._credential
         if not isinstance(self._credential, AcrExchange):
             raise Unauthorized(
-                f"Nobody is logged in to registry '{self._host}'.", "Log in with `az login`."
+                f"There is no login for registry '{self._host}'.", "Log in with `az login`."
             )
         with self._lock:
             try:
                 return Basic(_TOKEN_USER, self._refresh_token(self._credential))
-            except _RefusedError as refusal:
-                raise self._no_token((), refusal) from None
+            except _TokenRefusedError as refusal:
+                raise self._refusal((), refusal) from None
 
-    def after_refusal(
+    def renew(
         self, needed: tuple[Scope, ...], refused: str | None, challenge_header: str
     ) -> str | None:
-        """Another Authorization header after a 401, or None where there is none to be had."""
+        """A new Authorization header after a 401; None where the credential can't give one."""
         with self._lock:
             if refused is not None:
-                others = [token for token in self._held if token.header != refused]
-                if len(others) == len(self._held):
-                    # Another thread's call was refused before this one and has replaced it.
+                others = [token for token in self._cached if token.header != refused]
+                if len(others) == len(self._cached):
+                    # Another thread has replaced the refused token already.
                     for token in others:
-                        if token.good and covers(token.scopes, needed):
+                        if token.valid and covers(token.scopes, needed):
                             return token.header
-                self._held = others
-                # The rights hoped for are not all granted, or the sign-in itself was withdrawn.
-                self._expected = ()
+                self._cached = others
+                # The declared scopes aren't all granted, or the refresh token was revoked.
+                self._declared = ()
                 self._refresh = None
             for challenge in challenges(challenge_header):
                 if challenge.scheme == "basic" and isinstance(self._credential, Basic):
                     header = self._credential.header
-                    self._held.append(_Token(header, needed, time.monotonic() + 3600))
+                    self._cached.append(_Token(header, needed, time.monotonic() + 3600))
                     return None if header == refused else header
                 if challenge.scheme == "bearer":
                     self._challenge = challenge
-                    return self._new(merged((*needed, *challenge.scopes)))
+                    return self._request_token(merged((*needed, *challenge.scopes)))
             return None
 
-    def _new(self, needed: tuple[Scope, ...]) -> str:
-        hoped = merged((*needed, *self._expected))
+    def _request_token(self, needed: tuple[Scope, ...]) -> str:
+        wider = merged((*needed, *self._declared))
         try:
-            token = self._fetch(hoped)
-        except _RefusedError as refusal:
-            if hoped == needed or refusal.final:
-                raise self._no_token(needed, refusal) from None
-            self._expected = ()
-            token = self._fetch_or_fail(needed)
-        self._held.append(token)
+            token = self._fetch(wider)
+        except _TokenRefusedError as refusal:
+            if wider == needed or refusal.permanent:
+                raise self._refusal(needed, refusal) from None
+            self._declared = ()
+            token = self._fetch_or_raise(needed)
+        self._cached.append(token)
         return token.header
 
-    def _fetch_or_fail(self, needed: tuple[Scope, ...]) -> _Token:
+    def _fetch_or_raise(self, needed: tuple[Scope, ...]) -> _Token:
         try:
             return self._fetch(needed)
-        except _RefusedError as refusal:
-            raise self._no_token(needed, refusal) from None
+        except _TokenRefusedError as refusal:
+            raise self._refusal(needed, refusal) from None
 
-    def _no_token(
-        self, needed: tuple[Scope, ...], refusal: _RefusedError
+    def _refusal(
+        self, needed: tuple[Scope, ...], refusal: _TokenRefusedError
     ) -> Unauthorized | RegistryFailed:
-        rights, status = in_words(needed) or "a login", refusal.status
+        rights, status = describe(needed) or "a login", refusal.status
         if status in (400, 401, 403):
             return Unauthorized(
                 f"Registry '{self._host}' gives no token for {rights} (HTTP {status}).",
@@ -222,7 +224,7 @@ class Tokens:
         return RegistryFailed(
             f"The token server of registry '{self._host}' answered HTTP {status} for {rights}.",
             "Run the same command again"
-            + (f" in {refusal.wait} seconds." if refusal.wait else "."),
+            + (f" in {refusal.retry_after} seconds." if refusal.retry_after else "."),
             status=status,
         )
 
@@ -232,21 +234,21 @@ class Tokens:
         return self._from_challenge(scopes)
 
     def _from_challenge(self, scopes: tuple[Scope, ...]) -> _Token:
-        asked = self._challenge.parameters if self._challenge else {}
-        realm = asked.get("realm", "")
+        parameters = self._challenge.parameters if self._challenge else {}
+        realm = parameters.get("realm", "")
         if resolve_safe(self._origin, realm) is None or not urlsplit(realm).scheme:
             raise RegistryFailed(
                 f"Registry '{self._host}' names a token server that can't be used safely: "
                 f"'{realm.partition('?')[0]}'."
             )
-        query = [("service", asked["service"])] if "service" in asked else []
+        query = [("service", parameters["service"])] if "service" in parameters else []
         query += [("scope", str(scope)) for scope in scopes]
         headers = {}
         if isinstance(self._credential, Basic):
             headers["Authorization"] = self._credential.header
-        joint = "&" if "?" in realm else "?"
-        url = f"{realm}{joint}{urlencode(query)}"
-        return self._token(self._ask("GET", url, headers=headers, form=None), scopes)
+        separator = "&" if "?" in realm else "?"
+        url = f"{realm}{separator}{urlencode(query)}"
+        return self._token(self._send("GET", url, headers=headers, form=None), scopes)
 
     def _from_acr(self, credential: AcrExchange, scopes: tuple[Scope, ...]) -> _Token:
         form = {
@@ -255,11 +257,11 @@ class Tokens:
             "scope": [str(scope) for scope in scopes],
             "refresh_token": self._refresh_token(credential),
         }
-        answer = self._ask("POST", f"{self._origin}/oauth2/token", headers={}, form=form)
-        return self._token(answer, scopes)
+        response = self._send("POST", f"{self._origin}/oauth2/token", headers={}, form=form)
+        return self._token(response, scopes)
 
     def _refresh_token(self, credential: AcrExchange) -> str:
-        if self._refresh is None or not self._refresh.good:
+        if self._refresh is None or not self._refresh.valid:
             self._refresh = self._exchanged(credential)
         return self._refresh.header
 
@@ -271,40 +273,40 @@ class Tokens:
         }
         if credential.tenant:
             form["tenant"] = credential.tenant
-        answer = self._ask("POST", f"{self._origin}/oauth2/exchange", headers={}, form=form)
-        if answer.status in (400, 401, 403):
+        response = self._send("POST", f"{self._origin}/oauth2/exchange", headers={}, form=form)
+        if response.status in (400, 401, 403):
             raise Unauthorized(
                 f"Registry '{self._host}' doesn't accept the Azure sign-in "
-                f"(HTTP {answer.status} on exchanging its token).",
+                f"(HTTP {response.status} on exchanging its token).",
                 "Check that you are logged in to the registry's tenant (`az account show`) and "
                 "hold a role on the registry, such as AcrPush.",
             )
-        if answer.status == 404:
+        if response.status == 404:
             raise RegistryFailed(
                 f"'{self._host}' isn't an Azure container registry: it can't exchange an Azure "
                 "token.",
                 "Check the registry's name.",
                 status=404,
             )
-        if answer.status != 200:
-            raise _RefusedError(answer)
-        body = self._parsed(answer)
+        if response.status != 200:
+            raise _TokenRefusedError(response)
+        body = self._parse(response)
         value = self._value(body, "refresh_token")
-        return self._made(value, value, (), body, answer)
+        return self._make_token(value, value, (), body, response)
 
     @property
     def _service(self) -> str:
-        """The registry's own name for itself: it is its host."""
+        """The service name of the registry: by default its host."""
         if self._challenge and "service" in self._challenge.parameters:
             return self._challenge.parameters["service"]
         return self._host
 
-    def _token(self, answer: TokenAnswer, scopes: tuple[Scope, ...]) -> _Token:
-        if answer.status != 200:
-            raise _RefusedError(answer)
-        body = self._parsed(answer)
+    def _token(self, response: TokenResponse, scopes: tuple[Scope, ...]) -> _Token:
+        if response.status != 200:
+            raise _TokenRefusedError(response)
+        body = self._parse(response)
         value = self._value(body, "token" if body.get("token") else "access_token")
-        return self._made(value, f"Bearer {value}", scopes, body, answer)
+        return self._make_token(value, f"Bearer {value}", scopes, body, response)
 
     def _value(self, body: Mapping[str, Any], name: str) -> str:
         value = body.get(name)
@@ -314,19 +316,19 @@ class Tokens:
             )
         return value
 
-    def _made(
+    def _make_token(
         self,
         value: str,
         header: str,
         scopes: tuple[Scope, ...],
         body: Mapping[str, Any],
-        answer: TokenAnswer,
+        response: TokenResponse,
     ) -> _Token:
-        seconds = lifetime(value, body, answer.headers.get("Date"))
+        seconds = lifetime(value, body, response.headers.get("Date"))
         return _Token(header, scopes, time.monotonic() + seconds)
 
-    def _parsed(self, answer: TokenAnswer) -> dict[str, Any]:
-        body = fields(answer.body)
+    def _parse(self, response: TokenResponse) -> dict[str, Any]:
+        body = parse_object(response.body)
         if body is None:
             raise RegistryFailed(
                 f"The token server of registry '{self._host}' answered with something other "

@@ -1,4 +1,4 @@
-"""Blobs into a registry: mounted, uploaded whole, or copied in chunks that survive a cut."""
+"""Blobs into a registry: mounted, uploaded whole, or uploaded in chunks and resumed after a cut."""
 
 from __future__ import annotations
 
@@ -12,62 +12,71 @@ from urllib.parse import quote
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.progress import Progress, Report, discard
-from azext_otelembed.registry import endpoints, error_responses
-from azext_otelembed.registry.policies import Repeat, seconds_of
+from azext_otelembed.registry import endpoints
+from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.urls import resolve_safe
 
 if TYPE_CHECKING:
     from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.registry.http_pipeline import Answer
+    from azext_otelembed.registry.http_pipeline import RegistryResponse
 
 CHUNK = 4 << 20
-"""Bytes of one PATCH: what Microsoft's own client sends to ACR."""
+"""Bytes of one PATCH: the size that Microsoft's own client sends to ACR."""
 
 _RESTARTS = 4
+_BYTES = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(slots=True)
 class Upload:
-    """An upload under way. `location` is where its next request goes, `offset` what has arrived."""
+    """An open upload: the address of its next request, and the bytes that the registry has."""
 
     location: str
     offset: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class BlobSource:
+    """The bytes to upload. `read()` returns them from the first one, on each call."""
+
+    size: int
+    read: Callable[[], Iterator[bytes]]
+
+
 def mount_or_open(
     client: RegistryClient, repository: str, digest: Digest, source_repository: str
 ) -> Upload | None:
-    """None when the blob was mounted; else the upload that the registry opened in its place."""
-    url = endpoints.uploads(repository, {"mount": str(digest), "from": source_repository})
-    return _open(client, repository, digest, url, source_repository)
+    """Mount a blob. None when it was mounted; else the upload that the registry opened instead."""
+    query = {"mount": str(digest), "from": source_repository}
+    return _open(
+        client, repository, digest, endpoints.uploads(repository, query), source_repository
+    )
 
 
 def open_upload(client: RegistryClient, repository: str, digest: Digest) -> Upload:
-    """Begin an upload."""
+    """Open an upload."""
     opened = _open(client, repository, digest, endpoints.uploads(repository), "")
-    assert opened is not None  # noqa: S101  # only a mount is answered with 201
+    assert opened is not None  # noqa: S101  # 201 is expected for mounts only
     return opened
 
 
 def _open(
     client: RegistryClient, repository: str, digest: Digest, url: str, source: str
 ) -> Upload | None:
-    terms = endpoints.upload_terms(repository, digest, Repeat.ALWAYS, source)
-    answer = client.call("POST", url, terms)
-    if source and answer.status == 201:
+    options = endpoints.upload_options(repository, digest, source=source)
+    response = client.request("POST", url, options, *((201, 202) if source else (202,)))
+    if response.status == 201:
         return None
-    if answer.status != 202:
-        raise client.error(answer, terms)
-    return Upload(_location(client, answer, url, digest))
+    return Upload(_location(client, response, url, digest))
 
 
 def check_push(client: RegistryClient, repository: str) -> None:
-    """Raise `Unauthorized` unless the caller may push: an upload is opened and given up again."""
-    nothing = Digest.of(b"")
-    begun = open_upload(client, repository, nothing)
-    terms = endpoints.upload_terms(repository, nothing, Repeat.ALWAYS)
-    # A registry that doesn't know how to cancel forgets the upload by itself after a while.
-    client.call("DELETE", begun.location, terms)
+    """Raise `Unauthorized` unless the caller may push: opens an upload and cancels it."""
+    empty = Digest.of(b"")
+    opened = open_upload(client, repository, empty)
+    options = endpoints.upload_options(repository, empty)
+    # Any status will do: a registry that can't cancel removes the upload after a while.
+    client.http.send("DELETE", opened.location, options)
 
 
 def upload(
@@ -77,46 +86,14 @@ def upload(
     data: bytes,
     mount_from: str | None = None,
 ) -> None:
-    """Store a small blob with one PUT; after a failure in its midst, look whether it arrived."""
-    terms = endpoints.upload_terms(repository, digest, Repeat.UNTOUCHED)
-    problem: RegistryFailed | None = None
-    refused: Answer | None = None
-    for attempt in range(_RESTARTS):
-        if problem is not None:
-            _wait(client, attempt + 1, refused)
-            if client.has_blob(repository, digest):
-                return
-        if mount_from and problem is None:
-            begun = mount_or_open(client, repository, digest, mount_from)
-            if begun is None:
-                return
-        else:
-            begun = open_upload(client, repository, digest)
-        url = _with_digest(begun.location, digest)
-        try:
-            answer = client.call("PUT", url, terms, headers=_BYTES, content=data)
-        except RegistryFailed as cut:
-            problem, refused = cut, None
-            continue
-        if answer.status == 201:
-            return
-        failed, refused = client.error(answer, terms), answer
-        # An upload that the registry has forgotten, or that broke in its midst, starts anew.
-        if not _is_passing(answer) and answer.status != 404:
-            raise failed
-        problem = RegistryFailed(failed.message, failed.recommendation, status=answer.status)
-    raise problem or error_responses.corrupt(client.host, terms.what)
+    """Store a small blob with one PUT, or mount it from the repository `mount_from`."""
+    opened = mount_or_open(client, repository, digest, mount_from) if mount_from else None
+    if opened is None and mount_from:
+        return
+    _store(client, repository, digest, opened, data, lambda _: True)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a blob's bytes come from: `read()` gives them from the first one, each time anew."""
-
-    size: int
-    read: Callable[[], Iterator[bytes]]
-
-
-def bring(
+def mount_or_copy(
     client: RegistryClient,
     repository: str,
     digest: Digest,
@@ -124,159 +101,182 @@ def bring(
     source_repository: str,
     report: Report = discard,
 ) -> None:
-    """A blob of another repository of the same registry: mounted, or else copied."""
-    begun = mount_or_open(client, repository, digest, source_repository)
-    if begun is not None:
-        blob = Source(size, lambda: client.stream_blob(source_repository, digest, size))
+    """Mount a blob of another repository of the same registry, or copy it."""
+    opened = mount_or_open(client, repository, digest, source_repository)
+    if opened is not None:
+        blob = BlobSource(size, lambda: client.stream_blob(source_repository, digest, size))
         what = f"copying {digest.short} (the registry doesn't mount it)"
-        upload_stream(client, repository, digest, blob, begun=begun, report=report, what=what)
+        upload_stream(client, repository, digest, blob, opened=opened, report=report, what=what)
 
 
 def upload_stream(
     client: RegistryClient,
     repository: str,
     digest: Digest,
-    blob: Source,
+    blob: BlobSource,
     *,
-    begun: Upload | None = None,
+    opened: Upload | None = None,
     chunk: int = CHUNK,
     report: Report = discard,
     what: str = "upload",
 ) -> None:
     """Store a blob of any size, chunk by chunk.
 
-    After a cut the registry is asked how much has arrived and the upload goes on from there; where
-    it can't tell, or has lost what came before, the upload starts anew, a few times.
+    After a cut connection the registry is asked for the upload's offset, and the upload is resumed
+    there. If the registry doesn't know it or has lost bytes, the upload restarts, a few times.
     """
-    terms = endpoints.upload_terms(repository, digest, Repeat.UNTOUCHED)
-    refused: Answer | None = None
-    for attempt in range(_RESTARTS):
-        if attempt:
-            _wait(client, attempt + 1, refused)
-            refused = None
-            if client.has_blob(repository, digest):
-                return
-        target = begun or open_upload(client, repository, digest)
-        begun = None
+
+    def send(target: Upload) -> bool:
         report(Progress(what, 0, blob.size))
-        lost = False
         for piece in _pieces(blob.read(), chunk):
-            if not _send(client, repository, target, digest, piece):
-                lost = True
-                break
+            if not _send_chunk(client, repository, target, digest, piece):
+                return False
             report(Progress(what, target.offset, blob.size))
-        if lost:
-            continue
-        try:
-            answer = client.call("PUT", _with_digest(target.location, digest), terms)
-        except RegistryFailed:
-            continue
-        if answer.status == 201:
-            return
-        if not _is_passing(answer) and answer.status != 404:
-            raise client.error(answer, terms)
-        refused = answer
-    raise RegistryFailed(
-        f"The upload of {terms.what} to registry '{client.host}' broke off {_RESTARTS} times.",
+        return True
+
+    _store(client, repository, digest, opened, None, send)
+
+
+def _store(
+    client: RegistryClient,
+    repository: str,
+    digest: Digest,
+    opened: Upload | None,
+    data: bytes | None,
+    send: Callable[[Upload], bool],
+) -> None:
+    """Complete an upload: `send` the chunks, then PUT with `data`; restarts a few times.
+
+    `send` returns False when the registry has lost the upload.
+    """
+    options = endpoints.upload_options(repository, digest, idempotent=False)
+    headers = None if data is None else _BYTES
+    failure = RegistryFailed(
+        f"The upload of {options.what} to registry '{client.host}' broke off {_RESTARTS} times.",
         "Check the network and run the same command again.",
     )
+    response: RegistryResponse | None = None
+    for attempt in range(_RESTARTS):
+        if attempt:
+            _wait(client, attempt + 1, response)
+            if client.has_blob(repository, digest):
+                return
+        target = opened or open_upload(client, repository, digest)
+        opened = response = None
+        if not send(target):
+            continue
+        url = _with_digest(target.location, digest)
+        try:
+            response = client.http.send("PUT", url, options, headers=headers, content=data)
+        except RegistryFailed as error:
+            failure = error
+            continue
+        if response.status == 201:
+            return
+        refusal = client.error(response, options)
+        # 404: the registry no longer knows the upload.
+        if not _is_retryable(response) and response.status != 404:
+            raise refusal
+        failure = RegistryFailed(refusal.message, refusal.recommendation, status=response.status)
+    raise failure
 
 
-def _send(
+def _send_chunk(
     client: RegistryClient, repository: str, target: Upload, digest: Digest, piece: bytes
 ) -> bool:
-    """Send one chunk, whatever it takes. False when the upload is lost and has to start anew."""
-    terms = endpoints.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    """Send one chunk, with retries. False when the upload has to restart."""
+    options = endpoints.upload_options(repository, digest, idempotent=False)
     start = target.offset
     end = start + len(piece)
-    refused: Answer | None = None
-    for attempt in range(client.patience.attempts):
+    response: RegistryResponse | None = None
+    for attempt in range(client.retry.attempts):
         if attempt:
-            _wait(client, attempt, refused)
-            # What refuses the first byte in its place has it already.
-            some = refused is not None and refused.status == 416 and target.offset == 0
-            refused = None
-            # The cut may have come after the bytes: only the registry knows.
-            if not _ask_offset(client, repository, target, digest, some=some):
+            _wait(client, attempt, response)
+            # A registry that answers 416 to the first chunk has received some of it.
+            some = response is not None and response.status == 416 and target.offset == 0
+            # The connection may have been cut after the bytes arrived: the registry knows.
+            if not _update_offset(client, repository, target, digest, some=some):
                 return False
             if not start <= target.offset <= end:
                 return False
+        response = None
         rest = piece[target.offset - start :]
         if not rest:
             return True
         last = target.offset + len(rest) - 1
         headers = {**_BYTES, "Content-Range": f"{target.offset}-{last}"}
         try:
-            answer = client.call("PATCH", target.location, terms, headers=headers, content=rest)
+            sent = client.http.send(
+                "PATCH", target.location, options, headers=headers, content=rest
+            )
         except RegistryFailed:
             continue
-        if answer.status in (202, 201, 204):
-            target.location = _location(client, answer, target.location, digest)
-            target.offset = _received(answer, last + 1, some=True)
+        if sent.status in (202, 201, 204):
+            target.location = _location(client, sent, target.location, digest)
+            target.offset = _received(sent, last + 1, some=True)
             if target.offset == end:
                 return True
-            continue
-        if _is_passing(answer):
-            refused = answer
-            continue
-        if answer.status == 404:
+        elif _is_retryable(sent):
+            response = sent
+        elif sent.status == 404:
             return False
-        raise client.error(answer, terms)
+        else:
+            raise client.error(sent, options)
     return False
 
 
-def _is_passing(answer: Answer) -> bool:
-    """Whether what the registry refused may be taken when it is asked where things stand."""
-    return answer.status in (408, 416) or answer.status >= 500
+def _is_retryable(response: RegistryResponse) -> bool:
+    """Whether the upload may succeed after the registry was asked for its offset."""
+    return response.status in (408, 416) or response.status >= 500
 
 
-def _wait(client: RegistryClient, attempt: int, refused: Answer | None) -> None:
-    """The pause before attempt `attempt` + 1, or as long as the registry has asked for.
+def _wait(client: RegistryClient, attempt: int, response: RegistryResponse | None) -> None:
+    """Wait after attempt `attempt`, at least as long as the registry's Retry-After asks.
 
-    Raises `RegistryFailed` where that is longer than anybody would wait.
+    Raises `RegistryFailed` when that is longer than the retry options allow.
     """
-    patience = client.patience
-    asked = seconds_of(refused.headers.get("Retry-After")) if refused is not None else None
-    if asked is not None and asked > patience.longest:
+    header = response.headers.get("Retry-After") if response is not None else None
+    asked = retry_after_seconds(header)
+    if asked is not None and asked > client.retry.max_delay:
         raise RegistryFailed(
             f"Registry '{client.host}' takes no upload for another {asked:.0f} s.",
             "Run the same command again then.",
         )
-    time.sleep(max(patience.first_pause * 2 ** (attempt - 1), asked or 0))
+    time.sleep(max(client.retry.delay(attempt), asked or 0))
 
 
-def _ask_offset(
+def _update_offset(
     client: RegistryClient, repository: str, target: Upload, digest: Digest, *, some: bool
 ) -> bool:
-    """Ask how much of an upload has arrived. False where the registry can't tell."""
-    terms = endpoints.upload_terms(repository, digest, Repeat.ALWAYS)
-    answer = client.call("GET", target.location, terms)
-    if answer.status not in (200, 204) or "Range" not in answer.headers:
+    """Ask the registry how many bytes it has. False where it doesn't know."""
+    options = endpoints.upload_options(repository, digest)
+    response = client.http.send("GET", target.location, options)
+    if response.status not in (200, 204) or "Range" not in response.headers:
         return False
-    if "Location" in answer.headers:
-        target.location = _location(client, answer, target.location, digest)
-    target.offset = _received(answer, target.offset, some=some)
+    if "Location" in response.headers:
+        target.location = _location(client, response, target.location, digest)
+    target.offset = _received(response, target.offset, some=some)
     return True
 
 
-def _received(answer: Answer, otherwise: int, *, some: bool) -> int:
-    """Bytes that have arrived, by `Range: 0-<last>`.
+def _received(response: RegistryResponse, default: int, *, some: bool) -> int:
+    """The bytes that the registry has, by `Range: 0-<last>`.
 
-    Registries say `0-0` for one byte and for none (distribution's, and ACR): none, unless `some`
-    are known to be there.
+    Registries send `0-0` for one byte and for none (distribution's and ACR do): it counts as none,
+    unless `some` bytes are known to have arrived.
     """
-    found = re.fullmatch(r"(?:bytes=)?0-(\d{1,18})", answer.headers.get("Range", "").strip())
+    found = re.fullmatch(r"(?:bytes=)?0-(\d{1,18})", response.headers.get("Range", "").strip())
     if not found:
-        return otherwise
+        return default
     last = int(found.group(1))
     return last + 1 if last or some else 0
 
 
-def _location(client: RegistryClient, answer: Answer, base: str, digest: Digest) -> str:
-    """The upload's next address; relative ones are ACR's rule. Its query is kept as it is."""
-    location = answer.headers.get("Location")
-    here = client.wire.origin
-    target = resolve_safe(resolve_safe(here, base) or here, location or "")
+def _location(client: RegistryClient, response: RegistryResponse, base: str, digest: Digest) -> str:
+    """The upload's next address, with its query unchanged. ACR's is relative."""
+    location = response.headers.get("Location")
+    registry = client.http.origin
+    target = resolve_safe(resolve_safe(registry, base) or registry, location or "")
     if not location or target is None:
         raise RegistryFailed(
             f"Registry '{client.host}' doesn't say where the upload of {digest} goes on."
@@ -285,12 +285,12 @@ def _location(client: RegistryClient, answer: Answer, base: str, digest: Digest)
 
 
 def _with_digest(location: str, digest: Digest) -> str:
-    joint = "&" if "?" in location else "?"
-    return f"{location}{joint}digest={quote(str(digest), safe='')}"
+    separator = "&" if "?" in location else "?"
+    return f"{location}{separator}digest={quote(str(digest), safe='')}"
 
 
 def _pieces(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of `size`, the last one shorter."""
+    """The same bytes in pieces of `size`; the last one is shorter."""
     buffer = bytearray()
     for chunk in chunks:
         buffer += chunk
@@ -299,6 +299,3 @@ def _pieces(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
             del buffer[:size]
     if buffer:
         yield bytes(buffer)
-
-
-_BYTES = {"Content-Type": "application/octet-stream"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm import LONGEST_WAIT, Arm
+from azext_otelembed.azure.arm import MAX_RETRY_AFTER, Arm
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.webapp.observe import Observed, current_image, observe
@@ -118,7 +118,7 @@ class SlotSwap:
         path = f"{slot.id.resource_id}/slotsswap"
         body = {"targetSlot": "production", "preserveVnet": True}
         arm = Arm(self._session)
-        return arm.start(f"Swap of {slot.id}", path, API_VERSION, body, repeatable=False)
+        return arm.start(f"Swap of {slot.id}", path, API_VERSION, body, idempotent=False)
 
     def _follow(
         self, states: Iterator[str], wanted: str, production: Observed, what: str, step: Step
@@ -188,7 +188,7 @@ def _wait(error: OtelembedError, deadline: float) -> float | None:
     """Seconds to wait before the next start; None where that is too long."""
     asked = error.retry_after if isinstance(error, AzureFailed) else None
     wait = BUSY_WAIT if asked is None else asked
-    return wait if wait <= LONGEST_WAIT and time.monotonic() + wait < deadline else None
+    return wait if wait <= MAX_RETRY_AFTER and time.monotonic() + wait < deadline else None
 
 
 def _nothing_begun(error: OtelembedError) -> bool:

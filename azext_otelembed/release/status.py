@@ -11,7 +11,7 @@ from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
 from azext_otelembed.errors import InvalidConfig, OtelembedError
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_options import EmbedOptions
@@ -55,7 +55,7 @@ def status(
         observed = observe(client)
         check_kind(observed)
         step.say(f"asking {observed.host} and the registry")
-        seen, running, match = together(
+        seen, running, match = run_concurrently(
             lambda: look(session, client, observed, health_path),
             partial(_report, session, observed, options),
             partial(_match, session, observed, app_insights),
@@ -118,7 +118,7 @@ def _match(session: Session, observed: Observed, app_insights: str | None) -> _M
     arm = Arm(session)
     try:
         if app_insights:
-            expected = [components.named(arm, site.subscription, site.group, app_insights)]
+            expected = [components.find(arm, site.subscription, site.group, app_insights)]
         elif linked := linked_component(observed.tags):
             expected = [components.get(arm, linked)]
         else:

@@ -29,7 +29,7 @@ class AppRegistry:
         """The client of the app image's registry; the first call decides which one that is."""
         if self._client is None:
             client = open_registry(self._session, reference.registry)
-            client.expect(push(reference.repository), pull(REPOSITORY), push(RELEASES))
+            client.declare_scopes(push(reference.repository), pull(REPOSITORY), push(RELEASES))
             self._client = client
         return self._client
 
@@ -46,7 +46,7 @@ class AppRegistry:
         if not self._session.is_acr(current.registry):
             return None
         client = open_registry(self._session, current.registry)
-        client.expect(pull(RELEASES))
+        client.declare_scopes(pull(RELEASES))
         return RecordStore(client, observed.id.resource_id)
 
     def digest_of(self, reference: Reference) -> Digest | None:

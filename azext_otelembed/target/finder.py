@@ -13,7 +13,7 @@ from azext_otelembed.image.embed import Base, check_base, embed, make_recipe, or
 from azext_otelembed.image.provenance import read_provenance
 from azext_otelembed.image.recipe import is_recipe_tag, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.target.embed_target import (
     CollectorName,
     Existing,
@@ -110,10 +110,10 @@ class TargetFinder:
         client = self._client
         find_images = partial(find_prepared_images, client, self._options)
         if likely_base and self._may_be_a_base(reference):
-            digest, prepared = together(partial(resolve, client, reference), find_images)
+            digest, prepared = run_concurrently(partial(resolve, client, reference), find_images)
             found = self._by_recipe(reference, digest, prepared) if prepared else None
             return found or self.target_of(load_base(client, reference), prepared)
-        base, prepared = together(partial(load_base, client, reference), find_images)
+        base, prepared = run_concurrently(partial(load_base, client, reference), find_images)
         return self.target_of(base, prepared)
 
     def _may_be_a_base(self, reference: Reference) -> bool:

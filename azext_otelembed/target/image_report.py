@@ -16,7 +16,7 @@ from azext_otelembed.image.embed import Base, make_recipe
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.provenance import Provenance, read_provenance
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.target.embed_target import CollectorName
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def report_image(
     client: RegistryClient, reference: Reference, options: EmbedOptions
 ) -> ImageReport:
     """Reads the image and compares it with the one that a deploy with `options` would embed."""
-    base, prepared = together(
+    base, prepared = run_concurrently(
         partial(load_base, client, reference), partial(find_prepared, client, options.collector)
     )
     if own := dockerfile_collector(base.config):

@@ -15,7 +15,7 @@ from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.prepared_shell import PreparedShell
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.client import RegistryClient
 
@@ -38,7 +38,7 @@ def find_prepared_images(client: RegistryClient, options: EmbedOptions) -> Prepa
     if options.shell_image is None:
         collector = find_prepared(client, options.collector)
         return PreparedImages(collector) if collector else None
-    collector, shell = together(
+    collector, shell = run_concurrently(
         partial(find_prepared, client, options.collector),
         partial(find_shell, client, options.shell_image),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.verification.log_evidence import LogEvidence, last_stamp, read_log
 from azext_otelembed.verification.log_tail import secrets_of
 from azext_otelembed.verification.verdict_tracker import PACE, Pace, VerdictTracker, start_limit
@@ -77,7 +77,7 @@ def ping(session: Session, host: str, path: str) -> Ping:
 
 def look(session: Session, client: SiteClient, observed: Observed, health_path: str) -> Verdict:
     """One look at a site that shouldn't have changed: its instances, and whether it answers."""
-    instances, answer = together(
+    instances, answer = run_concurrently(
         lambda: _Instances.of(client), lambda: ping(session, observed.host, health_path)
     )
     evidence = {"instances": str(instances), "http": f"{answer} on {health_path}"}
@@ -116,7 +116,7 @@ def verify(
     while True:
         if not configured.yes:
             configured.look()
-        text, instances, answer = together(
+        text, instances, answer = run_concurrently(
             lambda: _log(client),
             lambda: _Instances.of(client),
             lambda: ping(session, observed.host, health_path),

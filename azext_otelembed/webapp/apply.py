@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.webapp.app_settings import changed, write_setting
 from azext_otelembed.webapp.key_vault import check_reference
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image, set_image
@@ -34,7 +34,7 @@ def apply(
     notes: list[str] = []
     site = observed.id
     so_far = f"{site} is unchanged"
-    fresh, image = together(client.settings, partial(current_image, client, observed))
+    fresh, image = run_concurrently(client.settings, partial(current_image, client, observed))
     _check_image(observed, plan, image)
     if plan.setting is not None:
         notes += _changed_meanwhile(observed.settings, fresh)

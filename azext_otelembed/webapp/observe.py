@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm_json import Json, part, parts
+from azext_otelembed.azure.arm_json import Json, object_at, objects_at
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import NotFound, Refused
-from azext_otelembed.parallel import together
+from azext_otelembed.parallel import run_concurrently
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.sites import SiteClient
@@ -62,12 +62,12 @@ def observe(client: SiteClient) -> Observed:
     The site's own GET leaves siteConfig almost empty, so the image and the startup command come
     from config/web. Raises `NotFound` naming the site, slot or group that isn't there.
     """
-    site, configuration, settings = together(
+    site, configuration, settings = run_concurrently(
         partial(_read_site, client), client.configuration, client.settings
     )
-    properties = part(str(client.id), site, "properties")
+    properties = object_at(str(client.id), site, "properties")
     version = str(configuration.get("linuxFxVersion") or "")
-    tags = part(str(client.id), site, "tags")
+    tags = object_at(str(client.id), site, "tags")
     main = main_container(client) if version.upper() == SITECONTAINERS else None
     return Observed(
         id=client.id,
@@ -176,7 +176,7 @@ def _check_container(observed: Observed) -> None:
     if observed.container_properties.get("inheritAppSettingsAndConnectionStrings") is False:
         names = {
             str(one.get("name"))
-            for one in parts(str(site), observed.container_properties, "environmentVariables")
+            for one in objects_at(str(site), observed.container_properties, "environmentVariables")
         }
         if SETTING not in names:
             raise Refused(

@@ -15,7 +15,7 @@ from azext_otelembed.azure.subscriptions import subscriptions
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.parallel import for_each
+from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.registry.auth import Basic
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def check_pull(session: Session, observed: Observed, image: Reference) -> str | 
     """
     site = observed.id
     host = image.registry
-    how = pull_access.puller(
+    how = pull_access.pull_method(
         site, observed.resource, _configuration(observed), observed.settings, host
     )
     if how.user is not None:
@@ -75,7 +75,7 @@ def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
     except Unauthorized:
         return None
     others = [one for one in seen if one.lower() != subscription.lower()]
-    return next(filter(None, for_each(others, partial(_registry_in, arm, host))), None)
+    return next(filter(None, map_concurrently(others, partial(_registry_in, arm, host))), None)
 
 
 def _registry_in(arm: Arm, host: str, subscription: str) -> Registry | None:

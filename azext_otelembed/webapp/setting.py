@@ -55,7 +55,7 @@ def resolve(observed: Observed, options: SettingOptions, arm: Callable[[], Arm])
     if options.secret_uri is not None:
         return _key_vault(options.secret_uri)
     if options.app_insights is not None:
-        named = components.named(arm(), site.subscription, site.group, options.app_insights)
+        named = components.find(arm(), site.subscription, site.group, options.app_insights)
         return _of_component(named, "--app-insights")
     if observed.setting:
         return _present(observed)

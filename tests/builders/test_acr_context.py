@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.builders.build_context import Tally, pack, read_context
+from azext_otelembed.builders.build_context import PackStatistics, pack, read_context
 from azext_otelembed.builders.source import Source
 from tests.builders.acr import attempt
 from tests.builders.support import Builds
@@ -43,7 +43,9 @@ def test_docker_sends_the_same_files(docker_engine: Engine, tmp_path: Path, rule
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY . /context/\n")
     (tmp_path / ".dockerignore").write_text(rules)
     context = read_context(Source(tmp_path, tmp_path / "Dockerfile"))
-    with tarfile.open(fileobj=io.BytesIO(b"".join(pack(context, 1 << 20, Tally())))) as tar:
+    with tarfile.open(
+        fileobj=io.BytesIO(b"".join(pack(context, 1 << 20, PackStatistics())))
+    ) as tar:
         ours = {one.name for one in tar if one.isfile()} - OWN - {context.dockerfile}
     assert ours == _files_that_docker_sends(docker_engine, tmp_path) - OWN
 

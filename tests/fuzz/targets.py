@@ -26,9 +26,8 @@ from azext_otelembed.image.tar_reader import read_file, scan
 from azext_otelembed.records import record
 from azext_otelembed.registry import response_json
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, challenges
-from azext_otelembed.registry.client import next_page
-from azext_otelembed.registry.error_responses import said
-from azext_otelembed.registry.policies import seconds_of
+from azext_otelembed.registry.error_responses import registry_message
+from azext_otelembed.registry.http_headers import next_page, retry_after_seconds
 from azext_otelembed.registry.scope import Scope, pull
 from azext_otelembed.registry.tokens import Tokens, lifetime
 from azext_otelembed.urls import resolve_safe
@@ -90,8 +89,8 @@ def text(data: bytes) -> None:
     words = data.decode("utf-8", "surrogateescape")
     challenges(words)
     next_page(words)
-    said(data)
-    seconds_of(words)
+    registry_message(data)
+    retry_after_seconds(words)
     resolve_safe("https://localhost/v2/", words)
     Scope.parse(words)
     find_collector(StartCommand((), ("sh", "-c", words)))
@@ -121,7 +120,7 @@ def token(data: bytes) -> None:
         return _Answer(data)
 
     words = data.decode("utf-8", "surrogateescape")
-    lifetime(words, response_json.fields(data) or {}, words)
+    lifetime(words, response_json.parse_object(data) or {}, words)
     asker = Tokens("localhost", "https://localhost", AcrExchange(lambda: "arm"), answer)
     with suppress(OtelembedError):
         asker.login()
@@ -133,7 +132,7 @@ def challenge(data: bytes) -> None:
         return _Answer(b'{"token":"t"}')
 
     asker = Tokens("localhost", "https://localhost", Anonymous(), answer)
-    asker.after_refusal((pull("a"),), None, data.decode("latin-1"))
+    asker.renew((pull("a"),), None, data.decode("latin-1"))
 
 
 def _one(read: Callable[[str], object]) -> Callable[[bytes], None]:

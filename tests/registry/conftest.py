@@ -14,14 +14,16 @@ import pytest
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, Credential
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.policies import Patience
+from azext_otelembed.registry.policies import RetryOptions
 from localazure.client import LocalAzure
 
 PUSHER = "44444444-0000-4000-8000-000000000001"
 PULLER = "44444444-0000-4000-8000-000000000002"
 SECRET = "not-a-secret"
 
-QUICK = Patience(attempts=4, first_pause=0.02, longest=5, total=10, connect=5, read=5)
+QUICK = RetryOptions(
+    attempts=4, first_delay=0.02, max_delay=5, max_total=10, connect_timeout=5, read_timeout=5
+)
 _NUMBERS = itertools.count(1)
 
 
@@ -36,22 +38,22 @@ class Registries:
     clients: list[RegistryClient] = field(default_factory=list)
 
     def client(
-        self, host: str, credential: Credential | None = None, patience: Patience = QUICK
+        self, host: str, credential: Credential | None = None, retry: RetryOptions = QUICK
     ) -> RegistryClient:
         """A client of its own, closed at the test's end."""
         client = RegistryClient(
             host,
             credential,
-            patience=patience,
+            retry=retry,
             transport={"connection_verify": self.azure.ca},
         )
         self.clients.append(client)
         return client
 
-    def owner(self, patience: Patience = QUICK) -> RegistryClient:
+    def owner(self, retry: RetryOptions = QUICK) -> RegistryClient:
         """A client of `shop` that may do everything."""
         exchange = AcrExchange(lambda: self.arm_token, self.azure.tenant)
-        return self.client(self.shop, exchange, patience)
+        return self.client(self.shop, exchange, retry)
 
     def principal(self, client_id: str) -> RegistryClient:
         """A client of `shop` with the rights of one of the principals above."""

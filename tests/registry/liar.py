@@ -152,14 +152,14 @@ def _main(host: str, tag: str) -> Mapping[str, object]:
     from azext_otelembed.errors import OtelembedError
     from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.registry.policies import Patience
+    from azext_otelembed.registry.policies import RetryOptions
 
-    patience = Patience(attempts=2, first_pause=0.01, total=3, read=1)
+    retry = RetryOptions(attempts=2, first_delay=0.01, max_total=3, read_timeout=1)
     began = time.monotonic()
     message = ""
     with (
-        RegistryClient(host, scheme="http", patience=patience) as source,
-        RegistryClient(host, scheme="http", patience=patience) as target,
+        RegistryClient(host, scheme="http", retry=retry) as source,
+        RegistryClient(host, scheme="http", retry=retry) as target,
     ):
         try:
             prepare_collector(target, Reference(host, REPOSITORY, tag), source)

@@ -394,11 +394,11 @@ def delete(registries: Registries, *tags: str) -> None:
     """Remove a prepared collector."""
     client = registries.owner()
     digest = client.get_manifest(REPOSITORY, tags[0]).digest
-    from azext_otelembed.registry.policies import Terms
+    from azext_otelembed.registry.policies import RequestOptions
     from azext_otelembed.registry.scope import Scope
 
-    terms = Terms("a manifest", (Scope(REPOSITORY, frozenset({"delete"})),))
-    answer = client.call("DELETE", f"/v2/{REPOSITORY}/manifests/{digest}", terms)
+    terms = RequestOptions("a manifest", (Scope(REPOSITORY, frozenset({"delete"})),))
+    answer = client.http.send("DELETE", f"/v2/{REPOSITORY}/manifests/{digest}", terms)
     assert answer.status == 202
 
 

@@ -89,7 +89,7 @@ def test_one_embed_costs_twelve_requests_and_a_few_kilobytes(
     reference = images.push(registries, tmp_path, name, "1.0", image)
     client = registries.owner()
     mark = registries.azure.mark()
-    client.expect(push(name), pull(REPOSITORY))
+    client.declare_scopes(push(name), pull(REPOSITORY))
     base = load_base(client, reference)
     found = find_prepared(client, collector.upstream)
     assert found is not None
@@ -106,7 +106,7 @@ def test_another_configuration_costs_one_request_more(
 ) -> None:
     collector = prepare(registries)
     client = registries.owner()
-    client.expect(push(name), pull(REPOSITORY))
+    client.declare_scopes(push(name), pull(REPOSITORY))
     reference = images.push(
         registries, tmp_path, name, "1.0", images.app(document={"history": [RUN]})
     )
@@ -124,7 +124,7 @@ def test_what_is_there_already_is_not_written_again(
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     push_embedded(client, embedded_in(client, reference, collector))
     fresh = registries.owner()
-    fresh.expect(push(name), pull(REPOSITORY))
+    fresh.declare_scopes(push(name), pull(REPOSITORY))
     mark = registries.azure.mark()
     embedded = embedded_in(fresh, reference, collector)
     assert is_stored(fresh, embedded)

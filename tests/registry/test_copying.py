@@ -14,7 +14,7 @@ import pytest
 
 from azext_otelembed.embedding.prepare_collector import prepare_collector
 from azext_otelembed.image.layer import make_ca_layer
-from azext_otelembed.registry.policies import Patience
+from azext_otelembed.registry.policies import RetryOptions
 from localazure.images.assemble import Layer
 from tests.programs import program
 from tests.registry import images
@@ -69,7 +69,7 @@ def test_the_certificates_travel_beside_the_binary(
     registries.azure.fault(service="acr", method="PATCH", hold=True)
     registries.azure.fault(service="acr", method="PUT", query=certificates, hold=True)
     mark = registries.azure.mark()
-    client = registries.owner(Patience(attempts=2, read=60))
+    client = registries.owner(RetryOptions(attempts=2, read_timeout=60))
     call = partial(prepare_collector, client, reference, registries.anonymous())
     bringing = threading.Thread(target=call)
     bringing.start()

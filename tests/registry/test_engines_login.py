@@ -14,7 +14,7 @@ from tests.registry.conftest import PULLER, PUSHER, Registries
 
 def test_user_and_password_are_what_docker_login_takes(registries: Registries, name: str) -> None:
     owner = registries.owner()
-    given = owner.wire.tokens.login()
+    given = owner.http.tokens.login()
     assert given.user == "00000000-0000-0000-0000-000000000000"
     assert given.password not in repr(given)
     engine = registries.client(registries.shop, given)
@@ -23,7 +23,7 @@ def test_user_and_password_are_what_docker_login_takes(registries: Registries, n
 
 
 def test_it_is_asked_for_once(registries: Registries) -> None:
-    tokens = registries.owner().wire.tokens
+    tokens = registries.owner().http.tokens
     mark = registries.azure.mark()
     assert tokens.login() == tokens.login()
     assert [r["path"] for r in registries.since(mark)] == ["/oauth2/exchange"]
@@ -31,12 +31,12 @@ def test_it_is_asked_for_once(registries: Registries) -> None:
 
 def test_a_user_and_password_of_the_callers_are_lent_as_they_are(registries: Registries) -> None:
     own = Basic("ada", "secret")
-    assert registries.client(registries.shop, own).wire.tokens.login() == own
+    assert registries.client(registries.shop, own).http.tokens.login() == own
 
 
-def test_nobody_has_nothing_to_lend(registries: Registries) -> None:
-    with pytest.raises(Unauthorized, match="Nobody is logged in"):
-        registries.anonymous().wire.tokens.login()
+def test_a_client_without_credential_has_no_login(registries: Registries) -> None:
+    with pytest.raises(Unauthorized, match="There is no login"):
+        registries.anonymous().http.tokens.login()
 
 
 def test_who_may_push_may_and_the_upload_is_given_up_again(

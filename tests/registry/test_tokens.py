@@ -21,7 +21,7 @@ def test_an_azure_registry_is_asked_for_one_token_and_refuses_nothing(
 ) -> None:
     digest, data = blob(100)
     client = registries.owner()
-    client.expect(push(name), pull("otelembed/collector"))
+    client.declare_scopes(push(name), pull("otelembed/collector"))
     mark = registries.azure.mark()
     transfer.upload(client, name, digest, data)
     client.has_blob("otelembed/collector", digest)
@@ -98,7 +98,7 @@ def test_a_registry_that_refuses_every_token_is_asked_twice(
 
 def test_who_may_only_pull_is_told_what_is_missing(registries: Registries, name: str) -> None:
     client = registries.principal(PULLER)
-    client.expect(push(name))
+    client.declare_scopes(push(name))
     assert client.head_manifest(name, "1.0") is None
     digest, data = blob(10)
     with pytest.raises(Unauthorized) as refusal:
@@ -166,7 +166,7 @@ def test_a_login_for_another_program_that_the_token_server_fails_is_named(
 ) -> None:
     registries.azure.fault(service="acr", path="/oauth2/exchange", status=503, times=0)
     with pytest.raises(RegistryFailed, match="answered HTTP 503 for a login") as failure:
-        registries.owner().wire.tokens.login()
+        registries.owner().http.tokens.login()
     assert registries.shop in failure.value.message
 
 

@@ -10,7 +10,7 @@ from azext_otelembed.errors import NotFound, RegistryFailed
 from azext_otelembed.progress import Progress
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.transfer import Source
+from azext_otelembed.registry.transfer import BlobSource
 from tests.registry.conftest import Registries, blob
 
 MIB = 1 << 20
@@ -75,7 +75,7 @@ def test_a_registry_that_does_not_mount_gets_a_copy(
     try:
         assert transfer.mount_or_open(client, f"{name}/other", digest, name) is not None
         seen: list[Progress] = []
-        transfer.bring(client, f"{name}/third", digest, len(data), name, seen.append)
+        transfer.mount_or_copy(client, f"{name}/third", digest, len(data), name, seen.append)
     finally:
         registries.azure.change_registry("shopregistry", mounts=True)
     assert client.get_blob(f"{name}/third", digest) == data
@@ -260,7 +260,7 @@ def test_a_blob_is_copied_from_another_registry_through_cuts_on_both_sides(
     registries.azure.fault(service="blob", truncate=5 * MIB)
     registries.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
     seen: list[Progress] = []
-    source = Source(len(data), lambda: hub.stream_blob(name, digest, len(data)))
+    source = BlobSource(len(data), lambda: hub.stream_blob(name, digest, len(data)))
     transfer.upload_stream(client, name, digest, source, report=seen.append, what="copying")
     assert b"".join(client.stream_blob(name, digest)) == data
     assert seen[-1] == Progress("copying", len(data), len(data))
@@ -271,7 +271,7 @@ def test_a_copy_of_what_the_source_lacks_says_so(
 ) -> None:
     digest, data = blob(10, seed=99)
     hub = registries.anonymous()
-    source = Source(len(data), lambda: hub.stream_blob(name, digest, len(data)))
+    source = BlobSource(len(data), lambda: hub.stream_blob(name, digest, len(data)))
     with pytest.raises(NotFound) as missing:
         transfer.upload_stream(client, name, digest, source)
     assert registries.hub in missing.value.message
@@ -285,5 +285,5 @@ def send(client: RegistryClient, name: str, data: bytes, **options: Any) -> None
             yield data[start : start + 300_000]
 
     transfer.upload_stream(
-        client, name, Digest.of(data), Source(len(data), read), chunk=MIB, **options
+        client, name, Digest.of(data), BlobSource(len(data), read), chunk=MIB, **options
     )

@@ -190,7 +190,7 @@ def test_in_abac_mode_another_role_counts(
     ):
         az.run("role", "assignment", "create", "--role", role, "--assignee", me, "--scope", scope)
     site = make_site(registry=name, wait=False)
-    with pytest.raises(Refused, match="where AcrPull means nothing") as refused:
+    with pytest.raises(Refused, match="where AcrPull gives no access") as refused:
         hand.deploy(site)
     command = mended(az, refused.value)
     assert '"Container Registry Repository Reader"' in command

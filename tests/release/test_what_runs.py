@@ -12,7 +12,7 @@ import pytest
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
-from azext_otelembed.parallel import AT_ONCE
+from azext_otelembed.parallel import MAX_CONCURRENT
 from azext_otelembed.prune.deployed_images import Running, find_running
 from tests.e2e.support import Cloud
 from tests.release.support import session_of
@@ -181,7 +181,7 @@ def test_all_subscriptions_that_the_caller_can_see_are_looked_at(estate: Estate)
 
 
 def test_many_sites_are_asked_side_by_side_but_not_all_at_once(estate: Estate) -> None:
-    count = 3 * AT_ONCE
+    count = 3 * MAX_CONCURRENT
     for number in range(count):
         estate.add(f"{number}", f"DOCKER|{SHOP}")
     session = estate.session()
@@ -195,4 +195,4 @@ def test_many_sites_are_asked_side_by_side_but_not_all_at_once(estate: Estate) -
     at_once = [
         sum(r["time"] <= moment < r["time"] + r["seconds"] for r in slots) for moment in moments
     ]
-    assert AT_ONCE / 2 <= max(at_once) <= AT_ONCE
+    assert MAX_CONCURRENT / 2 <= max(at_once) <= MAX_CONCURRENT

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from azext_otelembed.parallel import ahead, for_each
+from azext_otelembed.parallel import map_concurrently, read_ahead
 from azext_otelembed.progress import CombinedProgress, Progress
 
 
@@ -20,7 +20,7 @@ def test_a_stream_is_read_ahead_and_no_further_than_allowed() -> None:
             taken.append(number)
             yield number
 
-    stream = ahead(numbers(), 3)
+    stream = read_ahead(numbers(), 3)
     assert next(stream) == 0
     time.sleep(0.3)
     assert taken == [0, 1, 2, 3, 4]  # one in use, three on the shelf, one in hand
@@ -32,7 +32,7 @@ def test_what_goes_wrong_in_a_stream_is_raised_where_it_is_used() -> None:
         yield 1
         raise ValueError("two")
 
-    stream = ahead(numbers(), 3)
+    stream = read_ahead(numbers(), 3)
     assert next(stream) == 1
     with pytest.raises(ValueError, match="two"):
         next(stream)
@@ -48,7 +48,7 @@ def test_a_stream_that_is_left_is_closed() -> None:
         finally:
             closed.set()
 
-    stream = ahead(numbers(), 3)
+    stream = read_ahead(numbers(), 3)
     assert next(stream) == 1
     stream.close()
     assert closed.wait(5)
@@ -81,9 +81,9 @@ def test_each_item_gets_its_result_and_no_more_than_so_many_run_at_once() -> Non
             counts[0] -= 1
         return item * item
 
-    assert for_each(range(8), call, 2) == [item * item for item in range(8)]
+    assert map_concurrently(range(8), call, 2) == [item * item for item in range(8)]
     assert counts[1] == 2
-    assert for_each([], call) == []
+    assert map_concurrently([], call) == []
 
 
 @pytest.mark.parametrize("error", [ValueError, IndexError])
@@ -97,5 +97,5 @@ def test_an_error_is_raised_and_nothing_further_begins(error: type[Exception]) -
         time.sleep(0.05)
 
     with pytest.raises(error):
-        for_each(range(10), call, 2)
+        map_concurrently(range(10), call, 2)
     assert len(begun) < 5

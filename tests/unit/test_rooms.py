@@ -16,13 +16,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "azext_otelembed"
 
-GROUND = {"errors", "parallel", "urls", "log_redaction", "progress", "_version"}
+GROUND = {
+    "connection_errors",
+    "errors",
+    "parallel",
+    "urls",
+    "log_redaction",
+    "progress",
+    "_version",
+}
 PURE = {"image", "collector"} | GROUND
 PROTOCOL = PURE | {"registry"}
 SERVICES = PROTOCOL | {"azure", "embedding", "records"}
 SITES = SERVICES | {"webapp", "builders"}
 PARTS = SITES | {"target", "verification", "prune"}
 MAY: Mapping[str, set[str]] = {
+    "connection_errors": set(),
     "errors": set(),
     "parallel": set(),
     "urls": set(),

@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 
 from azext_otelembed.azure import components, pull_access, registries, sign_in
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.pull_access import Puller
+from azext_otelembed.azure.pull_access import PullMethod
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
@@ -84,7 +84,7 @@ def shop(told: Session) -> SiteClient:
 def observed(told: Session) -> object:
     found = observe(shop(told))
     check_kind(found)
-    return pull_access.puller(
+    return pull_access.pull_method(
         SHOP,
         found.resource,
         {"acrUseManagedIdentityCreds": True, "acrUserManagedIdentityID": "c"},
@@ -174,19 +174,19 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
     "a patch": ("/config/web", lambda told: shop(told).patch_configuration({})),
     "registries": ("/registries", lambda told: registries.find(Arm(told), "s", "r")),
     "components": ("/components", lambda told: components.in_group(Arm(told), "s", "g")),
-    "a component": ("/components/c", lambda told: components.named(Arm(told), "s", "g", "c")),
+    "a component": ("/components/c", lambda told: components.find(Arm(told), "s", "g", "c")),
     "role assignments": (
         "/roleAssignments",
-        lambda told: pull_access.check(Arm(told), SHOP, Puller("p"), REGISTRY),
+        lambda told: pull_access.check(Arm(told), SHOP, PullMethod("p"), REGISTRY),
     ),
     "subscriptions": ("/subscriptions", find_running),
-    "a subscription": ("/subscriptions", lambda told: sign_in._named(told)),
+    "a subscription": ("/subscriptions", lambda told: sign_in._resolve_subscription(told)),
     "sites": ("/Microsoft.Web/sites", find_running),
     "slots": ("/slots", find_running),
     "all containers": ("/sitecontainers", find_running),
-    "a place": (
+    "an upload of the source": (
         "/listBuildSourceUploadUrl",
-        lambda told: Tasks(Arm(told), REGISTRY).place(),
+        lambda told: Tasks(Arm(told), REGISTRY).create_upload(),
     ),
     "a run": ("/runs/1", lambda told: Tasks(Arm(told), REGISTRY).get("1")),
     "an operation": ("/importImage", imported),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.builders.build_context import Tally, pack, read_context
+from azext_otelembed.builders.build_context import PackStatistics, pack, read_context
 from azext_otelembed.builders.source import Source
 from azext_otelembed.errors import BuildFailed, InvalidInput
 
@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
 def packed(folder: Path, dockerfile: Path | None = None) -> tuple[tarfile.TarFile, str]:
     """What comes out, and the Dockerfile's name in it."""
     context = read_context(Source(folder, dockerfile or folder / "Dockerfile"))
-    data = b"".join(pack(context, PIECE, Tally()))
+    data = b"".join(pack(context, PIECE, PackStatistics()))
     return tarfile.open(fileobj=io.BytesIO(gzip.decompress(data))), context.dockerfile
 
 
@@ -84,8 +84,8 @@ def test_the_same_source_gives_the_same_stream(folder: Path) -> None:
     (folder / "b").touch()
     (folder / "a").touch()
     context = read_context(Source(folder, folder / "Dockerfile"))
-    first = list(pack(context, PIECE, Tally()))
-    assert first == list(pack(read_context(context.source), PIECE, Tally()))
+    first = list(pack(context, PIECE, PackStatistics()))
+    assert first == list(pack(read_context(context.source), PIECE, PackStatistics()))
 
 
 def test_what_a_dockerignore_leaves_out_stays_here(folder: Path) -> None:
@@ -130,7 +130,7 @@ def test_sockets_and_pipes_are_left_out_and_named(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(folder / "s"))
-        tally = Tally()
+        tally = PackStatistics()
         context = read_context(Source(folder, folder / "Dockerfile"))
         assert b"".join(pack(context, PIECE, tally))
     assert tally.skipped == ["pipe", "s"]
@@ -138,7 +138,7 @@ def test_sockets_and_pipes_are_left_out_and_named(folder: Path) -> None:
 
 def test_what_is_packed_is_counted(folder: Path) -> None:
     (folder / "zeros").write_bytes(bytes(1 << 20))
-    tally = Tally()
+    tally = PackStatistics()
     pieces = list(pack(read_context(Source(folder, folder / "Dockerfile")), 512, tally))
     assert {len(piece) for piece in pieces[:-1]} == {512}
     assert tally.packed == sum(map(len, pieces))
@@ -150,7 +150,7 @@ def test_a_file_that_shrinks_while_it_is_packed_is_an_error(
 ) -> None:
     (folder / "log").write_bytes(os.urandom(1 << 20))
     context = read_context(Source(folder, folder / "Dockerfile"))
-    pieces = pack(context, 1 << 10, Tally())
+    pieces = pack(context, 1 << 10, PackStatistics())
     next(pieces)
     os.truncate(folder / "log", 1000)
     with pytest.raises(BuildFailed, match="log became shorter while it was packed"):
@@ -168,7 +168,7 @@ def test_a_file_that_vanishes_is_named(folder: Path) -> None:
     context = read_context(Source(folder, folder / "Dockerfile"))
     (folder / "Dockerfile").unlink()
     with pytest.raises(BuildFailed, match="Dockerfile can't be read: No such file"):
-        list(pack(context, PIECE, Tally()))
+        list(pack(context, PIECE, PackStatistics()))
 
 
 def test_a_bad_line_of_a_dockerignore_is_named(folder: Path) -> None:
@@ -182,7 +182,7 @@ def test_pieces_of_a_large_file_come_while_it_is_read(folder: Path) -> None:
         file.truncate(1 << 30)
     context = read_context(Source(folder, folder / "Dockerfile"))
     # Some 4 MiB of zeros a piece. A whole gigabyte is packed and sent in builders/test_acr_context.
-    pieces = pack(context, 1 << 12, Tally())
+    pieces = pack(context, 1 << 12, PackStatistics())
     tracemalloc.start()
     try:
         for _ in zip(range(8), pieces, strict=False):

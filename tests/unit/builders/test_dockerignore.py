@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from azext_otelembed.builders.dockerignore import IgnoreProblem, parse
+from azext_otelembed.builders.dockerignore import InvalidPattern, parse
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ from azext_otelembed.builders.dockerignore import IgnoreProblem, parse
 )
 def test_a_path_is_left_out_as_docker_does(rules: str, out: list[str], stays: list[str]) -> None:
     ignore = parse(rules)
-    assert [path for path in out if not ignore.leaves_out(path)] == []
-    assert [path for path in stays if ignore.leaves_out(path)] == []
+    assert [path for path in out if not ignore.excludes(path)] == []
+    assert [path for path in stays if ignore.excludes(path)] == []
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_a_folder_is_entered_only_where_an_exception_may_lie(
     rules: str, worth: list[str], vain: list[str]
 ) -> None:
     ignore = parse(rules)
-    assert [path for path in worth if not ignore.might_hold(path)] == []
-    assert [path for path in vain if ignore.might_hold(path)] == []
+    assert [path for path in worth if not ignore.may_contain_exception(path)] == []
+    assert [path for path in vain if ignore.may_contain_exception(path)] == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_folder_is_entered_only_where_an_exception_may_lie(
     ],
 )
 def test_what_is_no_pattern_is_refused_with_its_line(rules: str, said: str) -> None:
-    with pytest.raises(IgnoreProblem, match=r"line \d") as refused:
+    with pytest.raises(InvalidPattern, match=r"line \d") as refused:
         parse(rules)
     assert said in str(refused.value)
 
@@ -105,12 +105,14 @@ def test_nothing_is_missed_in_a_folder_that_is_not_entered(rules: list[str], pat
     ignore = parse("\n".join(rules))
     folders = path.split("/")
     above = ["/".join(folders[:at]) for at in range(1, len(folders))]
-    if any(ignore.leaves_out(folder) and not ignore.might_hold(folder) for folder in above):
-        assert ignore.leaves_out(path)
+    if any(
+        ignore.excludes(folder) and not ignore.may_contain_exception(folder) for folder in above
+    ):
+        assert ignore.excludes(path)
 
 
 @given(st.text(max_size=40))
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_rules_or_a_problem(text: str) -> None:
-    with contextlib.suppress(IgnoreProblem):
-        parse(text).leaves_out("a/b")
+    with contextlib.suppress(InvalidPattern):
+        parse(text).excludes("a/b")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.builders.engine import Engine, daemon_trouble, find_engine
+from azext_otelembed.builders.engine import Engine, daemon_error, find_engine
 from azext_otelembed.builders.source import Source
 from azext_otelembed.errors import BuildFailed
 
@@ -103,7 +103,7 @@ def test_a_daemon_that_cannot_be_used_is_told_with_the_remedy(
     with pytest.raises(BuildFailed, match=message) as caught:
         find_engine(machine.environment)
     assert remedy in str(caught.value.recommendation)
-    assert message in daemon_trouble(said).message
+    assert message in daemon_error(said).message
 
 
 def test_podman_that_does_not_work_is_told(machine: Machine) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from azext_otelembed.builders.task_log import Lines
+from azext_otelembed.builders.task_log import LineSplitter
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ from azext_otelembed.builders.task_log import Lines
 )
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_lines_are_the_same_however_they_arrive(data: bytes, lines: list[str], size: int) -> None:
-    reading = Lines()
+    reading = LineSplitter()
     found = [
-        line for at in range(0, len(data), size) for line in reading.take(data[at : at + size])
+        line for at in range(0, len(data), size) for line in reading.feed(data[at : at + size])
     ]
-    assert found + reading.rest() == lines
+    assert found + reading.flush() == lines
 
 
 def test_a_line_without_an_end_is_cut() -> None:
-    reading = Lines()
-    found = [line for _ in range(100) for line in reading.take(b"x" * 10_000)]
+    reading = LineSplitter()
+    found = [line for _ in range(100) for line in reading.feed(b"x" * 10_000)]
     assert max(map(len, found)) < 80_000
-    assert sum(map(len, found + reading.rest())) == 1_000_000
+    assert sum(map(len, found + reading.flush())) == 1_000_000

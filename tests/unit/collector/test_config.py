@@ -151,7 +151,6 @@ def test_what_cannot_work_is_refused_with_its_line(
 ) -> None:
     found = problem(text)
     assert re.search(message, found.message), found.message
-    assert found.line == line
     assert found.message.startswith(f"line {line}: ") == (line is not None)
 
 
@@ -168,7 +167,7 @@ def test_what_cannot_work_is_refused_with_its_line(
 )
 def test_an_instrumentation_key_in_plain_text_is_refused_and_not_repeated(value: str) -> None:
     found = problem(changed("  azuremonitor:\n", f"  azuremonitor:\n    {value}\n"))
-    assert found.line == 9
+    assert found.message.startswith("line 9: ")
     assert "in plain text" in found.message
     assert "${env:APPLICATIONINSIGHTS_CONNECTION_STRING}" in str(found.recommendation)
     assert KEY[:8] not in f"{found.message}{found.recommendation}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, challenges
-from azext_otelembed.registry.scope import Scope, covers, in_words, merged, pull, push
+from azext_otelembed.registry.scope import Scope, covers, describe, merged, pull, push
 from azext_otelembed.registry.tokens import lifetime
 
 
@@ -63,7 +63,7 @@ def test_scopes_are_merged_and_compared_by_resource() -> None:
     assert covers(both, [])
     assert not covers(both, [push("b")])
     assert not covers(both, [pull("c")])
-    assert in_words([push("a"), pull("b")]) == "push to 'a' and pull of 'b'"
+    assert describe([push("a"), pull("b")]) == "push to 'a' and pull of 'b'"
 
 
 def test_secrets_are_not_in_what_a_credential_shows() -> None:

@@ -5,9 +5,8 @@ from email.utils import formatdate
 
 import pytest
 
-from azext_otelembed.registry.client import next_page
-from azext_otelembed.registry.error_responses import error_for, said
-from azext_otelembed.registry.policies import seconds_of
+from azext_otelembed.registry.error_responses import error_for, registry_message
+from azext_otelembed.registry.http_headers import next_page, retry_after_seconds
 from azext_otelembed.urls import origin
 
 
@@ -15,12 +14,14 @@ from azext_otelembed.urls import origin
     ("header", "seconds"), [(None, None), ("", None), ("7", 7), ("0.5", 0.5), ("soon", None)]
 )
 def test_retry_after_is_read_as_seconds(header: str | None, seconds: float | None) -> None:
-    assert seconds_of(header) == seconds
+    assert retry_after_seconds(header) == seconds
 
 
 def test_retry_after_may_be_a_date() -> None:
-    assert seconds_of(formatdate(time.time() + 90, usegmt=True)) == pytest.approx(90, abs=2)
-    assert seconds_of(formatdate(time.time() - 90, usegmt=True)) == 0
+    assert retry_after_seconds(formatdate(time.time() + 90, usegmt=True)) == pytest.approx(
+        90, abs=2
+    )
+    assert retry_after_seconds(formatdate(time.time() - 90, usegmt=True)) == 0
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_an_origin_is_scheme_host_and_port() -> None:
     ],
 )
 def test_what_a_registry_says_is_taken_from_its_errors(body: bytes, text: str) -> None:
-    assert said(body) == text
+    assert registry_message(body) == text
 
 
 def test_an_error_names_registry_thing_and_reason() -> None:

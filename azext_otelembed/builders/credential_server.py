@@ -1,9 +1,9 @@
-"""Registry credentials lent to a container engine: they pass through memory, never through a file.
+"""Registry credentials for a container engine, through a Unix socket and never through a file.
 
-`docker login` writes passwords into a file in the clear. Instead the engine gets a configuration
-that names a credential helper, a small program that asks this process through a Unix socket in a
-folder which only this user can enter. The caller's own configuration goes on to count: what it
-holds is linked or taken over, except that passwords in it are lent in the same way.
+`docker login` writes passwords to a file in plain text. Instead the engine gets a configuration
+with a credential helper, a small program that asks this process through a Unix socket in a folder
+that only this user can open. The user's own configuration stays in effect: its entries are linked
+or copied, and the passwords in it are served in the same way.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from azext_otelembed.errors import BuildFailed, OtelembedError
 from azext_otelembed.registry.auth import Basic
 
 NAME = "otelembed"
-_LONGEST_HOST = 4096
-_LONGEST_FOLDER = 90  # bytes; a socket's path may have 103 on macOS, 107 on Linux
+_MAX_HOST = 4096
+_MAX_FOLDER = 90  # bytes; a socket's path may have 103 on macOS, 107 on Linux
 
 Login = Callable[[], Basic]
-"""Gives user and password when they are asked for; raises an `OtelembedError`."""
+"""Returns user and password on request; raises an `OtelembedError`."""
 
 
-class CredentialLender:
-    """A folder for the engine's configuration and the socket behind it, while the block runs.
+class CredentialServer:
+    """The engine's configuration folder and the socket, inside a `with` block.
 
-    `logins` give credentials by registry host. `failure` is the error that a login raised, if one
-    did: the engine only learns that there are no credentials.
+    `logins` are the credentials by registry host. `failure` is the error that a login raised: the
+    engine itself only learns that there are no credentials.
     """
 
     def __init__(self, logins: Mapping[str, Login]) -> None:
@@ -49,14 +49,14 @@ class CredentialLender:
         self.folder = Path()
         self.failure: OtelembedError | None = None
 
-    def __enter__(self) -> CredentialLender:
+    def __enter__(self) -> CredentialServer:
         self.folder = _folder()
         try:
             path = str(self.folder / "socket")
             program = self.folder / "bin" / f"docker-credential-{NAME}"
             program.parent.mkdir()
-            words = [sys.executable, "-I", "-S", credential_helper.__file__, path]
-            program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+            command = [sys.executable, "-I", "-S", credential_helper.__file__, path]
+            program.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             program.chmod(0o700)
             self._server = socket.socket(socket.AF_UNIX)
             self._server.bind(path)
@@ -64,7 +64,7 @@ class CredentialLender:
         except OSError as error:
             self.__exit__(None, None, None)
             raise BuildFailed(
-                f"The engine can't be lent credentials through {self.folder}: "
+                f"The credentials of the engine can't be served from {self.folder}: "
                 f"{error.strerror or error}.",
                 "Set TMPDIR to another folder that you can write to.",
             ) from None
@@ -76,35 +76,40 @@ class CredentialLender:
     ) -> None:
         if self._server is not None:
             with contextlib.suppress(OSError):
-                self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits on it
+                self._server.shutdown(socket.SHUT_RDWR)  # ends accept() in the thread
             self._server.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def docker(self, environment: Mapping[str, str]) -> dict[str, str]:
-        """The environment in which docker finds these credentials, and all else of the caller's."""
-        own = environment.get("DOCKER_CONFIG")
-        before = Path(own) if own else Path.home() / ".docker"
+    def docker_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The environment in which docker uses these credentials and the user's configuration."""
+        configured = environment.get("DOCKER_CONFIG")
+        original = Path(configured) if configured else Path.home() / ".docker"
         config = self.folder / "docker"
         config.mkdir()
-        # Contexts, plug-ins, builders, … A folder that can't be read, as one that `sudo docker` has
-        # made, says as little to docker itself.
+        # Contexts, plug-ins, builders, … docker itself ignores a folder that it can't read, such as
+        # one that `sudo docker` has created.
         with contextlib.suppress(OSError):
-            for entry in before.iterdir():
+            for entry in original.iterdir():
                 if entry.name != "config.json":
                     (config / entry.name).symlink_to(entry.resolve())
-        self._write(config / "config.json", _read(before / "config.json"))
+        self._write(config / "config.json", _read(original / "config.json"))
         return {**environment, **self._path(environment), "DOCKER_CONFIG": str(config)}
 
-    def podman(self, environment: Mapping[str, str]) -> dict[str, str]:
+    def podman_environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """The same for podman (containers-auth.json(5) lists where it looks)."""
-        places = [Path.home() / ".config/containers/auth.json", Path.home() / ".docker/config.json"]
+        candidates = [
+            Path.home() / ".config/containers/auth.json",
+            Path.home() / ".docker/config.json",
+        ]
         if runtime := environment.get("XDG_RUNTIME_DIR"):
-            places.insert(0, Path(runtime) / "containers/auth.json")
-        if own := environment.get("REGISTRY_AUTH_FILE"):
-            places = [Path(own)]
-        before = next((place for place in places if place.is_file()), places[0])
+            candidates.insert(0, Path(runtime) / "containers/auth.json")
+        if configured := environment.get("REGISTRY_AUTH_FILE"):
+            candidates = [Path(configured)]
+        original = next(
+            (candidate for candidate in candidates if candidate.is_file()), candidates[0]
+        )
         file = self.folder / "auth.json"
-        self._write(file, _read(before))
+        self._write(file, _read(original))
         return {**environment, **self._path(environment), "REGISTRY_AUTH_FILE": str(file)}
 
     def _path(self, environment: Mapping[str, str]) -> dict[str, str]:
@@ -112,12 +117,12 @@ class CredentialLender:
         return {"PATH": f"{self.folder / 'bin'}{os.pathsep}{found}"}
 
     def _write(self, file: Path, config: dict[str, Any]) -> None:
-        """The caller's configuration, with this helper for our hosts and for its passwords."""
+        """The user's configuration, with this helper for `logins` and for the passwords in it."""
         helpers = dict(config.get("credHelpers") or {})
         for host, entry in (config.get("auths") or {}).items():
-            login = _inline(entry)
+            login = _stored_login(entry)
             if login is not None and host not in helpers:
-                self._logins.setdefault(host, _always(login))
+                self._logins.setdefault(host, _constant(login))
         helpers.update(dict.fromkeys(self._logins, NAME))
         file.touch(0o600)
         file.write_text(json.dumps({**config, "auths": {}, "credHelpers": helpers}))
@@ -127,14 +132,14 @@ class CredentialLender:
             try:
                 connection, _ = server.accept()
             except OSError:
-                return  # closed: the block has ended
+                return  # closed by __exit__
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: socket.socket) -> None:
         with connection:
-            connection.settimeout(credential_helper.PATIENCE)
+            connection.settimeout(credential_helper.TIMEOUT)
             try:
-                host = connection.makefile("rb").readline(_LONGEST_HOST).decode().strip()
+                host = connection.makefile("rb").readline(_MAX_HOST).decode().strip()
                 login = self._logins.get(host)
                 if login is None:
                     return
@@ -144,11 +149,11 @@ class CredentialLender:
             except OtelembedError as error:
                 self.failure = error
             except (OSError, UnicodeDecodeError):
-                return  # the helper went away
+                return  # the helper has ended
 
 
 def _folder() -> Path:
-    """A new folder for this user alone, in memory if there is such a place.
+    """A new folder for this user only, in memory where possible.
 
     Programs must be allowed to run there, and /tmp may be mounted noexec; a socket's path must be
     short.
@@ -163,7 +168,7 @@ def _folder() -> Path:
         tried.append(folder.parent)
         probe = folder / "probe"
         probe.touch(0o700)
-        if os.access(probe, os.X_OK) and len(os.fsencode(folder)) <= _LONGEST_FOLDER:
+        if os.access(probe, os.X_OK) and len(os.fsencode(folder)) <= _MAX_FOLDER:
             probe.unlink()
             return folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -175,7 +180,7 @@ def _folder() -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The caller's configuration; one that can't be read counts as none, as engines have it."""
+    """The user's configuration; empty where it can't be read, as engines do."""
     try:
         found = json.loads(file.read_bytes())
     except (OSError, ValueError):
@@ -183,16 +188,18 @@ def _read(file: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _always(login: Basic) -> Login:
+def _constant(login: Basic) -> Login:
     return lambda: login
 
 
-def _inline(entry: object) -> Basic | None:
-    """User and password of an entry under `auths`, where it holds them itself."""
+def _stored_login(entry: object) -> Basic | None:
+    """User and password of an entry under `auths`, if it contains them."""
     if not isinstance(entry, dict):
         return None
     if token := entry.get("identitytoken"):
-        return Basic("<token>", str(token))  # docker-credential-helpers' word for such a token
+        return Basic(
+            "<token>", str(token)
+        )  # the user name that docker-credential-helpers define for a token
     try:
         pair = base64.b64decode(str(entry.get("auth") or ""), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):

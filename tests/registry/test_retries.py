@@ -68,7 +68,7 @@ def test_a_connection_that_is_always_cut_is_reported(registries: Registries, nam
 )
 def test_a_registry_that_is_not_there_is_named(host: str, reason: str) -> None:
     with (
-        RegistryClient(host, Anonymous(), patience=QUICK) as client,
+        RegistryClient(host, Anonymous(), retry=QUICK) as client,
         pytest.raises(RegistryFailed) as failure,
     ):
         client.get_manifest("a/b", "1.0")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.builders.credential_lender import CredentialLender
+from azext_otelembed.builders.credential_server import CredentialServer
 from azext_otelembed.errors import BuildFailed, Unauthorized
 from azext_otelembed.registry.auth import Basic
 
@@ -33,9 +33,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def lender(home: Path) -> Iterator[CredentialLender]:
-    with CredentialLender({HOST: lambda: Basic("user", SECRET)}) as lender:
-        yield lender
+def server(home: Path) -> Iterator[CredentialServer]:
+    with CredentialServer({HOST: lambda: Basic("user", SECRET)}) as server:
+        yield server
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
@@ -63,9 +63,9 @@ def contents(folder: Path) -> bytes:
 
 
 def test_an_engine_gets_user_and_password_from_the_helper(
-    lender: CredentialLender, home: Path
+    server: CredentialServer, home: Path
 ) -> None:
-    lent = lender.docker(environment(home))
+    lent = server.docker_environment(environment(home))
     assert config(lent)["credHelpers"] == {HOST: "otelembed"}
     status, said = ask(lent, f"{HOST}\n")
     assert status == 0
@@ -73,32 +73,35 @@ def test_an_engine_gets_user_and_password_from_the_helper(
 
 
 def test_no_secret_lands_in_a_file_or_in_the_environment(
-    lender: CredentialLender, home: Path
+    server: CredentialServer, home: Path
 ) -> None:
-    lent = {**lender.docker(environment(home)), **lender.podman(environment(home))}
+    lent = {
+        **server.docker_environment(environment(home)),
+        **server.podman_environment(environment(home)),
+    }
     assert ask(lent, HOST)[0] == 0
-    assert SECRET.encode() not in contents(lender.folder)
+    assert SECRET.encode() not in contents(server.folder)
     assert SECRET not in str(lent)
 
 
 def test_nobody_else_may_enter_the_folder_and_it_is_gone_afterwards(home: Path) -> None:
-    with CredentialLender({}) as lender:
-        folder = lender.folder
-        lender.docker(environment(home))
+    with CredentialServer({}) as server:
+        folder = server.folder
+        server.docker_environment(environment(home))
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert not folder.exists()
 
 
 def test_it_is_gone_after_an_error_too(home: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), CredentialLender({}) as lender:
+    with pytest.raises(KeyboardInterrupt), CredentialServer({}) as server:
         raise KeyboardInterrupt
-    assert not lender.folder.exists()
+    assert not server.folder.exists()
 
 
 def test_other_hosts_have_no_credentials_and_nothing_is_ever_stored(
-    lender: CredentialLender, home: Path
+    server: CredentialServer, home: Path
 ) -> None:
-    lent = lender.docker(environment(home))
+    lent = server.docker_environment(environment(home))
     assert ask(lent, "docker.io") == (1, "credentials not found in native keychain")
     assert ask(lent, "", "list") == (0, "{}")
     assert ask(lent, json.dumps({"ServerURL": HOST, "Secret": "x"}), "store") == (0, "")
@@ -107,7 +110,7 @@ def test_other_hosts_have_no_credentials_and_nothing_is_ever_stored(
 
 
 def test_all_else_of_the_callers_configuration_goes_on_to_count(
-    lender: CredentialLender, home: Path
+    server: CredentialServer, home: Path
 ) -> None:
     before = home / ".docker"
     (before / "contexts").mkdir()
@@ -119,7 +122,7 @@ def test_all_else_of_the_callers_configuration_goes_on_to_count(
         "auths": {"ghcr.io": {}, HOST: {"auth": AUTH}},
     }
     (before / "config.json").write_text(json.dumps(own))
-    lent = lender.docker(environment(home))
+    lent = server.docker_environment(environment(home))
     assert config(lent) == {
         "currentContext": "colima",
         "credsStore": "osxkeychain",
@@ -132,13 +135,13 @@ def test_all_else_of_the_callers_configuration_goes_on_to_count(
 
 
 def test_passwords_in_the_callers_configuration_are_lent_and_not_copied(
-    lender: CredentialLender, home: Path
+    server: CredentialServer, home: Path
 ) -> None:
     auths = {"ghcr.io": {"auth": AUTH}, "https://index.docker.io/v1/": {"identitytoken": "tok"}}
     own = home / "own"
     own.mkdir()
     (own / "config.json").write_text(json.dumps({"auths": auths}))
-    lent = lender.docker(environment(home, DOCKER_CONFIG=str(own)))
+    lent = server.docker_environment(environment(home, DOCKER_CONFIG=str(own)))
     assert json.loads(ask(lent, "ghcr.io")[1]) == {
         "ServerURL": "ghcr.io",
         "Username": "ada",
@@ -146,25 +149,29 @@ def test_passwords_in_the_callers_configuration_are_lent_and_not_copied(
     }
     hub = json.loads(ask(lent, "https://index.docker.io/v1/")[1])
     assert (hub["Username"], hub["Secret"]) == ("<token>", "tok")
-    assert AUTH.encode() not in contents(lender.folder)
+    assert AUTH.encode() not in contents(server.folder)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"auths": {"a": {"auth": "%%"}}}'])
 def test_a_configuration_that_makes_no_sense_counts_as_none(
-    lender: CredentialLender, home: Path, text: str
+    server: CredentialServer, home: Path, text: str
 ) -> None:
     (home / ".docker" / "config.json").write_text(text)
-    assert config(lender.docker(environment(home)))["credHelpers"] == {HOST: "otelembed"}
+    assert config(server.docker_environment(environment(home)))["credHelpers"] == {
+        HOST: "otelembed"
+    }
 
 
 def test_a_configuration_that_may_not_be_read_counts_as_none(
-    lender: CredentialLender, home: Path, tmp_path: Path
+    server: CredentialServer, home: Path, tmp_path: Path
 ) -> None:
-    lent = lender.docker(environment(home, DOCKER_CONFIG=str(tmp_path / "nowhere")))
+    lent = server.docker_environment(environment(home, DOCKER_CONFIG=str(tmp_path / "nowhere")))
     assert config(lent)["credHelpers"] == {HOST: "otelembed"}
-    with CredentialLender({}) as other:
+    with CredentialServer({}) as other:
         (tmp_path / "file").write_text("")
-        assert config(other.docker(environment(home, DOCKER_CONFIG=str(tmp_path / "file")))) == {
+        assert config(
+            other.docker_environment(environment(home, DOCKER_CONFIG=str(tmp_path / "file")))
+        ) == {
             "auths": {},
             "credHelpers": {},
         }
@@ -177,19 +184,19 @@ def test_a_temporary_folder_with_a_long_path_is_passed_over(
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     monkeypatch.setenv("HOME", "/tmp")  # noqa: S108
-    with CredentialLender({HOST: lambda: Basic("user", SECRET)}) as lender:
-        assert lender.folder.parent == Path("/tmp")  # noqa: S108
+    with CredentialServer({HOST: lambda: Basic("user", SECRET)}) as server:
+        assert server.folder.parent == Path("/tmp")  # noqa: S108
     monkeypatch.setenv("HOME", str(long))
     with pytest.raises(BuildFailed, match="no folder to start") as caught:
-        CredentialLender({}).__enter__()
+        CredentialServer({}).__enter__()
     assert "TMPDIR" in str(caught.value.recommendation)
     assert list(long.iterdir()) == []
 
 
-def test_podman_finds_them_where_it_looks(lender: CredentialLender, home: Path) -> None:
+def test_podman_finds_them_where_it_looks(server: CredentialServer, home: Path) -> None:
     own = home / "auth.json"
     own.write_text(json.dumps({"auths": {"quay.io": {"auth": AUTH}}}))
-    lent = lender.podman(environment(home, REGISTRY_AUTH_FILE=str(own)))
+    lent = server.podman_environment(environment(home, REGISTRY_AUTH_FILE=str(own)))
     written = json.loads(Path(lent["REGISTRY_AUTH_FILE"]).read_bytes())
     assert written == {"auths": {}, "credHelpers": {"quay.io": "otelembed", HOST: "otelembed"}}
     assert json.loads(ask(lent, "quay.io")[1])["Username"] == "ada"
@@ -199,6 +206,6 @@ def test_an_error_on_getting_a_token_is_kept_for_the_caller(home: Path) -> None:
     def refuse() -> Basic:
         raise Unauthorized("No token for you.")
 
-    with CredentialLender({HOST: refuse}) as lender:
-        assert ask(lender.docker(environment(home)), HOST)[0] == 1
-        assert isinstance(lender.failure, Unauthorized)
+    with CredentialServer({HOST: refuse}) as server:
+        assert ask(server.docker_environment(environment(home)), HOST)[0] == 1
+        assert isinstance(server.failure, Unauthorized)

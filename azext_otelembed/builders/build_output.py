@@ -1,0 +1,29 @@
+"""The output of a build: its lines as text, the last of them for an error, known causes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+MAX_LINE = 1 << 16
+"""Bytes after which a line is broken."""
+KEPT_LINES = 200
+"""Lines that are kept for an error."""
+NEEDS_BUILDKIT = re.compile(r"requires BuildKit|Unknown flag: (mount|chmod|link)", re.IGNORECASE)
+
+_QUOTED_LINES = 15
+
+
+def visible_text(line: bytes) -> str:
+    """One line as text. After carriage returns, only the last state of the line is visible."""
+    return line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
+
+
+def last_lines(lines: Sequence[str]) -> list[str]:
+    """The last lines that aren't empty."""
+    return [line for line in lines if line.strip()][-_QUOTED_LINES:]
+
+
+def quote(lines: Sequence[str]) -> str:
+    """The last lines for an error message, each with a margin."""
+    return "\n".join(f"  | {line}" for line in last_lines(lines) or ["(no output)"])

@@ -1,0 +1,35 @@
+"""Values of HTTP headers: dates, Retry-After and Link."""
+
+from __future__ import annotations
+
+import re
+import time
+from email.utils import parsedate_to_datetime
+
+_NEXT = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
+
+
+def timestamp(header: str | None) -> float | None:
+    """Seconds since the epoch (RFC 9110, 5.6.7); None for a value that isn't a date."""
+    try:
+        return parsedate_to_datetime(header or "").timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def retry_after_seconds(header: str | None) -> float | None:
+    """Retry-After in seconds, from a number or a date (RFC 9110, 10.2.3)."""
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    at = timestamp(header)
+    return None if at is None else max(0.0, at - time.time())
+
+
+def next_page(link: str | None) -> str | None:
+    """The address of the next page in a Link header (RFC 8288). ACR's is relative."""
+    found = _NEXT.search(link or "")
+    return found.group(1) if found else None
