@@ -6,18 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 from azext_otelembed.collector import config as collector_config
+from azext_otelembed.embedding import prepared_store
 from azext_otelembed.embedding.base_images import read_manifest
 from azext_otelembed.embedding.binary_layer import store_binary_layer
-from azext_otelembed.embedding.prepared_store import (
-    UPSTREAM_REPOSITORY,
-    Importer,
-    copy_and_import_failed,
-    expect_preparation,
-    find_document,
-    import_upstream,
-    is_immutable,
-    put_document,
-)
+from azext_otelembed.embedding.prepared_store import UPSTREAM_REPOSITORY, Importer
 from azext_otelembed.embedding.upstream_image import (
     UpstreamImage,
     find_collector_files,
@@ -42,7 +34,6 @@ from azext_otelembed.image.prepared_collector import (
     make_prepared_collector,
     parse_prepared_collector,
     prepared_tag,
-    version_of,
 )
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.parallel import run_concurrently
@@ -55,7 +46,9 @@ DEFAULT_CONFIG_TYPE = "application/vnd.otelembed.glue.v1+json"
 
 def find_prepared(client: RegistryClient, reference: Reference) -> PreparedCollector | None:
     """The collector that `reference` names, if it is prepared in the registry: one request."""
-    return find_document(client, prepared_tag(reference.or_latest()), parse_prepared_collector)
+    return prepared_store.find(
+        client, prepared_tag(reference.or_latest()), parse_prepared_collector
+    )
 
 
 def prepare_collector(
@@ -74,19 +67,19 @@ def prepare_collector(
     """
     reference = reference.or_latest()
     found = find_prepared(target, reference)
-    if found is not None and is_immutable(reference):
+    if found is not None and prepared_store.is_immutable(reference):
         return found
     # An import needs no access from this machine to the source registry.
-    skip_lookup = is_immutable(reference) and importer is not None
+    skip_lookup = prepared_store.is_immutable(reference) and importer is not None
     newest = None if skip_lookup else _look_up(source, reference)
     if newest is None and found is not None:
         return found
     if newest is not None:
         current = find_prepared(target, reference.with_digest(newest.digest))
         if current is not None:
-            put_document(target, current.manifest, prepared_tag(reference))
+            prepared_store.put(target, current.manifest, prepared_tag(reference))
             return current
-    expect_preparation(target)
+    prepared_store.expect_access(target)
     import_error: OtelembedError | None = None
     if importer is not None:
         try:
@@ -106,7 +99,9 @@ def prepare_collector(
         if import_error is None:
             raise
         kind = NotFound if isinstance(import_error, NotFound) else type(error)
-        raise copy_and_import_failed(kind, target.host, error, import_error) from None
+        raise prepared_store.copy_and_import_failed(
+            kind, target.host, error, import_error
+        ) from None
 
 
 def _look_up(source: RegistryClient, reference: Reference) -> Manifest | None:
@@ -126,7 +121,7 @@ def _import(
 ) -> UpstreamImage:
     """Import the image server side; only linux/amd64 if the digest of that variant is known."""
     image = replace(reference, tag=None, digest=newest.digest) if newest else reference
-    manifest = import_upstream(target, image, prepared_tag(reference), importer, report)
+    manifest = prepared_store.import_image(target, image, prepared_tag(reference), importer, report)
     return read_upstream(target, UPSTREAM_REPOSITORY, reference, manifest)
 
 
@@ -153,11 +148,11 @@ def _prepare(
         ca_layer = CollectorLayer(
             certificates.descriptor(Family.OCI), certificates.diff_id, "certificates"
         )
-        prepared = make_prepared_collector(pinned, version_of(reference), path, [binary, ca_layer])
+        prepared = make_prepared_collector(pinned, path, [binary, ca_layer])
     run_concurrently(
         partial(_put_default_config, target, path),
-        partial(put_document, target, prepared.manifest, prepared_tag(pinned)),
-        partial(put_document, target, prepared.manifest, prepared_tag(reference)),
+        partial(prepared_store.put, target, prepared.manifest, prepared_tag(pinned)),
+        partial(prepared_store.put, target, prepared.manifest, prepared_tag(reference)),
     )
     return prepared
 
@@ -168,4 +163,4 @@ def _put_default_config(target: RegistryClient, binary_path: str) -> None:
     transfer.upload(target, REPOSITORY, layer.digest, layer.data)
     document = artifact_document(DEFAULT_CONFIG_TYPE, [layer.descriptor(Family.OCI)])
     # A manifest that refers to the layer protects it from garbage collection.
-    put_document(target, Manifest.of(Family.OCI, document), f"default-{layer.digest.short}")
+    prepared_store.put(target, Manifest.of(Family.OCI, document), f"default-{layer.digest.short}")

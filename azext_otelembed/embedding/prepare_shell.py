@@ -10,17 +10,9 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
+from azext_otelembed.embedding import prepared_store
 from azext_otelembed.embedding.base_images import read_manifest
-from azext_otelembed.embedding.prepared_store import (
-    UPSTREAM_REPOSITORY,
-    Importer,
-    copy_and_import_failed,
-    expect_preparation,
-    find_document,
-    import_upstream,
-    is_immutable,
-    put_document,
-)
+from azext_otelembed.embedding.prepared_store import UPSTREAM_REPOSITORY, Importer
 from azext_otelembed.errors import (
     InvalidImage,
     OtelembedError,
@@ -67,7 +59,7 @@ class _ShellImage:
 
 def find_shell(client: RegistryClient, reference: Reference) -> PreparedShell | None:
     """The shell of the image that `reference` names, if it is prepared: one request."""
-    return find_document(client, _tag(reference.or_latest()), parse_prepared_shell)
+    return prepared_store.find(client, _tag(reference.or_latest()), parse_prepared_shell)
 
 
 def prepare_shell(
@@ -84,9 +76,9 @@ def prepare_shell(
     """
     reference = reference.or_latest()
     found = find_shell(target, reference)
-    if found is not None and is_immutable(reference):
+    if found is not None and prepared_store.is_immutable(reference):
         return found
-    expect_preparation(target)
+    prepared_store.expect_access(target)
     try:
         image = _ShellImage(source, reference.repository, read_manifest(source, reference))
     except (RegistryFailed, Unauthorized) as unreachable:
@@ -103,7 +95,7 @@ def prepare_shell(
     transfer.upload(target, REPOSITORY, layer.digest, layer.data)
     transfer.upload(target, REPOSITORY, Digest.of(EMPTY), EMPTY)
     for tag in dict.fromkeys((_tag(pinned), _tag(reference))):
-        put_document(target, prepared.manifest, tag)
+        prepared_store.put(target, prepared.manifest, tag)
     return prepared
 
 
@@ -121,12 +113,14 @@ def _import(
     if importer is None:
         raise unreachable
     try:
-        manifest = import_upstream(target, reference, _tag(reference), importer, report)
+        manifest = prepared_store.import_image(target, reference, _tag(reference), importer, report)
     except Refused:
         raise
     except OtelembedError as failed:
         kind = type(unreachable)
-        raise copy_and_import_failed(kind, target.host, unreachable, failed) from None
+        raise prepared_store.copy_and_import_failed(
+            kind, target.host, unreachable, failed
+        ) from None
     return _ShellImage(target, UPSTREAM_REPOSITORY, manifest)
 
 

@@ -37,7 +37,7 @@ def is_immutable(reference: Reference) -> bool:
     return reference.digest is not None or bool(_FULL_VERSION.search(reference.tag or ""))
 
 
-def find_document(
+def find(
     client: RegistryClient, tag: str, parse: Callable[[Manifest], Prepared]
 ) -> Prepared | None:
     """The prepared artifact under `tag`; None if it is missing or damaged. One request."""
@@ -49,17 +49,17 @@ def find_document(
         return None  # A damaged document is replaced by the next preparation.
 
 
-def expect_preparation(client: RegistryClient) -> None:
+def expect_access(client: RegistryClient) -> None:
     """Ask for one token that covers all requests of a preparation."""
     client.declare_scopes(push(REPOSITORY), pull(UPSTREAM_REPOSITORY))
 
 
-def put_document(client: RegistryClient, manifest: Manifest, tag: str) -> None:
+def put(client: RegistryClient, manifest: Manifest, tag: str) -> None:
     """Store the manifest of a prepared artifact under `tag`."""
     client.put_manifest(REPOSITORY, tag, manifest.data, manifest.media_type)
 
 
-def import_upstream(
+def import_image(
     client: RegistryClient, image: Reference, tag: str, importer: Importer, report: Report
 ) -> Manifest:
     """Import `image` as `otelembed/upstream:<tag>` server side; its linux/amd64 manifest there."""

@@ -67,8 +67,8 @@ class PreparedCollector:
     layers: tuple[CollectorLayer, ...]
 
 
-def version_of(reference: Reference) -> str:
-    """The version that a collector image's tag stands for; "digest" without a tag."""
+def _version(reference: Reference) -> str:
+    """The version of a collector image: its tag, or "digest" if it has none."""
     return reference.tag or "digest"
 
 
@@ -78,7 +78,7 @@ def prepared_tag(reference: Reference) -> str:
     `<version>-<12 hex of the digest>`, or `<version>-of-<12 hex of the name>` for a reference
     without a digest.
     """
-    version, digest = version_of(reference), reference.digest
+    version, digest = _version(reference), reference.digest
     if digest is None:
         version += "-of"
         digest = Digest.of(f"{reference.name}:{reference.tag}".encode())
@@ -115,7 +115,7 @@ def is_mountable_binary(entry: Entry, binary: str) -> bool:
 
 
 def make_prepared_collector(
-    upstream: Reference, version: str, binary: str, layers: Iterable[CollectorLayer]
+    upstream: Reference, binary: str, layers: Iterable[CollectorLayer]
 ) -> PreparedCollector:
     """The artifact of a collector. `upstream` must include the digest.
 
@@ -130,7 +130,7 @@ def make_prepared_collector(
         annotations={
             _UPSTREAM: str(upstream),
             _DIGEST: str(upstream.digest),
-            _VERSION: version,
+            _VERSION: _version(upstream),
             _BINARY: binary,
         },
     )

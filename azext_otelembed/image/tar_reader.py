@@ -224,18 +224,12 @@ class _ByteReader:
             yield piece
 
     def skip(self, count: int) -> None:
-        while count > 0:
-            if not self._held and not self._more():
-                raise InvalidImage("The layer ends in the middle of a file.")
-            dropped = min(count, len(self._held))
-            del self._held[:dropped]
-            count -= dropped
+        for _ in self.pieces(count):
+            pass
 
     def _take(self, count: int) -> bytes:
-        while len(self._held) < count and self._more():
-            pass
-        data = bytes(self._held[:count])
-        del self._held[:count]
+        data = self.peek(count)
+        del self._held[: len(data)]
         return data
 
     def _more(self) -> bool:

@@ -187,7 +187,6 @@ def _collector(binary: Layer | None) -> tuple[PreparedCollector, tuple[Layer, La
         Reference.parse("otel/opentelemetry-collector-contrib:0.150.0").with_digest(
             Digest.of(program.data)
         ),
-        "0.150.0",
         "/otelcol-contrib",
         [
             CollectorLayer(descriptor, Digest.parse(program.diff_id)),

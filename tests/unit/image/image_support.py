@@ -44,8 +44,7 @@ def collector(
     binary = Descriptor(Family.OCI.layer_type(compression), 29_000_000, digest("binary"))
     certificates = make_ca_layer(bundle)
     return make_prepared_collector(
-        UPSTREAM,
-        version,
+        UPSTREAM.with_tag(version).with_digest(Digest.of(b"upstream")),
         "/otelcol-contrib",
         [
             CollectorLayer(binary, digest("binary tar")),

@@ -68,12 +68,12 @@ def script(text: str) -> StartCommand:
     ],
 )
 def test_the_collector_is_removed_from_a_command(found: StartCommand, app: StartCommand) -> None:
-    by_hand = find_collector(found)
-    assert by_hand is not None
-    assert "otelcol" in by_hand.collector
-    assert by_hand.app == app
-    assert by_hand.app is not None
-    assert find_collector(by_hand.app) is None
+    existing = find_collector(found)
+    assert existing is not None
+    assert "otelcol" in existing.collector
+    assert existing.app == app
+    assert existing.app is not None
+    assert find_collector(existing.app) is None
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,9 @@ def test_the_collector_is_removed_from_a_command(found: StartCommand, app: Start
     ],
 )
 def test_what_cannot_be_told_apart_is_recognised_all_the_same(text: str) -> None:
-    by_hand = find_collector(script(text))
-    assert by_hand is not None
-    assert by_hand.app is None
+    existing = find_collector(script(text))
+    assert existing is not None
+    assert existing.app is None
 
 
 @pytest.mark.parametrize(
@@ -128,8 +128,8 @@ def test_an_app_is_left_alone(found: StartCommand) -> None:
     ],
 )
 def test_collectors_go_by_many_names(name: str) -> None:
-    by_hand = find_collector(script(f"{name} --config=/c.yml & exec app"))
-    assert by_hand == ExistingCollector(f"{name} --config=/c.yml", start((), ("app",)))
+    existing = find_collector(script(f"{name} --config=/c.yml & exec app"))
+    assert existing == ExistingCollector(f"{name} --config=/c.yml", start((), ("app",)))
 
 
 @given(st.lists(st.text(), max_size=4), st.text())

@@ -54,14 +54,14 @@ def test_docker_layers_are_retyped_for_the_document() -> None:
     layer = CollectorLayer(
         Descriptor(Family.DOCKER.layer_type("gzip"), 1, digest("b")), digest("t")
     )
-    made = make_prepared_collector(UPSTREAM, "1", "/otelcol", [layer])
+    made = make_prepared_collector(UPSTREAM, "/otelcol", [layer])
     assert made.layers[0].descriptor.media_type == Family.OCI.layer_type("gzip")
     assert made.layers[0].diff_id == digest("t")
 
 
 def test_upstream_has_to_be_pinned() -> None:
     with pytest.raises(InvalidImage, match="pinned to a digest"):
-        make_prepared_collector(replace(UPSTREAM, digest=None), "1", "/otelcol", collector().layers)
+        make_prepared_collector(replace(UPSTREAM, digest=None), "/otelcol", collector().layers)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_is_no_prepared_collector_is_refused(change: dict[str, Any]) -> Non
 
 def test_a_relative_binary_is_refused() -> None:
     with pytest.raises(InvalidImage, match="no usable binary"):
-        make_prepared_collector(UPSTREAM, "1", "otelcol", collector().layers)
+        make_prepared_collector(UPSTREAM, "otelcol", collector().layers)
 
 
 def test_the_binary_is_what_the_image_starts() -> None:
