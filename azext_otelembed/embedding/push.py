@@ -6,7 +6,7 @@ from azext_otelembed.embedding.shell_check import check_shell
 from azext_otelembed.errors import NotFound, about
 from azext_otelembed.image import labels
 from azext_otelembed.image.embed import Base, Embedded
-from azext_otelembed.image.launcher import SHELL, unwrap
+from azext_otelembed.image.launcher import SHELL, unwrap_entrypoint
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.prepared_collector import REPOSITORY
 from azext_otelembed.image.reference import Digest
@@ -76,7 +76,7 @@ def _check_shell(
     if config.entrypoint[0] != SHELL:
         return
     added = {*embedded.mounts, *(blob.digest for blob in embedded.uploads)}
-    words = [*(unwrap(config.entrypoint) or ()), *config.cmd]
+    words = [*(unwrap_entrypoint(config.entrypoint) or ()), *config.cmd]
     layers = [layer for layer in manifest.layers if layer.digest not in added]
     base = config.labels.get(labels.BASE_NAME) or str(embedded.reference)
     check_shell(client, base, embedded.reference.repository, words, config, layers, report)

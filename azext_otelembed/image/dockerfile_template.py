@@ -11,7 +11,7 @@ from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.launcher import Launcher, unwrap
+from azext_otelembed.image.launcher import Launcher, unwrap_entrypoint
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
 from azext_otelembed.image.prepared_collector import CA_BUNDLE
 from azext_otelembed.image.recipe import FORMAT
@@ -58,7 +58,7 @@ def dockerfile_collector(config: ImageConfig) -> DockerfileCollector | None:
     labels = config.labels
     if names.VERSION not in labels or names.RECIPE in labels or names.RESTORE in labels:
         return None
-    if unwrap(config.entrypoint) is None:
+    if unwrap_entrypoint(config.entrypoint) is None:
         return None
     return DockerfileCollector(
         labels.get(names.COLLECTOR, ""),

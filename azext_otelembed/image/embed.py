@@ -12,7 +12,7 @@ from azext_otelembed.image.dockerfile_template import dockerfile_collector
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.json_document import Document
-from azext_otelembed.image.launcher import SHELL, Launcher, unwrap
+from azext_otelembed.image.launcher import SHELL, Launcher, unwrap_entrypoint
 from azext_otelembed.image.layer import BuiltLayer, make_config_layer
 from azext_otelembed.image.manifest import Manifest
 from azext_otelembed.image.prepared_collector import PreparedCollector
@@ -296,7 +296,7 @@ def _configure(
     before = base.settings.get("Entrypoint")
     if "Entrypoint" in base.settings and (not before or isinstance(before, str)):
         originals["Entrypoint"] = {"was": before}
-    if unwrap(start.entrypoint) != list(base.entrypoint):
+    if unwrap_entrypoint(start.entrypoint) != list(base.entrypoint):
         originals["Entrypoint"] = {"was": before}
     if start.cmd != base.cmd:
         originals["Cmd"] = {"was": base.settings["Cmd"]}

@@ -126,7 +126,7 @@ class Launcher:
         return [shell_path, "-c", self.script(stop_signal), NAME, *entrypoint]
 
 
-def unwrap(entrypoint: Sequence[str]) -> list[str] | None:
+def unwrap_entrypoint(entrypoint: Sequence[str]) -> list[str] | None:
     """The base's entrypoint; None if `entrypoint` wasn't made by `Launcher.wrap`."""
     if len(entrypoint) < 4 or entrypoint[1] != "-c" or entrypoint[3] != NAME:
         return None

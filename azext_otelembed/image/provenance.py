@@ -11,7 +11,7 @@ from azext_otelembed.image import labels as names
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.json_document import Document, dump, load, renderings
-from azext_otelembed.image.launcher import unwrap
+from azext_otelembed.image.launcher import unwrap_entrypoint
 from azext_otelembed.image.manifest import Manifest
 from azext_otelembed.image.prepared_shell import EMBEDDED_SHELL
 from azext_otelembed.image.recipe import FORMAT
@@ -118,7 +118,7 @@ def read_provenance(config: ImageConfig) -> Provenance | None:
     derived = (
         config.diff_ids[-1:] != (restore_data.top_diff_id,)
         or settings_digest(config.settings) != restore_data.settings_digest
-        or unwrap(config.entrypoint) is None
+        or unwrap_entrypoint(config.entrypoint) is None
     )
     digest = Digest.parse(labels[names.BASE_DIGEST])
     return Provenance(
@@ -190,7 +190,7 @@ def _restored_config(config: ImageConfig, data: RestoreData) -> Document:
     added = (*_added_labels(config), names.RESTORE)
     settings = unmerge_map(config.settings, "Labels", added, data.originals.get("Labels", {}))
     original = data.originals.get("Entrypoint", {})
-    entrypoint = original["was"] if "was" in original else unwrap(config.entrypoint)
+    entrypoint = original["was"] if "was" in original else unwrap_entrypoint(config.entrypoint)
     if entrypoint or "was" in original:
         settings["Entrypoint"] = entrypoint
     else:

@@ -18,7 +18,7 @@ from azext_otelembed.image.dockerfile_template import (
     make_dockerfile,
 )
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.launcher import Launcher, unwrap
+from azext_otelembed.image.launcher import Launcher, unwrap_entrypoint
 from azext_otelembed.image.provenance import read_provenance
 from azext_otelembed.image.reference import Digest, Reference
 
@@ -63,7 +63,7 @@ def test_it_has_a_stage_for_the_collector_and_copies_binary_certificates_and_con
 def test_entrypoint_is_wrapped_and_cmd_repeated() -> None:
     text = made()
     entrypoint = json.loads(instruction(text, "ENTRYPOINT"))
-    assert unwrap(entrypoint) == ["/entry.sh"]
+    assert unwrap_entrypoint(entrypoint) == ["/entry.sh"]
     assert "/usr/bin/otelcol --config=/etc/otel-collector-config.yml" in entrypoint[2]
     assert "/otelembed/otelcol" not in text
     assert "/otelembed/config.yml" not in text
@@ -90,7 +90,7 @@ def test_without_an_image_it_is_a_build_argument_declared_before_the_first_stage
 
 def test_an_entrypoint_alone_leaves_no_cmd_and_a_cmd_alone_an_empty_entrypoint() -> None:
     assert "CMD" not in made(cmd="").replace("CMD have", "")
-    assert unwrap(json.loads(instruction(made(entrypoint=""), "ENTRYPOINT"))) == []
+    assert unwrap_entrypoint(json.loads(instruction(made(entrypoint=""), "ENTRYPOINT"))) == []
 
 
 def test_nothing_to_start_is_refused_with_what_to_give() -> None:

@@ -14,7 +14,7 @@ import pytest
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.drain_script import trappable_signal
-from azext_otelembed.image.launcher import DEFAULT_MEMORY_MIB, Launcher, unwrap
+from azext_otelembed.image.launcher import DEFAULT_MEMORY_MIB, Launcher, unwrap_entrypoint
 from tests.needs import program
 
 COLLECTOR = """#!/bin/sh
@@ -214,8 +214,10 @@ def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path)
 
 
 def test_a_wrap_is_told_from_other_entrypoints() -> None:
-    assert unwrap(Launcher().wrap(["a", "b"])) == ["a", "b"]
-    assert unwrap(Launcher().wrap([])) == []
-    assert unwrap(Launcher("drain").wrap(["a"], stop_signal="INT", shell_path="/x")) == ["a"]
-    assert unwrap(["/bin/sh", "-c", "x", "y"]) is None
-    assert unwrap(["/bin/sh", "-c"]) is None
+    assert unwrap_entrypoint(Launcher().wrap(["a", "b"])) == ["a", "b"]
+    assert unwrap_entrypoint(Launcher().wrap([])) == []
+    assert unwrap_entrypoint(Launcher("drain").wrap(["a"], stop_signal="INT", shell_path="/x")) == [
+        "a"
+    ]
+    assert unwrap_entrypoint(["/bin/sh", "-c", "x", "y"]) is None
+    assert unwrap_entrypoint(["/bin/sh", "-c"]) is None
