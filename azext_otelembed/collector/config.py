@@ -48,13 +48,13 @@ def default() -> bytes:
 
 
 def load(data: bytes | None) -> CollectorConfig:
-    """The configuration `data`, checked; the default one for None. Raises InvalidConfig."""
-    # The default one isn't parsed on every run: a test checks that the result is the same.
-    return CollectorConfig(default(), _DEFAULT_MEMORY_MIB) if data is None else inspect(data)
+    """The configuration `data` (YAML, UTF-8), checked; the default one for None.
 
-
-def inspect(data: bytes) -> CollectorConfig:
-    """Check a configuration (YAML, UTF-8). Raises InvalidConfig if the collector would exit."""
+    Raises InvalidConfig if the collector would exit at start.
+    """
+    if data is None:
+        # Not parsed on every run: a test checks that the result is the same.
+        return CollectorConfig(default(), _DEFAULT_MEMORY_MIB)
     if len(data) > MAX_BYTES:
         raise InvalidConfig(
             f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit."

@@ -126,7 +126,7 @@ def test_a_collector_that_cannot_run_leaves_the_app_alone(folder: Path, damage: 
 
 
 def test_the_memory_limit_is_in_step_with_the_default_configuration() -> None:
-    assert collector_config.inspect(collector_config.default()).memory_mib == DEFAULT_MEMORY_MIB
+    assert collector_config.load(None).memory_mib == DEFAULT_MEMORY_MIB
 
 
 @pytest.mark.parametrize(
