@@ -67,6 +67,7 @@ def pipeline_policies(session: Session) -> list[Any]:
         user_agent_policy(session),
         policies.ContentDecodePolicy(),
         policies.RedirectPolicy(),
+        policies.CustomHookPolicy(),
         retry_policy(),
         ARMChallengeAuthenticationPolicy(session.credential, session.arm_scope),
         policies.SensitiveHeaderCleanupPolicy(),
