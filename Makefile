@@ -7,6 +7,7 @@ PYTHON ?= python3
 UV := $(L)/uv/bin/uv
 VENV := $(L)/venv
 PY := $(VENV)/bin/python
+# The oldest az that the extension supports (README, azext_metadata.json); see also az-newest.
 AZ_VERSION := 2.91.0
 # Tests wait for containers more than they compute.
 JOBS ?= 5
@@ -47,6 +48,13 @@ $(L)/az/.made: Makefile $(UV)
 	@echo '· the Azure CLI'
 	@$(UV) venv --quiet --seed --allow-existing --python $(PYTHON) $(L)/az
 	@$(UV) pip install --quiet --python $(L)/az/bin/python 'azure-cli==$(AZ_VERSION)'
+	@touch $@
+
+# For tests/e2e/test_newest_az.py.
+$(L)/az-newest/.made: $(UV)
+	@echo '· the newest Azure CLI'
+	@$(UV) venv --quiet --seed --allow-existing --python $(PYTHON) $(L)/az-newest
+	@$(UV) pip install --quiet --upgrade --python $(L)/az-newest/bin/python azure-cli
 	@touch $@
 
 $(L)/dist/.made: $(SOURCES) $(LIST) pyproject.toml setup.cfg README.md LICENSE $(UV)
@@ -95,7 +103,7 @@ play: setup
 test: setup $(L)/bin/crane
 	@$(PYTEST) -m 'not thorough' $(ARGS)
 
-test-all: setup $(L)/bin/crane $(L)/bin/buildx
+test-all: setup $(L)/bin/crane $(L)/bin/buildx $(L)/az-newest/.made
 	@$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.made

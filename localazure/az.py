@@ -31,10 +31,15 @@ class Az:
     """az in `config_dir`, which `login` prepares; extensions come from `extension_dir`."""
 
     def __init__(
-        self, local: LocalAzure, config_dir: Path, extension_dir: Path | None = None
+        self,
+        local: LocalAzure,
+        config_dir: Path,
+        extension_dir: Path | None = None,
+        program: Path = AZ,
     ) -> None:
         self._local = local
         self.config_dir = config_dir
+        self._program = program
         self._extensions = extension_dir or config_dir / "extensions"
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -97,7 +102,7 @@ class Az:
     ) -> Completed:
         """Run one az command to its end."""
         done = subprocess.run(
-            [str(AZ), *arguments],
+            [str(self._program), *arguments],
             input=input,
             stdin=subprocess.DEVNULL if input is None else None,
             capture_output=True,
@@ -115,7 +120,7 @@ class Az:
         """Start an az command, with pipes for its output, in a process group of its own."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            [str(AZ), *arguments],
+            [str(self._program), *arguments],
             text=True,
             env=self.environment(env),
             **{**pipes, "start_new_session": True, "cwd": self.folder, **options},

@@ -67,6 +67,7 @@ def pipeline_policies(session: Session) -> list[Any]:
         user_agent_policy(session),
         policies.ContentDecodePolicy(),
         policies.RedirectPolicy(),
+        policies.CustomHookPolicy(),
         retry_policy(),
         ARMChallengeAuthenticationPolicy(session.credential, session.arm_scope),
         policies.SensitiveHeaderCleanupPolicy(),
@@ -167,7 +168,7 @@ class Arm:
             address = self._endpoint + url if url.startswith("/") else url
             absolute = address.startswith(("https://", self._endpoint))
             if not absolute or resolve_safe(self._endpoint, address) is None:
-                raise AzureFailed(f"{what}: Azure gives an address that can't be used.")
+                raise AzureFailed(f"{what}: Azure answered with an invalid address.")
             request = HttpRequest(method, address, params=dict(query), json=body)
             options = {} if idempotent else {"retry_total": 0}
             response = self._client.send_request(request, **options)

@@ -58,7 +58,7 @@ def sdk_errors(what: str) -> Iterator[None]:
             yield
     except (AttributeError, TypeError, LookupError, ValueError, RecursionError):
         raise AzureFailed(
-            f"{what}: Azure answered with something that isn't what it should be.", AGAIN
+            f"{what}: Azure answered with JSON of an unexpected structure.", AGAIN
         ) from None  # the exception's message may quote the response, secrets included
 
 
@@ -90,43 +90,45 @@ def _from_response(what: str, error: HttpResponseError) -> OtelembedError:
     except Exception as unread:  # noqa: BLE001  # an incomplete body: the status is enough
         body = f"({type(unread).__name__})"
     code, message = error_text(body)
-    said = f"{message} ({code})" if message and code else message or code or f"HTTP {status}"
+    detail = f"{message} ({code})" if message and code else message or code or f"HTTP {status}"
     if status == 401:
         return Unauthorized(
-            f"{what}: Azure doesn't accept the sign-in: {said}",
+            f"{what}: Azure doesn't accept the sign-in: {detail}",
             "Run `az login` again, or look at what --credential signs in with.",
         )
     if code == "ScopeLocked":
         return Unauthorized(
-            f"{what}: a lock forbids it: {said}",
+            f"{what}: a lock forbids it: {detail}",
             "List the locks with `az lock list -o table` and remove it with "
             "`az lock delete --ids <its id>`. Then run the same command again.",
         )
     if code == "RequestDisallowedByPolicy":
         return Unauthorized(
-            f"{what}: an Azure Policy forbids it: {said}",
+            f"{what}: an Azure Policy forbids it: {detail}",
             "Ask the policy's owner for an exemption (`az policy exemption create`), or deploy "
             "what it allows.",
         )
     if status == 403:
         return Unauthorized(
-            f"{what}: not allowed: {said}",
+            f"{what}: not allowed: {detail}",
             "Ask for a role that holds this action, such as Website Contributor on the site.",
         )
     if status == 404:
-        return NotFound(f"{what} was not found: {said}")
+        return NotFound(f"{what} was not found: {detail}")
     again = "Run the same command again: it continues where it stopped."
     if status == 409:
-        return AzureFailed(f"{what}: in conflict with something else: {said}", again, status=status)
+        return AzureFailed(
+            f"{what}: a conflict with another operation: {detail}", again, status=status
+        )
     if status == 429:
         wait = response.headers.get("Retry-After")
         return AzureFailed(
-            f"{what}: Azure throttles these calls: {said}",
+            f"{what}: Azure throttles these calls: {detail}",
             f"Run the same command again in {wait} seconds." if wait else again,
             status=status,
             retry_after=retry_after_seconds(wait),
         )
     if status >= 500:
-        detail = f": {said}" if message or code else "."
+        detail = f": {detail}" if message or code else "."
         return AzureFailed(f"{what}: Azure failed with HTTP {status}{detail}", again, status=status)
-    return AzureFailed(f"{what}: {said}", status=status)
+    return AzureFailed(f"{what}: {detail}", status=status)

@@ -121,7 +121,7 @@ class Blob:
             return NotFound(f"{self._what} was not found in Azure's blob storage: {detail}.")
         if status == 403:
             return Unauthorized(
-                f"{self._what}: Azure's blob storage doesn't accept the address it gave: {detail}.",
+                f"{self._what}: Azure's blob storage rejects the signed address: {detail}.",
                 "It is valid for an hour. Run the same command again; if that takes longer than an "
                 "hour, leave more out with a .dockerignore.",
             )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure.arm import make_transport, pipeline_policies
 from azext_otelembed.azure.arm_errors import sdk_errors
-from azext_otelembed.azure.arm_json import Json, as_object, object_at, texts_at
+from azext_otelembed.azure.arm_json import Json, as_object, object_at, objects_at, texts_at
 from azext_otelembed.errors import AzureFailed
 
 if TYPE_CHECKING:
@@ -169,8 +169,13 @@ class SiteClient:
             return as_object(what, self._call(operation, *arguments, cls=_raw))
 
     def _listed(self, what: str, operation: str) -> list[Json]:
+        pages: list[Any] = []
         with sdk_errors(what):
-            return [as_object(what, item.as_dict()) for item in self._call(operation)]
+            # The raw pages: the models' `as_dict` differs between versions of azure-mgmt-web.
+            for _ in self._call(operation, raw_response_hook=pages.append):
+                pass
+            bodies = [as_object(what, page.http_response.json()) for page in pages]
+            return [item for body in bodies for item in objects_at(what, body, "value")]
 
     def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
         apps = self._client.web_apps

@@ -130,7 +130,7 @@ def _upload(session: Session, upload: SourceUpload, context: BuildContext, on_li
     finally:
         blob.close()
     for name in statistics.skipped:
-        on_line(f"Left out {name}: it is neither a file nor a folder nor a link.")
+        on_line(f"Skipped {name}: it isn't a file, a folder or a link.")
     on_line(f"Uploaded {context.source.directory}: {_amount(statistics)}.")
 
 
@@ -183,7 +183,7 @@ def _follow_run(session: Session, tasks: Tasks, run: Run, log_line: OnLine, on_l
         for line in follow(session, tasks, run.id):
             log_line(line)
     except (AzureFailed, Unauthorized, NotFound) as error:
-        on_line(f"The build goes on, but its log can't be read here: {error.message}")
+        on_line(f"The build continues, but its log can't be read: {error.message}")
     pause = 1.0
     while True:
         run = tasks.get(run.id)
@@ -197,7 +197,7 @@ def _failed(run: Run, registry: Registry, source: Source, lines: Sequence[str]) 
     outcome = {
         "Canceled": "was cancelled",
         "Timeout": "took too long and was stopped",
-        "Error": "met an error of ACR Tasks itself",
+        "Error": "failed with an error of ACR Tasks",
     }.get(run.status, "failed")
     cause = f" {run.error.rstrip('.')}." if run.error else ""
     return BuildFailed(

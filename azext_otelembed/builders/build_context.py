@@ -185,7 +185,7 @@ def _content(path: Path, name: str, size: int, statistics: PackStatistics) -> It
             yield chunk
     if remaining:
         raise BuildFailed(
-            f"{name} became shorter while it was packed.",
+            f"{name} was truncated while it was packed.",
             f"If something writes to it, exclude it with a line in {IGNORE_FILE}.",
         )
     if size % _RECORD:

@@ -68,7 +68,7 @@ class _Reader:
     def read_to(self, end: int) -> bytes:
         data = self._with_address(lambda blob: blob.read(self.read, end))
         if not data:
-            raise AzureFailed(f"The log of run '{self._run}' ends before its own length.")
+            raise AzureFailed(f"The log of run '{self._run}' is shorter than its reported size.")
         self.read += len(data)
         return data
 

@@ -119,7 +119,7 @@ class RegistryClient:
             page = response_json.tags(response.body)
             if page is None:
                 raise RegistryFailed(
-                    f"Registry '{self.host}' lists {options.what} in no known form."
+                    f"Registry '{self.host}' sends {options.what} in an unknown format."
                 )
             found += page
         return found
@@ -257,7 +257,7 @@ class RegistryClient:
             return Digest.parse(header)
         except InvalidImage:
             raise RegistryFailed(
-                f"Registry '{self.host}' gives {what} a digest that isn't one."
+                f"Registry '{self.host}' sends an invalid digest for {what}."
             ) from None
 
 

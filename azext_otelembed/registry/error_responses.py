@@ -67,7 +67,7 @@ def error_for(
     if status == 429:
         wait = headers.get("Retry-After")
         return RegistryFailed(
-            f"Registry '{host}' throttles requests; {what} wasn't reached{tail}",
+            f"Registry '{host}' throttles requests for {what}{tail}",
             f"Run the same command again in {wait} seconds." if wait else _AGAIN,
             status=status,
         )

@@ -123,7 +123,7 @@ class HttpPipeline:
         address = resolve_safe(self.origin, url)
         if address is None:
             raise RegistryFailed(
-                f"Registry '{self.host}' gives no address that can be used for {options.what}."
+                f"Registry '{self.host}' sends an invalid address for {options.what}."
             )
         request = HttpRequest(
             method,

@@ -111,7 +111,7 @@ class RedirectPolicy(Policy):
                 http.headers.pop("Authorization", None)
             http.url = target
         raise RegistryFailed(
-            f"Registry '{self._host}' redirects {_options(request).what} in circles."
+            f"Registry '{self._host}' redirects {_options(request).what} more than 5 times."
         )
 
 

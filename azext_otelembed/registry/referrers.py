@@ -106,5 +106,5 @@ def _tag(subject: Digest) -> str:
 def _manifests(client: RegistryClient, what: str, data: bytes) -> list[Descriptor]:
     found = response_json.manifests(data)
     if found is None:
-        raise RegistryFailed(f"Registry '{client.host}' lists {what} in no known form.")
+        raise RegistryFailed(f"Registry '{client.host}' sends {what} in an unknown format.")
     return found

@@ -238,7 +238,7 @@ class Tokens:
         realm = parameters.get("realm", "")
         if resolve_safe(self._origin, realm) is None or not urlsplit(realm).scheme:
             raise RegistryFailed(
-                f"Registry '{self._host}' names a token server that can't be used safely: "
+                f"Registry '{self._host}' names a token server whose address isn't safe: "
                 f"'{realm.partition('?')[0]}'."
             )
         query = [("service", parameters["service"])] if "service" in parameters else []
@@ -331,7 +331,7 @@ class Tokens:
         body = parse_object(response.body)
         if body is None:
             raise RegistryFailed(
-                f"The token server of registry '{self._host}' answered with something other "
-                "than a JSON object."
+                f"The token server of registry '{self._host}' sent a response that isn't a JSON "
+                "object."
             )
         return body

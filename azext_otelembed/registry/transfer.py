@@ -152,7 +152,8 @@ def _store(
     options = endpoints.upload_options(repository, digest, idempotent=False)
     headers = None if data is None else _BYTES
     failure = RegistryFailed(
-        f"The upload of {options.what} to registry '{client.host}' broke off {_RESTARTS} times.",
+        f"The upload of {options.what} to registry '{client.host}' was interrupted {_RESTARTS} "
+        "times.",
         "Check the network and run the same command again.",
     )
     response: RegistryResponse | None = None
@@ -239,8 +240,8 @@ def _wait(client: RegistryClient, attempt: int, response: RegistryResponse | Non
     asked = retry_after_seconds(header)
     if asked is not None and asked > client.retry.max_delay:
         raise RegistryFailed(
-            f"Registry '{client.host}' takes no upload for another {asked:.0f} s.",
-            "Run the same command again then.",
+            f"Registry '{client.host}' accepts no upload for another {asked:.0f} s.",
+            "Run the same command again after that time.",
         )
     time.sleep(max(client.retry.delay(attempt), asked or 0))
 
@@ -279,7 +280,7 @@ def _location(client: RegistryClient, response: RegistryResponse, base: str, dig
     target = resolve_safe(resolve_safe(registry, base) or registry, location or "")
     if not location or target is None:
         raise RegistryFailed(
-            f"Registry '{client.host}' doesn't say where the upload of {digest} goes on."
+            f"Registry '{client.host}' sends no valid address for the upload of {digest}."
         )
     return target
 

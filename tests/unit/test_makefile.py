@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -90,3 +92,10 @@ def test_make_wheel_leaves_one_wheel_in_dist(tree: Path) -> None:
     said = make(tree, "wheel").stdout
     assert [path.name for path in (tree / "dist").iterdir()] == ["otelembed-0.1.0-py3-none-any.whl"]
     assert "--source dist/otelembed-0.1.0-py3-none-any.whl" in said
+
+
+def test_the_oldest_az_is_the_one_that_readme_and_metadata_name() -> None:
+    (tested,) = re.findall(r"^AZ_VERSION := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    metadata = json.loads((ROOT / "azext_otelembed" / "azext_metadata.json").read_text())
+    assert metadata["azext.minCliCoreVersion"] == tested
+    assert f"Azure CLI {tested.removesuffix('.0')} or newer" in (ROOT / "README.md").read_text()

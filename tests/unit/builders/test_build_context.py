@@ -153,7 +153,7 @@ def test_a_file_that_shrinks_while_it_is_packed_is_an_error(
     pieces = pack(context, 1 << 10, PackStatistics())
     next(pieces)
     os.truncate(folder / "log", 1000)
-    with pytest.raises(BuildFailed, match="log became shorter while it was packed"):
+    with pytest.raises(BuildFailed, match="log was truncated while it was packed"):
         list(pieces)
 
 
