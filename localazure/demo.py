@@ -139,7 +139,7 @@ def _run_steps(demo: Demo) -> None:
     demo.heading("2  Embed an OpenTelemetry Collector in its image, and release it.")
     demo.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
 
-    demo.heading("3  The same app, the same request: now it is seen.")
+    demo.heading("3  The same app, the same request: now its telemetry arrives.")
     demo.request_shop()
     began = time.monotonic()
     while not (seen := demo.requests_seen()):
@@ -149,9 +149,9 @@ def _run_steps(demo: Demo) -> None:
     demo.out.print(f"Application Insights knows {seen} requests, the newest:")
     demo.out.print(f"  [green]{demo.last_request()}[/]")
 
-    demo.heading("4  What runs now.")
+    demo.heading("4  The status of the app.")
     demo.run("otelembed", "status", "-g", GROUP, "-n", SITE)
-    demo.out.print("\nThat was it. `make play` leaves this little Azure running for your own az.")
+    demo.out.print("\nThe demo is done. `make play` keeps the double running for your own az.")
 
 
 _COLUMNS = "[].{name:name, state:state, image:siteConfig.linuxFxVersion}"
