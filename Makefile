@@ -22,14 +22,14 @@ LIST := $(L)/sources-$(firstword $(shell echo $(sort $(SOURCES) $(IMAGE_SOURCES)
 
 .PHONY: help env setup demo play test test-all lint wheel picture clean
 help:
-	@echo 'make demo     embed a collector in a sample app, on a local double of Azure'
-	@echo 'make test     the tests'
-	@echo 'make test-all these, and the long matrices of crashes and rivals'
-	@echo 'make play     leave the double running, and say how to point your az at it'
-	@echo 'make lint     format, lint and type checks'
-	@echo 'make wheel    the extension, in dist/'
+	@echo 'make demo     embed the collector in a sample app, on a local double of Azure'
+	@echo 'make test     run the tests'
+	@echo 'make test-all run all tests, including the crash and concurrency tests'
+	@echo 'make play     keep the double running, and print the settings for your own az'
+	@echo 'make lint     check format, style and types'
+	@echo 'make wheel    build the extension, in dist/'
 	@echo 'make picture  record the terminal pictures of the README'
-	@echo 'make clean    remove everything that was made'
+	@echo 'make clean    remove all generated files'
 
 $(LIST):
 	@mkdir -p $(L) && rm -f $(L)/sources-* && touch $@

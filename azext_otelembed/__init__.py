@@ -6,8 +6,6 @@ from typing import Any
 
 from azure.cli.core import AzCommandsLoader
 
-__version__ = "0.1.0"
-
 
 class OtelembedCommandsLoader(AzCommandsLoader):  # type: ignore[misc]  # az is untyped
     """What az loads. Nothing heavy is imported here: SDKs are, by the command that needs them."""

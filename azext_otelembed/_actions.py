@@ -1,4 +1,4 @@
-"""How single arguments are read."""
+"""argparse actions of single arguments."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class SubscriptionAction(argparse.Action):
-    """--subscription as az reads it, without the warning that az doesn't know the subscription.
+    """Reads --subscription as az does, without az's warning about an unknown subscription.
 
-    With --credential nobody needs to be logged in, and then az knows none; without it, az's own
-    error says all there is to say.
+    With --credential, `az login` isn't needed and az's list of subscriptions may be empty. Without
+    --credential, az's own error follows.
     """
 
     def __call__(

@@ -1,4 +1,4 @@
-"""Values that the shell may complete."""
+"""Completions of argument values in the shell."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ API_VERSION = "2024-04-01"
 
 @Completer
 def site_names(cmd: Any, _prefix: str, namespace: Any, **_: Any) -> list[str]:
-    """The Web Apps of the resource group given so far, or of the subscription."""
+    """The Web Apps of the resource group on the command line, or of the subscription."""
     group = getattr(namespace, "resource_group_name", None)
     return _names(cmd, (f"/resourceGroups/{group}" if group else "") + _SITES)
 
 
 @Completer
 def slot_names(cmd: Any, _prefix: str, namespace: Any, **_: Any) -> list[str]:
-    """The slots of the Web App given so far."""
+    """The slots of the Web App on the command line."""
     group = getattr(namespace, "resource_group_name", None)
     name = getattr(namespace, "name", None)
     if not group or not name:
@@ -32,8 +32,8 @@ _SITES = "/providers/Microsoft.Web/sites"
 
 def _names(cmd: Any, path: str) -> list[str]:
     from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.session import from_az
-    from azext_otelembed.azure.shape import text
+    from azext_otelembed.azure.arm_json import text
+    from azext_otelembed.azure.sign_in import from_az
 
     session = from_az(cmd.cli_ctx)
     path = f"/subscriptions/{session.subscription}{path}"

@@ -6,64 +6,66 @@ from knack.help_files import helps
 
 helps["otelembed"] = """
 type: group
-short-summary: Run an OpenTelemetry Collector inside the image of a Linux Web App.
+short-summary: Embed an OpenTelemetry Collector in the image of a Linux Web App.
 long-summary: >
-    The collector listens on localhost:4318 (HTTP) and 4317 (gRPC) inside the app's own container
-    and sends what the app reports to Application Insights. Nothing else changes on
-    the site.
+    The collector runs inside the app's own container, receives OTLP on localhost:4318 (HTTP) and
+    localhost:4317 (gRPC), and exports to Application Insights. Only the site's image and one app
+    setting change.
 """
 
 helps["otelembed deploy"] = """
 type: command
-short-summary: Embed a collector in a Web App's image and run it.
+short-summary: Embed the collector in a Web App's image and release it.
 long-summary: >
-    Adds the collector to the app's image inside its container registry (nothing is pulled), sets
-    the app setting APPLICATIONINSIGHTS_CONNECTION_STRING, points the site at the new image and
-    waits until it answers. Running it again changes nothing unless something differs.
+    Builds the embedded image inside the app's container registry (without pulling it), sets the
+    app setting APPLICATIONINSIGHTS_CONNECTION_STRING, changes the site's image, and waits until
+    the site answers. Running the command again changes nothing unless something differs.
 
 
-    A release that doesn't come up is rolled back: the image and the setting that were there before
-    go back, and that is verified too.
-    Ends with status 0 when the site runs the wanted image, 1 on an error, 3 when something wasn't
-    found, 4 when the release failed and was rolled back, 5 when it failed and was left, 130 or
-    143 when interrupted.
+    A release that fails to start is rolled back: the previous image and app setting are restored
+    and verified.
+
+
+    Ends with status 0 when the site runs the wanted image, 1 on an error, 3 when a resource or
+    image was not found, 4 when the release failed and was rolled back, 5 when it failed and was
+    left in place, 130 or 143 when interrupted.
 examples:
-  - name: Add telemetry to the image that runs now.
+  - name: Add telemetry to the running image.
     text: az otelembed deploy -g shop-rg -n shop
-  - name: Release a new app image with the collector in it.
+  - name: Release a new app image with the collector embedded.
     text: az otelembed deploy -g shop-rg -n shop --image shopregistry.azurecr.io/shop:1.4.2
-  - name: Build the Dockerfile in this directory, and release what it makes.
+  - name: Build the Dockerfile in the current directory and release the result.
     text: az otelembed deploy -g shop-rg -n shop --source . --tag 1.4.2
-  - name: See what would change, as JSON.
+  - name: Show the plan as JSON, without changing anything.
     text: az otelembed deploy -g shop-rg -n shop --dry-run -o json
-  - name: Send the telemetry to a component of another resource group.
+  - name: Send the telemetry to a component in another resource group.
     text: >
         az otelembed deploy -g shop-rg -n shop
         --app-insights /subscriptions/MySubscription/resourceGroups/ops/providers/Microsoft.Insights/components/shop
-  - name: Release to a slot, and swap it into production once it has come up.
+  - name: Release to a slot, and swap the slot with production after it is verified.
     text: az otelembed deploy -g shop-rg -n shop --slot staging --image shop:1.4.2 --swap
-  - name: Deploy many Web Apps in one go, and stop when three have failed.
+  - name: Deploy to many Web Apps, and start no further one after three failures.
     text: az otelembed deploy --apps-file apps.txt --max-failures 3
   - name: Release with the managed identity of this machine, without az login.
     text: az otelembed deploy -g shop-rg -n shop --credential managed-identity --subscription MySubscription
-  - name: Take the connection string from standard input, to a slot.
+  - name: Deploy to a slot, and read the connection string from standard input.
     text: az otelembed deploy -g shop-rg -n shop --slot staging --connection-string -
 """
 
 helps["otelembed build"] = """
 type: command
-short-summary: Embed a collector in an app image, without deploying it.
+short-summary: Embed the collector in an app image, without deploying it.
 long-summary: >
-    Makes the embedded image in the app image's registry, unless it is there already. With
-    --source the app image is built and pushed first.
+    Builds the embedded image in the app image's registry, unless it exists there already. With
+    --source, the app image is built and pushed first.
 examples:
   - name: Embed the collector in an image of a registry.
     text: az otelembed build --image shopregistry.azurecr.io/shop:1.4.2
-  - name: Build the Dockerfile in this directory, push it, and embed the collector in it.
+  - name: Build the Dockerfile in the current directory, push the image, and embed the collector.
     text: az otelembed build --registry shopregistry --image shop --source . --tag 1.4.2
-  - name: The same, built in the registry by ACR Tasks, with no engine on this machine.
+  - name: Build with ACR Tasks in the registry, without a local container engine.
     text: az otelembed build --registry shopregistry --image shop --source . --tag 1.4.2 --builder acr
-  - name: Print the embedded image's name as one word, for a script.
+  - name: Print only the name of the embedded image, for a script.
     text: az otelembed build --image shopregistry.azurecr.io/shop:1.4.2 --query image.name -o tsv
 """
 
@@ -71,27 +73,27 @@ helps["otelembed dockerfile"] = """
 type: command
 short-summary: Print a Dockerfile that adds the collector to an app image.
 long-summary: >
-    For teams that want the collector in their own Dockerfile. `deploy` and `status` recognise an
-    image that was built so, and never embed a second collector. ENTRYPOINT and CMD are the app
-    image's own, wrapped and repeated: print it again when they change.
+    For teams that maintain the embedding in their own Dockerfile. `deploy` and `status` recognise
+    an image that was built this way, and `deploy` does not embed a second collector. The printed
+    ENTRYPOINT and CMD contain those of the app image: print the Dockerfile again when they change.
 examples:
-  - name: Write the Dockerfile for an image, and the collector's configuration, to this directory.
+  - name: Write the Dockerfile and the collector configuration to the current directory.
     text: az otelembed dockerfile --image shopregistry.azurecr.io/shop:1.4.2 --output-dir .
-  - name: Print the lines for an app whose Dockerfile ends with CMD ["node", "server.js"].
+  - name: Print the Dockerfile for an app image whose CMD is ["node", "server.js"].
     text: az otelembed dockerfile --image-cmd '["node", "server.js"]'
 """
 
 helps["otelembed status"] = """
 type: command
-short-summary: Show what runs in a Web App and whether its telemetry is set up.
+short-summary: Show the image, the collector and the telemetry setup of a Web App.
 long-summary: >
-    On a terminal it draws a panel; with -o or --query, or in a script, it prints the object.
+    Draws a panel on a terminal. Prints the result object with -o or --query, and in scripts.
 examples:
-  - name: Show what runs.
+  - name: Show the status of a Web App.
     text: az otelembed status -g shop-rg -n shop
-  - name: Fail a release step unless the app runs embedded and answers.
+  - name: Fail a release step unless the site runs an embedded image and answers.
     text: az otelembed status -g shop-rg -n shop --check --only-show-errors -o none
-  - name: Print the image as one word, for a script.
+  - name: Print only the name of the image, for a script.
     text: az otelembed status -g shop-rg -n shop --query image.name -o tsv
 """
 
@@ -99,8 +101,7 @@ helps["otelembed history"] = """
 type: command
 short-summary: List the releases of a Web App, newest first.
 long-summary: >
-    Every release is recorded in the app's container registry: when, which image, by which recipe,
-    and how it ended.
+    Each release is recorded in the app's container registry: time, image, recipe and outcome.
 examples:
   - name: List the releases.
     text: az otelembed history -g shop-rg -n shop -o table
@@ -108,55 +109,54 @@ examples:
 
 helps["otelembed rollback"] = """
 type: command
-short-summary: Put an earlier image back.
+short-summary: Release an earlier image again.
 long-summary: >
-    Runs the image that ran before, or the one that --to names, and verifies it like any release.
-    Asks before anything is changed.
+    Changes the site's image to the previous one, or to the one that --to names, and verifies it
+    like any release. Asks for confirmation before any change.
 examples:
-  - name: Go back to what ran before.
+  - name: Go back to the previous image.
     text: az otelembed rollback -g shop-rg -n shop
-  - name: Go back to a certain release, in a script.
+  - name: Go back to release 2 of the history, in a script.
     text: az otelembed rollback -g shop-rg -n shop --to 2 --yes
 """
 
 helps["otelembed remove"] = """
 type: command
-short-summary: Put the base image back, without the collector.
+short-summary: Remove the collector by releasing the base image.
 long-summary: >
-    The image goes back to the base that the running one was made from. The app setting goes too if
-    a release of ours has set it. Asks before anything is changed.
+    Changes the site's image to the base image of the running embedded image, and verifies it. The
+    app setting is removed too if a release has set it. Asks for confirmation before any change.
 examples:
   - name: Remove the collector.
     text: az otelembed remove -g shop-rg -n shop
-  - name: Remove it in a script, and keep the app setting.
+  - name: Remove the collector in a script, and keep the app setting.
     text: az otelembed remove -g shop-rg -n shop --keep-setting --yes
 """
 
 helps["otelembed wait"] = """
 type: command
-short-summary: Verify the release that a deploy with --no-wait has begun.
+short-summary: Verify the pending release of a deploy with --no-wait.
 long-summary: >
-    Waits until the site answers with the new image, completes the release's record, and rolls the
-    release back if it doesn't come up.
+    Waits until the site answers with the new image and completes the release's record. If the
+    container fails to start, the release is rolled back.
 examples:
-  - name: Verify what was deployed with --no-wait.
+  - name: Verify a release that was deployed with --no-wait.
     text: az otelembed wait -g shop-rg -n shop --timeout 120
 """
 
 helps["otelembed prune"] = """
 type: command
-short-summary: List, and delete, embedded images that nothing needs.
+short-summary: List, and delete, embedded images that are not needed.
 long-summary: >
-    An embedded image is needed while a Web App or slot that you can see, in any subscription of
-    the tenant, runs it, while it belongs to one of a Web App's newest releases or `az otelembed
-    rollback` would go back to it, and for an hour after it was pushed. What other services run
-    isn't looked at. While something that you can see can't be read (a subscription or Web App
-    that you have no right to read, or a multi-container configuration that names no images),
-    everything is kept, and the result says what it was. App images and collectors are never
-    touched. Without --delete nothing is changed.
+    An embedded image is needed while a Web App or slot runs it (in any subscription of the tenant
+    that you can see), while it belongs to one of a Web App's newest releases, while `az otelembed
+    rollback` would release it, and for one hour after its push. Other Azure services are not
+    checked. If a subscription, a Web App or the images of a multi-container configuration cannot
+    be read, no image is deleted, and the result names the reason. App images and collectors are
+    never deleted. Without --delete, nothing is changed.
 examples:
-  - name: See which embedded images there are, and why they are kept.
+  - name: List the embedded images, and the reason for each that is kept.
     text: az otelembed prune --registry shopregistry -o table
-  - name: Delete what nothing needs, keeping five releases of each Web App.
+  - name: Delete the images that are not needed, and keep five releases of each Web App.
     text: az otelembed prune --registry shopregistry --keep 5 --delete --yes
 """

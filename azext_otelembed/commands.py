@@ -1,4 +1,4 @@
-"""The commands: their names, and the functions of `custom` behind them."""
+"""The command table: command names, their functions in `custom`, and their table output."""
 
 from __future__ import annotations
 

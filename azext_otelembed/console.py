@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from azext_otelembed.errors import UNCHANGED
+from azext_otelembed.progress import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -46,6 +47,10 @@ class Step:
             self._said = now
             amount = f" {self.amount}" if total else ""
             self._console.plain(f"{self.name}: {detail}{amount}")
+
+    def report(self, progress: Progress) -> None:
+        """Replaces what the step's line tells by the progress of a transfer."""
+        self.say(progress.what, progress.done, progress.total)
 
     @property
     def amount(self) -> str:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.command_frame import (
+    command_frame,
+    confirmed,
+    end_with,
+    format_asked,
+    person_reads,
+)
 from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidInput
-from azext_otelembed.frame import confirmed, end_with, format_asked, person_reads, running
 from azext_otelembed.inputs import (
     checked_config,
-    from_stdin,
+    embed_options,
     launcher_of,
     login_of,
     named_sites,
+    setting_options,
 )
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.release.deploy import DeployRequest
+    from azext_otelembed.release.deploy_result import Outcome
+    from azext_otelembed.target.from_source import AppSource
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
 DEFAULT_TIMEOUT = 300
@@ -60,65 +74,27 @@ def deploy(
     shell_image: str | None = None,
 ) -> Result:
     """`az otelembed deploy`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
-        from azext_otelembed.builders.acr import AcrBuilder
-        from azext_otelembed.release.deploy import Wanted
-        from azext_otelembed.release.deploy import deploy as run
-        from azext_otelembed.release.from_source import app_source
+    with command_frame(cmd) as console:
+        from azext_otelembed.release.deploy import DeployRequest
+        from azext_otelembed.release.release_runner import Options
 
-        if swap and (slot is None or dont_wait):
-            raise InvalidInput(
-                "--swap takes a slot that has verified into production: it needs --slot, and "
-                "can't go with --no-wait.",
-                "Name the slot, such as `--slot staging --swap`.",
-            )
-        given = [connection_string, connection_string_secret, app_insights]
-        if sum(one is not None for one in given) > 1:
-            raise InvalidInput(
-                "--connection-string, --connection-string-secret and --app-insights each say where "
-                "the telemetry goes.",
-                "Give one of them.",
-            )
-        session_of = cache(partial(open_session, cmd.cli_ctx, credential))
-        azure = AcrBuilder(session_of, console.stands)
-        app = app_source(source, file, build_arg, target, builder, tag, azure)
-        wanted = Wanted(
-            image=image,
-            collector_image=collector_image,
-            collector_config=checked_config(collector_config),
-            app_insights=app_insights,
-            connection_string=from_stdin(connection_string, "--connection-string"),
-            registry=registry,
+        setting = setting_options(connection_string, connection_string_secret, app_insights)
+        session = _session_opener(cmd, credential)
+        app = _app_source(session, console, source, file, build_arg, target, builder, tag)
+        embed = embed_options(
+            collector_image,
+            checked_config(collector_config),
+            launcher_of(launcher, collector_logs, grace),
             tag=None if app else tag,
-            timeout=timeout,
-            health_path=health_path,
-            dry_run=dry_run,
-            rollback=not no_rollback,
-            wait=not dont_wait,
-            secret_uri=connection_string_secret,
-            swap=swap,
-            app=app,
             unwrap=unwrap,
-            collector_login=login_of(collector_username, collector_password, connection_string),
-            launcher=launcher_of(launcher, collector_logs, grace),
             shell_image=shell_image,
+            login=login_of(collector_username, collector_password, connection_string),
         )
-        session = session_of()
-        fleet = named_sites(ids, apps_file, (resource_group_name, name, slot, swap or None))
-        if fleet is not None:
-            from azext_otelembed.release.fleet import deploy_fleet, read_sites
-
-            if app is not None:
-                raise InvalidInput(
-                    "--source builds one app image, not one for each of many sites.",
-                    "Build it once with `az otelembed build`, then deploy it with --image.",
-                )
-            sites = read_sites(fleet)
-            outcome = deploy_fleet(session, sites, wanted, console, max_failures)
-        else:
-            site = _site(session, str(resource_group_name), str(name), slot)
-            outcome = run(session, site, wanted, console)
+        release = Options(timeout, health_path, not no_rollback, not dont_wait)
+        request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
+        lines = named_sites(ids, apps_file, (resource_group_name, name, slot, swap or None))
+        site = (resource_group_name, name, slot) if lines is None else None
+        outcome = _deploy(session, site, lines or (), request, max_failures, console)
         end_with(cmd, outcome.exit_status)
         return outcome.result
 
@@ -145,32 +121,22 @@ def build(
     shell_image: str | None = None,
 ) -> Result:
     """`az otelembed build`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
-        from azext_otelembed.builders.acr import AcrBuilder
-        from azext_otelembed.release.build import Wanted
+    with command_frame(cmd) as console:
+        from azext_otelembed.release.build import BuildRequest
         from azext_otelembed.release.build import build as run
-        from azext_otelembed.release.from_source import app_source
 
-        session = cache(partial(open_session, cmd.cli_ctx, credential))
-        azure = AcrBuilder(session, console.stands)
-        app = app_source(source, file, build_arg, target, builder, tag, azure)
-        config = checked_config(collector_config)
-        named = None if app else tag
-        login = login_of(collector_username, collector_password)
-        wanted = Wanted(
-            image,
-            registry,
+        session = _session_opener(cmd, credential)
+        app = _app_source(session, console, source, file, build_arg, target, builder, tag)
+        embed = embed_options(
             collector_image,
-            config,
-            named,
-            app,
-            unwrap,
-            login,
+            checked_config(collector_config),
             launcher_of(launcher, collector_logs, grace),
-            shell_image,
+            tag=None if app else tag,
+            unwrap=unwrap,
+            shell_image=shell_image,
+            login=login_of(collector_username, collector_password),
         )
-        return run(session(), wanted, console)
+        return run(session(), BuildRequest(image, registry, embed, app), console)
 
 
 def dockerfile(
@@ -188,28 +154,20 @@ def dockerfile(
     grace: int | None = None,
 ) -> Result | None:
     """`az otelembed dockerfile`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
-        from azext_otelembed.release import dockerfile as form
+    with command_frame(cmd) as console:
+        from azext_otelembed.release import dockerfile as files
 
         given = checked_config(collector_config)
-        config = form.config_in(output_dir) if given is None else given
-        wanted = form.Wanted(
-            image,
-            registry,
-            image_entrypoint,
-            image_cmd,
-            collector_image,
-            config,
-            launcher_of(launcher, collector_logs, grace),
-        )
-        session = partial(open_session, cmd.cli_ctx, credential)
-        written = form.dockerfile(session, wanted, console)
+        config = files.config_in(output_dir) if given is None else given
+        used = launcher_of(launcher, collector_logs, grace)
+        embed = embed_options(collector_image, config, used)
+        request = files.DockerfileRequest(embed, image, registry, image_entrypoint, image_cmd)
+        made = files.dockerfile(_session_opener(cmd, credential), request, console)
         if output_dir is not None:
-            return form.write(written, output_dir, own_config=given is not None)
+            return files.write(made, output_dir, own_config=given is not None)
         if format_asked(cmd):
-            return {"dockerfile": written.dockerfile, "config": written.config.decode()}
-        sys.stdout.write(written.dockerfile)
+            return {"dockerfile": made.dockerfile, "config": made.config.decode()}
+        sys.stdout.write(made.dockerfile)
         return None
 
 
@@ -226,16 +184,15 @@ def status(
     credential: str = "cli",
 ) -> Result | None:
     """`az otelembed status`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
         from azext_otelembed.release.status import status as run
 
         session = open_session(cmd.cli_ctx, credential)
         found = run(
             session,
             _site(session, resource_group_name, name, slot),
-            collector_image=collector_image,
-            collector_config=checked_config(collector_config),
+            options=embed_options(collector_image, checked_config(collector_config)),
             app_insights=app_insights,
             health_path=health_path,
             console=console,
@@ -244,7 +201,7 @@ def status(
             console.alert(f"otelembed: not healthy: {'; '.join(found['problems'])}.")
             end_with(cmd, 5)
         if console.live and person_reads(cmd):
-            from azext_otelembed.release.panel import panel
+            from azext_otelembed.release.status_panel import panel
 
             console.show(panel(found))
             return None
@@ -259,7 +216,7 @@ def history(
     credential: str = "cli",
 ) -> list[Result]:
     """`az otelembed history`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
 
         _, site = _opened(cmd, resource_group_name, name, slot, credential, console)
@@ -278,7 +235,7 @@ def rollback(
     credential: str = "cli",
 ) -> Result | None:
     """`az otelembed rollback`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
 
         session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
@@ -298,7 +255,7 @@ def remove(
     credential: str = "cli",
 ) -> Result | None:
     """`az otelembed remove`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
 
         session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
@@ -317,9 +274,9 @@ def wait(
     credential: str = "cli",
 ) -> Result:
     """`az otelembed wait`."""
-    with running(cmd) as console:
+    with command_frame(cmd) as console:
         from azext_otelembed.release import history as releases
-        from azext_otelembed.release.run import Options
+        from azext_otelembed.release.release_runner import Options
 
         session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
         options = Options(timeout, health_path, rollback=not no_rollback)
@@ -338,9 +295,9 @@ def prune(
     credential: str = "cli",
 ) -> list[Result] | None:
     """`az otelembed prune`."""
-    with running(cmd) as console:
-        from azext_otelembed.azure.session import open_session
-        from azext_otelembed.release.prune import Pruner, find_registry, unneeded
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
+        from azext_otelembed.prune.prune import Pruner, find_registry, unneeded
 
         session = open_session(cmd.cli_ctx, credential)
         pruner = Pruner(session, find_registry(session, registry), repository, keep)
@@ -358,15 +315,70 @@ def prune(
         return [{**one.as_result(), "deleted": True} for one in doomed]
 
 
+def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
+    """Opens the session at the first call: not every command needs one."""
+    from azext_otelembed.azure.sign_in import open_session
+
+    return cache(partial(open_session, cmd.cli_ctx, credential))
+
+
+def _app_source(
+    session: Callable[[], Session],
+    console: Console,
+    source: str | None,
+    file: str | None,
+    build_arg: list[list[str]] | None,
+    target: str | None,
+    builder: str | None,
+    tag: str | None,
+) -> AppSource | None:
+    """The source of --source and its options, with the builder of --builder."""
+    from azext_otelembed.builders.acr_tasks import AcrBuilder
+    from azext_otelembed.target.from_source import app_source
+
+    azure = AcrBuilder(session, console.stands)
+    return app_source(source, file, build_arg, target, builder, tag, azure)
+
+
+def _deploy(
+    session: Callable[[], Session],
+    site: tuple[str | None, str | None, str | None] | None,
+    lines: Sequence[str],
+    request: DeployRequest,
+    max_failures: int | None,
+    console: Console,
+) -> Outcome:
+    """Deploys `site` (group, name, slot), or the sites whose ids are in `lines`."""
+    from azext_otelembed.release.deploy import deploy as run
+    from azext_otelembed.release.fleet import deploy_fleet, read_sites
+
+    if site is not None:
+        group, name, slot = site
+        if request.swap and (slot is None or not request.release.wait):
+            raise InvalidInput(
+                "--swap requires --slot and cannot be combined with --no-wait.",
+                "Name the slot, such as `--slot staging --swap`.",
+            )
+        opened = session()
+        return run(opened, _site(opened, str(group), str(name), slot), request, console)
+    if request.app is not None:
+        raise InvalidInput(
+            "--source builds one app image, not one for each of many sites.",
+            "Build it once with `az otelembed build`, then deploy it with --image.",
+        )
+    sites = read_sites(lines)
+    return deploy_fleet(session(), sites, request, console, max_failures)
+
+
 def _opened(
     cmd: Any, group: str, name: str, slot: str | None, credential: str, console: Console
 ) -> tuple[Any, Any]:
-    from azext_otelembed.azure.session import open_session
+    from azext_otelembed.azure.sign_in import open_session
     from azext_otelembed.release.history import open_site
 
     session = open_session(cmd.cli_ctx, credential)
     site = _site(session, group, name, slot)
-    return session, open_site(session, site, DEFAULT_COLLECTOR, console)
+    return session, open_site(session, site, console)
 
 
 def _gone(
@@ -381,7 +393,7 @@ def _gone(
 ) -> Result | None:
     """Asks, then releases what `way` leads to; None when the answer is no."""
     from azext_otelembed.release import history as releases
-    from azext_otelembed.release.run import Options
+    from azext_otelembed.release.release_runner import Options
 
     if not yes and not confirmed(way.question):
         console.alert("otelembed: nothing was changed.")
@@ -392,7 +404,7 @@ def _gone(
 
 
 def _site(session: Any, group: str, name: str, slot: str | None) -> Any:
-    from azext_otelembed.azure.site import SiteId
+    from azext_otelembed.azure.sites import SiteId
 
     # `production` is how az and the portal call the site itself.
     named = None if slot is None or slot.lower() == "production" else slot

@@ -1,11 +1,14 @@
 """Everything that can go wrong, with its exit status and what to type next.
 
-The rooms below `custom.py` raise these; it alone turns them into the Azure CLI's own errors.
+The packages raise these; `command_frame` alone turns them into the Azure CLI's own errors.
 A message names the thing, what was expected of it and, in the recommendation, the next command.
 No message ever holds a connection string, another app setting, a token or a SAS signature.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 UNCHANGED = "nothing was changed"
 """What state things are in until something is known to have changed."""
@@ -37,6 +40,24 @@ class InvalidInput(OtelembedError):
 
 class Refused(OtelembedError):
     """The site or its image is of a kind that can't be embedded."""
+
+
+class InvalidConfig(InvalidInput):
+    """A collector configuration or a connection string that can't work.
+
+    The message starts with the line, where there is one (`line` counts from 1), and never repeats
+    a value that may be secret.
+    """
+
+    def __init__(
+        self, message: str, recommendation: str | None = None, line: int | None = None
+    ) -> None:
+        super().__init__(message if line is None else f"line {line}: {message}", recommendation)
+        self.line = line
+
+
+class InvalidImage(Refused):
+    """An image, its name, or a document that describes it can't be used."""
 
 
 class Unauthorized(OtelembedError):
@@ -79,18 +100,6 @@ class BuildFailed(OtelembedError):
     """The app image can't be built from source: no engine, a failed build, a failed push."""
 
 
-class Unhealthy(OtelembedError):
-    """The site was changed, and doesn't verify; it is left as it is."""
-
-    exit_status = 5
-
-
-class RolledBack(OtelembedError):
-    """The site was changed, didn't verify, and was put back."""
-
-    exit_status = 4
-
-
 class Interrupted(BaseException):
     """INT or TERM came; `signal` is its number and the exit status is 128 more.
 
@@ -100,3 +109,20 @@ class Interrupted(BaseException):
     def __init__(self, signal: int) -> None:
         super().__init__(signal)
         self.signal = signal
+
+
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Puts `what` before the message of an `InvalidImage` or `InvalidConfig` raised inside.
+
+    A message that names `what` already stays as it is.
+    """
+    found: InvalidImage | InvalidConfig | None = None
+    try:
+        yield
+    except (InvalidImage, InvalidConfig) as error:
+        if what in error.message:
+            raise
+        found = error
+    if found is not None:
+        raise type(found)(f"{what}: {found.message}", found.recommendation)

@@ -1,16 +1,23 @@
-"""Values that come out of files and standard input, checked."""
+"""Turns the arguments of commands into checked values; reads files and standard input."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from azext_otelembed.errors import InvalidInput
+from azext_otelembed.errors import InvalidInput, about
+
+if TYPE_CHECKING:
+    from azext_otelembed.image.launcher import Launcher
+    from azext_otelembed.registry.auth import Basic
+    from azext_otelembed.target.embed_options import EmbedOptions
+    from azext_otelembed.webapp.setting import SettingOptions
 
 LARGEST_FILE = 1 << 20
-"""Bytes. Nothing that is read here is as large as that when it is right."""
+"""Bytes. Every file that is read here is far smaller."""
 
 Content = TypeVar("Content", str, bytes)
 
@@ -28,8 +35,8 @@ def named_sites(
         return None
     if any(one is not None for one in alone) or (ids is not None and apps_file is not None):
         raise InvalidInput(
-            "--ids and --apps-file each name the Web Apps by themselves.",
-            "Leave out -g, -n, --slot and --swap, and give one of the two. A slot has an id too.",
+            "--ids and --apps-file exclude each other, and also -g, -n, --slot and --swap.",
+            "Name many Web Apps with --ids or --apps-file alone. A slot has an id of its own.",
         )
     if ids is not None:
         return ids
@@ -39,10 +46,11 @@ def named_sites(
     return _guarded(lambda: data.decode(), f"--apps-file: '{apps_file}'").splitlines()
 
 
-def login_of(username: str | None, password: str | None, other: str | None = None) -> Any:
-    """Who asks the collector image's registry; None where nobody is told. `other` is a secret too.
+def login_of(username: str | None, password: str | None, other: str | None = None) -> Basic | None:
+    """The sign-in to the collector image's registry; None for none.
 
-    Each takes `-` for standard input, which there is only one of.
+    `password` may be `-` for standard input, which one option alone can read: `other` is the one
+    that may be `-` too. Raises `InvalidInput`.
     """
     if (username is None) != (password is None):
         raise InvalidInput(
@@ -61,20 +69,74 @@ def login_of(username: str | None, password: str | None, other: str | None = Non
     return Basic(username, from_stdin(password, "--collector-password") or "")
 
 
-def launcher_of(kind: str, logs: str, grace: int | None) -> Any:
-    """The launcher that --launcher, --collector-logs and --grace mean. Raises `InvalidInput`."""
+def launcher_of(kind: str, logs: str, grace: int | None) -> Launcher:
+    """The launcher of --launcher, --collector-logs and --grace. Raises `InvalidInput`."""
     from azext_otelembed.image.launcher import DEFAULT_GRACE, Launcher
 
     if grace is not None and kind != "drain":
         raise InvalidInput(
-            "--grace is what the launcher 'drain' leaves the collector; 'exec' has none to give.",
-            "Add --launcher drain, or leave --grace out.",
+            "--grace requires --launcher drain.",
+            "Add --launcher drain, or omit --grace.",
         )
     return Launcher(kind, collector_logs=logs, grace=DEFAULT_GRACE if grace is None else grace)
 
 
+def embed_options(
+    collector_image: str,
+    config: bytes | None,
+    launcher: Launcher | None = None,
+    *,
+    tag: str | None = None,
+    unwrap: bool = False,
+    shell_image: str | None = None,
+    login: Basic | None = None,
+) -> EmbedOptions:
+    """The options of an embedding; `config` is None for the default configuration.
+
+    Raises InvalidImage for an image's name that can't be read.
+    """
+    from azext_otelembed.collector.config import default, inspect
+    from azext_otelembed.image.launcher import Launcher
+    from azext_otelembed.target.app_image import parse_reference
+    from azext_otelembed.target.embed_options import EmbedOptions
+
+    used = launcher or Launcher()
+    warnings: tuple[str, ...] = ()
+    if config is not None:
+        checked = inspect(config)
+        used, warnings = replace(used, memory_mib=checked.memory_mib), checked.warnings
+    shell = parse_reference(shell_image, "--shell-image").or_latest() if shell_image else None
+    return EmbedOptions(
+        collector=parse_reference(collector_image, "--collector-image").or_latest(),
+        config=default() if config is None else config,
+        launcher=used,
+        tag=tag,
+        unwrap=unwrap,
+        shell_image=shell,
+        collector_login=login,
+        warnings=warnings,
+    )
+
+
+def setting_options(
+    connection_string: str | None, secret_uri: str | None, app_insights: str | None
+) -> SettingOptions:
+    """Where the telemetry is to go. Raises `InvalidInput` for more than one answer."""
+    from azext_otelembed.webapp.setting import SettingOptions
+
+    given = [connection_string, secret_uri, app_insights]
+    if sum(one is not None for one in given) > 1:
+        raise InvalidInput(
+            "--connection-string, --connection-string-secret and --app-insights exclude each "
+            "other.",
+            "Give one of them.",
+        )
+    value = from_stdin(connection_string, "--connection-string")
+    return SettingOptions(value, app_insights, secret_uri)
+
+
 def from_stdin(value: str | None, option: str) -> str | None:
-    """The value, or what standard input holds for `-`. Raises `InvalidInput`."""
+    """The value, or the content of standard input for `-`. Raises `InvalidInput`."""
     if value != "-":
         return value.strip() if value is not None else None
     if sys.stdin.isatty():
@@ -86,17 +148,13 @@ def from_stdin(value: str | None, option: str) -> str | None:
 
 
 def checked_config(path: str | None) -> bytes | None:
-    """The content of --collector-config's file, checked: what is wrong in it names the file."""
+    """The content of --collector-config's file, checked. Errors name the file."""
     data = _file(path, "--collector-config")
     if data is not None:
         from azext_otelembed.collector.config import check
-        from azext_otelembed.collector.problem import ConfigProblem
 
-        try:
+        with about(f"--collector-config: '{path}'"):
             check(data)
-        except ConfigProblem as problem:
-            message = f"--collector-config: '{path}': {problem.message}"
-            raise InvalidInput(message, problem.recommendation) from None
     return data
 
 

@@ -1,7 +1,7 @@
 """`make demo`: a deploy from end to end, on the double, with the real az.
 
-A web app runs without telemetry; `az otelembed deploy` embeds the collector; a request to the app
-then shows up in Application Insights.
+A web app runs without telemetry; `az otelembed deploy` embeds the collector; then Application
+Insights receives the app's requests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DIRECTORY = ROOT / ".local" / "demo"
 EXTENSIONS = ROOT / ".local" / "extensions"
 GROUP, SITE, COMPONENT = "shop-rg", "shop", "shop-insights"
 ARRIVAL = 60.0
-"""Seconds that telemetry may take to show up; on the double it takes about two."""
+"""Seconds until the first telemetry must have arrived; on the double it takes about two."""
 SHOWN = 15
 """Lines of the shop's log that are shown when a request to it fails."""
 
@@ -52,7 +52,7 @@ class Demo:
             check=False,
         )
         if done.returncode:
-            raise SystemExit(f"demo: that command ended with status {done.returncode}")
+            raise SystemExit(f"demo: the command ended with status {done.returncode}.")
 
     def ask(self, *arguments: str) -> str:
         """Run an az command and return its output."""
@@ -62,14 +62,14 @@ class Demo:
         return done.stdout
 
     def request_shop(self) -> None:
-        """Send a request to the shop, and print the response."""
+        """Send one request to the shop; ends the demo unless it answers 200."""
         url = self.local.sites[SITE]
         with self.local.http() as http:
             answer = http.get(url)
         self.out.print(f"[cyan]$ curl {url}/[/]")
         self.out.print(f"HTTP {answer.status_code}  {answer.text.strip().splitlines()[0]}")
         if answer.status_code != 200:
-            raise self.failure("the shop answered with an error")
+            raise self.failure(f"the shop answered with HTTP {answer.status_code}, not 200")
 
     def failure(self, what: str) -> SystemExit:
         """The end of the demo, with the last lines of the shop's log."""
@@ -80,7 +80,7 @@ class Demo:
                 headers={"authorization": f"Bearer {self.local.token()}"},
             )
         lines = answer.text.splitlines()[-SHOWN:]
-        return SystemExit("\n".join([f"demo: {what}. Its log ends with:", *lines]))
+        return SystemExit("\n".join([f"demo: {what}. The last lines of the shop's log:", *lines]))
 
     def requests_seen(self) -> int:
         """The number of requests in Application Insights, by a Kusto query."""
@@ -131,27 +131,27 @@ def show(directory: Path) -> None:
 
 
 def _run_steps(demo: Demo) -> None:
-    demo.heading("1  A web app runs, as one container, without telemetry.")
+    demo.heading("1  A web app runs as one container, without telemetry.")
     demo.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
     demo.request_shop()
-    demo.out.print(f"Application Insights knows {demo.requests_seen()} requests.")
+    demo.out.print(f"Application Insights has received {demo.requests_seen()} requests.")
 
-    demo.heading("2  Embed an OpenTelemetry Collector in its image, and release it.")
+    demo.heading("2  Embed an OpenTelemetry Collector in its image, and release the image.")
     demo.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
 
-    demo.heading("3  The same app, the same request: now its telemetry arrives.")
+    demo.heading("3  Send the same request again: now Application Insights receives it.")
     demo.request_shop()
     began = time.monotonic()
     while not (seen := demo.requests_seen()):
         if time.monotonic() - began > ARRIVAL:
-            raise demo.failure(f"no request of the shop arrived in {ARRIVAL:.0f} s")
+            raise demo.failure(f"no request arrived in Application Insights within {ARRIVAL:.0f} s")
         time.sleep(0.5)
-    demo.out.print(f"Application Insights knows {seen} requests, the newest:")
+    demo.out.print(f"Application Insights has received {seen} requests, the newest:")
     demo.out.print(f"  [green]{demo.last_request()}[/]")
 
-    demo.heading("4  The status of the app.")
+    demo.heading("4  Show the status of the web app.")
     demo.run("otelembed", "status", "-g", GROUP, "-n", SITE)
-    demo.out.print("\nThe demo is done. `make play` keeps the double running for your own az.")
+    demo.out.print("\nThe demo is complete. `make play` keeps the double running for your own az.")
 
 
 _COLUMNS = "[].{name:name, state:state, image:siteConfig.linuxFxVersion}"

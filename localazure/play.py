@@ -31,7 +31,7 @@ def main() -> None:
         az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
         environment = az.environment()
-        print("A local double of Azure is running. In another shell:\n")
+        print("A local double of Azure is running. Type this in another shell:\n")
         for name in SHOWN:
             print(f"  export {name}={shlex.quote(environment[name])}")
         print(f"  export NO_PROXY={DIRECT} no_proxy={DIRECT}")
@@ -41,10 +41,10 @@ def main() -> None:
         print(f"  curl --cacert {shlex.quote(local.ca)} {local.sites['shop']}/")
         if limits:
             print(f"\n{limits}")
-        print("\nCtrl-C ends it.", flush=True)
+        print("\nPress Ctrl-C to stop the double.", flush=True)
         while not ended.wait(0.5):
             if local.process is not None and local.process.poll() is not None:
-                raise SystemExit(f"localazure has ended: see {directory / 'localazure.log'}")
+                raise SystemExit(f"localazure has exited. Its log: {directory / 'localazure.log'}")
     finally:
         local.stop()
 
@@ -54,7 +54,7 @@ def reduced(directory: Path) -> str:
     try:
         found = sandbox.detect(directory)
     except sandbox.NoSandboxError as error:
-        return f"Its sites won't start. {error}"
+        return f"The sites of the double can't start. {error}"
     return "" if found.root else found.summary
 
 

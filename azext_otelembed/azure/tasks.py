@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.shape import part, parts
+from azext_otelembed.azure.arm_json import part, parts
 from azext_otelembed.errors import AzureFailed, Unauthorized
 
 if TYPE_CHECKING:
-    from azext_otelembed.azure.acr import Registry
     from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.shape import Json
+    from azext_otelembed.azure.arm_json import Json
+    from azext_otelembed.azure.registries import Registry
 
 API_VERSION = "2025-03-01-preview"
 """The first whose requests can name an identity for the source registry; az sends it too."""

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.builders.credential_lender import CredentialLender
 from azext_otelembed.builders.engine import Engine, daemon_trouble, find_engine
-from azext_otelembed.builders.lending import Lender
-from azext_otelembed.builders.running import Ran, run
 from azext_otelembed.builders.source import Source, Tell
+from azext_otelembed.builders.subprocess_log import Ran, run
 from azext_otelembed.errors import BuildFailed, OtelembedError, Unauthorized
 from azext_otelembed.registry.transfer import check_push
 
@@ -56,7 +56,7 @@ class DockerBuilder:
         check_push(client, image.repository)
         # Docker finds credentials by the very host of the name; hosts are alike in any case.
         name = replace(image, registry=image.registry.lower(), digest=None)
-        with Lender({name.registry: client.wire.tokens.login}) as lender:
+        with CredentialLender({name.registry: client.wire.tokens.login}) as lender:
             lend = lender.podman if engine.kind == "podman" else lender.docker
             environment = lend(self._environment)
             ran = _run(engine.build(source, str(name)), environment, tell)

@@ -1,7 +1,7 @@
 """A collector's configuration: checked before it is put into an image.
 
-Inside the container the collector's output goes to /dev/null, so a mistake would go unseen: what
-makes a collector exit at start is an error here, what is merely odd is a warning.
+Inside the container the collector's output goes to /dev/null, so a mistake would show nowhere. A
+mistake that makes the collector exit at start is an error here, an unusual one a warning.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import re
 from dataclasses import dataclass
 from importlib import resources
 
-from azext_otelembed.collector import listening
-from azext_otelembed.collector.document import Node, parse
-from azext_otelembed.collector.problem import ConfigProblem
+from azext_otelembed.collector import listen_addresses
+from azext_otelembed.collector.yaml_document import Node, parse
+from azext_otelembed.errors import InvalidConfig
 
 # With its manifest, its image's configuration and this, an embed sends less than 64 KB.
 MAX_BYTES = 48 * 1024
@@ -46,14 +46,14 @@ def default() -> bytes:
 
 
 def check(text: bytes) -> tuple[str, ...]:
-    """Warnings about a configuration. Raises ConfigProblem when it can't work."""
+    """Warnings about a configuration. Raises InvalidConfig when it can't work."""
     return inspect(text).warnings
 
 
 def inspect(text: bytes) -> Checked:
-    """Check a configuration (YAML, UTF-8). Raises ConfigProblem when it can't work."""
+    """Check a configuration (YAML, UTF-8). Raises InvalidConfig when it can't work."""
     if len(text) > MAX_BYTES:
-        raise ConfigProblem(
+        raise InvalidConfig(
             f"The collector configuration is {len(text)} bytes long; at most {MAX_BYTES} fit."
         )
     source = _decoded(text)
@@ -67,7 +67,7 @@ def inspect(text: bytes) -> Checked:
         used |= _check_pipeline(root, name, pipeline)
     _check_extensions(root)
     warnings += _unlimited(root, pipelines)
-    warnings += listening.check(root, used)
+    warnings += listen_addresses.check(root, used)
     warnings += _odd_secrets(root)
     if not any(component.partition("/")[0] == _EXPORTER for component in used):
         warnings.append(
@@ -81,11 +81,11 @@ def _decoded(text: bytes) -> str:
         source = text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = text[: error.start].count(b"\n") + 1
-        raise ConfigProblem(
+        raise InvalidConfig(
             "the collector configuration is not UTF-8 text.", "Save it as UTF-8.", line
         ) from error
     if "\0" in source:
-        raise ConfigProblem("The collector configuration is not text.", "Save it as UTF-8.")
+        raise InvalidConfig("The collector configuration is not text.", "Save it as UTF-8.")
     return source
 
 
@@ -93,7 +93,7 @@ def _refuse_secrets(source: str) -> None:
     # Read from the text, not the document: what stands in a comment would be published as well.
     for number, line in enumerate(source.splitlines(), 1):
         if _KEY_IN_CLEAR.search(line):
-            raise ConfigProblem(
+            raise InvalidConfig(
                 "an instrumentation key stands here in the clear; whoever can pull the image "
                 "could read it.",
                 "Write ${env:APPLICATIONINSIGHTS_CONNECTION_STRING} instead: the value is kept "
@@ -107,21 +107,21 @@ def _check_sections(root: Node) -> None:
         if name == "service":
             continue
         if name not in _SECTIONS:
-            raise ConfigProblem(
+            raise InvalidConfig(
                 f"the collector knows no section '{name}'.",
                 f"Sections are {', '.join(sorted(_SECTIONS))} and service.",
                 section.line,
             )
         if not section.is_map and not section.is_null:
-            raise ConfigProblem(f"'{name}' must be a mapping.", line=section.line)
+            raise InvalidConfig(f"'{name}' must be a mapping.", line=section.line)
         for identifier, component in section.items():
             if not _ID.fullmatch(identifier):
-                raise ConfigProblem(
+                raise InvalidConfig(
                     f"'{identifier}' is not a component's name: type or type/name is expected.",
                     line=component.line,
                 )
             if not component.is_map and not component.is_null:
-                raise ConfigProblem(
+                raise InvalidConfig(
                     f"the settings of '{identifier}' must be a mapping.", line=component.line
                 )
 
@@ -129,18 +129,18 @@ def _check_sections(root: Node) -> None:
 def _pipelines(root: Node) -> dict[str, Node]:
     service = root.get("service")
     if service is None:
-        raise ConfigProblem("The collector configuration has no 'service' section.")
+        raise InvalidConfig("The collector configuration has no 'service' section.")
     pipelines = service.get("pipelines")
     found = dict(pipelines.items()) if pipelines is not None else {}
     if not found:
-        raise ConfigProblem("the service has no pipelines.", line=service.line)
+        raise InvalidConfig("the service has no pipelines.", line=service.line)
     return found
 
 
 def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
     """Check one pipeline; the names of the components it uses."""
     if name.partition("/")[0] not in _SIGNALS:
-        raise ConfigProblem(
+        raise InvalidConfig(
             f"pipeline '{name}' carries no known signal ({', '.join(_SIGNALS)}).",
             line=pipeline.line,
         )
@@ -153,10 +153,10 @@ def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
         listed = pipeline.get(role)
         names = _names(listed, f"'{role}' of pipeline '{name}'") if listed is not None else []
         if not names and role != "processors":
-            raise ConfigProblem(f"pipeline '{name}' has no {role}.", line=pipeline.line)
+            raise InvalidConfig(f"pipeline '{name}' has no {role}.", line=pipeline.line)
         for component, line in names:
             if not any(_defined(root, section, component) for section in sections):
-                raise ConfigProblem(
+                raise InvalidConfig(
                     f"pipeline '{name}' references {role[:-1]} '{component}', "
                     "which is not configured.",
                     line=line,
@@ -187,7 +187,7 @@ def _check_extensions(root: Node) -> None:
     listed = root.find("service", "extensions")
     for name, line in _names(listed, "'extensions' of the service") if listed is not None else []:
         if not _defined(root, "extensions", name):
-            raise ConfigProblem(
+            raise InvalidConfig(
                 f"the service references extension '{name}', which is not configured.", line=line
             )
 
@@ -196,11 +196,11 @@ def _names(node: Node, what: str) -> list[tuple[str, int]]:
     if node.is_null:
         return []
     if not node.is_list:
-        raise ConfigProblem(f"{what} must be a list of names.", line=node.line)
+        raise InvalidConfig(f"{what} must be a list of names.", line=node.line)
     found = []
     for item in node.elements():
         if item.text is None:
-            raise ConfigProblem(f"{what} must be a list of names.", line=item.line)
+            raise InvalidConfig(f"{what} must be a list of names.", line=item.line)
         found.append((item.text, item.line))
     return found
 

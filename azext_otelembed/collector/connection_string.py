@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from azext_otelembed.collector.problem import ConfigProblem
+from azext_otelembed.errors import InvalidConfig
 
 _KEY = "InstrumentationKey"
 _INGESTION = "IngestionEndpoint"
@@ -67,23 +67,23 @@ class ConnectionString:
 
 
 def parse(text: str) -> ConnectionString:
-    """Read a connection string. Raises ConfigProblem, whose message never holds any of its values.
+    """Read a connection string. Raises InvalidConfig, whose message never holds any of its values.
 
     Spaces around keys, values and the whole are dropped, and so are empty pairs (`;;`, a trailing
     `;`). Keys that aren't known here are kept as they are.
     """
     stripped = text.strip()
     if not stripped:
-        raise ConfigProblem("The connection string is empty.", _HELP)
+        raise InvalidConfig("The connection string is empty.", _HELP)
     if len(stripped) > _MAX_LENGTH:
-        raise ConfigProblem(
+        raise InvalidConfig(
             f"The connection string is {len(stripped)} characters long; "
             f"at most {_MAX_LENGTH} can be right."
         )
     if not stripped.isprintable():
-        raise ConfigProblem("The connection string has line breaks or control characters.", _HELP)
+        raise InvalidConfig("The connection string has line breaks or control characters.", _HELP)
     if _GUID.fullmatch(stripped):
-        raise ConfigProblem(
+        raise InvalidConfig(
             "This is an instrumentation key alone, not a connection string "
             "(InstrumentationKey=…;IngestionEndpoint=https://…).",
             _HELP,
@@ -94,20 +94,20 @@ def parse(text: str) -> ConnectionString:
             continue
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key or not value:
-            raise ConfigProblem(
+            raise InvalidConfig(
                 f"Part {number} of the connection string is not of the form Key=value.", _HELP
             )
         # An unknown key may hold a piece of a secret if the string was cut: it is not shown either.
         name = _CANONICAL.get(key.lower(), key)
         if name in pairs or name.lower() in (known.lower() for known in pairs):
-            raise ConfigProblem(
+            raise InvalidConfig(
                 f"Part {number} of the connection string repeats a key that is already there.",
                 _HELP,
             )
         _check(name, value)
         pairs[name] = value
     if _KEY not in pairs:
-        raise ConfigProblem("The connection string has no InstrumentationKey.", _HELP)
+        raise InvalidConfig("The connection string has no InstrumentationKey.", _HELP)
     return ConnectionString(tuple(pairs.items()))
 
 
@@ -125,13 +125,13 @@ def mask(text: str) -> str:
         return text.strip() if text.isprintable() else _MASK
     try:
         return parse(text).masked
-    except ConfigProblem:
+    except InvalidConfig:
         return _MASK
 
 
 def _check(name: str, value: str) -> None:
     if name in _GUIDS and not _GUID.fullmatch(value):
-        raise ConfigProblem(
+        raise InvalidConfig(
             f"The {name} of the connection string is not a GUID "
             "(8-4-4-4-12 hex digits with hyphens).",
             _HELP,
@@ -140,15 +140,15 @@ def _check(name: str, value: str) -> None:
         url = _split(value)
         plain = url is not None and not url.username and not url.query and not url.fragment
         if url is None or not plain or url.scheme != "https" or not url.hostname:
-            raise ConfigProblem(
+            raise InvalidConfig(
                 f"The {name} of the connection string is not an https address "
                 "(https://host, with no user, query or fragment).",
                 _HELP,
             )
     if name == "EndpointSuffix" and not _SUFFIX.fullmatch(value):
-        raise ConfigProblem("The EndpointSuffix of the connection string is no domain name.", _HELP)
+        raise InvalidConfig("The EndpointSuffix of the connection string is no domain name.", _HELP)
     if name == "Authorization" and value.lower() != "ikey":
-        raise ConfigProblem(
+        raise InvalidConfig(
             "The connection string asks for an Authorization other than 'ikey'; there is none.",
             _HELP,
         )

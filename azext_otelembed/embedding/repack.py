@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from azext_otelembed.embedding.explained import explained
-from azext_otelembed.embedding.upstream import MOST_BYTES, Parts, Upstream
+from azext_otelembed.embedding.upstream_image import MOST_BYTES, Parts, Upstream
+from azext_otelembed.errors import about
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.elf import check_program
 from azext_otelembed.image.layer import program_tar
 from azext_otelembed.image.reference import Digest
-from azext_otelembed.image.tarscan import HEAD, content
-from azext_otelembed.registry.progress import Progress, Report
+from azext_otelembed.image.tar_reader import HEAD, content
+from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.transfer import Source
 
 _PIECE = 1 << 20
@@ -62,7 +62,7 @@ def repacked(upstream: Upstream, parts: Parts, report: Report) -> Iterator[Packe
     with tempfile.TemporaryDirectory(prefix="otelembed-") as folder:
         path = Path(folder) / "layer"
         try:
-            with path.open("wb") as file, explained(what):
+            with path.open("wb") as file, about(what):
                 binary = _checked(content(chunks, parts.file.path, MOST_BYTES), parts.path)
                 packed = _pack(path, file, program_tar(parts.file.size, binary), parts, report)
         finally:

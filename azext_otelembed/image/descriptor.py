@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.reference import Digest
 
 _DOCKER = "application/vnd.docker."
@@ -46,12 +46,12 @@ class Family(Enum):
     def layer_type(self, compression: str) -> str:
         """Media type of a layer; `compression` is "none", "gzip" or "zstd".
 
-        Raises ImageProblem for zstd in docker's family, which has no such type.
+        Raises InvalidImage for zstd in docker's family, which has no such type.
         """
         if self is Family.OCI:
             return _OCI_LAYER if compression == "none" else f"{_OCI_LAYER}+{compression}"
         if compression == "zstd":
-            raise ImageProblem(
+            raise InvalidImage(
                 "A Docker schema 2 image can't hold a zstd layer.",
                 "Choose a collector image with gzip layers, or build the app image in OCI form.",
             )
@@ -79,16 +79,16 @@ class Descriptor:
 
     @classmethod
     def parse(cls, document: object, what: str) -> Descriptor:
-        """Read a descriptor. `what` names it in errors. Raises ImageProblem."""
+        """Read a descriptor. `what` names it in errors. Raises InvalidImage."""
         if not isinstance(document, dict):
-            raise ImageProblem(f"{what} is not a descriptor (an object).")
+            raise InvalidImage(f"{what} is not a descriptor (an object).")
         media_type = document.get("mediaType")
         size = document.get("size")
         digest = document.get("digest")
         if not isinstance(media_type, str) or not isinstance(digest, str):
-            raise ImageProblem(f"{what} lacks its mediaType or digest.")
+            raise InvalidImage(f"{what} lacks its mediaType or digest.")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-            raise ImageProblem(f"{what} has no valid size.")
+            raise InvalidImage(f"{what} has no valid size.")
         known = ("mediaType", "size", "digest")
         extra = {key: value for key, value in document.items() if key not in known}
         return cls(media_type, size, Digest.parse(digest), extra)
@@ -107,11 +107,11 @@ class Descriptor:
     def retype(self, family: Family) -> Descriptor:
         """The same layer under the media type that `family` has for it.
 
-        Raises ImageProblem when this is no layer, or one the family has no type for. skopeo refuses
+        Raises InvalidImage when this is no layer, or one the family has no type for. skopeo refuses
         an OCI layer in a schema 2 manifest, umoci a Docker layer in an OCI one.
         """
         if self.compression is None:
-            raise ImageProblem(f"{self.digest} is not a layer: its type is {self.media_type}.")
+            raise InvalidImage(f"{self.digest} is not a layer: its type is {self.media_type}.")
         return replace(self, media_type=family.layer_type(self.compression))
 
     def to_document(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.errors import InvalidImage
 
 _X86_64 = 62
 _INTERPRETER = 3  # PT_INTERP: names the dynamic loader
@@ -17,30 +17,30 @@ _LAYOUT = "docker.io/otel/opentelemetry-collector-contrib"
 
 
 def check_program(head: bytes, path: str) -> None:
-    """Raise ImageProblem unless the file at `path`, which begins with `head`, is a static program.
+    """Raise InvalidImage unless the file at `path`, which begins with `head`, is a static program.
 
     What doesn't tell within `head` is let through.
     """
     if head.startswith(b"#!"):
-        raise ImageProblem(
+        raise InvalidImage(
             f"The collector image starts a script ({path}), not the collector itself.",
             f"Use an image whose ENTRYPOINT is the binary, as in {_LAYOUT}.",
         )
     if head[:4] != b"\x7fELF" or len(head) < 64:
-        raise ImageProblem(
+        raise InvalidImage(
             f"{path}, which the collector image starts, is no Linux program.",
             f"Use an image whose ENTRYPOINT is the binary, as in {_LAYOUT}.",
         )
     (machine,) = struct.unpack_from("<H", head, 18)
     if head[4:6] != b"\x02\x01" or machine != _X86_64:
         named = _MACHINES.get(machine, f"machine {machine}")
-        raise ImageProblem(
+        raise InvalidImage(
             f"{path} in the collector image is a program for {named}. App Service runs "
             "linux/amd64 only."
         )
     needed = loader(head)
     if needed is not None:
-        raise ImageProblem(
+        raise InvalidImage(
             f"{path} in the collector image is dynamically linked (it needs {needed}): it would "
             "run only on bases that have the same libraries.",
             "Build the collector with CGO_ENABLED=0, or use an image with a static binary, such "

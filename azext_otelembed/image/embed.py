@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from azext_otelembed.image import byhand
+from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image import existing_collector
 from azext_otelembed.image import labels as names
 from azext_otelembed.image import recipe as recipes
-from azext_otelembed.image.collector import PreparedCollector
-from azext_otelembed.image.config import ImageConfig
 from azext_otelembed.image.descriptor import Descriptor
-from azext_otelembed.image.dockerfile import by_dockerfile
-from azext_otelembed.image.document import Document
+from azext_otelembed.image.dockerfile_template import by_dockerfile
+from azext_otelembed.image.image_config import ImageConfig
+from azext_otelembed.image.json_document import Document
 from azext_otelembed.image.launcher import SHELL, Launcher
 from azext_otelembed.image.launcher import unwrap as unwrapped
 from azext_otelembed.image.layer import Glue, make_glue
 from azext_otelembed.image.manifest import Family, Manifest
-from azext_otelembed.image.origin import origin, strip
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.image.prepared_collector import PreparedCollector
+from azext_otelembed.image.prepared_shell import OWN_SHELL, PreparedShell
+from azext_otelembed.image.provenance import Undo, put_on, read_provenance, seal, strip
 from azext_otelembed.image.recipe import FORMAT, Recipe
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.shell import OWN_SHELL, PreparedShell
-from azext_otelembed.image.undo import Undo, put_on, seal
 
 MAX_LAYERS = 125
 """Layers that an image may have. Docker refuses one more at the pull, with "max depth exceeded".
@@ -78,36 +77,36 @@ class _Added:
     made_by: str
 
 
-def check_base(base: Base, *, unwrap: bool = False) -> byhand.Start:
+def check_base(base: Base, *, unwrap: bool = False) -> existing_collector.Start:
     """What `base` starts; with `unwrap` without a collector that its own command starts.
 
-    Raises ImageProblem unless a collector can be embedded in `base`.
+    Raises InvalidImage unless a collector can be embedded in `base`.
     """
     name = base.reference
     config = base.config
     if not base.manifest.is_image:
-        raise ImageProblem(
+        raise InvalidImage(
             f"{name} is not an image: its config is {base.manifest.config.media_type}."
         )
     if config.os == "windows":
-        raise ImageProblem(
+        raise InvalidImage(
             f"{name} is a Windows image. otelembed works on Linux images.",
         )
     if (config.os, config.architecture) != ("linux", "amd64"):
         platform = f"{config.os or 'unknown'}/{config.architecture or 'unknown'}"
-        raise ImageProblem(
+        raise InvalidImage(
             f"{name} is built for {platform}. App Service runs linux/amd64 only.",
             "Build it with `--platform linux/amd64`.",
         )
     if not config.entrypoint and not config.cmd:
-        raise ImageProblem(
+        raise InvalidImage(
             f"{name} has neither an ENTRYPOINT nor a CMD, so there is nothing to start.",
             "Add a CMD to its Dockerfile.",
         )
     if not base.manifest.layers:
-        raise ImageProblem(f"{name} has no layers, so there is nothing to start.")
+        raise InvalidImage(f"{name} has no layers, so there is nothing to start.")
     if len(config.diff_ids) != len(base.manifest.layers):
-        raise ImageProblem(
+        raise InvalidImage(
             f"{name} is inconsistent: its manifest lists {len(base.manifest.layers)} layers, "
             f"its configuration {len(config.diff_ids)}.",
             "Push the image again.",
@@ -130,15 +129,15 @@ def make_recipe(
 def original(base: Base) -> Base:
     """`base` itself, or what is below when it is an embedded image: never a second wrap.
 
-    Raises ImageProblem when it is an embedded image that can't be taken apart, or one whose own
+    Raises InvalidImage when it is an embedded image that can't be taken apart, or one whose own
     Dockerfile put a collector in.
     """
     if by_dockerfile(base.config):
-        raise ImageProblem(
+        raise InvalidImage(
             f"{base.reference} starts a collector already: its own Dockerfile put it in.",
             "Deploy it as it is, or build it without the collector.",
         )
-    found = origin(base.config)
+    found = read_provenance(base.config)
     if found is None:
         return base
     manifest, config = strip(base.manifest, base.config)
@@ -159,7 +158,7 @@ def embed(
     `config` is the collector's configuration (YAML); `tag` replaces the tag that follows from the
     recipe; `shell` starts the collector where the base's own doesn't; `unwrap` leaves out a
     collector that the base's own command starts. Every field of the base that isn't ours survives.
-    Raises ImageProblem when the base can't be embedded in, or can't hold the collector's layers.
+    Raises InvalidImage when the base can't be embedded in, or can't hold the collector's layers.
     """
     base = original(base)
     start = check_base(base, unwrap=unwrap)
@@ -168,7 +167,7 @@ def embed(
     glue = make_glue(config, collector.binary_path)
     added = _layers(collector, shell, glue, family)
     if len(base.manifest.layers) + len(added) > MAX_LAYERS:
-        raise ImageProblem(
+        raise InvalidImage(
             f"{base.reference} has {len(base.manifest.layers)} layers; with the "
             f"{len(added)} of the collector that is more than the {MAX_LAYERS} Docker runs.",
             "Join some RUN steps of its Dockerfile, or build it with `--squash`.",
@@ -180,7 +179,7 @@ def embed(
         stop_signal=str(base.config.settings.get("StopSignal") or ""),
         shell_path=OWN_SHELL if shell else SHELL,
     )
-    start = byhand.Start(tuple(entrypoint), start.cmd)
+    start = existing_collector.Start(tuple(entrypoint), start.cmd)
     new_config = _configure(base.config, start, added, provenance, note)
     manifest = _assemble(annotated, family, new_config, added)
     reference = base.reference.with_tag(tag or recipes.tag(base.reference.tag, recipe))
@@ -196,25 +195,25 @@ def embed(
     )
 
 
-def _start(base: Base, *, unwrap: bool) -> byhand.Start:
+def _start(base: Base, *, unwrap: bool) -> existing_collector.Start:
     """What the image starts, without a collector that its own command starts.
 
-    Raises ImageProblem where there is one and it may not, or can't, be left out.
+    Raises InvalidImage where there is one and it may not, or can't, be left out.
     """
-    start = byhand.Start(base.config.entrypoint, base.config.cmd)
-    found = byhand.find(start)
+    start = existing_collector.Start(base.config.entrypoint, base.config.cmd)
+    found = existing_collector.find(start)
     if found is None:
         return start
     told = f"{base.reference} starts a collector already, by its own command: `{found.collector}`."
     if found.app is None:
-        raise ImageProblem(
+        raise InvalidImage(
             told,
             "Embed in an image that starts the app alone: name it with --image. This one's "
             "command can't be told apart from its collector.",
         )
     if not unwrap:
         app = " ".join([*found.app.entrypoint, *found.app.cmd])
-        raise ImageProblem(
+        raise InvalidImage(
             told,
             f"Add --unwrap to leave that out and start `{app}` with the embedded collector beside "
             "it, or name an image without a collector with --image.",
@@ -272,7 +271,7 @@ def _annotate(manifest: Manifest, provenance: dict[str, str]) -> tuple[Document,
 
 def _configure(
     base: ImageConfig,
-    start: byhand.Start,
+    start: existing_collector.Start,
     added: Sequence[_Added],
     provenance: dict[str, str],
     annotations_note: Document,

@@ -10,9 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from azext_otelembed.image import drain
+from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image import drain_script
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
-from azext_otelembed.image.problem import ImageProblem
 
 SHELL = "/bin/sh"
 NAME = "otelembed"  # $0 of the script, by which a wrapped entrypoint is recognised
@@ -48,24 +48,24 @@ class Launcher:
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.version != _VERSION:
             known = " and ".join(f"'{kind}/{_VERSION}'" for kind in KINDS)
-            raise ImageProblem(
+            raise InvalidImage(
                 f"There is no launcher '{self.kind}/{self.version}'; {known} are there."
             )
         if self.collector_logs not in LOGS:
-            raise ImageProblem(
+            raise InvalidImage(
                 f"The collector's logs can go to {' or '.join(LOGS)}, not '{self.collector_logs}'."
             )
         if self.kind == "exec" and self.grace != DEFAULT_GRACE:
-            raise ImageProblem("Only the launcher 'drain' leaves the collector a grace.")
+            raise InvalidImage("Only the launcher 'drain' leaves the collector a grace.")
         if not 0 <= self.grace <= LONGEST_GRACE:
-            raise ImageProblem(f"The grace can be 0 to {LONGEST_GRACE} seconds, not {self.grace}.")
+            raise InvalidImage(f"The grace can be 0 to {LONGEST_GRACE} seconds, not {self.grace}.")
 
     @classmethod
     def parse(cls, identity: str) -> Launcher:
-        """The launcher that a recipe or label names. Raises ImageProblem."""
+        """The launcher that a recipe or label names. Raises InvalidImage."""
         match = _IDENTITY.fullmatch(identity)
         if match is None:
-            raise ImageProblem(f"There is no launcher '{identity}'.")
+            raise InvalidImage(f"There is no launcher '{identity}'.")
         kind, version, grace, logs, memory = match.groups()
         limit = DEFAULT_MEMORY_MIB
         return cls(
@@ -94,7 +94,7 @@ class Launcher:
         `stop_signal` is the base's STOPSIGNAL, empty where it has none.
         """
         if self.kind == "drain":
-            return drain.script(self._collector("exec "), self.grace, stop_signal)
+            return drain_script.script(self._collector("exec "), self.grace, stop_signal)
         return f'{self._collector()} & exec "$@"'
 
     def _collector(self, how: str = "") -> str:

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.descriptor import Descriptor, Family
-from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.image.reference import Digest
 
 # The one top-level folder that holds everything we add. A layer must not name a path in a folder
@@ -66,12 +66,12 @@ class Glue:
 def make_layer(entries: Iterable[File | Folder | Link]) -> Glue:
     """Pack entries, sorted by path, all owned by 0:0 and dated 1970.
 
-    Raises ImageProblem for a path that is not absolute or appears twice.
+    Raises InvalidImage for a path that is not absolute or appears twice.
     """
     ordered = sorted(entries, key=lambda entry: entry.path)
     paths = [entry.path for entry in ordered]
     if len(set(paths)) != len(paths):
-        raise ImageProblem("A layer can't hold the same path twice.")
+        raise InvalidImage("A layer can't hold the same path twice.")
     tar = b"".join(_member(entry) for entry in ordered) + bytes(2 * _BLOCK)
     data = stored_gzip(tar)
     return Glue(data, Digest.of(data), Digest.of(tar))
@@ -83,7 +83,7 @@ def make_glue(config: bytes, binary: str) -> Glue:
     The folder is spelt out as an entry, so that its mode and owner don't depend on the engine.
     """
     if not binary.startswith("/") or binary == BINARY:
-        raise ImageProblem(f"'{binary}' can't be the path of the collector's binary.")
+        raise InvalidImage(f"'{binary}' can't be the path of the collector's binary.")
     return make_layer([Folder(FOLDER), File(CONFIG, config), Link(BINARY, binary)])
 
 
@@ -132,7 +132,7 @@ def stored_gzip(data: bytes) -> bytes:
 
 def _member(entry: File | Folder | Link) -> bytes:
     if not entry.path.startswith("/"):
-        raise ImageProblem(f"'{entry.path}' must be an absolute path.")
+        raise InvalidImage(f"'{entry.path}' must be an absolute path.")
     info = tarfile.TarInfo(entry.path[1:])
     data = b""
     if isinstance(entry, Folder):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.descriptor import Descriptor, Family
-from azext_otelembed.image.document import Document, dump, load
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.image.json_document import Document, dump, load
 from azext_otelembed.image.reference import Digest
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Family",
     "Index",
     "Manifest",
-    "choose_platform",
     "parse_manifest",
     "platform_choices",
 ]
@@ -50,12 +49,12 @@ class Manifest:
 
     @classmethod
     def of(cls, family: Family, document: Document) -> Manifest:
-        """A manifest made from its fields; written the same way every time. Raises ImageProblem."""
+        """A manifest made from its fields; written the same way every time. Raises InvalidImage."""
         return _manifest(family, document, dump(document))
 
     @classmethod
     def read(cls, family: Family, data: bytes) -> Manifest:
-        """A manifest from its exact bytes, whose family is known. Raises ImageProblem."""
+        """A manifest from its exact bytes, whose family is known. Raises InvalidImage."""
         return _manifest(family, load(data, "The image's manifest"), data)
 
     @property
@@ -111,17 +110,17 @@ class Index:
 def parse_manifest(data: bytes, media_type: str | None) -> Manifest | Index:
     """Read a manifest or an index. `media_type` is what the registry said it is, if it did.
 
-    Raises ImageProblem for schema 1, for unknown types, for a document whose own `mediaType`
+    Raises InvalidImage for schema 1, for unknown types, for a document whose own `mediaType`
     contradicts the registry's, and for one that could be read both ways (CVE-2021-41190).
     """
     document = load(data, "The image's manifest")
     kind = _kind(document, media_type)
     if "manifests" in document and ("layers" in document or "config" in document):
-        raise ImageProblem("The image's manifest is an index and a manifest at once.")
+        raise InvalidImage("The image's manifest is an index and a manifest at once.")
     if kind in _MANIFESTS:
         return _manifest(_MANIFESTS[kind], document, data)
     if kind not in _INDEXES:
-        raise ImageProblem(
+        raise InvalidImage(
             f"The image's manifest has a type that isn't known here: {kind or 'none given'}.",
             "Push the image in Docker schema 2 or OCI form.",
         )
@@ -133,20 +132,13 @@ def parse_manifest(data: bytes, media_type: str | None) -> Manifest | Index:
     return Index(_INDEXES[kind], manifests, document, data)
 
 
-def choose_platform(index: Index) -> Descriptor:
-    """The entry for linux/amd64, the only platform that App Service's Linux plans run.
-
-    Entries that describe other entries (attestations) are passed over. Where several variants are
-    there the plain one wins. Raises ImageProblem that lists what is there instead.
-    """
-    return platform_choices(index)[0]
-
-
 def platform_choices(index: Index) -> tuple[Descriptor, ...]:
     """The entries that may lead to the image for linux/amd64, the likeliest first; at least one.
 
-    More than one only where none says its platform and indexes are among them: the OCI spec lets an
-    index list further indexes. Raises ImageProblem as `choose_platform` does.
+    App Service's Linux plans run no other platform. Entries that describe other entries
+    (attestations) are passed over; of several variants the plain one is taken. There are several
+    entries only where none gives its platform and indexes are among them: the OCI spec lets an
+    index list further indexes. Raises InvalidImage that lists the platforms offered.
     """
     images = [entry for entry in index.manifests if not _beside(entry)]
     fitting = [entry for entry in images if _platform(entry) == "linux/amd64"]
@@ -160,7 +152,7 @@ def platform_choices(index: Index) -> tuple[Descriptor, ...]:
     if len(images) == 1 and unnamed:
         return (unnamed[0],)
     offered = ", ".join(sorted({_platform(entry) or "unnamed" for entry in images})) or "nothing"
-    raise ImageProblem(
+    raise InvalidImage(
         f"The image has no entry for linux/amd64 (it offers: {offered}).",
         "Build it with `--platform linux/amd64`.",
     )
@@ -180,15 +172,15 @@ def _kind(document: Document, media_type: str | None) -> str:
     told = (media_type or "").partition(";")[0].strip().lower()
     own = document.get("mediaType")
     if told in _SCHEMA_1 or document.get("schemaVersion") == 1:
-        raise ImageProblem(
+        raise InvalidImage(
             "The image is in Docker's schema 1 form, which no current registry or engine takes.",
             "Pull it, tag it and push it again with a current docker or podman.",
         )
     if document.get("schemaVersion") != 2:
-        raise ImageProblem("The image's manifest has no schemaVersion 2.")
+        raise InvalidImage("The image's manifest has no schemaVersion 2.")
     if isinstance(own, str) and own:
         if told not in _UNTYPED and told != own:
-            raise ImageProblem(
+            raise InvalidImage(
                 f"The image's manifest says it is {own}, but the registry serves it as {told}."
             )
         return own
@@ -206,7 +198,7 @@ def _kind(document: Document, media_type: str | None) -> str:
 def _list(document: Document, key: str) -> list[object]:
     found = document.get(key)
     if not isinstance(found, list):
-        raise ImageProblem(f"The image's manifest has no list of {key}.")
+        raise InvalidImage(f"The image's manifest has no list of {key}.")
     return found
 
 

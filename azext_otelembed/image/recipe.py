@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from azext_otelembed.image.document import dump
+from azext_otelembed.image.json_document import dump
 from azext_otelembed.image.reference import Digest
 
 # Raised whenever the same ingredients would give other bytes. Part of every recipe's digest, and

@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.errors import InvalidImage
 
 _HEX_LENGTH = {"sha256": 64, "sha384": 96, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+", re.ASCII)
@@ -32,21 +32,21 @@ class Digest:
     def __post_init__(self) -> None:
         length = _HEX_LENGTH.get(self.algorithm)
         if length is None:
-            raise ImageProblem(
+            raise InvalidImage(
                 f"'{self.algorithm}' is not a digest algorithm that can be checked here "
                 f"({', '.join(_HEX_LENGTH)})."
             )
         if len(self.hex) != length or not _HEX.fullmatch(self.hex):
-            raise ImageProblem(
+            raise InvalidImage(
                 f"A {self.algorithm} digest has {length} lower-case hex digits, not '{self.hex}'."
             )
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Read `algorithm:hex`. Raises ImageProblem."""
+        """Read `algorithm:hex`. Raises InvalidImage."""
         algorithm, colon, digits = text.partition(":")
         if not colon:
-            raise ImageProblem(f"'{text}' is not a digest: sha256:<64 hex digits> is expected.")
+            raise InvalidImage(f"'{text}' is not a digest: sha256:<64 hex digits> is expected.")
         return cls(algorithm, digits)
 
     @classmethod
@@ -60,10 +60,10 @@ class Digest:
         return self.hex[:12]
 
     def check(self, data: bytes, what: str) -> None:
-        """Raise ImageProblem unless `data` has this digest. `what` names the content."""
+        """Raise InvalidImage unless `data` has this digest. `what` names the content."""
         found = hashlib.new(self.algorithm, data).hexdigest()
         if found != self.hex:
-            raise ImageProblem(
+            raise InvalidImage(
                 f"{what} should have the digest {self}, "
                 f"but its {len(data)} bytes have {self.algorithm}:{found}.",
                 "The content was changed or cut on its way: try again, then check the registry.",
@@ -87,13 +87,13 @@ class Reference:
 
     def __post_init__(self) -> None:
         if not _REGISTRY.fullmatch(self.registry):
-            raise ImageProblem(f"'{self.registry}' is not a registry's host name.", _EXAMPLE)
+            raise InvalidImage(f"'{self.registry}' is not a registry's host name.", _EXAMPLE)
         if not _REPOSITORY.fullmatch(self.repository):
-            raise ImageProblem(_repository_message(self.repository), _EXAMPLE)
+            raise InvalidImage(_repository_message(self.repository), _EXAMPLE)
         if len(self.name) > 255:
-            raise ImageProblem(f"'{self.name}' is longer than the 255 characters a name may have.")
+            raise InvalidImage(f"'{self.name}' is longer than the 255 characters a name may have.")
         if self.tag is not None and not _TAG.fullmatch(self.tag):
-            raise ImageProblem(
+            raise InvalidImage(
                 f"'{self.tag}' is not a tag: a tag has up to 128 letters, digits, '_', '.' and "
                 "'-', and starts with none of the last two."
             )
@@ -102,10 +102,10 @@ class Reference:
     def parse(cls, text: str) -> Reference:
         """Read a name as docker does: `nginx` is `docker.io/library/nginx`.
 
-        No tag is added where there is none (see `or_latest`). Raises ImageProblem.
+        No tag is added where there is none (see `or_latest`). Raises InvalidImage.
         """
         if not text or text != text.strip():
-            raise ImageProblem(f"'{text}' is not an image's name.", _EXAMPLE)
+            raise InvalidImage(f"'{text}' is not an image's name.", _EXAMPLE)
         rest, at, digest = text.partition("@")
         head, slash, last = rest.rpartition("/")
         last, colon, tag = last.partition(":")
@@ -160,7 +160,7 @@ def _split(name: str) -> tuple[str, str]:
         registry, repository = DOCKER_HUB, name
     if registry == DOCKER_HUB and "/" not in repository:
         if len(repository) == 64 and _HEX.fullmatch(repository):
-            raise ImageProblem(f"'{repository}' is an image id, not a name.", _EXAMPLE)
+            raise InvalidImage(f"'{repository}' is an image id, not a name.", _EXAMPLE)
         repository = f"library/{repository}"
     return registry, repository
 
@@ -169,3 +169,13 @@ def _repository_message(repository: str) -> str:
     if _REPOSITORY.fullmatch(repository.lower()):
         return f"The repository '{repository}' must be in lower case."
     return f"'{repository}' is not a repository's name."
+
+
+def same_image(one: Reference | str, other: Reference | str) -> bool:
+    """Whether two references or spellings name the same image: the host's case doesn't count."""
+    return _folded(str(one)) == _folded(str(other))
+
+
+def _folded(image: str) -> str:
+    host, slash, rest = image.partition("/")
+    return host.lower() + slash + rest

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from azext_otelembed.errors import OtelembedError, RegistryFailed
+from azext_otelembed.errors import InvalidImage, OtelembedError, RegistryFailed
 from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
-from azext_otelembed.registry import addresses, body, failure, transfer
+from azext_otelembed.registry import endpoints, error_responses, response_json
 from azext_otelembed.registry.auth import Anonymous, Credential
+from azext_otelembed.registry.http_pipeline import Answer, CutShort, HttpPipeline
 from azext_otelembed.registry.policies import Patience, Terms
 from azext_otelembed.registry.scope import Scope, in_words, pull
-from azext_otelembed.registry.wire import Answer, CutShort, Wire
 
 _DOCKER_HUB_API = "registry-1.docker.io"
 _ACCEPT = {"Accept": ", ".join(ACCEPT)}
@@ -50,7 +50,7 @@ class RegistryClient:
     ) -> None:
         self.host = host
         self.patience = patience or Patience()
-        self.wire = Wire(
+        self.wire = HttpPipeline(
             host,
             credential or Anonymous(),
             origin=f"{scheme}://{_DOCKER_HUB_API if host == DOCKER_HUB else host}",
@@ -79,8 +79,8 @@ class RegistryClient:
 
         Falls back to reading the manifest where the registry doesn't tell its digest.
         """
-        terms = addresses.manifest_terms(repository, ref)
-        answer = self.wire.send("HEAD", addresses.manifest(repository, ref), terms, headers=_ACCEPT)
+        terms = endpoints.manifest_terms(repository, ref)
+        answer = self.wire.send("HEAD", endpoints.manifest(repository, ref), terms, headers=_ACCEPT)
         if answer.status == 404:
             return None
         self._expect(answer, terms, 200)
@@ -91,8 +91,8 @@ class RegistryClient:
 
     def get_manifest(self, repository: str, ref: str | Digest) -> Stored:
         """A manifest or index with its exact bytes, checked against its digest."""
-        terms = addresses.manifest_terms(repository, ref)
-        url = addresses.manifest(repository, ref)
+        terms = endpoints.manifest_terms(repository, ref)
+        url = endpoints.manifest(repository, ref)
         for _ in range(_ATTEMPTS):
             answer = self.wire.send("GET", url, terms, headers=_ACCEPT)
             self._expect(answer, terms, 200)
@@ -101,16 +101,16 @@ class RegistryClient:
             found = Digest.of(answer.body)
             if not wanted or _matches(wanted, answer.body):
                 return Stored(wanted or found, _media_type(answer), answer.body)
-        raise failure.corrupt(self.host, terms.what)
+        raise error_responses.corrupt(self.host, terms.what)
 
     def put_manifest(
         self, repository: str, ref: str | Digest, data: bytes, media_type: str
     ) -> Digest:
         """Store a manifest under a tag or its digest. Everything it names has to be there."""
-        terms = addresses.manifest_terms(repository, ref, write=True)
+        terms = endpoints.manifest_terms(repository, ref, write=True)
         answer = self.wire.send(
             "PUT",
-            addresses.manifest(repository, ref),
+            endpoints.manifest(repository, ref),
             terms,
             headers={"Content-Type": media_type},
             content=data,
@@ -119,7 +119,7 @@ class RegistryClient:
         digest = Digest.of(data)
         told = answer.headers.get("Docker-Content-Digest")
         if told and self._digest(told, terms.what) != digest and told.startswith("sha256:"):
-            raise failure.corrupt(self.host, terms.what)
+            raise error_responses.corrupt(self.host, terms.what)
         return digest
 
     def tags(self, repository: str) -> list[str]:
@@ -130,7 +130,7 @@ class RegistryClient:
         for _ in range(1000):
             answer = self.wire.send("GET", url or "", terms)
             self._expect(answer, terms, 200)
-            page = body.tags(answer.body)
+            page = response_json.tags(answer.body)
             if page is None:
                 raise RegistryFailed(f"Registry '{self.host}' lists {terms.what} in no known form.")
             found += page
@@ -143,24 +143,24 @@ class RegistryClient:
 
     def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether the repository holds a blob."""
-        terms = addresses.blob_terms(repository, digest)
-        answer = self.wire.send("HEAD", addresses.blob(repository, digest), terms)
+        terms = endpoints.blob_terms(repository, digest)
+        answer = self.wire.send("HEAD", endpoints.blob(repository, digest), terms)
         if answer.status == 404:
             return False
         self._expect(answer, terms, 200)
         return True
 
     def get_blob(
-        self, repository: str, digest: Digest, limit: int = addresses.MANIFEST_LIMIT
+        self, repository: str, digest: Digest, limit: int = endpoints.MANIFEST_LIMIT
     ) -> bytes:
         """A whole blob of at most `limit` bytes, checked against its digest."""
-        terms = addresses.blob_terms(repository, digest, limit=limit)
+        terms = endpoints.blob_terms(repository, digest, limit=limit)
         for _ in range(_ATTEMPTS):
-            answer = self.wire.send("GET", addresses.blob(repository, digest), terms)
+            answer = self.wire.send("GET", endpoints.blob(repository, digest), terms)
             self._expect(answer, terms, 200)
             if _matches(digest, answer.body):
                 return answer.body
-        raise failure.corrupt(self.host, terms.what)
+        raise error_responses.corrupt(self.host, terms.what)
 
     def stream_blob(
         self, repository: str, digest: Digest, size: int | None = None
@@ -175,16 +175,16 @@ class RegistryClient:
         for chunk in self._pieces(repository, digest):
             count += len(chunk)
             if size is not None and count > size:
-                raise failure.oversized(self.host, f"blob {digest} of '{repository}'", size)
+                raise error_responses.oversized(self.host, f"blob {digest} of '{repository}'", size)
             check.update(chunk)
             yield chunk
         if check.hexdigest() != digest.hex:
-            raise failure.corrupt(self.host, f"blob {digest} of '{repository}'")
+            raise error_responses.corrupt(self.host, f"blob {digest} of '{repository}'")
 
     def _pieces(self, repository: str, digest: Digest) -> Iterator[bytes]:
         """The bytes, asking again for the rest after a cut."""
-        terms = addresses.blob_terms(repository, digest, stream=True)
-        url = addresses.blob(repository, digest)
+        terms = endpoints.blob_terms(repository, digest, stream=True)
+        url = endpoints.blob(repository, digest)
         at = 0
         cuts = 0
         while True:
@@ -214,27 +214,8 @@ class RegistryClient:
                 chunks.close()
             cuts = 1 if at > began else cuts + 1
             if cuts >= self.patience.attempts:
-                raise failure.unreachable(self.host, terms.what, reason, cuts)
+                raise error_responses.unreachable(self.host, terms.what, reason, cuts)
             time.sleep(min(self.patience.first_pause * 2 ** (cuts - 1), self.patience.longest))
-
-    # Uploads
-
-    def mount(self, repository: str, digest: Digest, source_repository: str) -> bool:
-        """Make a blob of another repository of this registry available in `repository`.
-
-        False where the registry doesn't (it may always answer so): then it has to be copied.
-        """
-        return transfer.mount_or_open(self, repository, digest, source_repository) is None
-
-    def upload(
-        self, repository: str, digest: Digest, data: bytes, mount_from: str | None = None
-    ) -> None:
-        """Store a small blob, in one piece.
-
-        With `mount_from` a copy in that repository is taken where there is one; asking costs no
-        request more, since a refused mount opens the upload.
-        """
-        transfer.upload(self, repository, digest, data, mount_from)
 
     def call(
         self,
@@ -250,7 +231,7 @@ class RegistryClient:
 
     def error(self, answer: Answer, terms: Terms) -> OtelembedError:
         """The error for an answer that isn't what was asked for."""
-        return failure.error_for(
+        return error_responses.error_for(
             self.host,
             terms.what,
             answer.status,
@@ -266,7 +247,7 @@ class RegistryClient:
     def _digest(self, text: str, what: str) -> Digest:
         try:
             return Digest.parse(text)
-        except ValueError:
+        except InvalidImage:
             raise RegistryFailed(
                 f"Registry '{self.host}' gives {what} a digest that isn't one."
             ) from None

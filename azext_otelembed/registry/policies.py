@@ -21,13 +21,19 @@ from azure.core.pipeline.policies import HTTPPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
 from azext_otelembed.errors import RegistryFailed
-from azext_otelembed.location import led_to, origin
-from azext_otelembed.quiet import quiet
-from azext_otelembed.registry.dates import timestamp
-from azext_otelembed.registry.failure import TIMED_OUT, cause, is_final, never_sent, unreachable
+from azext_otelembed.log_redaction import no_http_logs
+from azext_otelembed.registry.error_responses import (
+    TIMED_OUT,
+    cause,
+    is_final,
+    never_sent,
+    unreachable,
+)
+from azext_otelembed.registry.http_dates import timestamp
 from azext_otelembed.registry.scope import Scope
+from azext_otelembed.registry.slow_body_guard import SlowBodyGuard
 from azext_otelembed.registry.tokens import Tokens
-from azext_otelembed.registry.watch import Watch
+from azext_otelembed.urls import origin, resolve_safe
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,7 +109,7 @@ class Redirect(Policy):
             redirected = response.http_response.status_code in _REDIRECTS
             if not (redirected and location and http.method in ("GET", "HEAD")):
                 return response
-            target = led_to(http.url, location)
+            target = resolve_safe(http.url, location)
             if target is None:
                 raise RegistryFailed(
                     f"Registry '{self._host}' redirects {_terms(request).what} to an address "
@@ -210,7 +216,7 @@ class Read(Policy):
         """Send and read the body, unless it was asked for as a stream."""
         terms = _terms(request)
         started = time.monotonic()
-        with quiet():
+        with no_http_logs():
             response = self.next.send(request)
             http = response.http_response
             if not (terms.stream and http.status_code in (200, 206)):
@@ -232,17 +238,17 @@ class Read(Policy):
         if request.http_request.method == "HEAD":
             http.close()
             return b""
-        watch = Watch(http, self._longest)
+        guard = SlowBodyGuard(http, self._longest)
         try:
-            with watch.reading():
+            with guard.reading():
                 body = self._whole(http, terms)
-            if not watch.late:
+            if not guard.late:
                 return body
         except AzureError:
-            if not watch.late:
+            if not guard.late:
                 raise
         finally:
-            watch.close()
+            guard.close()
         raise RegistryFailed(
             f"Registry '{self._host}' took longer than {self._longest:.0f} seconds to send "
             f"{terms.what}.",
@@ -265,7 +271,7 @@ class Read(Policy):
 
 def _terms(request: Request) -> Terms:
     terms: Any = request.context[TERMS]
-    assert isinstance(terms, Terms)  # noqa: S101  # `Wire.send` puts it there
+    assert isinstance(terms, Terms)  # noqa: S101  # `HttpPipeline.send` puts it there
     return terms
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 from azext_otelembed.errors import NotFound, RegistryFailed
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.reference import Digest
-from azext_otelembed.registry import addresses, body
+from azext_otelembed.registry import endpoints, response_json
 from azext_otelembed.registry.client import RegistryClient, next_page
 from azext_otelembed.registry.policies import Terms
 from azext_otelembed.registry.scope import pull
@@ -32,7 +32,7 @@ def list_referrers(
     One request where the registry has the API and few referrers; two where it hasn't.
     """
     what = f"referrers of '{repository}@{subject}'"
-    terms = Terms(what, (pull(repository),), limit=addresses.MANIFEST_LIMIT)
+    terms = Terms(what, (pull(repository),), limit=endpoints.MANIFEST_LIMIT)
     query = urlencode({"artifactType": artifact_type})
     url: str | None = f"/v2/{repository}/referrers/{quote(str(subject), safe=':')}?{query}"
     found: list[Descriptor] = []
@@ -59,8 +59,8 @@ def put_referrer(
     written again, so that two who do that at once can still lose one of their entries.
     """
     digest = Digest.of(manifest)
-    terms = addresses.manifest_terms(repository, digest, write=True)
-    url = addresses.manifest(repository, digest)
+    terms = endpoints.manifest_terms(repository, digest, write=True)
+    url = endpoints.manifest(repository, digest)
     headers = {"Content-Type": media_type}
     answer = client.call("PUT", url, terms, headers=headers, content=manifest)
     if answer.status not in (200, 201, 202):
@@ -111,7 +111,7 @@ def _tag(subject: Digest) -> str:
 
 
 def _manifests(client: RegistryClient, what: str, data: bytes) -> list[Descriptor]:
-    found = body.manifests(data)
+    found = response_json.manifests(data)
     if found is None:
         raise RegistryFailed(f"Registry '{client.host}' lists {what} in no known form.")
     return found

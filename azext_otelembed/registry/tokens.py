@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
 from azext_otelembed.errors import RegistryFailed, Unauthorized
-from azext_otelembed.location import led_to
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, Credential, challenges
-from azext_otelembed.registry.body import fields
-from azext_otelembed.registry.dates import timestamp
+from azext_otelembed.registry.http_dates import timestamp
+from azext_otelembed.registry.response_json import fields
 from azext_otelembed.registry.scope import Scope, covers, in_words, merged
+from azext_otelembed.urls import resolve_safe
 
 _TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105  # a name, no secret
 """The user name that goes with a registry's refresh token as password."""
@@ -234,7 +234,7 @@ class Tokens:
     def _from_challenge(self, scopes: tuple[Scope, ...]) -> _Token:
         asked = self._challenge.parameters if self._challenge else {}
         realm = asked.get("realm", "")
-        if led_to(self._origin, realm) is None or not urlsplit(realm).scheme:
+        if resolve_safe(self._origin, realm) is None or not urlsplit(realm).scheme:
             raise RegistryFailed(
                 f"Registry '{self._host}' names a token server that can't be used safely: "
                 f"'{realm.partition('?')[0]}'."

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
-from azext_otelembed.location import led_to
-from azext_otelembed.registry import addresses, failure
+from azext_otelembed.progress import Progress, Report, silent
+from azext_otelembed.registry import endpoints, error_responses
 from azext_otelembed.registry.policies import Repeat, seconds_of
-from azext_otelembed.registry.progress import Progress, Report, silent
+from azext_otelembed.urls import resolve_safe
 
 if TYPE_CHECKING:
     from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.registry.wire import Answer
+    from azext_otelembed.registry.http_pipeline import Answer
 
 CHUNK = 4 << 20
 """Bytes of one PATCH: what Microsoft's own client sends to ACR."""
@@ -38,13 +38,13 @@ def mount_or_open(
     client: RegistryClient, repository: str, digest: Digest, source_repository: str
 ) -> Upload | None:
     """None when the blob was mounted; else the upload that the registry opened in its place."""
-    url = addresses.uploads(repository, {"mount": str(digest), "from": source_repository})
+    url = endpoints.uploads(repository, {"mount": str(digest), "from": source_repository})
     return _open(client, repository, digest, url, source_repository)
 
 
 def open_upload(client: RegistryClient, repository: str, digest: Digest) -> Upload:
     """Begin an upload."""
-    opened = _open(client, repository, digest, addresses.uploads(repository), "")
+    opened = _open(client, repository, digest, endpoints.uploads(repository), "")
     assert opened is not None  # noqa: S101  # only a mount is answered with 201
     return opened
 
@@ -52,7 +52,7 @@ def open_upload(client: RegistryClient, repository: str, digest: Digest) -> Uplo
 def _open(
     client: RegistryClient, repository: str, digest: Digest, url: str, source: str
 ) -> Upload | None:
-    terms = addresses.upload_terms(repository, digest, Repeat.ALWAYS, source)
+    terms = endpoints.upload_terms(repository, digest, Repeat.ALWAYS, source)
     answer = client.call("POST", url, terms)
     if source and answer.status == 201:
         return None
@@ -65,7 +65,7 @@ def check_push(client: RegistryClient, repository: str) -> None:
     """Raise `Unauthorized` unless the caller may push: an upload is opened and given up again."""
     nothing = Digest.of(b"")
     begun = open_upload(client, repository, nothing)
-    terms = addresses.upload_terms(repository, nothing, Repeat.ALWAYS)
+    terms = endpoints.upload_terms(repository, nothing, Repeat.ALWAYS)
     # A registry that doesn't know how to cancel forgets the upload by itself after a while.
     client.call("DELETE", begun.location, terms)
 
@@ -78,7 +78,7 @@ def upload(
     mount_from: str | None = None,
 ) -> None:
     """Store a small blob with one PUT; after a failure in its midst, look whether it arrived."""
-    terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    terms = endpoints.upload_terms(repository, digest, Repeat.UNTOUCHED)
     problem: RegistryFailed | None = None
     refused: Answer | None = None
     for attempt in range(_RESTARTS):
@@ -105,7 +105,7 @@ def upload(
         if not _is_passing(answer) and answer.status != 404:
             raise failed
         problem = RegistryFailed(failed.message, failed.recommendation, status=answer.status)
-    raise problem or failure.corrupt(client.host, terms.what)
+    raise problem or error_responses.corrupt(client.host, terms.what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def upload_stream(
     After a cut the registry is asked how much has arrived and the upload goes on from there; where
     it can't tell, or has lost what came before, the upload starts anew, a few times.
     """
-    terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    terms = endpoints.upload_terms(repository, digest, Repeat.UNTOUCHED)
     refused: Answer | None = None
     for attempt in range(_RESTARTS):
         if attempt:
@@ -186,7 +186,7 @@ def _send(
     client: RegistryClient, repository: str, target: Upload, digest: Digest, piece: bytes
 ) -> bool:
     """Send one chunk, whatever it takes. False when the upload is lost and has to start anew."""
-    terms = addresses.upload_terms(repository, digest, Repeat.UNTOUCHED)
+    terms = endpoints.upload_terms(repository, digest, Repeat.UNTOUCHED)
     start = target.offset
     end = start + len(piece)
     refused: Answer | None = None
@@ -249,7 +249,7 @@ def _ask_offset(
     client: RegistryClient, repository: str, target: Upload, digest: Digest, *, some: bool
 ) -> bool:
     """Ask how much of an upload has arrived. False where the registry can't tell."""
-    terms = addresses.upload_terms(repository, digest, Repeat.ALWAYS)
+    terms = endpoints.upload_terms(repository, digest, Repeat.ALWAYS)
     answer = client.call("GET", target.location, terms)
     if answer.status not in (200, 204) or "Range" not in answer.headers:
         return False
@@ -276,7 +276,7 @@ def _location(client: RegistryClient, answer: Answer, base: str, digest: Digest)
     """The upload's next address; relative ones are ACR's rule. Its query is kept as it is."""
     location = answer.headers.get("Location")
     here = client.wire.origin
-    target = led_to(led_to(here, base) or here, location or "")
+    target = resolve_safe(resolve_safe(here, base) or here, location or "")
     if not location or target is None:
         raise RegistryFailed(
             f"Registry '{client.host}' doesn't say where the upload of {digest} goes on."

@@ -1,1 +1,1 @@
-"""Releasing: observe, plan, embed, apply, verify; each its own module, strung by `deploy`."""
+"""The flows: deploy, swap, rollback, fleet, history, status, build, dockerfile."""

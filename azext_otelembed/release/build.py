@@ -1,76 +1,65 @@
-"""`az otelembed build`: an embedded image in the registry, without any site."""
+"""`az otelembed build`: an embedded image in the registry, without a site."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.release.app_image import image_in_registry
-from azext_otelembed.release.from_source import AppSource, build_app
-from azext_otelembed.release.target import Workshop
+from azext_otelembed.target.app_image import image_in_registry
+from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.target.embed_options import EmbedOptions
+from azext_otelembed.target.embed_target import Existing
+from azext_otelembed.target.embedder import Embedder
+from azext_otelembed.target.finder import TargetFinder
+from azext_otelembed.target.from_source import AppSource, build_app
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
     from azext_otelembed.console import Console
-    from azext_otelembed.registry.auth import Basic
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the caller asks for. `tag` is the embedded image's, `app` the source to build first."""
+class BuildRequest:
+    """A build as the caller asks for it. `app` is the source to build the app image from."""
 
     image: str
     registry: str | None
-    collector_image: str
-    collector_config: bytes | None
-    tag: str | None
-    app: AppSource | None
-    unwrap: bool = False
-    collector_login: Basic | None = None
-    launcher: Launcher = field(default_factory=Launcher)
-    shell_image: str | None = None
+    embed: EmbedOptions
+    app: AppSource | None = None
 
 
-def build(session: Session, wanted: Wanted, console: Console) -> dict[str, Any]:
+def build(session: Session, request: BuildRequest, console: Console) -> dict[str, Any]:
     """Makes the embedded image of an app image, unless the registry holds it already.
 
     Asks Azure Resource Manager only where a registry is given by its name alone, or where the
     collector isn't in the registry yet. Raises the errors of `errors.py`.
     """
-    workshop = Workshop(
-        session,
-        wanted.collector_image,
-        wanted.collector_config,
-        wanted.tag,
-        unwrap=wanted.unwrap,
-        collector_login=wanted.collector_login,
-        launcher=wanted.launcher,
-        shell_image=wanted.shell_image,
-        moves_tags=True,
-    )
-    for warning in workshop.warnings:
+    for warning in request.embed.warnings:
         console.note(f"--collector-config: {warning}")
-    reference = image_in_registry(session, wanted.image, wanted.registry)
+    registry = AppRegistry(session)
+    reference = image_in_registry(session, request.image, request.registry)
     built = None
-    if wanted.app is not None:
-        reference = wanted.app.name(reference, wanted.image)
-        built = build_app(wanted.app, reference, workshop.open(reference), console)
+    if request.app is not None:
+        reference = request.app.name(reference, running=False)
+        built = build_app(request.app, reference, registry.open(reference), console)
+    reference = reference.or_latest()
 
     def stands(text: str) -> None:
-        console.stands(text.partition(";")[0])
+        console.stands(text.partition(";")[0])  # the rest is about a site
 
     with console.step("embed") as step:
         step.say(f"reading {reference} and the collector")
-        target = workshop.target_for(reference)
-        there = target.built
-        target = workshop.build(target, step, stands)
-        step.say(f"{target.image} {'is there already' if there else 'is in the registry'}")
+        client = registry.open(reference)
+        finder = TargetFinder(client, request.embed, moves_tags=True)
+        target = finder.find(reference)
+        existed = isinstance(target, Existing)
+        image = Embedder(session, client, finder, request.embed, stands).embed(target, step)
+        step.say(f"{image.image} {'exists already' if existed else 'is in the registry'}")
     return {
-        "image": {"name": target.image, "digest": target.digest},
-        "base": {"name": target.base, "digest": target.base_digest},
-        "collector": target.collector_result,
-        "built": not there,
+        "image": {"name": str(image.image), "digest": str(image.digest)},
+        "base": {"name": str(image.base), "digest": str(image.base_digest)},
+        "collector": image.collector.as_result(),
+        "built": not existed,
         "build": built,
         "seconds": dict(console.seconds),
     }

@@ -1,323 +1,315 @@
-"""`az otelembed deploy`: observe → plan → embed → record → apply → verify → roll back."""
+"""`az otelembed deploy`: observe → app image → plan → embed → release → swap."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.site import SiteClient, SiteId
+from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
-from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.release.app_image import image_for_site
-from azext_otelembed.release.from_source import AppSource, build_app
-from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
-from azext_otelembed.release.plan import Plan, make_plan, same_image
-from azext_otelembed.release.preflight import check_pull, check_running
-from azext_otelembed.release.run import (
-    ROLLED_BACK,
-    Ending,
-    Image,
-    Options,
-    Runner,
-    unfinished_of,
+from azext_otelembed.image.reference import Reference, same_image
+from azext_otelembed.release.deploy_result import (
+    Outcome,
+    deploy_result,
+    ended,
+    plan_lines,
+    summary,
+    with_verdict,
 )
-from azext_otelembed.release.setting import Setting, resolve
-from azext_otelembed.release.stop_limit import too_short
+from azext_otelembed.release.release_runner import Image, Options, Runner, unfinished_of
 from azext_otelembed.release.swap import Production, Swapper, meant, production_of
-from azext_otelembed.release.target import Target, Workshop
-from azext_otelembed.release.verify import Verdict, look
-from azext_otelembed.release.watch import PACE, Pace
+from azext_otelembed.target.app_image import image_for_site
+from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.target.build_once import BuildOnce
+from azext_otelembed.target.embed_options import EmbedOptions
+from azext_otelembed.target.embed_target import Existing, Target, ToBuild, ToEmbed
+from azext_otelembed.target.embedder import Embedder
+from azext_otelembed.target.finder import TargetFinder
+from azext_otelembed.target.from_source import AppSource, build_app
+from azext_otelembed.verification.verify import look
+from azext_otelembed.webapp.observe import Observed, check_kind, observe
+from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
+from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
+from azext_otelembed.webapp.setting import Setting, SettingOptions, resolve
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console
-    from azext_otelembed.registry.auth import Basic
-
-NOTHING = Plan(None, None, ())
-"""To change nothing."""
+    from azext_otelembed.records.record import Release
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the caller asks for; None where the site decides. `collector_config` holds bytes."""
+class DeployRequest:
+    """A deploy as the caller asks for it.
 
-    image: str | None
-    collector_image: str
-    collector_config: bytes | None
-    app_insights: str | None
-    connection_string: str | None = field(repr=False)
-    registry: str | None
-    tag: str | None
-    timeout: int
-    health_path: str
-    dry_run: bool
-    rollback: bool = True
-    wait: bool = True
+    `image` and `registry` are as in `image_for_site`; `app` is the source to build the app image
+    from. `swap`: the slot becomes production once it is verified.
+    """
+
+    embed: EmbedOptions
+    release: Options
+    setting: SettingOptions = field(default_factory=SettingOptions)
+    image: str | None = None
+    registry: str | None = None
     app: AppSource | None = None
-    secret_uri: str | None = None
+    dry_run: bool = False
     swap: bool = False
-    unwrap: bool = False
-    collector_login: Basic | None = None
-    launcher: Launcher = field(default_factory=Launcher)
-    shell_image: str | None = None
-    pace: Pace = PACE
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The result object, and the status that the command ends with."""
+class _Site:
+    """The site as read at the start, and the setting that it is to have.
 
-    result: dict[str, Any]
-    exit_status: int
+    `image` is the app image asked for, perhaps without a tag. `production` is there where the slot
+    is to be swapped.
+    """
+
+    client: SiteClient
+    observed: Observed
+    setting: Setting
+    image: Reference
+    production: Production | None = None
+
+    def is_swapped(self, target: Target) -> bool:
+        """Whether production runs the target already."""
+        return (
+            self.production is not None
+            and isinstance(target, Existing)
+            and same_image(self.production.observed.image, target.image)
+        )
 
 
-class Turnstile:
-    """Lets deploys that need the same image build it one after the other, so once."""
+@dataclass(frozen=True, slots=True)
+class _App:
+    """The app image, and the result of its build where it was built from source."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._gates: dict[str, threading.Lock] = {}
-        self._built: set[str] = set()
-
-    @contextmanager
-    def turn(self, target: Target) -> Iterator[bool]:
-        """Waits for its turn; yields whether the very image has been built meanwhile.
-
-        While the collector isn't in the registry everybody waits for the one who brings it in.
-        """
-        key = target.image if target.embedded is not None else target.collector
-        with self._lock:
-            gate = self._gates.setdefault(key, threading.Lock())
-        with gate:
-            yield key in self._built
-            if target.embedded is not None:
-                self._built.add(key)
+    reference: Reference
+    build: dict[str, Any] | None = None
 
 
 def deploy(
     session: Session,
     site: SiteId,
-    wanted: Wanted,
+    request: DeployRequest,
     console: Console,
-    turnstile: Turnstile | None = None,
+    build_once: BuildOnce | None = None,
 ) -> Outcome:
-    """Makes `site` run its app with the collector embedded, and sees it come up.
+    """Makes `site` run its app with the collector embedded, and verifies that it does.
 
-    Raises the errors of `errors.py` for everything that stops it before the site was changed. A
-    site that was changed and doesn't verify gives an Outcome with status 4 (rolled back) or 5.
+    Raises the errors of `errors.py` for failures before the site is changed. A site that was
+    changed and fails verification gives an Outcome with status 4 (rolled back) or 5 (not).
     """
-    workshop = Workshop(
-        session,
-        wanted.collector_image,
-        wanted.collector_config,
-        wanted.tag,
-        unwrap=wanted.unwrap,
-        collector_login=wanted.collector_login,
-        launcher=wanted.launcher,
-        shell_image=wanted.shell_image,
-    )
-    client = SiteClient(session, site)
-    for warning in workshop.warnings:
-        console.note(f"--collector-config: {warning}")
+    return _Deploy(session, site, request, console, build_once or BuildOnce()).run()
 
-    with console.step("observe") as step:
-        step.say(f"reading {site}")
-        observed = observe(client)
-        check_kind(observed)
-        if wanted.wait and not wanted.dry_run:
-            check_running(observed)
-        setting = resolve(
-            observed,
-            wanted.connection_string,
-            wanted.app_insights,
-            wanted.secret_uri,
-            lambda: Arm(session),
-        )
-        production = production_of(session, site, setting.value) if wanted.swap else None
-        step.say(f"{site} runs {observed.image}")
-    if hurry := too_short(wanted.launcher, observed.settings):
-        console.note(hurry)
 
-    app, built = None, None
-    if wanted.app is not None:
-        found = image_for_site(session, observed, wanted.image, wanted.registry)
-        app = wanted.app.name(found, wanted.image)
-        if not wanted.dry_run:
-            built = build_app(wanted.app, app, workshop.open(app), console)
+class _Deploy:
+    """One deploy: `run` is the flow, the other methods are its steps."""
 
-    with console.step("plan") as step:
-        step.say("reading the app image and the collector")
-        if app is None:
-            target = workshop.target(observed, wanted.image, wanted.registry, step)
-            if production is not None and wanted.image is None:
-                target = meant(session, workshop, observed, production.observed, target)
+    def __init__(
+        self,
+        session: Session,
+        site: SiteId,
+        request: DeployRequest,
+        console: Console,
+        build_once: BuildOnce,
+    ) -> None:
+        self._session = session
+        self._id = site
+        self._request = request
+        self._console = console
+        self._build_once = build_once
+        self._registry = AppRegistry(session)
+
+    def run(self) -> Outcome:
+        for warning in self._request.embed.warnings:
+            self._console.note(f"--collector-config: {warning}")
+        site = self._observe()
+        app = self._app_image(site)
+        target, plan = self._plan(site, app)
+        if self._request.dry_run:
+            return self._dry_run(site, app, target, plan)
+        if site.is_swapped(target) and isinstance(target, Existing):
+            return self._already_swapped(site, app, target)
+        known = self._check_free(site, target)
+        if plan.empty and isinstance(target, Existing) and unfinished_of(known) is None:
+            outcome = self._look(site, app, target)
         else:
-            target = workshop.target_for(app) if built else workshop.unbuilt(app)
-            target = replace(target, app_build=built)
-        swapped_before = (
-            production is not None
-            and target.built
-            and same_image(production.observed.image, target.image)
-        )
-        plan = NOTHING if swapped_before else make_plan(observed, target.image, setting)
-        unseen = None
-        if plan.image is not None:
-            step.say(f"checking that {site} may pull the new image")
-            unseen = check_pull(session, observed, target.base)
-        step.say(_summary(plan, target))
-    if unseen:
-        console.note(unseen)
+            target = self._embed(app, target)
+            outcome = self._release(site, app, target, known)
+        if site.production is None or outcome.exit_status != 0:
+            return outcome
+        return self._swap(site, site.production, target, outcome)
 
-    if wanted.dry_run:
-        if wanted.app is not None:
-            console.tell(f"  build {wanted.app.source.directory} and push it as {app}")
-        console.tell(_listed(plan, target))
-        return Outcome(_result(observed, target, setting, plan, console, dry_run=True), 0)
+    def _observe(self) -> _Site:
+        request, session = self._request, self._session
+        client = SiteClient(session, self._id)
+        with self._console.step("observe") as step:
+            step.say(f"reading {self._id}")
+            observed = observe(client)
+            check_kind(observed)
+            if request.release.wait and not request.dry_run:
+                check_running(observed)
+            setting = resolve(observed, request.setting, lambda: Arm(session))
+            production = None
+            if request.swap:
+                production = production_of(session, self._id, setting.value)
+            image = image_for_site(session, observed, request.image, request.registry)
+            step.say(f"{self._id} runs {observed.image}")
+        if warning := check_grace(request.embed.launcher, observed.settings):
+            self._console.note(warning)
+        return _Site(client, observed, setting, image, production)
 
-    ledger = workshop.ledger(observed)
-    options = Options(wanted.timeout, wanted.health_path, wanted.rollback, wanted.wait, wanted.pace)
-    swapper = None
-    if production is not None:
-        swapper = Swapper(session, site, production, ledger.client, options, console)
-        if swapped_before:
-            return _swapped_before(session, production, swapper, target, setting, wanted, console)
-    known = ledger.read()
-    ledger.check_free(target.digest, known, setting.value)
-    if left := workshop.ledger_left(observed):
-        try:
-            elsewhere = left.read()
-        except OtelembedError as unseen:
-            elsewhere = []
-            console.note(f"Whether a release is under way there can't be seen: {unseen.message}")
-        left.check_free(target.digest, elsewhere, setting.value)
-    if plan.empty and target.built and unfinished_of(known) is None:
-        outcome = _unchanged(session, client, observed, target, setting, wanted, console)
-    else:
-        if not target.built:
-            with console.step("embed") as step, (turnstile or Turnstile()).turn(target) as made:
-                target = (
-                    replace(target, built=True)
-                    if made
-                    else workshop.build(target, step, console.stands)
+    def _app_image(self, site: _Site) -> _App:
+        """The app image: with --source it is built and pushed, unless this is a dry run."""
+        request = self._request
+        if request.app is None:
+            return _App(site.image.or_latest())
+        reference = request.app.name(site.image, running=request.image is None)
+        if request.dry_run:
+            return _App(reference)
+        client = self._registry.open(reference)
+        return _App(reference, build_app(request.app, reference, client, self._console))
+
+    def _plan(self, site: _Site, app: _App) -> tuple[Target, Plan]:
+        """The target, and the changes that lead to it; checks that the site can pull the image."""
+        with self._console.step("plan") as step:
+            step.say("reading the app image and the collector")
+            target = self._find_target(site, app)
+            plan = NO_CHANGE
+            if not site.is_swapped(target):
+                plan = make_plan(site.observed, target.image, site.setting)
+            warning = None
+            if plan.switches_image:
+                step.say(f"checking that {self._id} can pull the new image")
+                warning = check_pull(self._session, site.observed, target.base)
+            step.say(summary(plan, target))
+        if warning:
+            self._console.note(warning)
+        return target, plan
+
+    def _find_target(self, site: _Site, app: _App) -> Target:
+        finder = self._finder(app)
+        if self._request.app is not None:
+            return finder.find(app.reference) if app.build else finder.unbuilt(app.reference)
+        named = self._request.image is not None
+        observed = site.observed
+        likely_base = named and not same_image(observed.image, app.reference)
+        target = finder.find(app.reference, likely_base=likely_base)
+        if site.production is None or named:
+            return target
+        store = self._registry.records(observed)
+        return meant(self._session, finder, store, observed, site.production.observed, target)
+
+    def _dry_run(self, site: _Site, app: _App, target: Target, plan: Plan) -> Outcome:
+        if self._request.app is not None:
+            directory = self._request.app.source.directory
+            self._console.tell(f"  build {directory} and push it as {app.reference}")
+        self._console.tell(plan_lines(plan, target))
+        result = self._result(site, app, target, plan)
+        return Outcome({**result, "dryRun": True, "changed": False}, 0)
+
+    def _check_free(self, site: _Site, target: Target) -> list[Release]:
+        """The site's records. Raises `Refused` while another release of it is under way."""
+        digest = str(target.digest) if target.digest else None
+        store = self._registry.records(site.observed)
+        known = store.read()
+        store.check_free(digest, known, site.setting.value)
+        if left := self._registry.records_left(site.observed):
+            try:
+                elsewhere = left.read()
+            except OtelembedError as unread:
+                elsewhere = []
+                self._console.note(
+                    "The release records in the registry of the present image can't be read, so a "
+                    f"release under way there would go unnoticed: {unread.message}"
                 )
-                plan = make_plan(observed, target.image, setting)
-                step.say(f"{target.image}")
-            console.stands(f"{target.image} is in the registry; {site} is unchanged")
-        runner = Runner(session, client, ledger, options, console)
-        ending = runner.release(observed, plan, _image(target), known, setting.value)
-        result = _result(observed, target, setting, plan, console, verdict=ending.verdict)
-        outcome = _ended(result, ending, changed=not plan.empty)
-    if swapper is None or outcome.exit_status != 0:
-        return outcome
-    swapped = swapper.swap(_image(target))
-    return _ended({**outcome.result, "seconds": dict(console.seconds)}, swapped, changed=True)
+            left.check_free(digest, elsewhere, site.setting.value)
+        return known
+
+    def _embed(self, app: _App, target: Target) -> Existing:
+        """The target, in the registry: embedded now, or by a deploy beside this one."""
+        assert not isinstance(target, ToBuild)  # noqa: S101  # only a dry run doesn't build
+        if isinstance(target, Existing):
+            return target
+        client = self._registry.open(app.reference)
+        embedder = Embedder(
+            self._session, client, self._finder(app), self._request.embed, self._console.stands
+        )
+        with self._console.step("embed") as step, self._build_once.turn(target) as pushed:
+            if pushed and isinstance(target, ToEmbed):
+                existing = target.existing
+            else:
+                existing = embedder.embed(target, step)
+            step.say(f"{existing.image}")
+        self._console.stands(f"{existing.image} is in the registry; {self._id} is unchanged")
+        return existing
+
+    def _release(self, site: _Site, app: _App, target: Existing, known: list[Release]) -> Outcome:
+        observed = site.observed
+        plan = make_plan(observed, target.image, site.setting)
+        store = self._registry.records(observed)
+        runner = Runner(self._session, site.client, store, self._request.release, self._console)
+        ending = runner.release(observed, plan, _image(target), known, site.setting.value)
+        return ended(self._result(site, app, target, plan), ending)
+
+    def _swap(
+        self, site: _Site, production: Production, target: Existing, outcome: Outcome
+    ) -> Outcome:
+        ending = self._swapper(site, production).swap(_image(target))
+        seconds = dict(self._console.seconds)
+        return ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
+
+    def _already_swapped(self, site: _Site, app: _App, target: Existing) -> Outcome:
+        """Production runs the target: completes an interrupted swap's record, else verifies."""
+        production = site.production
+        assert production is not None  # noqa: S101  # `is_swapped`
+        there = _Site(production.client, production.observed, site.setting, site.image)
+        self._console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
+        swapper = self._swapper(site, production)
+        if swapper.pending() is None:
+            return self._look(there, app, target)
+        ending = swapper.swap(_image(target))
+        result = self._result(there, app, target, NO_CHANGE)
+        return ended({**result, "changed": True}, ending)
+
+    def _look(self, site: _Site, app: _App, target: Existing) -> Outcome:
+        """Nothing is to be changed: the site has to be healthy all the same."""
+        observed = site.observed
+        with self._console.step("verify") as step:
+            step.say(f"asking {observed.host}")
+            health_path = self._request.release.health_path
+            verdict = look(self._session, site.client, observed, health_path)
+            step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
+        result = with_verdict(self._result(site, app, target, NO_CHANGE), verdict)
+        if verdict.healthy:
+            return Outcome(result, 0)
+        alert = self._console.alert
+        alert(f"otelembed: {observed.id} runs the wanted image, but {verdict.reason}.")
+        if verdict.log:
+            alert("The container's last log lines:")
+            for line in verdict.log:
+                alert(f"  | {line}")
+        alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
+        return Outcome(result, 5)
+
+    def _finder(self, app: _App) -> TargetFinder:
+        return TargetFinder(self._registry.open(app.reference), self._request.embed)
+
+    def _swapper(self, site: _Site, production: Production) -> Swapper:
+        return Swapper(
+            self._session,
+            self._id,
+            production,
+            self._registry.records(site.observed).client,
+            self._request.release,
+            self._console,
+        )
+
+    def _result(self, site: _Site, app: _App, target: Target, plan: Plan) -> dict[str, Any]:
+        result = deploy_result(site.observed, target, app.build, site.setting, plan)
+        return {**result, "seconds": dict(self._console.seconds)}
 
 
-def _swapped_before(
-    session: Session,
-    production: Production,
-    swapper: Swapper,
-    target: Target,
-    setting: Setting,
-    wanted: Wanted,
-    console: Console,
-) -> Outcome:
-    """Production runs the target already: completes what a killed run left, else just looks."""
-    observed = production.observed
-    console.note(f"{observed.id} runs {target.image} already: it isn't swapped.")
-    if swapper.pending() is None:
-        return _unchanged(session, production.client, observed, target, setting, wanted, console)
-    ending = swapper.swap(_image(target))
-    result = _result(observed, target, setting, NOTHING, console, verdict=ending.verdict)
-    return _ended(result, ending, changed=True)
-
-
-def _image(target: Target) -> Image:
-    return Image(target.image, target.digest or "", target.recipe, target.base)
-
-
-def _ended(result: dict[str, Any], ending: Ending, *, changed: bool) -> Outcome:
-    """The result with how the release ended; after a rollback the site is as it was before."""
-    told = {
-        "healthy": ending.verdict.healthy if ending.verdict else None,
-        "reason": (ending.verdict.reason or None) if ending.verdict else None,
-        "evidence": ending.verdict.evidence if ending.verdict else {},
-        "release": {"id": ending.release.id, "state": ending.release.state},
-        "changed": changed and ending.exit_status != ROLLED_BACK,
-    }
-    return Outcome({**result, **told}, ending.exit_status)
-
-
-def _unchanged(
-    session: Session,
-    client: SiteClient,
-    observed: Observed,
-    target: Target,
-    setting: Setting,
-    wanted: Wanted,
-    console: Console,
-) -> Outcome:
-    with console.step("verify") as step:
-        step.say(f"asking {observed.host}")
-        verdict = look(session, client, observed, wanted.health_path)
-        step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
-    result = _result(observed, target, setting, NOTHING, console, verdict=verdict)
-    if verdict.healthy:
-        return Outcome(result, 0)
-    console.alert(f"otelembed: {observed.id} runs what it should, but {verdict.reason}.")
-    if verdict.log:
-        console.alert("The container's last log lines:")
-        for line in verdict.log:
-            console.alert(f"  | {line}")
-    console.alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
-    return Outcome(result, 5)
-
-
-def _summary(plan: Plan, target: Target) -> str:
-    if plan.empty and target.built:
-        return "nothing to change"
-    todo = [] if target.built else ["embed the collector"]
-    todo += [f"set the connection string of {plan.setting.source}"] if plan.setting else []
-    todo += ["switch the image"] if plan.image else []
-    return ", ".join(todo)
-
-
-def _listed(plan: Plan, target: Target) -> str:
-    lines = [] if target.built else [f"embed {target.collector} in {target.base}"]
-    lines += [str(change) for change in plan.changes]
-    return "\n".join(f"  {line}" for line in lines or ["nothing to change"])
-
-
-def _result(
-    observed: Observed,
-    target: Target,
-    setting: Setting,
-    plan: Plan,
-    console: Console,
-    *,
-    verdict: Verdict | None = None,
-    dry_run: bool = False,
-) -> dict[str, Any]:
-    site = observed.id
-    return {
-        "site": site.name if not site.slot else f"{site.name}/{site.slot}",
-        "resourceGroup": site.group,
-        "host": observed.host,
-        "image": {"name": target.image, "digest": target.digest},
-        "base": {"name": target.base, "digest": target.base_digest or None},
-        "collector": target.collector_result,
-        "build": target.app_build,
-        "changed": not dry_run and not plan.empty,
-        "dryRun": dry_run,
-        "changes": [change.as_result() for change in plan.changes],
-        "setting": {"name": SETTING, "value": setting.masked, "source": setting.source},
-        "healthy": verdict.healthy if verdict else None,
-        "reason": verdict.reason or None if verdict else None,
-        "evidence": verdict.evidence if verdict else {},
-        "release": None,
-        "seconds": dict(console.seconds),
-    }
+def _image(target: Existing) -> Image:
+    return Image(str(target.image), str(target.digest), target.recipe, str(target.base))

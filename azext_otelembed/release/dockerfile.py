@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import load_base
+from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput
-from azext_otelembed.image.dockerfile import CONFIG_FILE, App, make_dockerfile, words_of
+from azext_otelembed.image.dockerfile_template import CONFIG_FILE, App, make_dockerfile, words_of
 from azext_otelembed.image.embed import Base, original
-from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.release.app_image import image_in_registry, parsed
-from azext_otelembed.release.target import Workshop
+from azext_otelembed.target.app_image import image_in_registry, parse_reference
+from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.target.embed_options import EmbedOptions
+from azext_otelembed.target.embed_target import by_tag
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -25,71 +25,69 @@ _LARGEST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the caller asks for. `entrypoint` and `cmd` are as in a Dockerfile; None: not told."""
+class DockerfileRequest:
+    """A Dockerfile as the caller asks for it.
 
-    image: str | None
-    registry: str | None
-    entrypoint: str | None
-    cmd: str | None
-    collector_image: str
-    collector_config: bytes | None
-    launcher: Launcher = field(default_factory=Launcher)
+    `entrypoint` and `cmd` are the app image's, as in a Dockerfile; without both they are read from
+    the image.
+    """
+
+    embed: EmbedOptions
+    image: str | None = None
+    registry: str | None = None
+    entrypoint: str | None = None
+    cmd: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """The two files: the Dockerfile and the collector's configuration that it copies."""
+class Files:
+    """The Dockerfile, and the collector configuration that it copies."""
 
     dockerfile: str
     config: bytes
 
 
-def dockerfile(session: Callable[[], Session], wanted: Wanted, console: Console) -> Written:
+def dockerfile(
+    session: Callable[[], Session], request: DockerfileRequest, console: Console
+) -> Files:
     """The Dockerfile for an app image.
 
-    What the image starts is read from its registry unless it is told; only then is there a
-    `session`. Raises the errors of `errors.py`, and ImageProblem where nothing says what to start.
+    `session` is opened only where the image's entrypoint has to be read from its registry. Raises
+    the errors of `errors.py`; InvalidImage where neither the caller nor an image names a command.
     """
-    launcher = wanted.launcher
-    config = wanted.collector_config
-    if config is None:
-        config = collector_config.default()
+    options = request.embed
+    for warning in options.warnings:
+        console.note(f"--collector-config: {warning}")
+    if request.image is not None and request.entrypoint is None and request.cmd is None:
+        app = _read(session(), request.image, request.registry, console)
     else:
-        checked = collector_config.inspect(config)
-        launcher = replace(launcher, memory_mib=checked.memory_mib)
-        for warning in checked.warnings:
-            console.note(f"--collector-config: {warning}")
-    told = wanted.entrypoint is not None or wanted.cmd is not None
-    if wanted.image is not None and not told:
-        app = _read(session(), wanted.image, wanted, console)
-    else:
-        if wanted.image is not None:
-            parsed(wanted.image, "--image")
-        app = App(wanted.image, words_of(wanted.entrypoint or ""), words_of(wanted.cmd or ""))
-    collector = parsed(wanted.collector_image, "--collector-image").or_latest()
-    return Written(make_dockerfile(collector, config, launcher, app), config)
+        if request.image is not None:
+            parse_reference(request.image, "--image")
+        entrypoint, cmd = words_of(request.entrypoint or ""), words_of(request.cmd or "")
+        app = App(request.image, entrypoint, cmd)
+    text = make_dockerfile(options.collector, options.config, options.launcher, app)
+    return Files(text, options.config)
 
 
-def write(written: Written, directory: str, *, own_config: bool) -> dict[str, Any]:
-    """Write both files into `directory`; what the result object says.
+def write(files: Files, directory: str, *, own_config: bool) -> dict[str, Any]:
+    """Writes both files into `directory`; returns the result object.
 
-    The Dockerfile is written anew each time. A configuration that is there with other content is
-    never overwritten: with `own_config` (one was given) that is an error. Raises `InvalidInput`.
+    The Dockerfile is written each time. A configuration in `directory` is never overwritten: with
+    `own_config` (one was given) other content is an error. Raises `InvalidInput`.
     """
     folder = Path(directory).expanduser()
     config, file = folder / CONFIG_FILE, folder / DOCKERFILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not config.exists():
-            config.write_bytes(written.config)
+            config.write_bytes(files.config)
             config.chmod(0o644)  # COPY keeps the mode, and the app's user has to read it
-        elif own_config and config.read_bytes() != written.config:
+        elif own_config and config.read_bytes() != files.config:
             raise InvalidInput(
-                f"'{config}' is there already, and differs from --collector-config.",
-                "Move one of the two away.",
+                f"'{config}' exists already and differs from --collector-config.",
+                "Remove or rename one of the two files.",
             )
-        file.write_text(written.dockerfile, encoding="utf-8")
+        file.write_text(files.dockerfile, encoding="utf-8")
     except OSError as error:
         raise InvalidInput(
             f"--output-dir '{directory}' can't be written to: {error.strerror or error}."
@@ -98,7 +96,7 @@ def write(written: Written, directory: str, *, own_config: bool) -> dict[str, An
 
 
 def config_in(directory: str | None) -> bytes | None:
-    """The configuration that an earlier run wrote to `directory`, and that was edited since."""
+    """The configuration that an earlier run wrote to `directory`, with the edits since; or None."""
     if directory is None:
         return None
     try:
@@ -108,21 +106,20 @@ def config_in(directory: str | None) -> bytes | None:
         return None
 
 
-def _read(session: Session, image: str, wanted: Wanted, console: Console) -> App:
-    """The app image, or what an embedded one was made from, and what it starts."""
-    reference = image_in_registry(session, image, wanted.registry)
-    workshop = Workshop(session, wanted.collector_image, None, None)
+def _read(session: Session, image: str, registry: str | None, console: Console) -> App:
+    """The app image and its command; of an embedded image those of its base."""
+    reference = image_in_registry(session, image, registry).or_latest()
     with console.step("read") as step:
         step.say(f"reading {reference}")
-        base = original(load_base(workshop.open(reference), reference))
+        base = original(load_base(AppRegistry(session).open(reference), reference))
         step.say(f"{base.reference}")
     return app_of(base)
 
 
 def app_of(base: Base) -> App:
-    """What a Dockerfile has to repeat of the image that it builds on."""
-    config, name = base.config, base.reference
+    """The parts of the app image that the Dockerfile repeats."""
+    config = base.config
     # By its tag, so that the next build takes the next app image.
-    name = replace(name, digest=None) if name.tag else name
+    name = by_tag(base.reference)
     stop_signal = str(config.settings.get("StopSignal") or "")
     return App(str(name), config.entrypoint, config.cmd, stop_signal)

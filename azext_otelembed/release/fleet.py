@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure.site import SiteId
-from azext_otelembed.collector.problem import ConfigProblem
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import InvalidInput, OtelembedError
-from azext_otelembed.image.problem import ImageProblem
-from azext_otelembed.release.deploy import Outcome, Turnstile, Wanted, deploy
+from azext_otelembed.release.deploy import DeployRequest, deploy
+from azext_otelembed.release.deploy_result import Outcome
+from azext_otelembed.target.build_once import BuildOnce
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -28,7 +28,7 @@ SEVERITY = (0, 3, 1, 4, 5)
 """Exit statuses from good to bad: the worst one is the fleet's."""
 
 
-class Lane(Console):
+class SiteConsole(Console):
     """The console of one site among many: its steps show in the fleet's table alone."""
 
     def __init__(self, site: SiteId, quiet: bool) -> None:
@@ -65,10 +65,10 @@ class Lane(Console):
 
 
 @dataclass(slots=True)
-class Ride:
-    """One site's turn: waiting, running, or ended with a result."""
+class SiteRun:
+    """One site's release: waiting, running, or ended with a result."""
 
-    lane: Lane
+    console: SiteConsole
     result: dict[str, Any] | None = None
     exit_status: int = 0
 
@@ -76,24 +76,26 @@ class Ride:
 class Fleet:
     """The sites' states, as threads change them and the table shows them."""
 
-    def __init__(self, rides: Sequence[Ride], console: Console, most_failures: int | None) -> None:
-        self.rides = rides
+    def __init__(
+        self, runs: Sequence[SiteRun], console: Console, most_failures: int | None
+    ) -> None:
+        self.runs = runs
         self.console = console
         self._most_failures = most_failures
         self._lock = threading.Lock()
-        self._waiting = list(rides)
+        self._waiting = list(runs)
 
     @property
     def failures(self) -> int:
         """How many sites have failed so far."""
-        return sum(1 for ride in self.rides if ride.result is not None and ride.exit_status)
+        return sum(1 for run in self.runs if run.result is not None and run.exit_status)
 
     @property
     def stopped(self) -> bool:
         """Whether too many have failed for others to begin."""
         return self._most_failures is not None and self.failures >= self._most_failures
 
-    def next(self) -> Ride | None:
+    def next(self) -> SiteRun | None:
         """The next site to begin, if there is one and not too many have failed."""
         with self._lock:
             if self.stopped or not self._waiting:
@@ -107,22 +109,22 @@ class Fleet:
         from rich.table import Table
         from rich.text import Text
 
-        ended = [ride for ride in self.rides if ride.result is not None]
+        ended = [run for run in self.runs if run.result is not None]
         head = Table.grid(padding=(0, 1))
         failed = self.failures
         head.add_row(
             Spinner("dots"),
-            ProgressBar(total=len(self.rides), completed=len(ended), width=30),
-            Text(f"{len(ended)}/{len(self.rides)} sites"),
+            ProgressBar(total=len(self.runs), completed=len(ended), width=30),
+            Text(f"{len(ended)}/{len(self.runs)} sites"),
             Text(f"{failed} failed" if failed else "", style="red"),
         )
         table = Table.grid(padding=(0, 2))
-        running = [ride for ride in self.rides if ride.result is None and ride.lane.current]
-        for ride in running[:PARALLEL]:
-            step = ride.lane.current
+        running = [run for run in self.runs if run.result is None and run.console.current]
+        for run in running[:PARALLEL]:
+            step = run.console.current
             if step is not None:
                 table.add_row(
-                    _name(ride.lane.site),
+                    _name(run.console.site),
                     Text(step.name, style="bold"),
                     Text(step.detail, no_wrap=True, overflow="ellipsis"),
                 )
@@ -132,35 +134,35 @@ class Fleet:
 def deploy_fleet(
     session: Session,
     sites: Sequence[SiteId],
-    wanted: Wanted,
+    request: DeployRequest,
     console: Console,
     most_failures: int | None,
 ) -> Outcome:
     """Deploys all `sites`, `PARALLEL` at a time; what several need is embedded once.
 
     After `most_failures` failures no further site begins; running the same again goes on, since a
-    site that is as wanted costs reads alone. The exit status is the worst site's.
+    site that is as request costs reads alone. The exit status is the worst site's.
     """
-    rides = [Ride(Lane(site, quiet=True)) for site in dict.fromkeys(sites)]
-    fleet = Fleet(rides, console, most_failures)
-    turnstile = Turnstile()
+    runs = [SiteRun(SiteConsole(site, quiet=True)) for site in dict.fromkeys(sites)]
+    fleet = Fleet(runs, console, most_failures)
+    build_once = BuildOnce()
     console.stands(_standing(fleet))
 
     def work() -> None:
-        while (ride := fleet.next()) is not None:
-            _ride(session, ride, wanted, turnstile)
+        while (run := fleet.next()) is not None:
+            _run_site(session, run, request, build_once)
             console.stands(_standing(fleet))
-            _report(console, ride)
+            _report(console, run)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PARALLEL, len(rides)))]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PARALLEL, len(runs)))]
     with _shown(fleet):
         for thread in threads:
             thread.start()
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)
-    results = [ride.result or _not_begun(ride.lane.site) for ride in rides]
-    worst = max((ride.exit_status for ride in rides), key=SEVERITY.index)
+    results = [run.result or _not_begun(run.console.site) for run in runs]
+    worst = max((run.exit_status for run in runs), key=SEVERITY.index)
     if fleet.stopped:
         console.alert(
             f"otelembed: stopped after {fleet.failures} failures; run the same command again to "
@@ -199,42 +201,44 @@ def read_sites(lines: Sequence[str]) -> list[SiteId]:
     return found
 
 
-def _ride(session: Session, ride: Ride, wanted: Wanted, turnstile: Turnstile) -> None:
-    site = ride.lane.site
+def _run_site(
+    session: Session, run: SiteRun, request: DeployRequest, build_once: BuildOnce
+) -> None:
+    site = run.console.site
     began = time.monotonic()
     here = session
     if site.subscription != session.subscription:
         here = replace(session, subscription=site.subscription)
     try:
-        outcome = deploy(here, site, wanted, ride.lane, turnstile)
-        ride.exit_status = outcome.exit_status
+        outcome = deploy(here, site, request, run.console, build_once)
+        run.exit_status = outcome.exit_status
         result = _told(site, outcome.exit_status) | outcome.result
-    except (OtelembedError, ImageProblem, ConfigProblem) as error:
-        ride.exit_status = getattr(error, "exit_status", 1)
-        ride.lane.lines.append(error.message)
-        result = _told(site, ride.exit_status, error.message, error.recommendation)
+    except OtelembedError as error:
+        run.exit_status = error.exit_status
+        run.console.lines.append(error.message)
+        result = _told(site, run.exit_status, error.message, error.recommendation)
     except Exception as error:  # noqa: BLE001  # the others' results are worth more than its trace
-        ride.exit_status = 1
+        run.exit_status = 1
         from knack.util import CLIError
 
         # az's own errors are words for people; others may hold what nobody should see.
         told = str(error) if isinstance(error, CLIError) else type(error).__name__
-        ride.lane.lines.append(told)
+        run.console.lines.append(told)
         result = _told(site, 1, told, "Deploy this one alone with --debug to see more.")
-    ride.result = {**result, "elapsed": round(time.monotonic() - began, 2)}
+    run.result = {**result, "elapsed": round(time.monotonic() - began, 2)}
 
 
-def _report(console: Console, ride: Ride) -> None:
-    name = _name(ride.lane.site)
-    state = "ok" if ride.exit_status == 0 else f"failed ({ride.exit_status})"
-    seconds = (ride.result or {}).get("elapsed")
-    if ride.exit_status:
+def _report(console: Console, run: SiteRun) -> None:
+    name = _name(run.console.site)
+    state = "ok" if run.exit_status == 0 else f"failed ({run.exit_status})"
+    seconds = (run.result or {}).get("elapsed")
+    if run.exit_status:
         console.alert(f"otelembed: {name}: {state}")
-        for line in ride.lane.lines:
+        for line in run.console.lines:
             console.alert(f"  {line}")
     else:
         console.plain(f"{name}: {state} ({seconds} s)")
-        for line in ride.lane.lines:
+        for line in run.console.lines:
             console.note(f"{name}: {line}")
 
 
@@ -257,9 +261,9 @@ def _told(
 
 
 def _standing(fleet: Fleet) -> str:
-    ended = sum(1 for ride in fleet.rides if ride.result is not None)
+    ended = sum(1 for run in fleet.runs if run.result is not None)
     return (
-        f"{ended} of {len(fleet.rides)} sites are done; the others are unchanged or in the midst "
+        f"{ended} of {len(fleet.runs)} sites are done; the others are unchanged or in the midst "
         "of a release: run the same command again to go on"
     )
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure.site import SiteClient, SiteId
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import mask
-from azext_otelembed.embedding.carry import load_base
+from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
-from azext_otelembed.image.dockerfile import by_dockerfile
-from azext_otelembed.image.origin import origin
-from azext_otelembed.image.reference import Reference
-from azext_otelembed.release import record
-from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
-from azext_otelembed.release.plan import Change, Plan, same_image
-from azext_otelembed.release.preflight import check_running
-from azext_otelembed.release.record import Release
-from azext_otelembed.release.rollback import Before
-from azext_otelembed.release.run import (
+from azext_otelembed.image.dockerfile_template import by_dockerfile
+from azext_otelembed.image.provenance import read_provenance
+from azext_otelembed.image.reference import Reference, same_image
+from azext_otelembed.records import record
+from azext_otelembed.records.record import Release
+from azext_otelembed.records.record_history import before_this, is_ours
+from azext_otelembed.release.release_runner import (
     ROLLED_BACK,
     Ending,
     Image,
@@ -26,13 +23,16 @@ from azext_otelembed.release.run import (
     Runner,
     unfinished_of,
 )
-from azext_otelembed.release.target import Workshop
-from azext_otelembed.release.trail import before_this, is_ours
+from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
+from azext_otelembed.webapp.plan import Change, Plan
+from azext_otelembed.webapp.preflight import check_running
+from azext_otelembed.webapp.restore import Before
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
     from azext_otelembed.console import Console
-    from azext_otelembed.release.ledger import Ledger
+    from azext_otelembed.records.record_store import RecordStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Site:
 
     client: SiteClient
     observed: Observed
-    workshop: Workshop
-    ledger: Ledger
+    registry: AppRegistry
+    store: RecordStore
     known: list[Release]
 
 
@@ -61,18 +61,18 @@ class Way:
         return f"{self.site.observed.id}: {changes}. Go on?"
 
 
-def open_site(session: Session, site: SiteId, collector_image: str, console: Console) -> Site:
+def open_site(session: Session, site: SiteId, console: Console) -> Site:
     """Reads a site and its records."""
     client = SiteClient(session, site)
-    workshop = Workshop(session, collector_image, None, None)
+    registry = AppRegistry(session)
     with console.step("observe") as step:
         step.say(f"reading {site} and its records")
         observed = observe(client)
         check_kind(observed)
-        ledger = workshop.ledger(observed)
-        known = ledger.read()
+        store = registry.records(observed)
+        known = store.read()
         step.say(f"{site} runs {observed.image}; releases on record: {len(known)}")
-    return Site(client, observed, workshop, ledger, known)
+    return Site(client, observed, registry, store, known)
 
 
 def history(site: Site) -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ def way_back(site: Site, to: str | None) -> Way:
     `to` is a number of `history`, or an image's tag. Raises `NotFound` where there is none.
     """
     check_running(site.observed)
-    site.ledger.check_free(None, site.known)
+    site.store.check_free(None, site.known)
     image = _earlier_image(site, to)
     changes = (Change("image", site.observed.image, image),)
     return Way(site, Plan(None, image, changes), _image(site, image))
@@ -106,16 +106,16 @@ def way_back(site: Site, to: str | None) -> Way:
 def way_out(site: Site, *, keep_setting: bool) -> Way:
     """The way to the base image, and without the setting if a release of ours has set it."""
     check_running(site.observed)
-    site.ledger.check_free(None, site.known)
+    site.store.check_free(None, site.known)
     observed = site.observed
     running = Reference.parse(observed.image).or_latest()
-    base = load_base(site.workshop.open(running), running)
+    base = load_base(site.registry.open(running), running)
     if by_dockerfile(base.config):
         raise Refused(
             f"{observed.image} got its collector from its own Dockerfile.",
             "Take it out there, and release the image that is built then.",
         )
-    found = origin(base.config)
+    found = read_provenance(base.config)
     if found is None:
         raise Refused(
             f"{observed.id} runs {observed.image}, which holds no collector of ours: there is "
@@ -136,7 +136,7 @@ def way_out(site: Site, *, keep_setting: bool) -> Way:
 def go(session: Session, way: Way, options: Options, console: Console) -> tuple[Any, int]:
     """Releases what a `Way` leads to: recorded, applied, verified, rolled back if it fails."""
     site = way.site
-    runner = Runner(session, site.client, site.ledger, options, console)
+    runner = Runner(session, site.client, site.store, options, console)
     ending = runner.release(site.observed, way.plan, way.image, site.known)
     return _result(site.observed, way.plan, ending, console), ending.exit_status
 
@@ -155,7 +155,7 @@ def wait(session: Session, site: Site, options: Options, console: Console) -> tu
     check_running(site.observed)
     added = pending.setting_changed and not pending.setting_was_there
     earlier = Before(pending.previous_image, None, restores_setting=added)
-    runner = Runner(session, site.client, site.ledger, options, console)
+    runner = Runner(session, site.client, site.store, options, console)
     ending = runner.resume(site.observed, pending, earlier)
     plan = Plan(None, None, (Change("image", pending.previous_image, pending.image),))
     return _result(site.observed, plan, ending, console), ending.exit_status
@@ -192,7 +192,7 @@ def _earlier_image(site: Site, to: str | None) -> str:
 def _image(site: Site, name: str) -> Image:
     """The image to go to. Raises `NotFound` when the registry doesn't hold it any more."""
     reference = Reference.parse(name).or_latest()
-    stored = site.workshop.stored(reference)
+    stored = site.registry.digest_of(reference)
     if stored is None:
         raise NotFound(
             f"{name} is not in its registry any more.",

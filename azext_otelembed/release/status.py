@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure import insights
+from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.site import SiteClient, SiteId
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
-from azext_otelembed.collector.problem import ConfigProblem
-from azext_otelembed.errors import OtelembedError
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import together
-from azext_otelembed.release.app_image import image_for_site
-from azext_otelembed.release.inside import Inside, look_inside
-from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
-from azext_otelembed.release.setting import linked_component
-from azext_otelembed.release.target import Workshop
-from azext_otelembed.release.verify import look
+from azext_otelembed.target.app_image import image_for_site
+from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.target.embed_options import EmbedOptions
+from azext_otelembed.target.image_report import ImageReport, report_image
+from azext_otelembed.verification.verify import look
+from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
+from azext_otelembed.webapp.setting import linked_component
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
@@ -39,18 +38,17 @@ def status(
     session: Session,
     site: SiteId,
     *,
-    collector_image: str,
-    collector_config: bytes | None,
+    options: EmbedOptions,
     app_insights: str | None,
     health_path: str,
     console: Console,
 ) -> dict[str, Any]:
-    """What runs on `site`, and whether its telemetry is set up. Changes nothing.
+    """The image that `site` runs, and whether its telemetry is set up. Changes nothing.
 
     `healthy` is true when the app runs embedded, with its setting, answers, and no instance is
-    stopped; `problems` says what is missing. `updates` lists what a deploy would bring.
+    stopped; `problems` lists the conditions that don't hold. `updates` lists what a deploy with
+    `options` would change in the image.
     """
-    workshop = Workshop(session, collector_image, collector_config, None)
     client = SiteClient(session, site)
     with console.step("status") as step:
         step.say(f"reading {site}")
@@ -59,7 +57,7 @@ def status(
         step.say(f"asking {observed.host} and the registry")
         seen, running, match = together(
             lambda: look(session, client, observed, health_path),
-            partial(_inside, session, workshop, observed),
+            partial(_report, session, observed, options),
             partial(_match, session, observed, app_insights),
         )
         step.say(f"{site}: {observed.state}")
@@ -97,12 +95,13 @@ def status(
     }
 
 
-def _inside(session: Session, workshop: Workshop, observed: Observed) -> Inside:
+def _report(session: Session, observed: Observed, options: EmbedOptions) -> ImageReport:
     try:
-        return look_inside(workshop, image_for_site(session, observed, None, None))
-    except (OtelembedError, ImageProblem) as unread:
+        reference = image_for_site(session, observed, None, None).or_latest()
+        return report_image(AppRegistry(session).open(reference), reference, options)
+    except OtelembedError as unread:
         # The site's own state is worth showing even where its registry can't be read.
-        return Inside(notes=(f"The image can't be read: {unread.message}",))
+        return ImageReport(notes=(f"The image can't be read: {unread.message}",))
 
 
 def _match(session: Session, observed: Observed, app_insights: str | None) -> _Match:
@@ -113,20 +112,20 @@ def _match(session: Session, observed: Observed, app_insights: str | None) -> _M
         return _Match(None, None, "a Key Vault reference: its value isn't read")
     try:
         key = parse(value).instrumentation_key
-    except ConfigProblem as problem:
+    except InvalidConfig as problem:
         return _Match(None, False, f"malformed: {problem.message}")
     site = observed.id
     arm = Arm(session)
     try:
         if app_insights:
-            expected = [insights.named(arm, site.subscription, site.group, app_insights)]
+            expected = [components.named(arm, site.subscription, site.group, app_insights)]
         elif linked := linked_component(observed.tags):
-            expected = [insights.get(arm, linked)]
+            expected = [components.get(arm, linked)]
         else:
-            expected = insights.in_group(arm, site.subscription, site.group)
+            expected = components.in_group(arm, site.subscription, site.group)
             if not any(_same_key(one.connection_string, key) for one in expected):
                 # One of another group may have been named at the deploy.
-                others = insights.in_subscription(arm, site.subscription)
+                others = components.in_subscription(arm, site.subscription)
                 found = [one for one in others if _same_key(one.connection_string, key)]
                 expected = found or expected
     except OtelembedError as unseen:
@@ -142,18 +141,18 @@ def _match(session: Session, observed: Observed, app_insights: str | None) -> _M
 def _same_key(connection_string: str, key: str) -> bool:
     try:
         return parse(connection_string).instrumentation_key == key
-    except ConfigProblem:
+    except InvalidConfig:
         return False
 
 
-def _problems(observed: Observed, running: Inside, match: _Match) -> list[str]:
+def _problems(observed: Observed, running: ImageReport, match: _Match) -> list[str]:
     problems: list[str] = []
     if observed.state.lower() != "running":
         problems.append(f"the site is {observed.state.lower() or 'in an unknown state'}")
     if running.embedded is None:
-        problems.append("whether the image is embedded can't be told")
+        problems.append("whether the image is embedded is unknown")
     elif not running.embedded:
-        problems.append("the image holds no collector")
+        problems.append("the image has no collector")
     if observed.setting is None:
         problems.append(f"the app setting {SETTING} is missing")
     elif match.matches is False:

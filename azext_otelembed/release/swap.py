@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.site import SiteClient, SiteId
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import OtelembedError, Refused
-from azext_otelembed.release import ledger as ledgers
-from azext_otelembed.release import record
-from azext_otelembed.release.app_image import image_for_site
-from azext_otelembed.release.apply import put_back
-from azext_otelembed.release.exchange import Exchange, Exchanged
-from azext_otelembed.release.observe import SETTING, Observed, check_kind, observe
-from azext_otelembed.release.plan import same_image
-from azext_otelembed.release.preflight import check_running
-from azext_otelembed.release.run import (
+from azext_otelembed.image.reference import same_image
+from azext_otelembed.records import record
+from azext_otelembed.records import record_store as record_store
+from azext_otelembed.records.record_history import had_before, swapped
+from azext_otelembed.release.release_runner import (
     LEFT,
     ROLLED_BACK,
     WAY_BACK,
@@ -25,15 +21,20 @@ from azext_otelembed.release.run import (
     Runner,
     unfinished_of,
 )
-from azext_otelembed.release.trail import had_before, swapped
-from azext_otelembed.release.verify import Verdict, newest_stamp
+from azext_otelembed.release.slot_swap import SlotSwap, SwapOutcome
+from azext_otelembed.target.app_image import image_for_site
+from azext_otelembed.target.embed_target import Existing, Found, ToEmbed
+from azext_otelembed.verification.verify import Verdict, newest_stamp
+from azext_otelembed.webapp.apply import put_back
+from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
+from azext_otelembed.webapp.preflight import check_running
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
     from azext_otelembed.console import Console
+    from azext_otelembed.records.record import Release
     from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.release.record import Release
-    from azext_otelembed.release.target import Target, Workshop
+    from azext_otelembed.target.finder import TargetFinder
 
 SPARE = 60.0
 """Seconds that the pending record lasts beyond what is still to be waited for, at least."""
@@ -72,25 +73,30 @@ def production_of(session: Session, slot: SiteId, setting_of_slot: str | None) -
 
 
 def meant(
-    session: Session, workshop: Workshop, slot: Observed, production: Observed, target: Target
-) -> Target:
+    session: Session,
+    finder: TargetFinder,
+    store: record_store.RecordStore,
+    slot: Observed,
+    production: Observed,
+    target: Found,
+) -> Found:
     """What a swap without --image shall bring to production: `target`, made of what `slot` runs.
 
     After a swap the slot holds what production ran before. The very command that has been done,
     run again, means what production runs. Raises `Refused` where it can't be told.
     """
-    known = ledgers.Ledger(workshop.ledger(slot).client, production.id.resource_id).read()
+    known = record_store.RecordStore(store.client, production.id.resource_id).read()
     if not had_before(slot.image, production.image, known):
         return target
     try:
-        done = workshop.target_for(image_for_site(session, production, None, None))
+        done = finder.find(image_for_site(session, production, None, None).or_latest())
     except OtelembedError:
         done = None
     if done is not None and done.base_digest == target.base_digest:
         return target
     name = slot.id.slot or ""
     if (
-        done is not None
+        isinstance(done, Existing | ToEmbed)
         and same_image(done.image, production.image)
         and swapped(name, slot.image, production.image, known)
     ):
@@ -119,16 +125,16 @@ class Swapper:
         self._options = options
         self._console = console
         client = production.client
-        self._ledger = ledgers.Ledger(registry, client.id.resource_id)
-        self._runner = Runner(session, client, self._ledger, options, console)
-        self._exchange = Exchange(
+        self._store = record_store.RecordStore(registry, client.id.resource_id)
+        self._runner = Runner(session, client, self._store, options, console)
+        self._slot_swap = SlotSwap(
             session, SiteClient(session, slot), client, options.timeout, options.pace, self._keep
         )
         self._release: Release | None = None
 
     def pending(self) -> Release | None:
         """A release of production that was left pending."""
-        return unfinished_of(self._ledger.read())
+        return unfinished_of(self._store.read())
 
     def swap(self, image: Image) -> Ending:
         """Makes production run what the slot runs, which is `image`.
@@ -137,10 +143,10 @@ class Swapper:
         and the same command goes on from there.
         """
         site = self._production.client.id
-        known = self._ledger.read()
-        self._ledger.check_free(image.digest, known)
+        known = self._store.read()
+        self._store.check_free(image.digest, known)
         release = self._pending(image, known)
-        self._ledger.begin(release, known)
+        self._store.begin(release, known)
         self._release = release
         try:
             exchanged = self._swapped(
@@ -165,14 +171,14 @@ class Swapper:
         production = self._production.observed
         unfinished = unfinished_of(known)
         if unfinished is not None and unfinished.wants(image.digest, None):
-            taken = ledgers.taken_up(unfinished, self._options.timeout)
+            taken = record_store.taken_up(unfinished, self._options.timeout)
             if same_image(production.image, taken.image):
                 return taken
             return replace(taken, previous_image=production.image, slot=self._slot.slot or "")
-        if unfinished is not None and not self._ledger.is_under_way(unfinished):
-            self._ledger.end(unfinished, record.FAILED, "never completed")
-        return ledgers.new_release(
-            self._ledger.site,
+        if unfinished is not None and not self._store.is_under_way(unfinished):
+            self._store.end(unfinished, record.FAILED, "never completed")
+        return record_store.new_release(
+            self._store.site,
             image=image.name,
             digest=image.digest,
             previous_image=production.image,
@@ -240,7 +246,7 @@ class Swapper:
         previous = release.previous_image
         command = self._swap_command
         try:
-            slot, production = self._exchange.look()
+            slot, production = self._slot_swap.look()
         except OtelembedError:
             pass
         else:
@@ -254,14 +260,14 @@ class Swapper:
     def _swap_command(self) -> str:
         return f"az webapp deployment slot swap {self._slot.arguments} --target-slot production"
 
-    def _swapped(self, name: str, what: str, wanted: str, instead_of: str) -> Exchanged:
+    def _swapped(self, name: str, what: str, wanted: str, instead_of: str) -> SwapOutcome:
         with self._console.step(name) as step:
             step.say(what)
             self._console.stands(
                 f"{self._slot} may or may not be swapped with production; run the same command "
                 "again to go on"
             )
-            return self._exchange.make(wanted, instead_of, step)
+            return self._slot_swap.make(wanted, instead_of, step)
 
     def _verified(
         self, production: Observed, image: str, after: str, timeout: int | None = None
@@ -275,6 +281,6 @@ class Swapper:
     def _keep(self, timeout: float | None = None) -> None:
         """Lets the pending record last for another `timeout` seconds, and some."""
         release, seconds = self._release, timeout or self._options.timeout
-        if release is None or self._ledger.outlasts(release, seconds + SPARE):
+        if release is None or self._store.outlasts(release, seconds + SPARE):
             return
         self._release = self._runner.renewed(release, seconds)

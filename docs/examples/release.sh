@@ -1,11 +1,11 @@
 #!/bin/sh
-# Releases an app image to a Web App, with the collector in it; the exit status says how it went.
+# Releases an app image to a Web App, with the collector embedded. Exit status: that of the deploy.
 #
 #   RESOURCE_GROUP, APP   the Web App
-#   SLOT                  one of its slots, instead of production (optional)
-#   IMAGE                 the app image, which is in its registry already
+#   SLOT                  a deployment slot, instead of production (optional)
+#   IMAGE                 the app image, pushed to its registry
 #
-# Whoever is logged in to az does it; or else, with no `az login`:
+# The account of `az login` calls Azure. To release without `az login`, set:
 #
 #   CREDENTIAL            environment, workload-identity or managed-identity
 #   SUBSCRIPTION          the subscription's id
@@ -25,9 +25,9 @@ embedded=$(az otelembed deploy "$@" --image "$IMAGE" --query image.name --output
 
 case $status in
     0) echo "$APP runs $embedded." ;;
-    3) echo "Something isn't there: see above." >&2 ;;
-    4) echo "$embedded doesn't come up: $APP runs what it ran before." >&2 ;;
-    5) echo "$APP doesn't come up: see above." >&2 ;;
-    *) echo "Not released: see above. Running this again goes on where it stopped." >&2 ;;
+    3) echo "A resource or image was not found: see above." >&2 ;;
+    4) echo "$embedded failed to start: $APP was rolled back to its previous image." >&2 ;;
+    5) echo "$APP is unhealthy: see above." >&2 ;;
+    *) echo "Not released: see above. Run this script again to continue." >&2 ;;
 esac
 exit "$status"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from azext_otelembed.builders.acr import AcrBuilder
+from azext_otelembed.builders.acr_tasks import AcrBuilder
 from azext_otelembed.builders.source import find_source
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference

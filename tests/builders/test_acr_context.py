@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.builders.context import Tally, pack, read_context
+from azext_otelembed.builders.build_context import Tally, pack, read_context
 from azext_otelembed.builders.source import Source
 from tests.builders.acr import attempt
 from tests.builders.support import Builds

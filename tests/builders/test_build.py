@@ -160,7 +160,7 @@ def test_a_push_that_is_denied_names_the_registry_and_the_remedy(builds: Builds)
         ("no daemon", "The Docker daemon doesn't answer", "systemctl start docker"),
         ("no Dockerfile", "holds no Dockerfile", "--file"),
         ("no folder", "doesn't exist", "--source ."),
-        ("no registry", "doesn't say in which registry", "--registry"),
+        ("no registry", "doesn't name a registry", "--registry"),
     ],
 )
 def test_what_is_missing_is_told_with_its_remedy(

@@ -77,5 +77,5 @@ def test_companions_of_source_are_refused_without_it(builds: Builds) -> None:
     site = builds.cloud.make_site(wait=False)
     answer = builds.deploy(site, "--build-arg", "A=1")
     assert answer.returncode == 1
-    assert "--build-arg says how to build, but not what" in answer.stderr
+    assert "--build-arg requires --source" in answer.stderr
     assert answer.writes == []

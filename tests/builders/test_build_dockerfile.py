@@ -206,7 +206,7 @@ def test_a_configuration_that_was_edited_is_kept_and_its_digest_is_the_labels(
     other.write_text(edited.replace("# ours", "# theirs"))
     refused = builds.otelembed(*command, "--collector-config", str(other))
     assert refused.returncode == 1
-    assert "is there already, and differs" in refused.stderr
+    assert "exists already and differs" in refused.stderr
     config.write_text("receivers: [")
     broken = builds.otelembed(*command)
     assert broken.returncode == 1
@@ -226,7 +226,7 @@ def test_the_form_for_an_embedded_image_is_that_for_its_base(builds: Builds) -> 
     [
         ([], "isn't told"),
         (["--image-cmd", "[node]"], "not a JSON list of words"),
-        (["--image", "shop:1.0"], "doesn't say in which registry"),
+        (["--image", "shop:1.0"], "doesn't name a registry"),
         (["--image-cmd", "x", "--collector-image", "Not An Image"], "--collector-image"),
         (["--image-cmd", "x", "--output-dir", "/dev/null/x"], "can't be written to"),
     ],

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import carry_out, load_base, source_of
-from azext_otelembed.embedding.collector import bring_in
-from azext_otelembed.image.collector import PreparedCollector
+from azext_otelembed.embedding.base_images import load_base, source_of
+from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.image.embed import Base, Embedded, embed
 from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.auth import AcrExchange, Anonymous
 from azext_otelembed.registry.client import RegistryClient
@@ -92,11 +93,11 @@ class Corpus:
 
     def embed(self, reference: Reference, *, unwrap: bool = False) -> Embedded:
         """A collector embedded in an image of the registry, as the commands do it."""
-        base: Base = source_of(self.client, load_base(self.client, reference))
+        base: Base = source_of(load_base(self.client, reference))
         embedded = embed(
             base, self.collector(), collector_config.default(), Launcher(), unwrap=unwrap
         )
-        carry_out(self.client, embedded)
+        push_embedded(self.client, embedded)
         return embedded
 
     def embedded(self, case: Case) -> Embedded:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import carry_out, load_base
+from azext_otelembed.embedding.base_images import load_base
+from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.image.embed import Embedded, embed
 from azext_otelembed.image.launcher import Launcher
 from localazure.client import LocalAzure
@@ -59,7 +60,7 @@ def carried(request: pytest.FixtureRequest, corpus: Corpus) -> Carried:
     repository = f"collectors/{request.param}"
     base = load_base(corpus.client, corpus.push(repository, "1", image()))
     embedded = embed(base, collector, collector_config.default(), Launcher())
-    carry_out(corpus.client, embedded)
+    push_embedded(corpus.client, embedded)
     name = f"{corpus.host}/{repository}:{embedded.reference.tag}"
     return Carried(request.param, name, embedded)
 

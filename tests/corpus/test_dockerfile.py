@@ -8,10 +8,15 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import load_base
-from azext_otelembed.image.dockerfile import CONFIG_FILE, DOCKERFILE_BINARY, App, make_dockerfile
+from azext_otelembed.embedding.base_images import load_base
+from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image.dockerfile_template import (
+    CONFIG_FILE,
+    DOCKERFILE_BINARY,
+    App,
+    make_dockerfile,
+)
 from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.image.problem import ImageProblem
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.release.dockerfile import app_of
 from tests.corpus.bases import Case
@@ -46,7 +51,7 @@ def built(case: Case, corpus: Corpus, engine: Engine, folder: Path) -> str:
     """The image that the engine makes of the Dockerfile."""
     app = app_of(load_base(corpus.client, corpus.base(case)))
     if case.unwrap:
-        with pytest.raises(ImageProblem, match="starts a collector already"):
+        with pytest.raises(InvalidImage, match="starts a collector already"):
             dockerfile(corpus, app)
         app = replace(app, entrypoint=(), cmd=("/app/facts", *case.words))
     if case.nested:

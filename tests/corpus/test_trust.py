@@ -15,11 +15,12 @@ import httpx
 import pytest
 import trustme
 
-from azext_otelembed.embedding.carry import carry_out, load_base
-from azext_otelembed.embedding.collector import bring_in
-from azext_otelembed.image.collector import PreparedCollector
+from azext_otelembed.embedding.base_images import load_base
+from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.reference import Reference
 from localazure.client import ROOT
 from localazure.images.assemble import Entry, Image, Layer, layer
@@ -126,7 +127,7 @@ def test_the_collector_trusts_the_bases_authorities_and_its_own(
     reference = corpus.push(f"trust/{name}", "1", base(name, company.authority))
     launcher = Launcher(collector_logs="stderr")
     embedded = embed(load_base(corpus.client, reference), collector, config, launcher)
-    carry_out(corpus.client, embedded)
+    push_embedded(corpus.client, embedded)
     connection = corpus.azure.components["shop-insights"]
     company.received.clear()
     image_name = f"{corpus.host}/trust/{name}:{embedded.reference.tag}"

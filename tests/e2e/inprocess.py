@@ -15,12 +15,13 @@ from typing import Any
 from azure.core.credentials import AccessToken
 
 from azext_otelembed.azure.session import Session
-from azext_otelembed.azure.site import SiteId
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
-from azext_otelembed.release.deploy import Wanted
 from azext_otelembed.release.deploy import deploy as run
-from tests.e2e.support import COLLECTOR, Cloud, Site, is_write
+from azext_otelembed.verification.verdict_tracker import PACE
+from tests.e2e.support import Cloud, Site, is_write
+from tests.release.support import request_of
 
 
 class Owner:
@@ -74,20 +75,8 @@ def session(cloud: Cloud) -> Session:
     )
 
 
-def deploy(caller: Session, site: Site, **wanted: Any) -> Ended:
-    """Deploy `site`. Fields of `Wanted` may be given; threads may do this at once."""
-    defaults = {
-        "image": None,
-        "collector_image": COLLECTOR,
-        "collector_config": None,
-        "app_insights": None,
-        "connection_string": None,
-        "registry": None,
-        "tag": None,
-        "timeout": 120,
-        "health_path": "/",
-        "dry_run": False,
-    }
+def deploy(caller: Session, site: Site, **given: Any) -> Ended:
+    """Deploy `site`. Arguments of `request_of` may be given; threads may do this at once."""
     stream = io.StringIO()
     console = Console(stream=stream)
     site_id = SiteId(caller.subscription, site.group, site.name, site.slot)
@@ -95,7 +84,9 @@ def deploy(caller: Session, site: Site, **wanted: Any) -> Ended:
     began = time.monotonic()
     outcome, error = None, None
     try:
-        outcome = run(caller, site_id, Wanted(**{**defaults, **wanted}), console)
+        outcome = run(
+            caller, site_id, request_of(**{"timeout": 120, "pace": PACE, **given}), console
+        )
     except OtelembedError as raised:
         error = raised
         said = [console.with_state(raised.message), raised.recommendation or ""]

@@ -399,7 +399,7 @@ STRINGS = (
     Row(
         "a connection string and a component",
         "--connection-string @{files}/good.txt --app-insights x",
-        ("--connection-string", "--app-insights each say where the telemetry goes", "Give one of"),
+        ("--connection-string", "exclude each other", "Give one of"),
     ),
     Row(
         "a connection string's file that isn't there",

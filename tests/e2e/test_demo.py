@@ -29,17 +29,17 @@ def test_the_demo_shows_a_request_in_application_insights_that_was_not_there_bef
     before, deploy, after, status = re.split(r"^[2-4]  ", done.stdout, flags=re.MULTILINE)
     assert re.search(r"^shop +Running +DOCKER\|localhost:\d+/shop:1\.0$", before, re.MULTILINE)
     assert "HTTP 200  Hello from the shop." in before
-    assert "Application Insights knows 0 requests." in before
+    assert "Application Insights has received 0 requests." in before
     assert re.search(r"^changed: true$", deploy, re.MULTILINE)
     assert re.search(r"^healthy: true$", deploy, re.MULTILINE)
     assert re.search(
         r"^image: localhost:\d+/shop:1\.0-otelembed-[0-9a-f]{12}$", deploy, re.MULTILINE
     )
     assert "HTTP 200  Hello from the shop." in after
-    known = re.search(r"Application Insights knows (\d+) requests?, the newest:\n +(.*)", after)
-    assert known
-    assert int(known[1]) > 0
-    assert known[2].split() == ["GET", "/", "200", "shop"]
+    received = re.search(r"received (\d+) requests?, the newest:\n +(.*)", after)
+    assert received
+    assert int(received[1]) > 0
+    assert received[2].split() == ["GET", "/", "200", "shop"]
     assert '"healthy": true' in status
     steps = re.findall(r"^otelembed: (\w+): ", done.stderr, re.MULTILINE)
     assert {"observe", "plan", "embed", "apply", "verify"} <= set(steps)

@@ -60,7 +60,7 @@ def test_a_container_that_exits_is_told_with_its_last_words_and_the_way_back(
     again = shared.deploy("--image", shared.image("crash"))
     assert again.returncode == 5, again.show()
     assert again.json["changed"] is False
-    assert "runs what it should, but" in again.stderr
+    assert "runs the wanted image, but" in again.stderr
     assert BOOM in again.stderr
     assert API_KEY not in again.stderr
     assert f"az otelembed rollback {' '.join(shared.arguments)}" in again.stderr

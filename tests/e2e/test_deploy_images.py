@@ -76,7 +76,7 @@ def test_a_tag_that_is_taken_by_another_image_is_refused(shared: Site, tmp_path:
     for taken in (runs.rpartition(":")[2], "1.0"):
         answer = shared.deploy("--image", f"{shared.repository}:4.0", "--tag", taken)
         assert answer.returncode == 1, answer.show()
-        assert f"--tag '{taken}': {shared.image(taken)} is another image already" in answer.stderr
+        assert f"--tag '{taken}': {shared.image(taken)} exists already" in answer.stderr
         assert not answer.writes, answer.show()
     assert shared.runs == runs
 
@@ -91,7 +91,7 @@ def test_a_build_moves_the_tag_of_an_embedded_image_and_of_no_other(
         assert answer.returncode == 0, answer.show()
     refused = cloud.otelembed("build", "--image", shared.image("5.0"), "--tag", "1.0")
     assert refused.returncode == 1, refused.show()
-    assert "is another image already" in refused.stderr
+    assert "exists already and is another image" in refused.stderr
 
 
 def test_a_registry_can_be_named_for_an_image_without_a_host(cloud: Cloud) -> None:

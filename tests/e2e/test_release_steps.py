@@ -108,7 +108,7 @@ def test_the_shell_script_tells_of_a_rollback_by_its_status(shared: Site, tmp_pa
     assert done.returncode == 4, done.stderr
     assert BOOM in done.stderr
     last = done.stderr.splitlines()[-1]
-    assert re.fullmatch(r"\S+:crash-otelembed-\S+ doesn't come up: \S+ runs what it ran .*", last)
+    assert re.fullmatch(r"\S+:crash-otelembed-\S+ failed to start: \S+ was rolled back .*", last)
     assert shared.runs == before
 
 
@@ -117,7 +117,7 @@ def test_the_shell_script_stops_on_what_is_not_there(shared: Site, tmp_path: Pat
     before = shared.runs
     done = release(shared.image("9.9"))
     assert (done.returncode, done.stdout) == (3, "")
-    assert done.stderr.endswith("Something isn't there: see above.\n")
+    assert done.stderr.endswith("A resource or image was not found: see above.\n")
     assert shared.runs == before
     missing = release("")
     assert missing.returncode != 0
@@ -279,10 +279,10 @@ def test_the_workflow_releases(shared: Site, job: Callable[[str], Job], tmp_path
     ended = job("3.0").github()
     assert [(name, done.returncode, done.stdout) for name, done in ended] == [
         ("Install az otelembed", 0, ""),
-        ("Show what will change", 0, ""),
-        ("Release, and roll back if it doesn't come up", 0, ""),
+        ("Show the plan", 0, ""),
+        ("Release, and roll back if the container fails to start", 0, ""),
         ("Check that telemetry is set up", 0, ""),
-        ("Tell how it went", 0, ""),
+        ("Add the release history to the summary", 0, ""),
     ], [done.stderr for _, done in ended]
     assert shared.runs.startswith(shared.image("3.0-otelembed-"))
     assert shared.runs in ended[1][1].stderr, "the plan is in the log"
@@ -303,7 +303,6 @@ def test_the_azure_pipeline_releases_and_fails_when_it_is_rolled_back(
     before = shared.runs
     failed = job("crash").azure()
     assert failed.returncode == 4, failed.stderr
-    assert (
-        f"##vso[task.logissue type=error]{shared.image('crash')} doesn't come up" in failed.stdout
-    )
+    issue = f"##vso[task.logissue type=error]{shared.image('crash')} failed to start"
+    assert issue in failed.stdout
     assert shared.runs == before

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed import errors
-from azext_otelembed.release.run import LEFT, ROLLED_BACK
+from azext_otelembed.release.release_runner import LEFT, ROLLED_BACK
 from localazure.client import ROOT
 from tests.e2e.support import Answer, Cloud
 

@@ -71,7 +71,7 @@ def test_a_site_that_runs_embedded_is_told_in_full(shared: Site) -> None:
 def test_a_site_that_is_not_embedded_fails_the_check(site: Site, shared: Site) -> None:
     answer = site.status("--check")
     assert refused(answer) == [
-        "the image holds no collector",
+        "the image has no collector",
         f"the app setting {SETTING} is missing",
     ]
     assert answer.json["embedded"] is False
@@ -143,7 +143,7 @@ def test_an_image_that_cannot_be_read_is_not_guessed_about(shared: Site) -> None
     path = f"/v2/{shared.repository}/manifests/"
     with shared.cloud.fault(service="acr", path=path, status=403, times=0):
         answer = shared.status("--check")
-    assert refused(answer) == ["whether the image is embedded can't be told"]
+    assert refused(answer) == ["whether the image is embedded is unknown"]
     assert answer.json["embedded"] is None
     assert answer.json["http"] == "HTTP 200 on /"
     (note,) = answer.json["notes"]
@@ -217,5 +217,5 @@ def test_the_panel_of_an_ill_site_names_its_problems(
     screen = site.cloud.on_terminal("otelembed", "status", *site.arguments, "--check")
     assert screen.returncode == 5, screen.text
     assert "● not healthy" in screen.text
-    assert re.search(r"│ problem +the image holds no collector", screen.text)
+    assert re.search(r"│ problem +the image has no collector", screen.text)
     assert re.search(rf"│ setting +{SETTING} is missing", screen.text)

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import zstandard
 
-from azext_otelembed.release.record import SUCCEEDED, Release, to_manifest
+from azext_otelembed.records.record import SUCCEEDED, Release, to_manifest
 from localazure.images.assemble import Entry, Image, index_bytes, layer
 from tests.programs import LOADER, program
 

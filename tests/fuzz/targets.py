@@ -1,6 +1,6 @@
 """Everything that reads what registries and token servers send: bytes in, a value or an error out.
 
-The errors are those with words for a person: ImageProblem and OtelembedError.
+The errors are those with words for a person: InvalidImage and OtelembedError.
 """
 
 from __future__ import annotations
@@ -10,30 +10,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
-from azext_otelembed.errors import OtelembedError
-from azext_otelembed.image import byhand
-from azext_otelembed.image.alone import NotAlone, proven
-from azext_otelembed.image.collector import parse_prepared
-from azext_otelembed.image.config import parse_config
+from azext_otelembed.errors import InvalidImage, OtelembedError
+from azext_otelembed.image import existing_collector
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.elf import check_program
 from azext_otelembed.image.embed import Base, check_base, original
+from azext_otelembed.image.image_config import parse_config
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.manifest import Index, Manifest, parse_manifest, platform_choices
-from azext_otelembed.image.origin import recorded_base
-from azext_otelembed.image.problem import ImageProblem
+from azext_otelembed.image.prepared_collector import parse_prepared
+from azext_otelembed.image.provenance import Undo, read_provenance
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tarscan import content, scan
-from azext_otelembed.image.undo import Undo
-from azext_otelembed.location import led_to
-from azext_otelembed.registry import body
+from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
+from azext_otelembed.image.tar_reader import content, scan
+from azext_otelembed.records import record
+from azext_otelembed.registry import response_json
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, challenges
 from azext_otelembed.registry.client import next_page
-from azext_otelembed.registry.failure import said
+from azext_otelembed.registry.error_responses import said
 from azext_otelembed.registry.policies import seconds_of
 from azext_otelembed.registry.scope import Scope, pull
 from azext_otelembed.registry.tokens import Tokens, lifetime
-from azext_otelembed.release import record
+from azext_otelembed.urls import resolve_safe
 from tests.fuzz import seeds
 
 MOST = 16 << 20
@@ -57,7 +55,7 @@ def manifest(data: bytes) -> None:
 
 def config(data: bytes) -> None:
     found = parse_config(data)
-    recorded_base(found)
+    read_provenance(found)
     document = b'{"schemaVersion":2,"config":{"mediaType":"a","size":1,"digest":"sha256:%s"},'
     bare = Manifest.read(Family.OCI, document % (b"0" * 64) + b'"layers":[]}')
     base = Base(Reference("localhost", "a"), Digest.of(data), bare, found)
@@ -78,8 +76,8 @@ def file(data: bytes) -> None:
 def alone(data: bytes) -> None:
     compression = "gzip" if data.startswith(b"\x1f") else "none"
     passed = b""
-    with suppress(NotAlone):
-        for chunk in proven(_chunks(data), "/a", compression, _DIFF_ID, MOST):
+    with suppress(NotSingleFile):
+        for chunk in verified_single_file(_chunks(data), "/a", compression, _DIFF_ID, MOST):
             passed += chunk
         assert passed == data
 
@@ -94,17 +92,17 @@ def text(data: bytes) -> None:
     next_page(words)
     said(data)
     seconds_of(words)
-    led_to("https://localhost/v2/", words)
+    resolve_safe("https://localhost/v2/", words)
     Scope.parse(words)
-    byhand.find(byhand.Start((), ("sh", "-c", words)))
+    existing_collector.find(existing_collector.Start((), ("sh", "-c", words)))
 
 
 def tags(data: bytes) -> None:
-    assert all(isinstance(tag, str) for tag in body.tags(data) or ())
+    assert all(isinstance(tag, str) for tag in response_json.tags(data) or ())
 
 
 def referrers(data: bytes) -> None:
-    releases = record.read(body.manifests(data) or ())
+    releases = record.read(response_json.manifests(data) or ())
     record.under_way(releases, datetime.now(timezone.utc))
     for release in releases:
         release.as_result()
@@ -123,7 +121,7 @@ def token(data: bytes) -> None:
         return _Answer(data)
 
     words = data.decode("utf-8", "surrogateescape")
-    lifetime(words, body.fields(data) or {}, words)
+    lifetime(words, response_json.fields(data) or {}, words)
     asker = Tokens("localhost", "https://localhost", AcrExchange(lambda: "arm"), answer)
     with suppress(OtelembedError):
         asker.login()
@@ -166,5 +164,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 def run(name: str, data: bytes) -> None:
     """Raises whatever has no words for a person."""
-    with suppress(ImageProblem, OtelembedError):
+    with suppress(InvalidImage, OtelembedError):
         TARGETS[name](data)

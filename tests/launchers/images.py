@@ -9,21 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.image.collector import (
+from azext_otelembed.image.descriptor import Descriptor, Family
+from azext_otelembed.image.embed import Base, embed
+from azext_otelembed.image.image_config import parse_config
+from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.layer import make_ca_layer
+from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.prepared_collector import (
     CA_BUNDLE,
     CollectorLayer,
     PreparedCollector,
     make_prepared,
 )
-from azext_otelembed.image.config import parse_config
-from azext_otelembed.image.descriptor import Descriptor, Family
-from azext_otelembed.image.embed import Base, embed
-from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.image.layer import make_ca_layer
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.prepared_shell import (
+    PreparedShell,
+    make_prepared_shell,
+    make_shell_layer,
+)
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.shell import PreparedShell, make_prepared_shell, make_shell_layer
-from azext_otelembed.image.tarscan import scan
+from azext_otelembed.image.tar_reader import scan
 from localazure.images.assemble import Entry, Image, Layer, layer
 from tests import needs
 from tests.e2e.images import read

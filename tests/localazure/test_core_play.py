@@ -18,7 +18,7 @@ from localazure.client import ROOT, LocalAzure
 from localazure.demo import EXTENSIONS, Demo
 
 DEAD = "http://127.0.0.1:9"
-"""A proxy without a listener: discard's port."""
+"""A proxy without a listener: the port of the discard service."""
 
 
 @pytest.fixture
@@ -76,7 +76,9 @@ def test_the_demo_shows_the_end_of_the_log_of_a_shop_that_does_not_start(tmp_pat
     ):
         Demo(local, Az(local, tmp_path / "azure", EXTENSIONS)).request_shop()
     said, *lines = str(ended.value).splitlines()
-    assert said == "demo: the shop answered with an error. Its log ends with:"
+    assert said == (
+        "demo: the shop answered with HTTP 503, not 200. The last lines of the shop's log:"
+    )
     assert any("LastError: ImagePullFailure" in line for line in lines)
 
 
@@ -141,7 +143,7 @@ def test_the_demo_reports_at_once_that_this_machine_can_run_no_containers() -> N
 def test_play_reports_that_its_sites_will_not_start_on_this_machine() -> None:
     done = _without_root("forbidden", "localazure.play", "reduced")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"Its sites won't start. {FORBIDDEN}")
+    assert done.stdout.startswith(f"The sites of the double can't start. {FORBIDDEN}")
 
 
 @only_root

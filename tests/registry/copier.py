@@ -49,7 +49,7 @@ def copy(registries: Registries, reference: Reference) -> Copied:
 
 
 def _main(ca: str, token: str, tenant: str, shop: str, reference: str) -> dict[str, object]:
-    from azext_otelembed.embedding.collector import bring_in
+    from azext_otelembed.embedding.prepare_collector import bring_in
     from azext_otelembed.registry.auth import AcrExchange, Anonymous
     from azext_otelembed.registry.client import RegistryClient
 

@@ -8,8 +8,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from azext_otelembed.azure import acr
 from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.registries import find, import_image
 from azext_otelembed.image.reference import Reference
 from localazure.images.assemble import Entry, Image, Layer, layer, sha256, write_layout
 from tests.programs import program as linux_program
@@ -100,5 +100,5 @@ def importer(registries: Registries, reference: Reference, target: str) -> None:
     """POST importImage, by an owner."""
     azure = registries.azure
     arm = Arm(session_of(azure, registries.arm_token))
-    registry = acr.find(arm, azure.subscription, registries.shop)
-    acr.import_image(arm, registry, reference, target, lambda _: None)
+    registry = find(arm, azure.subscription, registries.shop)
+    import_image(arm, registry, reference, target, lambda _: None)

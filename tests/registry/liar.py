@@ -148,7 +148,7 @@ def believe(liar: Liar, tag: str) -> Outcome:
 
 
 def _main(host: str, tag: str) -> Mapping[str, object]:
-    from azext_otelembed.embedding.collector import bring_in
+    from azext_otelembed.embedding.prepare_collector import bring_in
     from azext_otelembed.errors import OtelembedError
     from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.client import RegistryClient

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from azext_otelembed.embedding.collector import IMPORTED, alias, bring_in, find_prepared
+from azext_otelembed.embedding.prepare_collector import IMPORTED, alias, bring_in, find_prepared
 from azext_otelembed.errors import NotFound, Refused, RegistryFailed, Unauthorized
-from azext_otelembed.image.collector import REPOSITORY, PreparedCollector
 from azext_otelembed.image.layer import make_ca_layer
+from azext_otelembed.image.prepared_collector import REPOSITORY, PreparedCollector
 from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.progress import Progress
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.progress import Progress
 from localazure.images.assemble import Entry, Image, Layer, layer, sha256
 from tests.programs import LOADER, program
 from tests.registry import images

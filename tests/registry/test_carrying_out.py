@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import carry_out, is_there, load_base, resolve
-from azext_otelembed.embedding.collector import bring_in, find_prepared
+from azext_otelembed.embedding.base_images import load_base, resolve
+from azext_otelembed.embedding.prepare_collector import bring_in, find_prepared
+from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
-from azext_otelembed.image.collector import REPOSITORY, PreparedCollector
 from azext_otelembed.image.embed import Embedded, embed
 from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.prepared_collector import REPOSITORY, PreparedCollector
 from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.progress import Progress
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.progress import Progress
 from azext_otelembed.registry.scope import pull, push
 from localazure.images.assemble import Entry, Image, Layer, layer
 from tests.registry import images
@@ -51,6 +52,13 @@ def embedded_in(
     return embed(base, collector, options.pop("config", CONFIG), Launcher(), **options)
 
 
+def is_stored(client: RegistryClient, embedded: Embedded) -> bool:
+    """Whether the registry holds this very image under its tag: one request."""
+    name = embedded.reference
+    stored = client.head_manifest(name.repository, name.tag or embedded.digest)
+    return stored is not None and stored.digest == embedded.digest
+
+
 def test_an_embedded_image_is_whole_in_the_registry(
     registries: Registries, tmp_path: Path, name: str, prepare: Any
 ) -> None:
@@ -59,9 +67,9 @@ def test_an_embedded_image_is_whole_in_the_registry(
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
     seen: list[Progress] = []
-    assert not is_there(client, embedded)
-    carry_out(client, embedded, seen.append)
-    assert is_there(client, embedded)
+    assert not is_stored(client, embedded)
+    push_embedded(client, embedded, seen.append)
+    assert is_stored(client, embedded)
     stored = client.get_manifest(name, str(embedded.reference.tag))
     assert (stored.digest, stored.data) == (embedded.digest, embedded.manifest)
     document = json.loads(stored.data)
@@ -85,7 +93,7 @@ def test_one_embed_costs_twelve_requests_and_a_few_kilobytes(
     base = load_base(client, reference)
     found = find_prepared(client, collector.upstream)
     assert found is not None
-    carry_out(client, embed(base, found, CONFIG, Launcher()))
+    push_embedded(client, embed(base, found, CONFIG, Launcher()))
     records = registries.since(mark)
     asked = [f"{r['method']} {r['path'].split('/')[-2]} {r['status']}" for r in records]
     assert len(asked) == 12, asked
@@ -103,7 +111,7 @@ def test_another_configuration_costs_one_request_more(
         registries, tmp_path, name, "1.0", images.app(document={"history": [RUN]})
     )
     mark = registries.azure.mark()
-    carry_out(client, embedded_in(client, reference, collector, config=CONFIG + b"\n# ours\n"))
+    push_embedded(client, embedded_in(client, reference, collector, config=CONFIG + b"\n# ours\n"))
     # Thirteen, less the one that finds the collector, which this test has at hand.
     assert len(registries.since(mark)) == 12
 
@@ -114,12 +122,12 @@ def test_what_is_there_already_is_not_written_again(
     collector = prepare(registries)
     client = registries.owner()
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
-    carry_out(client, embedded_in(client, reference, collector))
+    push_embedded(client, embedded_in(client, reference, collector))
     fresh = registries.owner()
     fresh.expect(push(name), pull(REPOSITORY))
     mark = registries.azure.mark()
     embedded = embedded_in(fresh, reference, collector)
-    assert is_there(fresh, embedded)
+    assert is_stored(fresh, embedded)
     records = registries.since(mark)
     assert len(records) == 6  # two for the token, three for the base, one for the tag
     assert {r["method"] for r in records if not r["path"].startswith("/oauth2")} == {"GET", "HEAD"}
@@ -132,15 +140,15 @@ def test_a_new_version_of_the_app_sends_only_what_is_new(
     client = registries.owner()
     first = images.push(registries, tmp_path, name, "1.0", images.app())
     old = embedded_in(client, first, collector)
-    carry_out(client, old)
+    push_embedded(client, old)
     newer = images.app(images.shell(), images.program(size=200_000), document={"history": [RUN]})
     second = images.push(registries, tmp_path, name, "1.1", newer)
     embedded = embedded_in(client, second, collector)
     present = frozenset(Digest.parse(part["digest"]) for part in json.loads(old.manifest)["layers"])
     mark = registries.azure.mark()
-    carry_out(client, embedded, present=present)
+    push_embedded(client, embedded, present=present)
     assert [r["method"] for r in registries.since(mark)] == ["POST", "PUT", "PUT"]
-    assert is_there(client, embedded)
+    assert is_stored(client, embedded)
 
 
 def test_what_was_wrongly_thought_present_is_brought_after_all(
@@ -150,8 +158,8 @@ def test_what_was_wrongly_thought_present_is_brought_after_all(
     client = registries.owner()
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
-    carry_out(client, embedded, present=frozenset(embedded.mounts))
-    assert is_there(client, embedded)
+    push_embedded(client, embedded, present=frozenset(embedded.mounts))
+    assert is_stored(client, embedded)
 
 
 def test_a_prepared_collector_whose_layers_are_gone_is_named(
@@ -165,7 +173,7 @@ def test_a_prepared_collector_whose_layers_are_gone_is_named(
     registries.azure.change_registry("shopregistry", mounts=False)
     try:
         with pytest.raises(NotFound, match=r"collector in registry .* is incomplete") as missing:
-            carry_out(client, embedded)
+            push_embedded(client, embedded)
     finally:
         registries.azure.change_registry("shopregistry", mounts=True)
     assert "az acr repository delete" in str(missing.value.recommendation)
@@ -179,8 +187,8 @@ def test_doing_it_twice_does_no_harm(
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
     for _ in range(2):
-        carry_out(client, embedded)
-    assert is_there(client, embedded)
+        push_embedded(client, embedded)
+    assert is_stored(client, embedded)
 
 
 def test_a_registry_that_does_not_mount_gets_copies(
@@ -192,10 +200,10 @@ def test_a_registry_that_does_not_mount_gets_copies(
     embedded = embedded_in(client, reference, collector)
     registries.azure.change_registry("shopregistry", mounts=False)
     try:
-        carry_out(client, embedded)
+        push_embedded(client, embedded)
     finally:
         registries.azure.change_registry("shopregistry", mounts=True)
-    assert is_there(client, embedded)
+    assert is_stored(client, embedded)
 
 
 @pytest.mark.parametrize("nth", range(1, 9))
@@ -208,8 +216,8 @@ def test_any_single_failure_on_the_way_is_survived(
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
     registries.azure.fault(service="acr", nth=nth, **fault)
-    carry_out(client, embedded)
-    assert is_there(client, embedded)
+    push_embedded(client, embedded)
+    assert is_stored(client, embedded)
 
 
 def test_who_may_only_pull_is_told_what_is_missing(
@@ -220,7 +228,7 @@ def test_who_may_only_pull_is_told_what_is_missing(
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
     with pytest.raises(Unauthorized, match=f"push to '{name}'"):
-        carry_out(client, embedded)
+        push_embedded(client, embedded)
 
 
 def test_a_base_is_taken_from_an_index(registries: Registries, tmp_path: Path, name: str) -> None:
@@ -263,7 +271,7 @@ def test_a_base_without_a_shell_is_refused_before_anything_is_written(
     embedded = embedded_in(client, reference, collector)
     mark = registries.azure.mark()
     with pytest.raises(Refused, match=r"has no /bin/sh") as refusal:
-        carry_out(client, embedded)
+        push_embedded(client, embedded)
     assert f"{name}:1.0" in refusal.value.message
     assert {r["method"] for r in registries.since(mark)} == {"GET"}
 
@@ -284,7 +292,7 @@ def test_a_shell_is_found_in_the_layers(
     collector = prepare(registries)
     client = registries.owner()
     reference = images.push(registries, tmp_path, name, "1.0", images.app(images.program(), found))
-    carry_out(client, embedded_in(client, reference, collector))
+    push_embedded(client, embedded_in(client, reference, collector))
 
 
 def test_a_shell_in_the_first_layer_costs_two_requests(
@@ -298,7 +306,7 @@ def test_a_shell_in_the_first_layer_costs_two_requests(
     reference = images.push(registries, tmp_path, name, "1.0", images.app(large, images.program()))
     embedded = embedded_in(client, reference, collector)
     mark = registries.azure.mark()
-    carry_out(client, embedded)
+    push_embedded(client, embedded)
     reads = [r for r in registries.since(mark) if r["method"] == "GET"]
     assert [r["service"] for r in reads] == ["acr", "blob"]
 
@@ -318,4 +326,4 @@ def test_layers_that_cannot_be_read_are_given_the_benefit_of_the_doubt(
         "1.0",
         images.app(squeezed, images.program(), family="oci"),
     )
-    carry_out(client, embedded_in(client, reference, collector))
+    push_embedded(client, embedded_in(client, reference, collector))

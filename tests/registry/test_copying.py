@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.embedding.collector import bring_in
+from azext_otelembed.embedding.prepare_collector import bring_in
 from azext_otelembed.image.layer import make_ca_layer
 from azext_otelembed.registry.policies import Patience
 from localazure.images.assemble import Layer

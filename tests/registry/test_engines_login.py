@@ -6,6 +6,7 @@ import pytest
 
 from azext_otelembed.errors import Unauthorized
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.registry import transfer
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.transfer import check_push
 from tests.registry.conftest import PULLER, PUSHER, Registries
@@ -17,7 +18,7 @@ def test_user_and_password_are_what_docker_login_takes(registries: Registries, n
     assert given.user == "00000000-0000-0000-0000-000000000000"
     assert given.password not in repr(given)
     engine = registries.client(registries.shop, given)
-    engine.upload(name, Digest.of(b"pushed"), b"pushed")
+    transfer.upload(engine, name, Digest.of(b"pushed"), b"pushed")
     assert owner.has_blob(name, Digest.of(b"pushed"))
 
 

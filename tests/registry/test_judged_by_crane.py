@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import carry_out, load_base
-from azext_otelembed.embedding.collector import bring_in
+from azext_otelembed.embedding.base_images import load_base
+from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
 from localazure.images.assemble import Family
@@ -32,7 +33,7 @@ def test_an_embedded_image_is_well_formed_and_holds_everything(
     embedded = embed(
         load_base(client, reference), collector, collector_config.default(), Launcher()
     )
-    carry_out(client, embedded)
+    push_embedded(client, embedded)
 
     image = f"{registries.shop}/{name}:{embedded.reference.tag}"
     environment = {

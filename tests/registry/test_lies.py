@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from azext_otelembed.embedding.shell_image import bring_in_shell
+from azext_otelembed.embedding.prepare_shell import bring_in_shell
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.client import RegistryClient

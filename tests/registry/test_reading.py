@@ -7,6 +7,7 @@ import pytest
 
 from azext_otelembed.errors import NotFound, RegistryFailed
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
 from tests.registry.conftest import Registries, blob
 
@@ -16,7 +17,7 @@ OCI = "application/vnd.oci.image.manifest.v1+json"
 def put(client: RegistryClient, name: str, tag: str, note: str = "") -> tuple[Digest, bytes]:
     """An artifact that holds nothing."""
     empty = Digest.of(b"{}")
-    client.upload(name, empty, b"{}")
+    transfer.upload(client, name, empty, b"{}")
     descriptor = {
         "mediaType": "application/vnd.oci.empty.v1+json",
         "size": 2,
@@ -106,7 +107,7 @@ def test_a_tag_is_checked_against_the_digest_that_the_registry_tells(
 def test_a_blob_comes_from_storage_without_our_token(registries: Registries, name: str) -> None:
     client = registries.owner()
     digest, data = blob(5000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     mark = registries.azure.mark()
     assert client.get_blob(name, digest) == data
     registry, storage = registries.since(mark)
@@ -126,7 +127,7 @@ def test_a_server_that_leaves_ranges_aside_is_read_past(registries: Registries, 
     client = registries.owner()
     text = "".join(f"line {number}\n" for number in range(800))
     digest = Digest.of(text.encode())
-    client.upload(name, digest, text.encode())
+    transfer.upload(client, name, digest, text.encode())
     registries.azure.fault(service="blob", truncate=3000)
     # The rest is asked for, and everything comes.
     registries.azure.fault(
@@ -141,7 +142,7 @@ def test_a_blob_that_breaks_off_is_read_again(
 ) -> None:
     client = registries.owner()
     digest, data = blob(100_000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     registries.azure.fault(service="blob", times=2, **fault)
     assert client.get_blob(name, digest) == data
 
@@ -149,7 +150,7 @@ def test_a_blob_that_breaks_off_is_read_again(
 def test_a_stream_goes_on_where_it_was_cut(registries: Registries, name: str) -> None:
     client = registries.owner()
     digest, data = blob(3_000_000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     registries.azure.fault(service="blob", truncate=1_000_000, times=2)
     mark = registries.azure.mark()
     assert b"".join(client.stream_blob(name, digest)) == data
@@ -160,7 +161,7 @@ def test_a_stream_goes_on_where_it_was_cut(registries: Registries, name: str) ->
 def test_a_stream_of_other_content_ends_in_an_error(registries: Registries, name: str) -> None:
     client = registries.owner()
     digest, data = blob(5000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     registries.azure.fault(service="blob", status=200, body="something else")
     with pytest.raises(RegistryFailed, match="doesn't match its digest"):
         list(client.stream_blob(name, digest))
@@ -169,7 +170,7 @@ def test_a_stream_of_other_content_ends_in_an_error(registries: Registries, name
 def test_a_stream_that_is_always_cut_gives_up(registries: Registries, name: str) -> None:
     client = registries.owner()
     digest, data = blob(5000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     registries.azure.fault(service="blob", truncate=0, times=0)
     with pytest.raises(RegistryFailed, match="can't be reached for blob") as failure:
         list(client.stream_blob(name, digest))
@@ -179,7 +180,7 @@ def test_a_stream_that_is_always_cut_gives_up(registries: Registries, name: str)
 def test_more_than_the_limit_is_not_read(registries: Registries, name: str) -> None:
     client = registries.owner()
     digest, data = blob(50_000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     with pytest.raises(RegistryFailed, match="more than 1000 bytes"):
         client.get_blob(name, digest, 1000)
 

@@ -9,6 +9,7 @@ import traceback
 import pytest
 
 from azext_otelembed.errors import OtelembedError
+from azext_otelembed.registry import transfer
 from tests.registry.conftest import Registries, blob
 
 _SECRETS = re.compile(r"sig=|_state=|eyJ[\w-]{10}|Bearer |refresh_token=|access_token=")
@@ -29,7 +30,7 @@ def test_no_secret_is_logged_with_debug(
     digest, data = blob(200_000)
     registries.azure.fault(service="blob", truncate=100)
     registries.azure.fault(service="acr", method="PUT", path="/uploads/", reset=True)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     assert client.get_blob(name, digest) == data
     assert b"".join(client.stream_blob(name, digest)) == data
     assert _SECRETS.search(debug.text) is None
@@ -59,7 +60,7 @@ def test_no_error_shows_a_signed_address(
 ) -> None:
     client = registries.owner()
     digest, data = blob(1000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     registries.azure.fault(**fault)
     with pytest.raises(OtelembedError) as failure:
         client.get_blob(name, digest)
@@ -76,7 +77,7 @@ def test_no_error_of_an_upload_shows_its_state(registries: Registries, name: str
     digest, data = blob(1000)
     registries.azure.fault(service="acr", method="PUT", path="/uploads/", reset=True, times=0)
     with pytest.raises(OtelembedError) as failure:
-        client.upload(name, digest, data)
+        transfer.upload(client, name, digest, data)
     told = "".join(traceback.format_exception(failure.value))
     assert _SECRETS.search(told) is None
     assert name in failure.value.message

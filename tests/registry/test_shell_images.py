@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.embedding.carry import carry_out, load_base
-from azext_otelembed.embedding.collector import bring_in
-from azext_otelembed.embedding.shell_image import bring_in_shell, find_shell
+from azext_otelembed.embedding.base_images import load_base
+from azext_otelembed.embedding.prepare_collector import bring_in
+from azext_otelembed.embedding.prepare_shell import bring_in_shell, find_shell
+from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.errors import NotFound, Refused, RegistryFailed
-from azext_otelembed.image.collector import REPOSITORY
 from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.prepared_collector import REPOSITORY
+from azext_otelembed.image.prepared_shell import make_shell_layer
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.image.shell import make_shell_layer
 from localazure.images.assemble import Entry, Image, layer, write_layout
 from tests.programs import LOADER, program
 from tests.registry import images
@@ -134,11 +135,11 @@ def test_a_base_without_a_shell_gets_one_and_is_refused_without(
     base = load_base(client, bare)
     config = collector_config.default()
     with pytest.raises(Refused, match="no /bin/sh") as caught:
-        carry_out(client, embed(base, brought, config, Launcher()))
+        push_embedded(client, embed(base, brought, config, Launcher()))
     assert "--shell-image" in str(caught.value.recommendation)
     embedded = embed(base, brought, config, Launcher(), shell=shell)
     mark = registries.azure.mark()
-    carry_out(client, embedded)
+    push_embedded(client, embedded)
     # One mount more than without a shell, and no search for one in the base's layers.
     assert not [r for r in registries.since(mark) if r["method"] == "GET" and "blobs" in r["path"]]
     put = load_base(client, embedded.reference)

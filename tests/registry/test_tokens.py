@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from azext_otelembed.errors import NotFound, RegistryFailed, Unauthorized
+from azext_otelembed.registry import transfer
 from azext_otelembed.registry.auth import AcrExchange, Basic
 from azext_otelembed.registry.scope import pull, push
 from tests.registry.conftest import PULLER, PUSHER, Registries, blob
@@ -22,7 +23,7 @@ def test_an_azure_registry_is_asked_for_one_token_and_refuses_nothing(
     client = registries.owner()
     client.expect(push(name), pull("otelembed/collector"))
     mark = registries.azure.mark()
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     client.has_blob("otelembed/collector", digest)
     client.get_blob(name, digest)
     records = registries.since(mark)
@@ -101,7 +102,7 @@ def test_who_may_only_pull_is_told_what_is_missing(registries: Registries, name:
     assert client.head_manifest(name, "1.0") is None
     digest, data = blob(10)
     with pytest.raises(Unauthorized) as refusal:
-        client.upload(name, digest, data)
+        transfer.upload(client, name, digest, data)
     assert registries.shop in refusal.value.message
     assert f"push to '{name}'" in refusal.value.message
     assert "AcrPush" in str(refusal.value.recommendation)
@@ -118,7 +119,7 @@ def test_an_admin_user_signs_in_with_a_password(registries: Registries, name: st
     answer = _credentials(registries)
     client = registries.client(registries.shop, Basic(answer["username"], answer["password"]))
     digest, data = blob(10)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     assert client.get_blob(name, digest) == data
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from azext_otelembed.errors import NotFound, RegistryFailed
+from azext_otelembed.progress import Progress
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.progress import Progress
 from azext_otelembed.registry.transfer import Source
 from tests.registry.conftest import Registries, blob
 
@@ -39,7 +39,7 @@ def test_a_small_blob_takes_two_requests(
 ) -> None:
     digest, data = blob(3000)
     mark = registries.azure.mark()
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     assert methods(registries, mark) == ["POST 202", "PUT 201"]
     assert client.get_blob(name, digest) == data
 
@@ -49,7 +49,7 @@ def test_an_uploads_state_is_sent_back_as_it_came(
 ) -> None:
     digest, data = blob(10)
     mark = registries.azure.mark()
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     put = registries.since(mark)[-1]
     assert "_nouploadcache=false&_state=" in put["query"]
     assert f"digest=sha256%3A{digest.hex}" in put["query"]
@@ -59,9 +59,9 @@ def test_a_blob_is_mounted_without_being_sent(
     registries: Registries, client: RegistryClient, name: str
 ) -> None:
     digest, data = blob(100_000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     mark = registries.azure.mark()
-    assert client.mount(f"{name}/other", digest, name)
+    assert transfer.mount_or_open(client, f"{name}/other", digest, name) is None
     assert sum(r["sent"] for r in registries.since(mark) if r["service"] == "acr") < 4000
     assert client.get_blob(f"{name}/other", digest) == data
 
@@ -70,10 +70,10 @@ def test_a_registry_that_does_not_mount_gets_a_copy(
     registries: Registries, client: RegistryClient, name: str
 ) -> None:
     digest, data = blob(100_000)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     registries.azure.change_registry("shopregistry", mounts=False)
     try:
-        assert not client.mount(f"{name}/other", digest, name)
+        assert transfer.mount_or_open(client, f"{name}/other", digest, name) is not None
         seen: list[Progress] = []
         transfer.bring(client, f"{name}/third", digest, len(data), name, seen.append)
     finally:
@@ -87,13 +87,13 @@ def test_a_mount_that_is_refused_opens_the_upload(
 ) -> None:
     digest, data = blob(100)
     client.has_blob("not/there", digest)
-    client.mount(name, digest, "not/there")
+    transfer.mount_or_open(client, name, digest, "not/there")
     mark = registries.azure.mark()
-    client.upload(name, digest, data, mount_from="not/there")
+    transfer.upload(client, name, digest, data, mount_from="not/there")
     assert methods(registries, mark) == ["POST 202", "PUT 201"]
     mark = registries.azure.mark()
-    client.upload("not/there", digest, data)
-    client.upload(f"{name}/other", digest, data, mount_from="not/there")
+    transfer.upload(client, "not/there", digest, data)
+    transfer.upload(client, f"{name}/other", digest, data, mount_from="not/there")
     assert methods(registries, mark)[-1] == "POST 201"
 
 
@@ -103,7 +103,7 @@ def test_a_small_upload_survives_a_failure_in_its_midst(
 ) -> None:
     digest, data = blob(3000)
     registries.azure.fault(service="acr", method="PUT", path="/uploads/", **fault)
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     assert client.get_blob(name, digest) == data
 
 
@@ -113,7 +113,7 @@ def test_an_upload_that_arrived_although_its_answer_did_not_is_not_sent_again(
     digest, data = blob(3000)
     registries.azure.fault(service="acr", method="PUT", path="/uploads/", reset_after=True)
     mark = registries.azure.mark()
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     # The log has no status for what was cut.
     assert methods(registries, mark) == ["POST 202", "PUT None", "HEAD 200"]
 
@@ -210,7 +210,7 @@ def test_a_small_blob_that_is_throttled_is_sent_again_when_the_registry_says(
     fault = {"service": "acr", "path": "/blobs/uploads/", "status": status, "retry_after": 1}
     registries.azure.fault(method="PUT", **fault)
     began = time.monotonic()
-    client.upload(name, digest, data)
+    transfer.upload(client, name, digest, data)
     assert time.monotonic() - began >= 1
     assert client.has_blob(name, digest)
 
@@ -241,7 +241,7 @@ def test_other_bytes_than_the_digest_says_are_refused_by_the_registry(
 ) -> None:
     digest, data = blob(100)
     with pytest.raises(RegistryFailed, match="DIGEST_INVALID"):
-        client.upload(name, digest, data + b"!")
+        transfer.upload(client, name, digest, data + b"!")
 
 
 def test_a_blob_is_copied_from_another_registry_through_cuts_on_both_sides(

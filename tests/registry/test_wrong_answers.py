@@ -10,6 +10,7 @@ import pytest
 
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.referrers import list_referrers
 from tests.registry.conftest import Registries, blob
@@ -73,7 +74,7 @@ def test_an_address_that_is_none_is_an_error_that_names_the_registry(
         ),
         "upload": (
             {"method": "POST", "path": "/uploads/", "status": 202},
-            lambda client: client.upload(name, DIGEST, DATA),
+            lambda client: transfer.upload(client, name, DIGEST, DATA),
         ),
         "next page": (
             {"path": "/tags/list", "status": 200, "body": '{"tags":[]}'},

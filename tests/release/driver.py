@@ -9,13 +9,13 @@ from typing import Any
 
 import azure.mgmt.web  # noqa: F401  # imported once, for all children
 
-from azext_otelembed.azure.site import SiteId
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.release.deploy import deploy
-from azext_otelembed.release.watch import Pace
+from azext_otelembed.verification.verdict_tracker import Pace
 from localazure.client import LocalAzure
-from tests.release.support import session_of, wanted
+from tests.release.support import request_of, session_of
 
 HASTY = Pace(interval=0.2, answers=2, settled=0.1, blind=1, recovery=1)
 """For containers that come up if they are let."""
@@ -28,7 +28,7 @@ def run(
     session = session_of(local, token, client)
     try:
         outcome = deploy(
-            session, site, wanted(pace=pace, **given), Console(quiet=True, stream=io.StringIO())
+            session, site, request_of(pace=pace, **given), Console(quiet=True, stream=io.StringIO())
         )
     except OtelembedError as error:
         return error.exit_status, error.message

@@ -13,14 +13,19 @@ from typing import Any, NamedTuple
 import httpx
 
 from azext_otelembed.azure.session import Session
-from azext_otelembed.azure.site import SiteId
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console
+from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.inputs import embed_options
+from azext_otelembed.records import record
+from azext_otelembed.registry.auth import Basic
 from azext_otelembed.release import history as releases
-from azext_otelembed.release import record
-from azext_otelembed.release.deploy import Outcome, Wanted, deploy
-from azext_otelembed.release.run import Options
-from azext_otelembed.release.watch import Pace
+from azext_otelembed.release.deploy import DeployRequest, deploy
+from azext_otelembed.release.deploy_result import Outcome
+from azext_otelembed.release.release_runner import Options
+from azext_otelembed.verification.verdict_tracker import Pace
+from azext_otelembed.webapp.setting import SettingOptions
 from localazure.client import LocalAzure
 from tests.e2e.support import COLLECTOR, Cloud, Site
 
@@ -74,22 +79,38 @@ def session_of(
     )
 
 
-def wanted(**given: Any) -> Wanted:
-    """What a deploy without arguments wants, and what is given."""
-    ordinary: dict[str, Any] = {
-        "image": None,
-        "collector_image": COLLECTOR,
-        "collector_config": None,
-        "app_insights": None,
-        "connection_string": None,
-        "registry": None,
-        "tag": None,
-        "timeout": 60,
-        "health_path": "/",
-        "dry_run": False,
-        "pace": QUICK,
-    }
-    return Wanted(**{**ordinary, **given})
+def request_of(
+    *,
+    pace: Pace = QUICK,
+    timeout: int = 60,
+    health_path: str = "/",
+    rollback: bool = True,
+    wait: bool = True,
+    connection_string: str | None = None,
+    app_insights: str | None = None,
+    secret_uri: str | None = None,
+    collector_image: str = COLLECTOR,
+    collector_config: bytes | None = None,
+    launcher: Launcher | None = None,
+    tag: str | None = None,
+    shell_image: str | None = None,
+    unwrap: bool = False,
+    login: Basic | None = None,
+    **given: Any,
+) -> DeployRequest:
+    """The request of a deploy without arguments, and with those that are given."""
+    embed = embed_options(
+        collector_image,
+        collector_config,
+        launcher,
+        tag=tag,
+        shell_image=shell_image,
+        unwrap=unwrap,
+        login=login,
+    )
+    options = Options(timeout, health_path, rollback, wait, pace)
+    setting = SettingOptions(connection_string, app_insights, secret_uri)
+    return DeployRequest(embed, options, setting, **given)
 
 
 @dataclass(frozen=True)
@@ -125,7 +146,7 @@ class Hand:
         outcome: Outcome = deploy(
             self.session,
             id_of(site),
-            wanted(**{"pace": self.pace, **self.options, **given}),
+            request_of(**{"pace": self.pace, **self.options, **given}),
             Console(stream=stream),
         )
         return Ended(outcome.exit_status, outcome.result, stream.getvalue())
@@ -168,7 +189,7 @@ class Hand:
         return Options(timeout, "/", pace=self.pace)
 
     def _open(self, site: Site, stream: io.StringIO) -> releases.Site:
-        return releases.open_site(self.session, id_of(site), COLLECTOR, Console(stream=stream))
+        return releases.open_site(self.session, id_of(site), Console(stream=stream))
 
 
 def id_of(site: Site) -> SiteId:

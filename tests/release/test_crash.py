@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from azext_otelembed.release.watch import Pace
+from azext_otelembed.verification.verdict_tracker import Pace
 from localazure.client import LocalAzure
 from tests.e2e.support import SETTING, SETTINGS, Cloud, Site, is_write
 from tests.release import driver

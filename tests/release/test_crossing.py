@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed.errors import NotFound, Refused
-from azext_otelembed.release.record import Release
+from azext_otelembed.records.record import Release
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
 from tests.release.support import Contents, Hand, meanwhile
 

@@ -11,7 +11,7 @@ from knack.util import CLIError
 from azext_otelembed.console import Console
 from azext_otelembed.release.fleet import deploy_fleet
 from tests.e2e.support import Site
-from tests.release.support import Hand, id_of, wanted
+from tests.release.support import Hand, id_of, request_of
 
 
 class LoggedOut:
@@ -24,7 +24,7 @@ class LoggedOut:
 def test_what_nobody_expected_is_one_sites_result(site: Site, hand: Hand) -> None:
     session = replace(hand.session, credential=LoggedOut())
     said = io.StringIO()
-    outcome = deploy_fleet(session, [id_of(site)], wanted(), Console(stream=said), None)
+    outcome = deploy_fleet(session, [id_of(site)], request_of(), Console(stream=said), None)
     assert outcome.exit_status == 1
     (told,) = outcome.result["sites"]
     assert told["exitStatus"] == 1

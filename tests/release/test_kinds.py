@@ -279,7 +279,7 @@ def test_a_password_behind_a_reference_is_not_tried_and_that_is_said(
     }
     site = make_site(wait=False, settings=settings, config={"acrUseManagedIdentityCreds": False})
     ended = hand.deploy(site, wait=False)
-    assert "is a reference: it wasn't tried" in ended.said
+    assert "its sign-in was not checked" in ended.said
 
 
 def test_a_main_container_with_a_password_that_cannot_be_read_is_refused(
@@ -329,7 +329,7 @@ def test_a_registry_that_cannot_be_seen_is_noted_and_not_refused(
     with cloud.fault(path=path, status=200, body={"value": []}, times=0):
         ended = hand.deploy(site, image=site.image("2.0"))
     assert ended.exit_status == 0, ended
-    assert f"whether Web App '{site.name}' may pull from it wasn't checked" in ended.said
+    assert f"the right of Web App '{site.name}' to pull from it was not checked" in ended.said
     assert "az role assignment list --scope" in ended.said
 
 

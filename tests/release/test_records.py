@@ -10,7 +10,7 @@ import pytest
 
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
 from azext_otelembed.image.reference import Digest
-from azext_otelembed.release import record
+from azext_otelembed.records import record
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
 from tests.release.support import Contents, Hand, id_of

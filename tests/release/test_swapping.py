@@ -15,14 +15,15 @@ import pytest
 
 from azext_otelembed.console import Console
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
-from azext_otelembed.release import exchange, ledger, swap
+from azext_otelembed.records import record_store
+from azext_otelembed.records.record import Release
+from azext_otelembed.release import slot_swap, swap
 from azext_otelembed.release.deploy import deploy
-from azext_otelembed.release.record import Release
 from localazure.client import LocalAzure
 from tests.e2e import images
 from tests.e2e.support import Cloud, Site, eventually
 from tests.release import driver
-from tests.release.support import QUICK, Contents, Ended, Hand, id_of, meanwhile, wanted
+from tests.release.support import QUICK, Contents, Ended, Hand, id_of, meanwhile, request_of
 
 START: dict[str, Any] = {"service": "arm", "method": "POST", "path": "/slotsswap$"}
 FOLLOW: dict[str, Any] = {"service": "arm", "method": "GET", "path": "/operationresults/"}
@@ -212,7 +213,7 @@ def test_a_swap_that_crosses_another_one_is_made_again(shared: Pair) -> None:
 def test_a_busy_site_and_a_throttled_start_are_asked_again(
     shared: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "BUSY_WAIT", 0.1)
+    monkeypatch.setattr(slot_swap, "BUSY_WAIT", 0.1)
     before = shared.cloud.mark()
     busy = conflict("UpdateSite")
     shared.cloud.local.fault(**START, status=409, body=busy)
@@ -287,7 +288,7 @@ def test_a_swap_shows_how_it_goes_on(shared: Pair) -> None:
             return True
 
     screen = Terminal()
-    given = wanted(image=shared.slot.image("2.0"), swap=True)
+    given = request_of(image=shared.slot.image("2.0"), swap=True)
     outcome = deploy(shared.hand.session, id_of(shared.slot), given, Console(stream=screen))
     assert outcome.exit_status == 0
     assert "running, 0 s" in screen.getvalue()
@@ -296,13 +297,13 @@ def test_a_swap_shows_how_it_goes_on(shared: Pair) -> None:
 def test_a_pending_record_outlives_a_long_swap(
     shared: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swap, "SPARE", ledger.MARGIN.total_seconds())
+    monkeypatch.setattr(swap, "SPARE", record_store.MARGIN.total_seconds())
     seen: list[Release] = []
     with meanwhile(shared.cloud, lambda: seen.extend(shared.releases()[:1]), **FOLLOW):
         shared.swap(timeout=20)
     (release,) = seen
     assert release.state == "pending"
-    assert release.expires - release.started > ledger.MARGIN + timedelta(seconds=20)
+    assert release.expires - release.started > record_store.MARGIN + timedelta(seconds=20)
 
 
 def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
@@ -413,7 +414,7 @@ def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(
     assert (again.exit_status, again.release) == (4, "rolled back")
     assert (failing.production.runs, failing.slot.runs) == (failing.production.image(), bad)
     assert "the key is ***" in again.said
-    assert left[0] > timedelta(seconds=120) + ledger.MARGIN, "what is swapped back gets 120 s"
+    assert left[0] > timedelta(seconds=120) + record_store.MARGIN, "what is swapped back gets 120 s"
 
 
 def test_what_somebody_swapped_back_meanwhile_is_not_swapped_again(
@@ -452,7 +453,7 @@ def test_a_release_that_was_never_completed_is_closed_by_a_swap(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as hurried:
-        hurried.setattr(ledger, "MARGIN", timedelta(0))
+        hurried.setattr(record_store, "MARGIN", timedelta(0))
         pair.hand.deploy(pair.production, timeout=1, wait=False)
     time.sleep(1)
     assert pair.swap().exit_status == 0

@@ -13,7 +13,7 @@ import pytest
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.parallel import AT_ONCE
-from azext_otelembed.release.running import Running, find_running
+from azext_otelembed.prune.deployed_images import Running, find_running
 from tests.e2e.support import Cloud
 from tests.release.support import session_of
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed import custom
-from azext_otelembed.azure.identity import CLI, ENVIRONMENT, MANAGED, WORKLOAD, missing
+from azext_otelembed.azure.credentials import CLI, ENVIRONMENT, MANAGED, WORKLOAD, missing
 from azext_otelembed.commands import load_command_table
 
 LOCAL = {"dockerfile"}

@@ -10,8 +10,7 @@ import pytest
 
 from azext_otelembed import console
 from azext_otelembed.console import Console
-from azext_otelembed.registry.progress import Progress
-from azext_otelembed.release.supplies import show
+from azext_otelembed.progress import Progress
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def test_a_long_transfer_tells_its_bytes_and_their_rate_now_and_then(interval: f
     began = time.monotonic()
     with Console(stream=said).step("embed") as step:
         for done in range(6):
-            show(step, Progress("copying the collector", done * 1_000_000, 150_000_000))
+            step.report(Progress("copying the collector", done * 1_000_000, 150_000_000))
             time.sleep(interval * 0.4)
     *lines, last = said.getvalue().splitlines()
     told = [
@@ -42,7 +41,7 @@ def test_a_long_transfer_tells_its_bytes_and_their_rate_now_and_then(interval: f
 def test_what_follows_a_transfer_tells_no_bytes(interval: float) -> None:
     said = io.StringIO()
     with Console(stream=said).step("embed") as step:
-        show(step, Progress("copying the collector", 10, 20))
+        step.report(Progress("copying the collector", 10, 20))
         time.sleep(interval)
-        show(step, Progress("preparing it"))
+        step.report(Progress("preparing it"))
     assert said.getvalue().splitlines()[0] == "otelembed: embed: preparing it"

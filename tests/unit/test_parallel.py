@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from azext_otelembed.parallel import ahead, for_each
-from azext_otelembed.registry.progress import Progress, Sum
+from azext_otelembed.progress import Progress, Sum
 
 
 def test_a_stream_is_read_ahead_and_no_further_than_allowed() -> None:

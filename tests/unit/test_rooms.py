@@ -1,51 +1,72 @@
-"""The rooms of CONTRIBUTING: which may import which. Arrows point down only."""
+"""The packages of CONTRIBUTING: which may import which. Arrows point down, never in a circle.
+
+Every import counts: those for types only and those inside of functions as well.
+"""
 
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "azext_otelembed"
 
-GROUND = {"errors", "quiet", "parallel", "location", "__version__"}
-PURE = {"image", "collector"}
-SERVICES = PURE | GROUND | {"registry"}
-WORK = SERVICES | {"azure"}
-MAY = {
-    "errors": set[str](),
-    "quiet": set[str](),
-    "parallel": set[str](),
-    "location": set[str](),
-    "image": set[str](),
-    "collector": set[str](),
+GROUND = {"errors", "parallel", "urls", "log_redaction", "progress", "_version"}
+PURE = {"image", "collector"} | GROUND
+PROTOCOL = PURE | {"registry"}
+SERVICES = PROTOCOL | {"azure", "embedding", "records"}
+SITES = SERVICES | {"webapp", "builders"}
+PARTS = SITES | {"target", "verification", "prune"}
+MAY: Mapping[str, set[str]] = {
+    "errors": set(),
+    "parallel": set(),
+    "urls": set(),
+    "log_redaction": set(),
+    "progress": set(),
+    "_version": set(),
+    "image": {"errors"},
+    "collector": {"errors"},
+    "registry": PURE,
+    "azure": PROTOCOL,
+    "embedding": PROTOCOL,
+    "records": PROTOCOL,
+    "webapp": SERVICES,
+    "builders": SERVICES,
+    "target": SITES | {"console"},
+    "verification": SITES,
+    "prune": SITES | {"console"},
+    "release": PARTS | {"console"},
     "console": GROUND,
-    "registry": PURE | GROUND,
-    "azure": SERVICES,
-    "embedding": WORK,
-    "builders": WORK,
-    "release": WORK | {"embedding", "builders", "console"},
-    "inputs": WORK,
-    "frame": WORK | {"console"},
-    "custom": WORK | {"release", "builders", "console", "frame", "inputs"},
-    "commands": set[str](),
+    "inputs": PROTOCOL | {"target", "webapp"},
+    "command_frame": GROUND | {"console"},
+    "custom": PARTS | {"release", "console", "command_frame", "inputs"},
+    "commands": set(),
     "__init__": {"commands", "_params", "_help"},
     "_actions": GROUND,
     "_completers": {"azure"},
-    "_help": set[str](),
+    "_help": set(),
     "_params": {"_actions", "_completers", "_validators", "azure"},
     "_validators": GROUND,
 }
-"""Rooms by name, and what of ours each may import besides itself."""
+"""Packages and modules at the top by name, and those that each may import besides itself."""
 
 
-def _room(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).parts
-    return parts[0] if len(parts) > 1 else path.stem
+def modules(package: str) -> dict[str, Path]:
+    """The modules of a package by their dotted names; a package goes by its own name."""
+    found = {}
+    for path in sorted((ROOT / package).rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        found[name.removesuffix(".__init__")] = path
+    return found
 
 
-def _imports(path: Path) -> set[str]:
-    """The rooms that a module names in its import statements, those for types included."""
+def imports(path: Path, known: Mapping[str, Path]) -> set[str]:
+    """The modules among `known` that a file imports, wherever the statement stands."""
     found = set[str]()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -55,20 +76,44 @@ def _imports(path: Path) -> set[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        found |= {name.split(".")[1] for name in names if name.startswith("azext_otelembed.")}
+        for name in names:
+            module = name if name in known else name.rpartition(".")[0]
+            found |= {module} & set(known)
     return found
 
 
+def package_of(module: str) -> str:
+    """The package, or the module at the top, that a dotted name belongs to."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
 def test_arrows_point_down_only() -> None:
+    known = modules("azext_otelembed")
     upward = [
-        f"{path.relative_to(ROOT)} -> {room}"
-        for path in sorted(PACKAGE.rglob("*.py"))
-        for room in sorted(_imports(path) - MAY[_room(path)] - {_room(path)})
+        f"{module} -> {imported}"
+        for module, path in known.items()
+        for imported in sorted(imports(path, known))
+        if package_of(imported) not in MAY[package_of(module)] | {package_of(module)}
     ]
     assert upward == []
 
 
-def test_contributing_tells_what_every_room_owns() -> None:
+@pytest.mark.parametrize("package", ["azext_otelembed", "localazure"])
+def test_no_import_leads_back_to_its_own_module(package: str) -> None:
+    known = modules(package)
+    graph = {module: imports(path, known) - {module} for module, path in known.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as circle:
+        pytest.fail(" <- ".join(circle.args[1]))
+
+
+def test_two_modules_do_not_share_a_name() -> None:
+    names = Counter(path.name for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+    assert {name for name, count in names.items() if count > 1} == set()
+
+
+def test_contributing_tells_what_every_package_owns() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    rooms = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
-    assert [room for room in rooms if f"| `{room}/` |" not in text] == []
+    packages = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    assert [name for name in packages if f"| `{name}/` |" not in text] == []

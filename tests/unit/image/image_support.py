@@ -8,15 +8,23 @@ from typing import Any
 from hypothesis import strategies as st
 
 from azext_otelembed.image import labels as names
-from azext_otelembed.image.collector import CollectorLayer, PreparedCollector, make_prepared
-from azext_otelembed.image.config import parse_config
 from azext_otelembed.image.descriptor import Descriptor, Family
-from azext_otelembed.image.document import dump, renderings
 from azext_otelembed.image.embed import Base, Embedded
+from azext_otelembed.image.image_config import parse_config
+from azext_otelembed.image.json_document import dump, renderings
 from azext_otelembed.image.layer import make_ca_layer
 from azext_otelembed.image.manifest import Manifest, parse_manifest
+from azext_otelembed.image.prepared_collector import (
+    CollectorLayer,
+    PreparedCollector,
+    make_prepared,
+)
+from azext_otelembed.image.prepared_shell import (
+    PreparedShell,
+    make_prepared_shell,
+    make_shell_layer,
+)
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.shell import PreparedShell, make_prepared_shell, make_shell_layer
 
 CONFIG = b"receivers: {}\n"
 UPSTREAM = Reference.parse("otel/opentelemetry-collector-contrib:0.150.0").with_digest(

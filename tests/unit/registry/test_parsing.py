@@ -5,10 +5,10 @@ from email.utils import formatdate
 
 import pytest
 
-from azext_otelembed.location import origin
 from azext_otelembed.registry.client import next_page
-from azext_otelembed.registry.failure import error_for, said
+from azext_otelembed.registry.error_responses import error_for, said
 from azext_otelembed.registry.policies import seconds_of
+from azext_otelembed.urls import origin
 
 
 @pytest.mark.parametrize(

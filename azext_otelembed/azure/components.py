@@ -1,0 +1,77 @@
+"""Application Insights components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from azext_otelembed.azure.arm_json import Json, part
+from azext_otelembed.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.arm import Arm
+
+API_VERSION = "2020-02-02"
+PROVIDER = "providers/Microsoft.Insights/components"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A component; `connection_string` is a secret."""
+
+    id: str
+    name: str
+    connection_string: str
+
+
+def get(arm: Arm, resource_id: str, called: str = "") -> Component:
+    """The component with this ARM id. Raises `NotFound`, with what the caller has called it."""
+    what = f"Application Insights component {called or repr(resource_id)}"
+    try:
+        answer = arm.get(what, resource_id, API_VERSION)
+    except NotFound:
+        raise NotFound(
+            f"{what} was not found.",
+            "List the components there are with `az resource list --resource-type "
+            "Microsoft.Insights/components -o table`.",
+        ) from None
+    return _component(what, answer)
+
+
+def named(arm: Arm, subscription: str, group: str, name_or_id: str) -> Component:
+    """The component of `--app-insights`: a name in the site's resource group, or an ARM id."""
+    if name_or_id.startswith("/"):
+        if "/microsoft.insights/components/" not in name_or_id.lower():
+            raise InvalidInput(
+                f"'{name_or_id}' isn't the id of an Application Insights component.",
+                "Give a component's name or its id: `az resource list --resource-type "
+                "Microsoft.Insights/components --query [].id`.",
+            )
+        return get(arm, name_or_id)
+    path = f"/subscriptions/{subscription}/resourceGroups/{group}/{PROVIDER}/{name_or_id}"
+    return get(arm, path, f"'{name_or_id}' of resource group '{group}'")
+
+
+def in_group(arm: Arm, subscription: str, group: str) -> list[Component]:
+    """All components of a resource group, by name."""
+    path = f"/subscriptions/{subscription}/resourceGroups/{group}/{PROVIDER}"
+    what = f"Application Insights components of resource group '{group}'"
+    found = arm.get_all(what, path, API_VERSION)
+    components = (_component(what, item) for item in found)
+    return sorted(components, key=lambda component: component.name)
+
+
+def in_subscription(arm: Arm, subscription: str) -> list[Component]:
+    """All components of a subscription that the caller sees."""
+    path = f"/subscriptions/{subscription}/{PROVIDER}"
+    what = "Application Insights components of the subscription"
+    return [_component(what, item) for item in arm.get_all(what, path, API_VERSION)]
+
+
+def _component(what: str, answer: Json) -> Component:
+    properties = part(what, answer, "properties")
+    return Component(
+        id=str(answer.get("id") or ""),
+        name=str(answer.get("name") or ""),
+        connection_string=str(properties.get("ConnectionString") or ""),
+    )

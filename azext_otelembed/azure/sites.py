@@ -1,0 +1,182 @@
+"""A web app or one of its slots, through azure-mgmt-web."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.azure.arm import policies, transport
+from azext_otelembed.azure.arm_errors import azure_errors
+from azext_otelembed.azure.arm_json import Json, modelled, part, texts, whole
+from azext_otelembed.errors import AzureFailed
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+
+
+RESOURCE_ID = re.compile(
+    r"/subscriptions/([^/\s]+)/resourceGroups/([^/\s]+)/providers/Microsoft\.Web/sites/([^/\s]+)"
+    r"(?:/slots/([^/\s]+))?",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteId:
+    """Subscription, resource group and name of a web app, and the slot if it is one."""
+
+    subscription: str
+    group: str
+    name: str
+    slot: str | None = None
+
+    @classmethod
+    def parse(cls, resource_id: str) -> SiteId | None:
+        """The site or slot with this ARM id; None for anything else."""
+        match = RESOURCE_ID.fullmatch(resource_id)
+        return cls(*match.groups()) if match else None
+
+    def __str__(self) -> str:
+        slot = f" slot '{self.slot}'" if self.slot else ""
+        return f"Web App '{self.name}'{slot}"
+
+    @property
+    def resource_id(self) -> str:
+        """The site's ARM id."""
+        site = (
+            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+            f"/providers/Microsoft.Web/sites/{self.name}"
+        )
+        return f"{site}/slots/{self.slot}" if self.slot else site
+
+    @property
+    def arguments(self) -> str:
+        """The arguments that name this site to any `az webapp` command."""
+        return f"-g {self.group} -n {self.name}" + (f" --slot {self.slot}" if self.slot else "")
+
+
+class SiteClient:
+    """Reads and writes one site. Answers are ARM's JSON, as sent.
+
+    Methods raise `NotFound`, `Unauthorized` or `AzureFailed`. All of them may be called from
+    several threads at once.
+    """
+
+    def __init__(self, session: Session, site: SiteId) -> None:
+        from azure.mgmt.web import WebSiteManagementClient
+
+        self.id = site
+        self._client = WebSiteManagementClient(
+            session.credential,
+            site.subscription,
+            base_url=session.arm_endpoint,
+            credential_scopes=[session.arm_scope],
+            policies=policies(session),
+            transport=transport(session),
+        )
+
+    def site(self) -> Json:
+        """The site itself. Its `siteConfig` is almost all null: see `configuration`."""
+        return self._json(str(self.id), "get")
+
+    def configuration(self) -> Json:
+        """The properties of config/web."""
+        what = f"Configuration of {self.id}"
+        return part(what, self._json(what, "get_configuration"), "properties")
+
+    def settings(self) -> dict[str, str]:
+        """The app settings, secrets included: never to be shown."""
+        what = f"App settings of {self.id}"
+        listed = self._json(what, "list_application_settings")
+        if listed.get("properties") is None:
+            # They are put back as a whole: what looks like none must not be taken for it.
+            raise AzureFailed(
+                f"{what}: Azure answered without them.", "Run the same command again."
+            )
+        found = part(what, listed, "properties")
+        return {name: "" if value is None else str(value) for name, value in found.items()}
+
+    def reference_status(self, setting: str) -> tuple[str, str]:
+        """How App Service resolved a setting that refers to a Key Vault: `(status, details)`.
+
+        The status is `Resolved`, `Initialized` while it is at it, or the name of what went wrong.
+        """
+        what = f"Key Vault reference '{setting}' of {self.id}"
+        operation = "get_app_setting_key_vault_reference"
+        found = part(what, self._json(what, operation, setting), "properties")
+        return str(found.get("status") or ""), str(found.get("details") or "")
+
+    def put_settings(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Replaces the whole set of app settings (ARM has no PATCH here) and restarts the site."""
+        what = f"App settings of {self.id}"
+        body = {"properties": dict(settings)}
+        return part(what, self._json(what, "update_application_settings", body), "properties")
+
+    def patch_configuration(self, properties: Mapping[str, Any]) -> None:
+        """PATCHes config/web with these properties and no others."""
+        what = f"Configuration of {self.id}"
+        self._json(what, "update_configuration", {"properties": dict(properties)})
+
+    def containers(self) -> list[tuple[str, Json]]:
+        """`(name, properties)` of each container of a site whose kind is SITECONTAINERS."""
+        what = f"Site containers of {self.id}"
+        found: list[tuple[str, Json]] = []
+        for item in self._listed(what, "list_site_containers"):
+            # A container of a slot is named site/slot/container.
+            name = str(item.get("name") or "").rpartition("/")[2]
+            found.append((name, part(what, item, "properties")))
+        return found
+
+    def put_container(self, name: str, properties: Mapping[str, Any]) -> None:
+        """Replaces a site container's properties. Null ones are left out, so that they stay."""
+        what = f"Site container '{name}' of {self.id}"
+        kept = {key: value for key, value in properties.items() if value is not None}
+        self._json(what, "create_or_update_site_container", name, {"properties": kept})
+
+    def sticky_settings(self) -> frozenset[str]:
+        """Names of the app settings that stay with their slot when slots are swapped."""
+        what = f"Slot settings of Web App '{self.id.name}'"
+        with modelled(what), azure_errors(what):
+            apps: Any = self._client.web_apps
+            answer = apps.list_slot_configuration_names(self.id.group, self.id.name, cls=_raw)
+        properties = part(what, whole(what, answer), "properties")
+        return frozenset(texts(what, properties, "appSettingNames"))
+
+    def instances(self) -> list[tuple[str, str]]:
+        """`(name, state)` of each instance; the state is READY, STOPPED or UNKNOWN."""
+        what = f"Instances of {self.id}"
+        found: list[tuple[str, str]] = []
+        for item in self._listed(what, "list_instance_identifiers"):
+            state = part(what, item, "properties").get("state")
+            found.append((str(item.get("name")), str(state or "UNKNOWN")))
+        return found
+
+    def container_log(self) -> str:
+        """The newest container log; empty when Azure has none."""
+        what = f"Container log of {self.id}"
+        name = "get_web_site_container_logs"
+        with azure_errors(what):
+            chunks = self._call(name, headers={"Accept": "application/octet-stream"})
+            return b"".join(chunks or ()).decode("utf-8", "replace")
+
+    def _json(self, what: str, operation: str, *arguments: Any) -> Json:
+        with modelled(what), azure_errors(what):
+            # The raw answer: models drop what they don't know.
+            return whole(what, self._call(operation, *arguments, cls=_raw))
+
+    def _listed(self, what: str, operation: str) -> list[Json]:
+        with modelled(what), azure_errors(what):
+            return [whole(what, item.as_dict()) for item in self._call(operation)]
+
+    def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
+        apps = self._client.web_apps
+        if self.id.slot:
+            method = getattr(apps, f"{operation}_slot")
+            return method(self.id.group, self.id.name, self.id.slot, *arguments, **options)
+        return getattr(apps, operation)(self.id.group, self.id.name, *arguments, **options)
+
+
+def _raw(response: Any, *_: Any) -> object:
+    return response.http_response.json()

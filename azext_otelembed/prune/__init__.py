@@ -1,0 +1,1 @@
+"""Deletes embedded images that no site, release or rollback needs."""

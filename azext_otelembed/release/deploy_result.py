@@ -1,0 +1,92 @@
+"""The result object of a deploy, and the words for its plan. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.release.release_runner import ROLLED_BACK, Ending
+from azext_otelembed.target.embed_target import Existing, Target
+from azext_otelembed.webapp.observe import SETTING, Observed
+from azext_otelembed.webapp.plan import NO_NAME_YET, Plan
+from azext_otelembed.webapp.setting import Setting
+
+if TYPE_CHECKING:
+    from azext_otelembed.verification.verify import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The result object, and the exit status of the command."""
+
+    result: dict[str, Any]
+    exit_status: int
+
+
+def deploy_result(
+    observed: Observed, target: Target, build: dict[str, Any] | None, setting: Setting, plan: Plan
+) -> dict[str, Any]:
+    """The fields that are known before the release; `build` is that of the app image."""
+    site = observed.id
+    return {
+        "site": site.name if not site.slot else f"{site.name}/{site.slot}",
+        "resourceGroup": site.group,
+        "host": observed.host,
+        "image": {
+            "name": str(target.image or NO_NAME_YET),
+            "digest": str(target.digest) if target.digest else None,
+        },
+        "base": {
+            "name": str(target.base),
+            "digest": str(target.base_digest) if target.base_digest else None,
+        },
+        "collector": target.collector.as_result(),
+        "build": build,
+        "changed": not plan.empty,
+        "dryRun": False,
+        "changes": [change.as_result() for change in plan.changes],
+        "setting": {"name": SETTING, "value": setting.masked, "source": setting.source},
+        "healthy": None,
+        "reason": None,
+        "evidence": {},
+        "release": None,
+        "seconds": {},
+    }
+
+
+def with_verdict(result: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """The result with what verification found."""
+    found = {
+        "healthy": verdict.healthy,
+        "reason": verdict.reason or None,
+        "evidence": verdict.evidence,
+    }
+    return {**result, **found}
+
+
+def ended(result: dict[str, Any], ending: Ending) -> Outcome:
+    """The result with how the release ended; after a rollback nothing has changed."""
+    if ending.verdict is not None:
+        result = with_verdict(result, ending.verdict)
+    release = {"id": ending.release.id, "state": ending.release.state}
+    changed = result["changed"] and ending.exit_status != ROLLED_BACK
+    return Outcome({**result, "release": release, "changed": changed}, ending.exit_status)
+
+
+def summary(plan: Plan, target: Target) -> str:
+    """The plan in one line."""
+    exists = isinstance(target, Existing)
+    if plan.empty and exists:
+        return "nothing to change"
+    todo = [] if exists else ["embed the collector"]
+    todo += [f"set the connection string of {plan.setting.source}"] if plan.setting else []
+    todo += ["switch the image"] if plan.switches_image else []
+    return ", ".join(todo)
+
+
+def plan_lines(plan: Plan, target: Target) -> str:
+    """The plan as a dry run shows it: a line for each change."""
+    exists = isinstance(target, Existing)
+    lines = [] if exists else [f"embed {target.collector} in {target.base}"]
+    lines += [str(change) for change in plan.changes]
+    return "\n".join(f"  {line}" for line in lines or ["nothing to change"])

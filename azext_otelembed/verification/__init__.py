@@ -1,0 +1,1 @@
+"""Whether a site came up with its image: evidence, the verdict, the log lines shown."""

@@ -1,0 +1,1 @@
+"""What a site is and how it is changed: observe, plan, preflight, apply, restore."""

@@ -1,0 +1,187 @@
+"""What a site is now: kind, image, startup command, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from azext_otelembed.azure.arm_json import Json, part, parts
+from azext_otelembed.azure.sites import SiteId
+from azext_otelembed.errors import NotFound, Refused
+from azext_otelembed.parallel import together
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.sites import SiteClient
+
+SETTING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
+"""The app setting that the collector's azuremonitor exporter reads."""
+SITECONTAINERS = "SITECONTAINERS"
+"""The linuxFxVersion of a site whose containers are resources of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A site as read from config/web, the site itself and its app settings (secrets: no repr).
+
+    `resource` and `configuration` are ARM's answers, for what is asked of them now and then.
+    """
+
+    id: SiteId
+    kind: str
+    state: str
+    host: str
+    linux_fx_version: str
+    windows: bool
+    startup_command: str
+    tags: Mapping[str, str] = field(repr=False)
+    settings: Mapping[str, str] = field(repr=False)
+    resource: Json = field(repr=False, default_factory=dict)
+    configuration: Json = field(repr=False, default_factory=dict)
+    container: str | None = None
+    """Name of the main container of a SITECONTAINERS site."""
+    container_properties: Json = field(repr=False, default_factory=dict)
+
+    @property
+    def setting(self) -> str | None:
+        """The connection string that the site has now, if any."""
+        return self.settings.get(SETTING) or None
+
+    @property
+    def image(self) -> str:
+        """The image reference that the app runs, as App Service spells it."""
+        if self.container is not None:
+            return str(self.container_properties.get("image") or "")
+        return self.linux_fx_version.partition("|")[2].lstrip("/")
+
+
+def observe(client: SiteClient) -> Observed:
+    """Reads the site with three parallel requests.
+
+    The site's own GET leaves siteConfig almost empty, so the image and the startup command come
+    from config/web. Raises `NotFound` naming the site, slot or group that isn't there.
+    """
+    site, configuration, settings = together(
+        partial(_read_site, client), client.configuration, client.settings
+    )
+    properties = part(str(client.id), site, "properties")
+    version = str(configuration.get("linuxFxVersion") or "")
+    tags = part(str(client.id), site, "tags")
+    main = main_container(client) if version.upper() == SITECONTAINERS else None
+    return Observed(
+        id=client.id,
+        kind=str(site.get("kind") or ""),
+        state=str(properties.get("state") or ""),
+        host=str(properties.get("defaultHostName") or ""),
+        linux_fx_version=version,
+        windows=not properties.get("reserved") or bool(configuration.get("windowsFxVersion")),
+        startup_command=str(configuration.get("appCommandLine") or ""),
+        tags={str(name): str(value) for name, value in tags.items()},
+        settings=settings,
+        resource=site,
+        configuration=configuration,
+        container=main[0] if main else None,
+        container_properties=main[1] if main else {},
+    )
+
+
+def main_container(client: SiteClient) -> tuple[str, Json] | None:
+    """`(name, properties)` of the main one among a site's containers, if it has one."""
+    return next((one for one in client.containers() if one[1].get("isMain")), None)
+
+
+def current_image(client: SiteClient, observed: Observed) -> str:
+    """The image that the site is configured to run now."""
+    if observed.container is not None:
+        main = main_container(client)
+        return str(main[1].get("image") or "") if main else ""
+    return str(client.configuration().get("linuxFxVersion") or "").partition("|")[2].lstrip("/")
+
+
+def set_image(client: SiteClient, observed: Observed, image: str) -> None:
+    """Points the site at `image`: in config/web, or in its main container's own resource."""
+    if observed.container is None:
+        client.patch_configuration({"linuxFxVersion": f"DOCKER|{image}"})
+        return
+    # Read again just before: the resource is written as a whole.
+    main = main_container(client)
+    properties = main[1] if main else observed.container_properties
+    client.put_container(observed.container, {**properties, "image": image})
+
+
+def _read_site(client: SiteClient) -> Json:
+    try:
+        return client.site()
+    except NotFound as missing:
+        raise _missing(client.id, missing) from None
+
+
+def _missing(site: SiteId, missing: NotFound) -> NotFound:
+    if "resource group" in missing.message.lower() and "could not be found" in missing.message:
+        return NotFound(
+            f"Resource group '{site.group}' was not found in subscription '{site.subscription}'.",
+            "List your groups with `az group list -o table`, or choose another subscription with "
+            "--subscription.",
+        )
+    if site.slot:
+        return NotFound(
+            f"Slot '{site.slot}' of Web App '{site.name}' was not found in resource group "
+            f"'{site.group}'.",
+            f"List its slots with `az webapp deployment slot list -g {site.group} "
+            f"-n {site.name} -o table`.",
+        )
+    return NotFound(
+        f"Web App '{site.name}' was not found in resource group '{site.group}'.",
+        f"List the group's apps with `az webapp list -g {site.group} -o table`.",
+    )
+
+
+def check_kind(observed: Observed) -> None:
+    """Raises `Refused` unless the site is a Linux Web App that runs one custom container."""
+    site = observed.id
+    show = f"`az webapp config container show {site.arguments}`"
+    if observed.windows:
+        raise Refused(
+            f"{site} runs on Windows. otelembed works on Linux Web Apps that run one custom "
+            "container.",
+            f"See `az webapp show {site.arguments} --query kind`.",
+        )
+    kind, _, rest = observed.linux_fx_version.partition("|")
+    if kind.upper() == "COMPOSE":
+        raise Refused(
+            f"{site} runs a multi-container (COMPOSE) configuration. otelembed works on single "
+            "containers.",
+            f"See {show}.",
+        )
+    if kind.upper() == SITECONTAINERS:
+        _check_container(observed)
+        return
+    if kind.upper() != "DOCKER" or not rest.strip("/"):
+        runs = f"the built-in image {observed.linux_fx_version}" if kind else "no container image"
+        raise Refused(
+            f"{site} runs {runs}, not a custom container. otelembed works on Linux Web Apps that "
+            "run one custom container.",
+            f"See {show}.",
+        )
+
+
+def _check_container(observed: Observed) -> None:
+    site = observed.id
+    listing = f"See `az webapp sitecontainers list {site.arguments}`."
+    if observed.container is None:
+        raise Refused(f"{site} runs site containers, but none of them is the main one.", listing)
+    if not observed.image:
+        raise Refused(f"The main container '{observed.container}' of {site} has no image.", listing)
+    if observed.container_properties.get("inheritAppSettingsAndConnectionStrings") is False:
+        names = {
+            str(one.get("name"))
+            for one in parts(str(site), observed.container_properties, "environmentVariables")
+        }
+        if SETTING not in names:
+            raise Refused(
+                f"The main container '{observed.container}' of {site} doesn't inherit app "
+                f"settings and isn't given {SETTING}.",
+                f"Give it to the container as an environment variable that refers to the app "
+                f"setting {SETTING}, then run the same command again.",
+            )

@@ -1,0 +1,143 @@
+"""Finds the reasons why a release would fail before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from azext_otelembed.azure import pull_access, registries
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.arm_json import Json
+from azext_otelembed.azure.registries import Registry
+from azext_otelembed.azure.registry_access import open_registry
+from azext_otelembed.azure.subscriptions import subscriptions
+from azext_otelembed.errors import NotFound, Refused, Unauthorized
+from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.parallel import for_each
+from azext_otelembed.registry.auth import Basic
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.webapp.observe import Observed
+
+
+STOP_LIMIT_SETTING = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
+"""Seconds from the stop signal to the kill ("Environment variables and app settings in Azure App
+Service", learn.microsoft.com)."""
+DEFAULT_STOP_LIMIT = 5
+_APP_SECONDS = 1
+"""Seconds for the app's own shutdown, which ends before the grace begins."""
+
+
+def check_running(observed: Observed) -> None:
+    """Raises `Refused` for a stopped site: its host name answers 403 with any image."""
+    if observed.state.lower() == "stopped":
+        site = observed.id
+        raise Refused(
+            f"{site} is stopped, so a release of it could not be verified.",
+            f"Start it with `az webapp start {site.arguments}`, then run the same command again.",
+        )
+
+
+def check_pull(session: Session, observed: Observed, image: Reference) -> str | None:
+    """Raises `Refused` when the site can't pull `image`; returns a note when that is unknown.
+
+    Two requests: the registry and its role assignments. There are more where the registry lies in
+    another subscription, or the site signs in with a user name.
+    """
+    site = observed.id
+    host = image.registry
+    how = pull_access.puller(
+        site, observed.resource, _configuration(observed), observed.settings, host
+    )
+    if how.user is not None:
+        return _try_login(session, observed, image, how.user)
+    arm = Arm(session)
+    registry = _registry(arm, site.subscription, host)
+    if registry is None:
+        return (
+            f"Registry '{host}' is in none of the subscriptions that you can see, so the right of "
+            f"{site} to pull from it was not checked. An account that can see the registry can "
+            "check it with `az role assignment list --scope <the registry's id> "
+            f"--assignee-object-id {how.principal_id or '<the site>'}`."
+        )
+    return pull_access.check(arm, site, how, registry)
+
+
+def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
+    """The registry, in the site's subscription or else in another that the caller can see."""
+    if found := _registry_in(arm, host, subscription):
+        return found
+    try:
+        seen = subscriptions(arm)
+    except Unauthorized:
+        return None
+    others = [one for one in seen if one.lower() != subscription.lower()]
+    return next(filter(None, for_each(others, partial(_registry_in, arm, host))), None)
+
+
+def _registry_in(arm: Arm, host: str, subscription: str) -> Registry | None:
+    try:
+        return registries.find(arm, subscription, host)
+    except (NotFound, Unauthorized):
+        return None
+
+
+def _try_login(session: Session, observed: Observed, image: Reference, user: str) -> str | None:
+    """Signs in as App Service does, with the user name and password of the app settings."""
+    site = observed.id
+    password = observed.settings.get("DOCKER_REGISTRY_SERVER_PASSWORD", "")
+    if password.startswith("@Microsoft."):
+        return f"{site} pulls with a password from Key Vault, so its sign-in was not checked."
+    try:
+        with open_registry(session, image.registry, Basic(user, password)) as client:
+            client.head_manifest(image.repository, image.selector)
+    except Unauthorized:
+        name = image.registry.partition(".")[0]
+        raise Refused(
+            f"{site} can't pull {image} as '{user}': the registry rejects the app settings "
+            "DOCKER_REGISTRY_SERVER_USERNAME and DOCKER_REGISTRY_SERVER_PASSWORD.",
+            "Correct them. For an admin user, check that it is enabled: `az acr credential show "
+            f"-n {name}`.",
+        ) from None
+    return None
+
+
+def _configuration(observed: Observed) -> Json:
+    """How the site, or its main site container, signs in to the registry."""
+    if observed.container is None:
+        return observed.configuration
+    kind = str(observed.container_properties.get("authType") or "Anonymous")
+    if kind == "UserCredentials":
+        site = observed.id
+        raise Refused(
+            f"The main container '{observed.container}' of {site} pulls with a user name and a "
+            "password. Azure doesn't show that password, and writing the container's new image "
+            "without it would lose it.",
+            "Let it pull with the site's identity: `az webapp sitecontainers update "
+            f"{site.arguments} --container-name {observed.container} "
+            "--system-assigned-identity true`.",
+        )
+    return {
+        "acrUseManagedIdentityCreds": kind in ("SystemIdentity", "UserAssigned"),
+        "acrUserManagedIdentityID": observed.container_properties.get(
+            "userManagedIdentityClientId"
+        ),
+    }
+
+
+def check_grace(launcher: Launcher, settings: Mapping[str, str]) -> str | None:
+    """A warning where the grace of the launcher `drain` is longer than App Service waits."""
+    if launcher.kind != "drain":
+        return None
+    value = settings.get(STOP_LIMIT_SETTING, "").strip()
+    limit = int(value) if value.isascii() and value.isdigit() else DEFAULT_STOP_LIMIT
+    if launcher.grace + _APP_SECONDS <= limit:
+        return None
+    return (
+        f"App Service kills a container {limit} s after the stop signal. The app's own shutdown "
+        f"and the collector's grace of {launcher.grace} s take longer. Give a smaller --grace, or "
+        f"set {STOP_LIMIT_SETTING} to {launcher.grace + 3} or more."
+    )

@@ -1,0 +1,144 @@
+"""Which connection string the site is to have, and where it comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from azext_otelembed.azure import components
+from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
+from azext_otelembed.errors import InvalidConfig, InvalidInput, NotFound
+from azext_otelembed.webapp.observe import SETTING, Observed
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.arm import Arm
+    from azext_otelembed.azure.components import Component
+
+HIDDEN_LINK = "hidden-link: /app-insights-resource-id"
+SECRET_URI = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/secrets/[A-Za-z0-9-]+(?:/[0-9A-Fa-f]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOptions:
+    """Where the telemetry is to go, as the caller says; at most one of these is given.
+
+    `connection_string` is a secret, `app_insights` a component's name or id, `secret_uri` the URI
+    of a Key Vault secret.
+    """
+
+    connection_string: str | None = field(default=None, repr=False)
+    app_insights: str | None = None
+    secret_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """The connection string to set (a secret: no repr), its source, and its masked form."""
+
+    value: str = field(repr=False)
+    source: str
+    masked: str
+
+
+def resolve(observed: Observed, options: SettingOptions, arm: Callable[[], Arm]) -> Setting:
+    """The setting that the site is to have.
+
+    The first of these that there is: the value given, the Key Vault secret, the component named,
+    the site's present value, the component linked on the site, the only component of its resource
+    group. Raises `InvalidInput` for a malformed value or several components, `NotFound` for none.
+    """
+    site = observed.id
+    if options.connection_string is not None:
+        return _given(options.connection_string)
+    if options.secret_uri is not None:
+        return _key_vault(options.secret_uri)
+    if options.app_insights is not None:
+        named = components.named(arm(), site.subscription, site.group, options.app_insights)
+        return _of_component(named, "--app-insights")
+    if observed.setting:
+        return _present(observed)
+    if linked := linked_component(observed.tags):
+        return _of_component(components.get(arm(), linked), "linked on the site")
+    return _only(components.in_group(arm(), site.subscription, site.group), observed)
+
+
+def linked_component(tags: Mapping[str, str]) -> str | None:
+    """The id of the component that the portal linked to the site, if any."""
+    for name, value in tags.items():
+        if name.lower().startswith(HIDDEN_LINK) and value.startswith("/"):
+            return value
+    return None
+
+
+def _given(value: str) -> Setting:
+    if is_key_vault_reference(value):
+        raise InvalidInput(
+            "--connection-string: this is a reference to a Key Vault secret.",
+            "Give the secret's URI: `--connection-string-secret https://<vault>/secrets/<name>`.",
+        )
+    if value.startswith("@"):
+        raise InvalidInput(
+            f"--connection-string: the file '{value[1:]}' doesn't exist or can't be read.",
+            "Give the path of a file that holds the connection string, such as "
+            "`--connection-string @appinsights.txt`, or - for standard input.",
+        )
+    return _parsed(value, "--connection-string", "--connection-string")
+
+
+def _key_vault(uri: str) -> Setting:
+    """A reference to a Key Vault secret, which App Service resolves with the site's identity."""
+    if not SECRET_URI.fullmatch(uri):
+        raise InvalidInput(
+            "--connection-string-secret isn't the URI of a Key Vault secret.",
+            "It is like https://myvault.vault.azure.net/secrets/appinsights, with or without a "
+            "version: `az keyvault secret show --vault-name <vault> -n <name> --query id -o tsv`.",
+        )
+    value = f"@Microsoft.KeyVault(SecretUri={uri})"
+    return Setting(value, "--connection-string-secret", value)
+
+
+def _present(observed: Observed) -> Setting:
+    value = observed.setting or ""
+    if is_key_vault_reference(value):
+        return Setting(value, "already set", mask(value))
+    return _parsed(value, "already set", f"The app setting {SETTING} of {observed.id}")
+
+
+def _of_component(component: Component, how: str) -> Setting:
+    what = f"Application Insights component '{component.name}'"
+    if not component.connection_string:
+        raise NotFound(f"{what} has no connection string yet.", "Try again in a minute.")
+    return _parsed(component.connection_string, f"component '{component.name}' ({how})", what)
+
+
+def _parsed(value: str, source: str, what: str) -> Setting:
+    try:
+        parsed = parse(value)
+    except InvalidConfig as problem:
+        raise InvalidInput(
+            f"{what}: {problem.message}",
+            problem.recommendation
+            or "Copy it from the component: `az resource show --ids <component id> "
+            "--query properties.ConnectionString -o tsv`.",
+        ) from None
+    return Setting(parsed.normalised, source, parsed.masked)
+
+
+def _only(components: Sequence[Component], observed: Observed) -> Setting:
+    if len(components) == 1:
+        return _of_component(components[0], f"the only one in '{observed.id.group}'")
+    name = "--app-insights"
+    if not components:
+        raise NotFound(
+            f"{observed.id} has no app setting {SETTING}, no linked Application Insights "
+            f"component, and resource group '{observed.id.group}' has none either.",
+            f"Name one with {name} <name or id>, or give --connection-string @file.",
+        )
+    names = ", ".join(f"'{component.name}'" for component in components)
+    raise InvalidInput(
+        f"Resource group '{observed.id.group}' has {len(components)} Application Insights "
+        f"components to choose from: {names}.",
+        f"Choose one: `{name} {components[0].name}`.",
+    )

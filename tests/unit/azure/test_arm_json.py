@@ -1,0 +1,225 @@
+"""What is made of Azure's answers when they are well-formed JSON, and not what they should be."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+from azure.core.credentials import AccessToken
+from requests.adapters import HTTPAdapter
+
+from azext_otelembed.azure import components, pull_access, registries, sign_in
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.pull_access import Puller
+from azext_otelembed.azure.registries import Registry
+from azext_otelembed.azure.session import Session
+from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.azure.tasks import Tasks
+from azext_otelembed.errors import AzureFailed, OtelembedError
+from azext_otelembed.prune.deployed_images import find_running
+from azext_otelembed.prune.prune import Pruner
+from azext_otelembed.webapp.observe import check_kind, observe
+from tests.fuzz.shapes import reshaped
+
+SHOP = SiteId("s", "g", "shop")
+REGISTRY = Registry("/registries/r", "r", "r.azurecr.io")
+JWT = f"e30.{base64.urlsafe_b64encode(json.dumps({'exp': 2**40}).encode()).decode()}.e30"
+LINUX = {"linuxFxVersion": "SITECONTAINERS"}
+
+
+class Azure(HTTPAdapter):
+    """Answers by the end of the path, and with an empty object otherwise."""
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__()
+        self.answers: Mapping[str, Any] = answers
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """What was set for the path."""
+        path = (request.url or "").partition("?")[0]
+        found: Any = next((body for end, body in self.answers.items() if path.endswith(end)), {})
+        answer = urllib3.HTTPResponse(
+            io.BytesIO(json.dumps(found).encode()),
+            {"Content-Type": "application/json"},
+            status=200,
+            preload_content=False,
+        )
+        return self.build_response(request, answer)
+
+
+class Signed:
+    """A credential."""
+
+    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
+        """A token."""
+        return AccessToken("t", int(time.time()) + 3600)
+
+
+def answered(answers: Mapping[str, Any]) -> Session:
+    """A session that is told these things."""
+    transport = requests.Session()
+    transport.mount("https://", Azure(**answers))
+    return Session(
+        credential=Signed(),
+        subscription="s",
+        tenant="t",
+        arm_endpoint="https://arm",
+        arm_scope="https://arm/.default",
+        acr_suffix="azurecr.io",
+        transport={"session": transport, "session_owner": False},
+    )
+
+
+def shop(told: Session) -> SiteClient:
+    return SiteClient(told, SHOP)
+
+
+def observed(told: Session) -> object:
+    found = observe(shop(told))
+    check_kind(found)
+    return pull_access.puller(
+        SHOP,
+        found.resource,
+        {"acrUseManagedIdentityCreds": True, "acrUserManagedIdentityID": "c"},
+        found.settings,
+        "r",
+    )
+
+
+def imported(told: Session) -> object:
+    started = Arm(told).start("An import", "/importImage", "1", {})
+    return list(started)
+
+
+IDENTITY = {"principalId": "p", "userAssignedIdentities": {"i": {"clientId": "c"}}}
+SITE = {
+    "id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop",
+    "name": "shop",
+    "kind": "app,linux",
+    "tags": {"a": "b"},
+    "identity": IDENTITY,
+    "properties": {"state": "Running", "reserved": True, "siteConfig": LINUX},
+}
+SETTINGS = {"properties": {"A": "b"}}
+CONTAINER = {
+    "name": "shop/main",
+    "properties": {
+        "isMain": True,
+        "image": "r/a:1",
+        "inheritAppSettingsAndConnectionStrings": False,
+        "environmentVariables": [{"name": "APPLICATIONINSIGHTS_CONNECTION_STRING", "value": "A"}],
+    },
+}
+CONTAINERS = {"value": [CONTAINER]}
+WEB = {"properties": LINUX}
+WHOLE = {
+    "/sites/shop": SITE,
+    "/config/web": WEB,
+    "/appsettings/list": SETTINGS,
+    "/sitecontainers": CONTAINERS,
+    "/subscriptions": {"value": [{"subscriptionId": "s", "displayName": "S"}]},
+    "/Microsoft.Web/sites": {"value": [SITE]},
+    "/slots": {"value": [SITE]},
+    "/registries": {"value": [{"id": "/r", "name": "r", "properties": {"loginServer": "r"}}]},
+    "/components": {"value": [{"id": "/c", "name": "c", "properties": {"ConnectionString": ""}}]},
+    "/components/c": {"id": "/c", "name": "c", "properties": {"ConnectionString": ""}},
+    "/roleAssignments": {
+        "value": [{"properties": {"scope": "/registries/r", "roleDefinitionId": "/x/y"}}]
+    },
+    "/appsettings": SETTINGS,
+    "/appsettings/A": {"properties": {"status": "Resolved", "details": "d"}},
+    "/slotConfigNames": {"properties": {"appSettingNames": ["A"]}},
+    "/instances": {"value": [{"name": "i", "properties": {"state": "READY"}}]},
+    "/listBuildSourceUploadUrl": {"uploadUrl": "https://u", "relativePath": "p"},
+    "/runs/1": {
+        "properties": {
+            "runId": "1",
+            "status": "Succeeded",
+            "outputImages": [{"repository": "a", "tag": "1", "digest": "d"}],
+        }
+    },
+    "/importImage": {"status": "Succeeded"},
+    "/_catalog": {"repositories": ["a"]},
+    "/_manifests": {
+        "imageName": "a",
+        "manifests": [
+            {
+                "digest": "sha256:1",
+                "createdTime": "2026-11-24T12:00:00Z",
+                "lastUpdateTime": "2026-11-24T12:00:00Z",
+                "tags": ["1"],
+            }
+        ],
+    },
+    "/oauth2/exchange": {"refresh_token": JWT},
+    "/oauth2/token": {"access_token": JWT},
+}
+"""What Azure says when all is well, by the end of the path."""
+CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
+    "a site": ("/sites/shop", observed),
+    "its configuration": ("/config/web", observed),
+    "its settings": ("/appsettings/list", observed),
+    "its containers": ("/sitecontainers", observed),
+    "settings that were put": ("/appsettings", lambda told: shop(told).put_settings({})),
+    "a reference": ("/appsettings/A", lambda told: shop(told).reference_status("A")),
+    "slot settings": ("/slotConfigNames", lambda told: shop(told).sticky_settings()),
+    "instances": ("/instances", lambda told: shop(told).instances()),
+    "a patch": ("/config/web", lambda told: shop(told).patch_configuration({})),
+    "registries": ("/registries", lambda told: registries.find(Arm(told), "s", "r")),
+    "components": ("/components", lambda told: components.in_group(Arm(told), "s", "g")),
+    "a component": ("/components/c", lambda told: components.named(Arm(told), "s", "g", "c")),
+    "role assignments": (
+        "/roleAssignments",
+        lambda told: pull_access.check(Arm(told), SHOP, Puller("p"), REGISTRY),
+    ),
+    "subscriptions": ("/subscriptions", find_running),
+    "a subscription": ("/subscriptions", lambda told: sign_in._named(told)),
+    "sites": ("/Microsoft.Web/sites", find_running),
+    "slots": ("/slots", find_running),
+    "all containers": ("/sitecontainers", find_running),
+    "a place": (
+        "/listBuildSourceUploadUrl",
+        lambda told: Tasks(Arm(told), REGISTRY).place(),
+    ),
+    "a run": ("/runs/1", lambda told: Tasks(Arm(told), REGISTRY).get("1")),
+    "an operation": ("/importImage", imported),
+    "repositories": ("/_catalog", lambda told: Pruner(told, REGISTRY, None, 1)._repositories()),
+    "manifests": ("/_manifests", lambda told: Pruner(told, REGISTRY, None, 1)._stored("a")),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_answer_of_another_shape_is_read_or_is_an_error_with_words(name: str) -> None:
+    path, call = CALLS[name]
+    told = answered(WHOLE)
+    call(told)
+    transport: Any = told.transport["session"].get_adapter("https://")
+    strange = []
+    for answer in reshaped(WHOLE[path]):
+        transport.answers = {path: answer, **{p: a for p, a in WHOLE.items() if p != path}}
+        try:
+            call(told)
+        except OtelembedError as error:
+            if isinstance(error, AzureFailed) and "Azure" not in error.message:
+                strange.append(f"{error.message} for {json.dumps(answer)[:200]}")
+        except Exception as error:  # noqa: BLE001  # collected
+            strange.append(f"{type(error).__name__}: {error} for {json.dumps(answer)[:200]}")
+    assert strange == []
+
+
+EMPTY: tuple[Any, ...] = (None, [], 5, "")
+
+
+@pytest.mark.parametrize("answer", [*EMPTY, {}, *({"properties": one} for one in EMPTY)])
+def test_settings_that_cannot_be_read_are_never_none(answer: Any) -> None:
+    """They are written back as a whole: what wasn't read would be lost."""
+    told = answered({**WHOLE, "/appsettings/list": answer})
+    with pytest.raises(AzureFailed, match="App settings of Web App 'shop'"):
+        shop(told).settings()

@@ -1,0 +1,116 @@
+"""Which files a .dockerignore leaves out. `tests/builders` holds the same against a real engine."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azext_otelembed.builders.dockerignore import IgnoreProblem, parse
+
+
+@pytest.mark.parametrize(
+    ("rules", "out", "stays"),
+    [
+        ("", [], ["a", "a/b"]),
+        ("# a\n\n  \na # b", ["a # b"], ["a"]),
+        ("\ufeffa", ["a"], ["b"]),
+        ("a\r\nb\r\n", ["a", "b"], ["c"]),
+        ("a", ["a", "a/b", "a/b/c"], ["b/a", "ab"]),
+        ("/a/", ["a", "a/b"], ["b/a"]),
+        ("./a/../b", ["b"], ["a"]),
+        (" a \n", ["a"], [" a "]),
+        (".", [], ["a", ".b"]),
+        ("..", [], ["a"]),
+        ("/", [], ["a"]),
+        ("*", ["a", ".b", "a/b"], []),
+        ("*/*.log", ["a/b.log", "a/.log", "a/x.log/b"], ["b.log", "a/b/c.log"]),
+        ("a?c", ["abc"], ["ac", "a/c", "abbc"]),
+        ("**", ["a", "a/b"], []),
+        ("**/a", ["a", "b/a", "b/c/a/d"], ["ba", "b/ca"]),
+        ("a/**", ["a/b", "a/b/c"], ["a", "b"]),
+        ("a/**/z", ["a/z", "a/b/z", "a/b/c/z/y"], ["a/zz", "z"]),
+        ("**/*.go", ["x.go", "a/b/x.go"], ["x.god"]),
+        ("**.go", ["x.go", "a/b/x.go", "a/.go"], ["x.god"]),
+        ("**.g?", ["a/.go"], ["x.go", "a/x.go"]),
+        ("[ab]x", ["ax", "bx"], ["cx"]),
+        ("[^ab]x", ["cx"], ["ax", "/x"]),
+        ("[a-cx]", ["b", "x"], ["d", "-"]),
+        (r"[\]\-]", ["]", "-"], ["a"]),
+        (r"\*", ["*"], ["a"]),
+        ("a.c+(d)|$", ["a.c+(d)|$"], ["abc"]),
+        ("*\n!a", ["b"], ["a", "a/b"]),
+        ("!a\n*", ["a", "b"], []),
+        ("*.md\n!README*.md\nREADME-secret.md", ["x.md", "README-secret.md"], ["README.md"]),
+        ("a\n! a/keep", ["a", "a/b"], ["a/keep", "a/keep/all"]),
+        ("a\n!a/b/keep", ["a/b", "a/b/x"], ["a/b/keep"]),
+    ],
+)
+def test_a_path_is_left_out_as_docker_does(rules: str, out: list[str], stays: list[str]) -> None:
+    ignore = parse(rules)
+    assert [path for path in out if not ignore.leaves_out(path)] == []
+    assert [path for path in stays if ignore.leaves_out(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "worth", "vain"),
+    [
+        ("*", [], ["a", "a/b"]),
+        ("*\n!a", [], ["a/b", "b"]),
+        ("*\n!a/b/c", ["a", "a/b"], ["b", "a/c", "a/b/c"]),
+        ("*\n!a/*/c", ["a", "a/x"], ["b", "a/x/y"]),
+        ("*\n!**/c", ["a", "a/b/d"], []),
+        ("*\n!a/**", ["a", "a/b"], ["b"]),
+    ],
+)
+def test_a_folder_is_entered_only_where_an_exception_may_lie(
+    rules: str, worth: list[str], vain: list[str]
+) -> None:
+    ignore = parse(rules)
+    assert [path for path in worth if not ignore.might_hold(path)] == []
+    assert [path for path in vain if ignore.might_hold(path)] == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ("a\n!", "line 2: '!'"),
+        ("[a", "line 1: '[a' has a '[' without"),
+        ("[]", "line 1"),
+        ("[b-a]", "runs backwards"),
+        ("[a-]", "isn't a set"),
+        ("a\\", "ends with a backslash"),
+    ],
+)
+def test_what_is_no_pattern_is_refused_with_its_line(rules: str, said: str) -> None:
+    with pytest.raises(IgnoreProblem, match=r"line \d") as refused:
+        parse(rules)
+    assert said in str(refused.value)
+
+
+SEGMENTS = st.sampled_from(["a", "b", "ab", "*", "**", "?", "a*", "[ab]", "[^a]", "**b", "a**"])
+PATTERN = st.builds(
+    lambda exception, segments: ("!" if exception else "") + "/".join(segments),
+    st.booleans(),
+    st.lists(SEGMENTS, min_size=1, max_size=4),
+)
+PATH = st.lists(st.sampled_from(["a", "b", "ab", "c"]), min_size=2, max_size=5).map("/".join)
+
+
+@given(st.lists(PATTERN, max_size=5), PATH)
+@settings(max_examples=200, deadline=None)
+def test_nothing_is_missed_in_a_folder_that_is_not_entered(rules: list[str], path: str) -> None:
+    ignore = parse("\n".join(rules))
+    folders = path.split("/")
+    above = ["/".join(folders[:at]) for at in range(1, len(folders))]
+    if any(ignore.leaves_out(folder) and not ignore.might_hold(folder) for folder in above):
+        assert ignore.leaves_out(path)
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_rules_or_a_problem(text: str) -> None:
+    with contextlib.suppress(IgnoreProblem):
+        parse(text).leaves_out("a/b")

@@ -1,0 +1,70 @@
+"""Programs run with their output passed on as it comes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import pytest
+
+from azext_otelembed.builders.subprocess_log import run
+
+ENVIRONMENT = dict(os.environ)
+
+
+def test_lines_arrive_while_the_program_runs() -> None:
+    heard: list[tuple[float, str]] = []
+    code = "import time; print('one', flush=True); time.sleep(1); print('two')"
+    run([sys.executable, "-c", code], ENVIRONMENT, lambda line: heard.append((time.time(), line)))
+    assert [line for _, line in heard] == ["one", "two"]
+    assert heard[1][0] - heard[0][0] > 0.7
+
+
+def test_both_streams_arrive_in_order_and_the_status_is_told() -> None:
+    ran = run(["/bin/sh", "-c", "echo one; echo two >&2; echo three; exit 7"], ENVIRONMENT, print)
+    assert ran.lines == ("one", "two", "three")
+    assert ran.status == 7
+
+
+def test_a_line_that_redraws_itself_counts_once() -> None:
+    ran = run(["printf", r"10%%\r50%%\r100%%\ndone\r\n"], ENVIRONMENT, print)
+    assert ran.lines == ("100%", "done")
+
+
+def test_bytes_that_are_no_text_and_lines_without_end_are_survived() -> None:
+    ran = run(["printf", r"caf\xe9\nno newline"], ENVIRONMENT, print)
+    assert ran.lines == ("caf�", "no newline")
+
+
+def test_only_the_last_lines_are_kept() -> None:
+    heard: list[str] = []
+    ran = run(["seq", "1000"], ENVIRONMENT, heard.append)
+    assert len(heard) == 1000
+    assert ran.lines[-1] == "1000"
+    assert len(ran.lines) == 200
+
+
+def test_the_program_has_ended_when_its_caller_is_interrupted() -> None:
+    pids: list[int] = []
+
+    def hear(line: str) -> None:
+        pids.append(int(line))
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run(["/bin/sh", "-c", "echo $$; exec sleep 60"], ENVIRONMENT, hear)
+    assert time.monotonic() - began < 5
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
+@pytest.mark.timeout(20)
+def test_a_program_finds_nothing_to_read() -> None:
+    assert run(["cat"], ENVIRONMENT, print).lines == ()
+
+
+def test_a_program_that_is_missing_is_told() -> None:
+    with pytest.raises(FileNotFoundError):
+        run(["/nowhere/docker"], ENVIRONMENT, print)

@@ -1,0 +1,276 @@
+"""Checking a collector's configuration before it is put into an image."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+import yaml
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from azext_otelembed.collector import config
+from azext_otelembed.errors import InvalidConfig
+
+GOOD = """\
+receivers:
+  otlp:
+    protocols:
+      http:
+processors:
+  memory_limiter: {limit_mib: 100, check_interval: 1s}
+exporters:
+  azuremonitor:
+service:
+  pipelines:
+    traces:
+      receivers: [otlp]
+      processors: [memory_limiter]
+      exporters: [azuremonitor]
+"""
+KEY = "12345678-1234-1234-1234-123456789abc"
+
+
+def changed(old: str, new: str) -> bytes:
+    assert old in GOOD
+    return GOOD.replace(old, new).encode()
+
+
+def problem(text: bytes) -> InvalidConfig:
+    with pytest.raises(InvalidConfig) as caught:
+        config.check(text)
+    return caught.value
+
+
+def test_the_default_configuration_is_in_order() -> None:
+    assert config.check(config.default()) == ()
+
+
+def test_the_default_configuration_is_as_designed() -> None:
+    default = yaml.safe_load(config.default())
+    protocols = default["receivers"]["otlp"]["protocols"]
+    assert protocols["grpc"]["endpoint"] == "localhost:4317"
+    assert protocols["http"]["endpoint"] == "localhost:4318"
+    assert default["extensions"]["health_check"]["endpoint"] == "localhost:13133"
+    assert default["service"]["telemetry"]["metrics"]["level"] == "none"
+    for pipeline in default["service"]["pipelines"].values():
+        assert pipeline["processors"] == ["memory_limiter", "resource", "batch"]
+        assert pipeline["exporters"] == ["azuremonitor"]
+    assert set(default["service"]["pipelines"]) == {"traces", "metrics", "logs"}
+
+
+def test_the_default_configuration_holds_no_secret() -> None:
+    exporter = yaml.safe_load(config.default())["exporters"]["azuremonitor"]
+    assert exporter == {"connection_string": "${env:APPLICATIONINSIGHTS_CONNECTION_STRING}"}
+
+
+def test_a_plain_configuration_passes() -> None:
+    assert config.check(GOOD.encode()) == ()
+    assert config.check(b"\xef\xbb\xbf" + GOOD.encode()) == ()
+    assert config.check(GOOD.replace("\n", "\r\n").encode()) == ()
+
+
+def test_merge_keys_and_anchors_are_understood() -> None:
+    text = changed("  azuremonitor:", "  azuremonitor: &a {x: 1}\n  azuremonitor/2: {<<: *a}")
+    assert config.check(text.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")) == ()
+
+
+def test_connectors_serve_on_both_sides() -> None:
+    text = GOOD + "    metrics:\n      receivers: [spanmetrics]\n      exporters: [azuremonitor]\n"
+    text = text.replace("exporters: [azuremonitor]", "exporters: [azuremonitor, spanmetrics]", 1)
+    text = text.replace("service:", "connectors:\n  spanmetrics:\nservice:")
+    assert config.check(text.encode()) == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        (b"", None, "empty"),
+        (b"# nothing\n", None, "empty"),
+        (b"- a\n", 1, "must be a mapping"),
+        (b"just text", 1, "must be a mapping"),
+        (b"a: [1\nb: 2\n", 2, "not valid YAML"),
+        (b"a: 1\n\tb: 2\n", 2, "not valid YAML"),
+        (b"a: 1\n---\nb: 2\n", 2, "not valid YAML: but found another document"),
+        (b"a: *nowhere\n", 1, "undefined alias"),
+        (b"a: 1\nb: \x07\n", 2, "control character"),
+        (b"a: 1\nb: \xff\n", 2, "not UTF-8"),
+        (GOOD.encode("utf-16"), 1, "not UTF-8"),
+        (b"a: \0", None, "not text"),
+        (b"[" * 20_000, None, "nested too deeply"),
+        (b"? [a]\n: 1\n", 1, "a key must be plain text"),
+        (b"<<: 3\n", 1, "can only merge mappings"),
+        (b"receivers:\nreceivers:\n", 2, "'receivers' is there twice"),
+        (b"x" * 49_153, None, "at most 49152"),
+        (changed("exporters:\n", "exporterz:\n"), 7, "no section 'exporterz'"),
+        (changed("  azuremonitor:\n", "  - azuremonitor\n"), 7, "'exporters' must be a mapping"),
+        (changed("  azuremonitor:\n", "  azuremonitor: 3\n"), 8, "settings of 'azuremonitor'"),
+        (changed("  azuremonitor:\n", "  azure monitor:\n"), 8, "not a component's name"),
+        (GOOD.partition("service:")[0].encode(), None, "no 'service' section"),
+        (GOOD.partition("  pipelines:")[0].encode() + b"  telemetry:\n", 9, "no pipelines"),
+        (changed("    traces:", "    spans:"), 11, "pipeline 'spans' carries no known signal"),
+        (changed("      receivers: [otlp]\n", ""), 11, "pipeline 'traces' has no receivers"),
+        (changed("exporters: [azuremonitor]", "exporters: []"), 11, "'traces' has no exporters"),
+        (changed("receivers: [otlp]", "receivers: otlp"), 12, "must be a list of names"),
+        (changed("receivers: [otlp]", "receivers: [[otlp]]"), 12, "must be a list of names"),
+        (
+            changed("receivers: [otlp]", "receivers:\n      - otlp\n      - jaeger"),
+            14,
+            "references receiver 'jaeger', which is not configured",
+        ),
+        (changed("[memory_limiter]", "[batch]"), 13, "references processor 'batch'"),
+        (changed("[azuremonitor]", "[otlphttp]"), 14, "references exporter 'otlphttp'"),
+        (
+            changed("service:\n", "service:\n  extensions: [health_check]\n"),
+            10,
+            "extension 'health_check', which is not configured",
+        ),
+        (changed("    protocols:\n      http:\n", ""), 2, "at least one protocol"),
+        (changed("      http:\n", "      thrift:\n"), 4, "no protocol 'thrift'"),
+        (
+            changed("http:\n", "http:\n        endpoint: localhost\n"),
+            4,
+            "must listen on host:port, e.g. localhost:4318",
+        ),
+        (
+            changed("http:\n", "http: {endpoint: 'localhost:4317'}\n      grpc:\n"),
+            5,
+            "both listen on port 4317",
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_line(
+    text: bytes, line: int | None, message: str
+) -> None:
+    found = problem(text)
+    assert re.search(message, found.message), found.message
+    assert found.line == line
+    assert found.message.startswith(f"line {line}: ") == (line is not None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"connection_string: InstrumentationKey={KEY};IngestionEndpoint=https://x/",
+        f"connection_string: 'instrumentationkey = {KEY}'",
+        f"instrumentation_key: {KEY}",
+        f'instrumentation_key: "{KEY}"',
+        f"# InstrumentationKey={KEY}",
+        f"instrumentation_key: {KEY.replace('-', '')}",
+    ],
+)
+def test_an_instrumentation_key_in_the_clear_is_refused_and_not_repeated(value: str) -> None:
+    found = problem(changed("  azuremonitor:\n", f"  azuremonitor:\n    {value}\n"))
+    assert found.line == 9
+    assert "in the clear" in found.message
+    assert "${env:APPLICATIONINSIGHTS_CONNECTION_STRING}" in str(found.recommendation)
+    assert KEY[:8] not in f"{found.message}{found.recommendation}"
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (
+            changed("http:\n", "http: {endpoint: '0.0.0.0:4318'}\n"),
+            "'otlp/http' listens on 0.0.0.0:4318, beyond",
+        ),
+        (changed("http:\n", "http: {endpoint: ':4318'}\n"), "listens on :4318, beyond"),
+        (changed("http:\n", "http: {endpoint: 'localhost:9999'}\n"), "Nothing listens on port"),
+        (changed("      processors: [memory_limiter]\n", ""), None),
+        (
+            changed("processors: [memory_limiter]", "processors: []"),
+            "pass a memory_limiter",
+        ),
+        (
+            changed("azuremonitor:\n", "debug:\n").replace(b"[azuremonitor]", b"[debug]"),
+            "No pipeline exports to 'azuremonitor'",
+        ),
+        (
+            changed("  azuremonitor:\n", "  azuremonitor:\n  otlp: {headers: {api_key: abc}}\n"),
+            "Line 9: 'exporters.otlp.headers.api_key' stands in the clear",
+        ),
+    ],
+)
+def test_what_is_odd_is_warned_of(text: bytes, warning: str | None) -> None:
+    warnings = config.check(text)
+    assert len(warnings) == 1, warnings
+    assert warning is None or warning in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed("http:\n", "http: {endpoint: '127.0.0.1:4318'}\n"),
+        changed("http:\n", "http: {endpoint: '[::1]:4318'}\n"),
+        changed("http:\n", "http: {endpoint: '${env:HOST}:4318'}\n"),
+        changed("  azuremonitor:\n", "  azuremonitor:\n  otlp: {headers: {api_key: '${env:K}'}}\n"),
+        changed(
+            "exporters:\n", "extensions: {health_check: {endpoint: 'localhost:4318'}}\nexporters:\n"
+        ),
+        changed("  otlp:\n", "  redis: {endpoint: 'localhost:4318'}\n  otlp:\n"),
+    ],
+)
+def test_what_is_fine_is_not_warned_of(text: bytes) -> None:
+    assert config.check(text) == ()
+
+
+@pytest.mark.parametrize(
+    ("limiter", "expected"),
+    [
+        ("{limit_mib: 100}", 80),
+        ("{limit_mib: 512}", 409),
+        ("{limit_percentage: 50}", None),
+        ("{limit_mib: '${env:LIMIT}'}", None),
+        ("{limit_mib: -5}", None),
+        ("", None),
+    ],
+)
+def test_gomemlimit_follows_the_memory_limiter(limiter: str, expected: int | None) -> None:
+    text = changed("{limit_mib: 100, check_interval: 1s}", limiter)
+    assert config.inspect(text).memory_mib == expected
+
+
+def test_a_limiter_that_no_pipeline_uses_sets_no_limit() -> None:
+    assert config.inspect(changed("processors: [memory_limiter]", "")).memory_mib is None
+
+
+def test_a_document_that_repeats_itself_without_end_is_refused_quickly() -> None:
+    levels = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    started = time.monotonic()
+    found = problem(f"a0: &a0 [1, 2, 3]\n{levels}\n".encode())
+    assert "too large" in found.message
+    assert time.monotonic() - started < 5
+
+
+def test_a_document_that_holds_itself_is_refused() -> None:
+    assert "nested too deeply" in problem(b"a: &a [*a]\n").message
+
+
+@settings(deadline=None)
+@given(
+    st.binary(max_size=80)
+    | st.text("ab:[]{}-&*!|>%@`'\"\n\t #,?<=~\\0", max_size=60).map(str.encode)
+)
+@example(b"!!python/object:os.system x")
+@example(b"a: !!binary =\n")
+@example(b"%YAML 9.9\n---\n")
+@example(b"? ")
+def test_any_bytes_are_a_configuration_or_a_problem(text: bytes) -> None:
+    with pytest.raises(InvalidConfig):
+        config.check(text)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_any_change_of_one_line_is_checked_without_a_crash(data: st.DataObject) -> None:
+    lines = config.default().decode().splitlines()
+    lines = [line for line in lines if "#" not in line]
+    at = data.draw(st.integers(0, len(lines) - 1))
+    new = data.draw(st.sampled_from(["", "x", "- x", "x:", "  x: [", *lines]))
+    lines[at] = new
+    try:
+        config.check("\n".join(lines).encode())
+    except InvalidConfig as found:
+        message = found.message
+        assert message

@@ -1,0 +1,221 @@
+"""The launcher's script, run by a real shell in place of the one in the image."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from azext_otelembed.collector import config as collector_config
+from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image.drain_script import trappable
+from azext_otelembed.image.launcher import DEFAULT_MEMORY_MIB, Launcher, unwrap
+from tests.needs import program
+
+COLLECTOR = """#!/bin/sh
+{ echo "$0 $*"; echo "$SSL_CERT_DIR"; echo "$GOMEMLIMIT"; readlink /proc/self/fd/0; } > OUT.part
+mv OUT.part OUT
+echo out; echo err >&2
+exec sleep 5
+"""
+APP = 'echo "app $$ [$1] [$2]"; echo "${GOMEMLIMIT-unset} ${SSL_CERT_DIR-unset}"; cat; exit 7'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Stands for /otelembed, with a collector that writes down how it was started."""
+    binary = tmp_path / "otelcol"
+    binary.write_text(COLLECTOR.replace("OUT", str(tmp_path / "told")))
+    binary.chmod(0o755)
+    return tmp_path
+
+
+def run(
+    folder: Path,
+    launcher: Launcher,
+    entrypoint: Sequence[str],
+    command: Sequence[str],
+    **environment: str,
+) -> tuple[int, subprocess.CompletedProcess[str]]:
+    words = [*launcher.wrap(entrypoint), *command]
+    words[2] = words[2].replace("/otelembed/", f"{folder}/")
+    started = subprocess.Popen(
+        words,
+        env={"PATH": os.environ["PATH"], **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=(folder / "stderr").open("w"),
+        text=True,
+    )
+    out, _ = started.communicate("typed\n", timeout=20)
+    return started.pid, subprocess.CompletedProcess(words, started.returncode, out)
+
+
+def told(folder: Path) -> list[str]:
+    for _ in range(100):
+        if (folder / "told").exists():
+            return (folder / "told").read_text().splitlines()
+        time.sleep(0.05)
+    raise AssertionError("the collector was not started")
+
+
+def test_the_app_takes_the_shells_place_with_its_arguments_and_stdin(folder: Path) -> None:
+    pid, done = run(folder, Launcher(), ["/bin/sh", "-c", APP, "app"], ["a b", "$HOME *"])
+    assert done.stdout.splitlines() == [f"app {pid} [a b] [$HOME *]", "unset unset", "typed"]
+    assert done.returncode == 7
+
+
+def test_a_cmd_alone_is_run_as_well(folder: Path) -> None:
+    _, done = run(folder, Launcher(), [], ["printf", "%s|", "a b", ""])
+    assert done.stdout == "a b||"
+    assert done.returncode == 0
+
+
+def test_the_collector_is_told_its_configuration_certificates_and_memory(folder: Path) -> None:
+    run(folder, Launcher(), ["true"], [])
+    assert told(folder) == [
+        f"{folder}/otelcol --config={folder}/config.yml",
+        f"/etc/ssl/certs:/etc/pki/tls/certs:{folder}/certs",
+        f"{DEFAULT_MEMORY_MIB}MiB",
+        "/dev/null",
+    ]
+
+
+def test_certificate_folders_that_the_app_names_are_kept(folder: Path) -> None:
+    _, done = run(folder, Launcher(), [], ["printenv", "SSL_CERT_DIR"], SSL_CERT_DIR="/own")
+    assert told(folder)[1] == f"/own:{folder}/certs"
+    assert done.stdout == "/own\n"
+
+
+def test_no_memory_limit_is_set_where_there_is_none(folder: Path) -> None:
+    run(folder, Launcher(memory_mib=None), ["true"], [], GOMEMLIMIT="")
+    assert told(folder)[2] == ""
+
+
+def test_the_collectors_output_stays_out_of_the_apps(folder: Path) -> None:
+    _, done = run(folder, Launcher(), ["true"], [])
+    told(folder)
+    time.sleep(0.2)
+    assert (done.stdout, (folder / "stderr").read_text()) == ("", "")
+
+
+def test_the_collectors_output_can_be_had_on_stderr(folder: Path) -> None:
+    _, done = run(folder, Launcher(collector_logs="stderr"), ["true"], [])
+    told(folder)
+    time.sleep(0.2)
+    assert (done.stdout, (folder / "stderr").read_text()) == ("", "out\nerr\n")
+
+
+@pytest.mark.parametrize("damage", ["missing", "not executable", "not a program"])
+def test_a_collector_that_cannot_run_leaves_the_app_alone(folder: Path, damage: str) -> None:
+    binary = folder / "otelcol"
+    if damage == "missing":
+        binary.unlink()
+    elif damage == "not executable":
+        binary.chmod(0o644)
+    else:
+        binary.write_bytes(b"\x7fELF\0\0")
+    _, done = run(folder, Launcher(), ["echo"], ["fine"])
+    assert (done.returncode, done.stdout) == (0, "fine\n")
+    assert (folder / "stderr").read_text() == ""
+
+
+def test_the_memory_limit_is_in_step_with_the_default_configuration() -> None:
+    assert collector_config.inspect(collector_config.default()).memory_mib == DEFAULT_MEMORY_MIB
+
+
+@pytest.mark.parametrize(
+    ("launcher", "identity"),
+    [
+        (Launcher(), "exec/1"),
+        (Launcher(collector_logs="stderr"), "exec/1,logs=stderr"),
+        (Launcher(memory_mib=None), "exec/1,memory=none"),
+        (Launcher(collector_logs="stderr", memory_mib=409), "exec/1,logs=stderr,memory=409"),
+        (Launcher("drain"), "drain/1"),
+        (Launcher("drain", grace=0), "drain/1,grace=0"),
+        (
+            Launcher("drain", collector_logs="stderr", memory_mib=None, grace=10),
+            "drain/1,grace=10,logs=stderr,memory=none",
+        ),
+    ],
+)
+def test_a_launcher_reads_back_from_its_identity(launcher: Launcher, identity: str) -> None:
+    assert launcher.identity == identity
+    assert Launcher.parse(identity) == launcher
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        *("", "exec", "exec/2", "fork/1", "exec/1,logs=here", "exec/1,grace=1"),
+        *("drain/2", "drain/1,grace=121", "drain/1,grace=x"),
+    ],
+)
+def test_an_unknown_launcher_is_a_problem(identity: str) -> None:
+    with pytest.raises(InvalidImage):
+        Launcher.parse(identity)
+
+
+@pytest.mark.parametrize(
+    ("stop_signal", "name"),
+    [
+        ("", None),
+        ("SIGTERM", "TERM"),
+        ("sigquit", "QUIT"),
+        ("WINCH", "WINCH"),
+        ("SIGUSR1", "USR1"),
+        ("15", "TERM"),
+        ("SIGPWR", "30"),
+        ("SIGRTMIN+3", "37"),
+        ("SIGRTMAX-2", "62"),
+        ("37", "37"),
+        ("SIGKILL", None),
+        ("9", None),
+        ("33", None),
+        ("65", None),
+        ("SIGRTMIN+99", None),
+        ("no such", None),
+        ("１５", None),
+    ],
+)
+def test_a_stop_signal_is_spelt_as_every_shell_knows_it(stop_signal: str, name: str | None) -> None:
+    assert trappable(stop_signal) == name
+
+
+@pytest.mark.parametrize("shell", [["dash"], ["busybox", "sh"], ["bash", "--posix"]])
+@pytest.mark.parametrize("stop_signal", ["", "SIGWINCH", "SIGRTMIN+3", "SIGPWR"])
+def test_every_shell_reads_the_drain_script(shell: list[str], stop_signal: str) -> None:
+    program(shell[0])
+    script = Launcher("drain", grace=0).script(stop_signal)
+    words = [*shell, "-c", script, "otelembed", "sh", "-c", 'echo "$1"; exit 3', "app", "a b"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "a b\n", "")
+
+
+def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path) -> None:
+    script = Launcher("drain", grace=0).script().replace("/otelembed/", f"{folder}/")
+    for _ in range(20):  # one in six or so is held while it still is the shell's own copy
+        with subprocess.Popen([program("dash"), "-c", script, "x", "sleep", "1000"]) as shell:
+            children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
+            while not (found := children.read_text().split()):
+                pass
+            collector = int(found[0])
+            os.kill(collector, signal.SIGSTOP)
+            time.sleep(0.02)
+            shell.terminate()
+            time.sleep(0.1)
+            os.kill(collector, signal.SIGCONT)
+            assert shell.wait(4) == 128 + signal.SIGTERM
+
+
+def test_a_wrap_is_told_from_other_entrypoints() -> None:
+    assert unwrap(Launcher().wrap(["a", "b"])) == ["a", "b"]
+    assert unwrap(Launcher().wrap([])) == []
+    assert unwrap(Launcher("drain").wrap(["a"], stop_signal="INT", shell_path="/x")) == ["a"]
+    assert unwrap(["/bin/sh", "-c", "x", "y"]) is None
+    assert unwrap(["/bin/sh", "-c"]) is None
