@@ -62,7 +62,7 @@ class Demo:
         return done.stdout
 
     def request_shop(self) -> None:
-        """Send a request to the shop, and print the response."""
+        """Send one request to the shop; ends the demo unless it answers 200."""
         url = self.local.sites[SITE]
         with self.local.http() as http:
             answer = http.get(url)
@@ -131,27 +131,27 @@ def show(directory: Path) -> None:
 
 
 def _run_steps(demo: Demo) -> None:
-    demo.heading("1  A web app runs, as one container, without telemetry.")
+    demo.heading("1  A web app runs as one container, without telemetry.")
     demo.run("webapp", "list", "-g", GROUP, "-o", "table", "--query", _COLUMNS)
     demo.request_shop()
-    demo.out.print(f"Application Insights knows {demo.requests_seen()} requests.")
+    demo.out.print(f"Application Insights has received {demo.requests_seen()} requests.")
 
-    demo.heading("2  Embed an OpenTelemetry Collector in its image, and release it.")
+    demo.heading("2  Embed an OpenTelemetry Collector in its image, and release the image.")
     demo.run("otelembed", "deploy", "-g", GROUP, "-n", SITE, "-o", "yamlc", "--query", _RESULT)
 
-    demo.heading("3  The same app, the same request: now it is seen.")
+    demo.heading("3  Send the same request again: now Application Insights receives it.")
     demo.request_shop()
     began = time.monotonic()
     while not (seen := demo.requests_seen()):
         if time.monotonic() - began > ARRIVAL:
-            raise demo.failure(f"no request of the shop arrived in {ARRIVAL:.0f} s")
+            raise demo.failure(f"no request arrived in Application Insights within {ARRIVAL:.0f} s")
         time.sleep(0.5)
-    demo.out.print(f"Application Insights knows {seen} requests, the newest:")
+    demo.out.print(f"Application Insights has received {seen} requests, the newest:")
     demo.out.print(f"  [green]{demo.last_request()}[/]")
 
-    demo.heading("4  What runs now.")
+    demo.heading("4  Show the status of the web app.")
     demo.run("otelembed", "status", "-g", GROUP, "-n", SITE)
-    demo.out.print("\nThat was it. `make play` leaves this little Azure running for your own az.")
+    demo.out.print("\nThe demo is complete. `make play` keeps the double running for your own az.")
 
 
 _COLUMNS = "[].{name:name, state:state, image:siteConfig.linuxFxVersion}"

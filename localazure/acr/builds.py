@@ -46,7 +46,7 @@ class Log:
         with self.file.open("ab") as file:
             file.write(text.replace("\n", end).encode())
 
-    def say(self, text: str, end: str = "\n") -> None:
+    def line(self, text: str, end: str = "\n") -> None:
         """Append a line of the task itself, with the time. Recordings have both line ends."""
         self.write(f"{datetime.now(timezone.utc):%Y/%m/%d %H:%M:%S} {text}\n", end)
 
@@ -152,37 +152,39 @@ class Builds:
             _end(run, "Succeeded", "")
 
     async def _build(self, state: State, run: Run) -> None:
-        say = run.log.say
-        say("Downloading source code...", "\r\n")
+        line = run.log.line
+        line("Downloading source code...", "\r\n")
         location = str(run.request.get("sourceLocation") or "")
         archive = self._archives.get(f"{self.container(run.registry)}/{location}")
         if archive is None or not archive.committed:
             raise EngineError(f"failed to download context: '{location}' was never uploaded here")
-        say("Finished downloading source code", "\r\n")
+        line("Finished downloading source code", "\r\n")
         if not self.engine:
             raise EngineError(
                 "This double has no container engine to build with: start it with "
                 f"{ENGINE}=/path/to/docker.sock, or send it PATCH /engine."
             )
-        say(f"Using acb_vol_{uuid.uuid4()} as the home volume")
-        say("Setting up Docker configuration...")
-        say("Successfully set up Docker configuration")
+        line(f"Using acb_vol_{uuid.uuid4()} as the home volume")
+        line("Setting up Docker configuration...")
+        line("Successfully set up Docker configuration")
         login = run.registry.login_server
-        say(f"Logging in to registry: {login}")
+        line(f"Logging in to registry: {login}")
         user, password = f"tasks-{run.id}", secrets.token_hex(16)
         if _trusted(state, run):
             run.registry.users[user] = password
-            say(f"Successfully logged into {login}")
+            line(f"Successfully logged into {login}")
         try:
             engine = Engine(Path(self.engine), {login: (user, password)}, run.log.write)
             names = [f"{login}/{name}" for name in run.request.get("imageNames") or ()]
-            say("Executing step ID: build. Timeout(sec): 28800, Working directory: '', Network: ''")
-            say("Scanning for dependencies...")
-            say("Successfully scanned dependencies")
-            say("Launching container with name: build")
+            line(
+                "Executing step ID: build. Timeout(sec): 28800, Working directory: '', Network: ''"
+            )
+            line("Scanning for dependencies...")
+            line("Successfully scanned dependencies")
+            line("Launching container with name: build")
             await engine.build(archive.file, names, run.request)
             for name in names if run.request.get("isPushEnabled") else ():
-                say(f"Pushing image: {name}, attempt 1")
+                line(f"Pushing image: {name}, attempt 1")
                 digest = await engine.push(name)
                 repository, _, tag = name.removeprefix(f"{login}/").rpartition(":")
                 told = {"registry": login, "repository": repository, "tag": tag, "digest": digest}

@@ -65,7 +65,7 @@ def parse(double: Double, body: dict[str, Any], principal_id: str | None = None)
     return Import(registry, repository, reference, targets, untagged, force, caller)
 
 
-async def carry_out(double: Double, registry: Registry, wanted: Import) -> None:
+async def copy_image(double: Double, registry: Registry, wanted: Import) -> None:
     """Copy an image into `registry`, an index with all its platforms.
 
     Raises ArmError: 403 if the caller may not pull, 404 for an unknown image, 409 for a target

@@ -177,7 +177,7 @@ async def import_image(call: Call) -> Response:
     operation = call.operations.start(
         "importImage",
         _results_path(call, registry),
-        image_import.carry_out(call.double, registry, wanted),
+        image_import.copy_image(call.double, registry, wanted),
         _imported,
         pending={"status": "Accepted"},
         prefix="registries-",

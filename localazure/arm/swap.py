@@ -47,7 +47,7 @@ async def swap(call: Call) -> Response:
     operation = call.operations.start(
         "SwapSiteSlots",
         lambda identifier: f"{source.resource_id}/operationresults/{identifier}",
-        _carry_out(call.double.runtime, site, source, target),
+        _swap(call.double.runtime, site, source, target),
         lambda: _result(call.state, source),
         occupies=site.resource_id,
     )
@@ -73,7 +73,7 @@ def _result(state: State, source: Site) -> Response:
     return web(site_json.site_resource(state, source), etag=source.etag)
 
 
-async def _carry_out(runtime: Runtime, site: Site, source: Site, target: Site) -> None:
+async def _swap(runtime: Runtime, site: Site, source: Site, target: Site) -> None:
     await asyncio.sleep(WARM_UP)
     sticky = _sticky(site, "appSettingNames")
     ours, theirs = _own_settings(source), _own_settings(target)

@@ -23,8 +23,8 @@ from typing import Protocol
 from localazure.runtime import netns_agent
 
 ADDRESS = "169.254.130.2"
-"""A container's address for the front end. As on App Service, it doesn't reach programs that listen
-on 127.0.0.1 alone."""
+"""A container's address for the front end. As on App Service, it doesn't reach a program that only
+listens on 127.0.0.1."""
 
 _CLONE_NEWNET = 0x40000000
 _SIOCGIFFLAGS, _IFF_UP = 0x8913, 0x1

@@ -127,9 +127,9 @@ class Supervisor:
 
     def _worker(self, site: Site, number: int) -> Worker:
         machine = machine_name(environment.instance_id(site, number))
-        book = SiteLog(self._context.folder(site) / "LogFiles", machine)
+        log = SiteLog(self._context.folder(site) / "LogFiles", machine)
         name = f"{site.name}-{site.slot}" if site.slot else site.name
-        return Worker(self._context, site, number, PlatformMessages(name, book))
+        return Worker(self._context, site, number, PlatformMessages(name, log))
 
     def _workers(self, site: Site) -> Sequence[Worker]:
         fleet = self._fleets.get(site.resource_id.lower())

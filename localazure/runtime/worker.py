@@ -67,8 +67,8 @@ class Worker:
         self.messages = messages
         self._context = context
         self._task: asyncio.Task[None] | None = None
-        self._at_work = asyncio.Lock()
-        self._leaving: dict[asyncio.Task[None], Container] = {}
+        self._lock = asyncio.Lock()
+        self._stopping: dict[asyncio.Task[None], Container] = {}
 
     @property
     def ready(self) -> Serving | None:
@@ -84,34 +84,34 @@ class Worker:
     def start(self) -> None:
         """Start the site with its present configuration; the old container serves meanwhile."""
         self._enter(Phase.STARTING)
-        self._begin(self._conduct)
+        self._replace_task(self._run)
 
     def stop(self) -> None:
         """Stop the site here."""
         old, self.serving = self.serving, None
-        self._retire(old)
+        self._stop_serving(old)
         self._enter(Phase.STOPPED)
-        self._begin(self._rest)
+        self._replace_task(self._do_nothing)
 
     async def close(self) -> None:
         """Stop the site; returns after the end of all containers."""
         self.stop()
         if self._task is not None:
             await asyncio.wait({self._task})
-        if self._leaving:
-            await asyncio.wait(self._leaving, timeout=self._context.timing.closing)
-        for container in self._leaving.values():
+        if self._stopping:
+            await asyncio.wait(self._stopping, timeout=self._context.timing.closing)
+        for container in self._stopping.values():
             container.kill()
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        if self._stopping:
+            await asyncio.wait(self._stopping)
 
-    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _replace_task(self, work: Callable[[], Awaitable[None]]) -> None:
         """Cancel the current task, and do `work` after its end."""
         if self._task is not None:
             self._task.cancel()
 
         async def run() -> None:
-            async with self._at_work:
+            async with self._lock:
                 await work()
 
         self._task = asyncio.create_task(run())
@@ -119,12 +119,12 @@ class Worker:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.messages.broke(error)
+            self.messages.internal_error(error)
             self._enter(Phase.FAILED)
             context = {"message": f"localazure can't run {self.site.name}", "exception": error}
             task.get_loop().call_exception_handler(context)
 
-    async def _rest(self) -> None:
+    async def _do_nothing(self) -> None:
         """Nothing to do."""
 
     def _enter(self, phase: Phase) -> None:
@@ -132,21 +132,21 @@ class Worker:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    async def _conduct(self) -> None:
+    async def _run(self) -> None:
         failures = 0
         while True:
             try:
-                fresh = await self._bring_up()
+                fresh = await self._start_container()
             except _StartFailedError as failure:
                 failures += 1
                 self.messages.start_failed(failure.code, str(failure))
                 old, self.serving = self.serving, None
-                self._retire(old)
+                self._stop_serving(old)
             else:
                 old, self.serving = self.serving, fresh
                 self._enter(Phase.STARTED)
                 self.messages.started()
-                self._retire(old)
+                self._stop_serving(old)
                 ended = await fresh.container.wait()
                 self.serving = None
                 self.messages.exited(ended.status)
@@ -165,7 +165,7 @@ class Worker:
         self.messages.blocked(pause)
         await asyncio.sleep(pause)
 
-    async def _bring_up(self) -> Serving:
+    async def _start_container(self) -> Serving:
         """A new container that answers. Raises _StartFailedError."""
         settings = dict(self.site.app_settings)
         wanted = image.of_site(self.site)
@@ -189,7 +189,7 @@ class Worker:
             port = await self._warm_up(container, ports, settings)
         except BaseException:
             if container.running:
-                self._leave(container, grace)
+                self._stop_container(container, grace)
             raise
         return Serving(container, port, grace, time.monotonic())
 
@@ -204,7 +204,7 @@ class Worker:
             launch = await asyncio.to_thread(self._launch, pulled, identifier, ports[0])
             container = Container(name, sandbox, launch, pulled.config.stop_signal)
             context = self._context
-            await container.start(context.ports(), context.reaper(), self.messages.printed)
+            await container.start(context.ports(), context.reaper(), self.messages.output)
         except (ConfigurationError, rootfs.RootfsError, StartError) as error:
             raise _StartFailedError(
                 "ContainerStartFailure", f"Container {name} could not be started: {error}"
@@ -264,19 +264,19 @@ class Worker:
             for task in both:
                 task.cancel()
 
-    def _retire(self, old: Serving | None) -> None:
+    def _stop_serving(self, old: Serving | None) -> None:
         """Stop a container that served, if there is one."""
         if old is not None and old.container.running:
-            self._leave(old.container, old.grace)
+            self._stop_container(old.container, old.grace)
 
-    def _leave(self, container: Container, grace: float) -> None:
+    def _stop_container(self, container: Container, grace: float) -> None:
         began = time.monotonic()
         self.messages.stopping(container.name, grace)
 
-        async def leave() -> None:
+        async def stop() -> None:
             await container.stop(grace)
             self.messages.stopped(container.name, time.monotonic() - began)
 
-        task = asyncio.create_task(leave())
-        self._leaving[task] = container
-        task.add_done_callback(self._leaving.pop)
+        task = asyncio.create_task(stop())
+        self._stopping[task] = container
+        task.add_done_callback(self._stopping.pop)

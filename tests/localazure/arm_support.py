@@ -1,4 +1,4 @@
-"""ARM as tests of the double speak to it."""
+"""A client of ARM for tests of the double."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Arm:
         )
 
     def get(self, path: str, **options: Any) -> Any:
-        """The JSON that a GET answers."""
+        """The JSON of a GET."""
         answer = self.call("GET", path, **options)
         assert answer.status_code == 200, answer.text
         return answer.json()
@@ -90,7 +90,7 @@ class Arm:
         return answer
 
     def other(self, role: str, scope: str) -> Arm:
-        """The same as a new principal with one role."""
+        """A client of a new principal with one role."""
         client = str(uuid.uuid4())
         self.azure.add_principal(client, "secret", [{"role": role, "scope": scope}])
         return Arm(self.azure, self.http, self.token_of(client))
@@ -107,7 +107,7 @@ class Arm:
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:
-    """Status and code of a refusal, of whichever family."""
+    """Status and code of an error response, in either form."""
     body = answer.json()
     code = body["error"]["code"] if "error" in body else body["Code"]
     return answer.status_code, str(code)

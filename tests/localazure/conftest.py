@@ -1,4 +1,4 @@
-"""One double for the tests of its own rooms (`test_core_*`, `test_aad_*`, `test_acr_*` …)."""
+"""One double for the tests of its own services (`test_core_*`, `test_aad_*`, `test_acr_*` …)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
 
 @pytest.fixture
 def azure(double: LocalAzure) -> Iterator[LocalAzure]:
-    """The double, with no faults set before and after."""
+    """The double, without faults before and after."""
     double.clear_faults()
     yield double
     double.clear_faults()

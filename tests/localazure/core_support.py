@@ -1,4 +1,4 @@
-"""A registry as tests of the double speak to it: plain HTTP, one request a call."""
+"""A client of a registry for tests of the double: plain HTTP, one request a call."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def aad_token(
 
 @dataclass
 class Shop:
-    """One repository of a registry. Tokens are asked for once by scope and principal."""
+    """One repository of a registry. Each token is requested once."""
 
     azure: LocalAzure
     http: httpx.Client
@@ -84,7 +84,7 @@ class Shop:
         return self.http.post(f"https://{self.login}/oauth2/exchange", data=form)
 
     def token(self, *scopes: str) -> str:
-        """An access token for these scopes, by way of the exchange."""
+        """An access token for these scopes, through the exchange."""
         key = " ".join(scopes)
         if key not in self.tokens:
             refresh = self.exchange().raise_for_status().json()["refresh_token"]
@@ -115,7 +115,7 @@ class Shop:
         return self.http.request(method, url, headers=headers, **options)
 
     def upload(self, data: bytes) -> str:
-        """A blob in two requests; returns its digest."""
+        """Upload a blob in two requests; returns its digest."""
         begun = self.call("POST", "/blobs/uploads/")
         url = f"{begun.headers['location']}&digest={sha256(data)}"
         answer = self.call("PUT", url, content=data)
@@ -123,7 +123,7 @@ class Shop:
         return sha256(data)
 
     def image(self, *layers: bytes, media_type: str = DOCKER, **extra: Any) -> bytes:
-        """Uploads a config and layers; returns the manifest that names them."""
+        """Upload a config and layers; returns their manifest."""
         config = json.dumps({"architecture": "amd64", "os": "linux"}).encode()
         kind = "application/vnd.docker.container.image.v1+json"
         return json.dumps(

@@ -1,4 +1,4 @@
-"""The collector's binary as a process, and an ingestion endpoint that writes down what it gets."""
+"""The collector's binary as a process, and an ingestion endpoint that records its requests."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
 
 @dataclass
 class Ingestion:
-    """Takes telemetry on localhost; `statuses` are the answers to give first, before 200."""
+    """Takes telemetry on localhost; `statuses` are those of the first responses, before 200."""
 
     statuses: list[int] = field(default_factory=list)
     posts: list[tuple[str, Mapping[str, str]]] = field(default_factory=list)
@@ -149,7 +149,7 @@ class Collector:
         self.stop()
 
     def stop(self) -> int:
-        """Ask it to end; its exit status."""
+        """Send TERM; returns its exit status."""
         self.process.terminate()
         try:
             return self.process.wait(10)

@@ -29,7 +29,7 @@ from localazure.state import Group, Site
 GROUP = "rg"
 QUICK = Timing(blocked=(0.3, 0.6, 30), start_limit=20, stop_limit=2, closing=0.2)
 
-# Imports what the apps below use, then tells which files that took.
+# Imports the modules of the apps below, then prints the files of all loaded modules.
 _LOADED = """
 import sys, json, os, signal, socket, threading, time
 "localhost".encode("idna")
@@ -136,7 +136,7 @@ while True:
     connection, _ = listener.accept()
     threading.Thread(target=serve, args=(connection,), daemon=True).start()
 """
-"""An app that does what tests ask of it."""
+"""An app with paths for tests."""
 
 
 def run(test: Callable[[], Any]) -> None:
@@ -156,13 +156,13 @@ def libraries(*programs: Path) -> list[Path]:
 
 
 def entries(*files: Path) -> list[Entry]:
-    """The files of this machine, at the same paths; each once, as Docker insists."""
+    """Files of this machine, at the same paths; each once, as Docker requires."""
     return [Entry(str(file), file.read_bytes(), 0o755) for file in dict.fromkeys(files)]
 
 
 @cache
 def shell() -> Layer:
-    """/bin/sh with its libraries, and two programs besides."""
+    """/bin/sh and two other programs with their libraries."""
     programs = [Path("/bin/sh"), Path("/bin/sleep"), Path("/bin/cat")]
     return layer(
         [*entries(*programs, *libraries(*programs)), Entry("tmp", kind="dir", mode=0o1777)]
@@ -171,7 +171,7 @@ def shell() -> Layer:
 
 @cache
 def python() -> Layer:
-    """This very Python, with the few modules that SERVER uses."""
+    """The running Python, with the few modules that SERVER uses."""
     program = Path(sys.executable).resolve()
     loaded = subprocess.run(
         [program, "-I", "-S", "-c", _LOADED], capture_output=True, text=True, check=True
@@ -179,8 +179,8 @@ def python() -> Layer:
     modules = [Path(name) for name in json.loads(loaded.stdout)]
     extensions = [module for module in modules if module.suffix == ".so"]
     folder = Path(sys.base_prefix) / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    # Python looks for os.py and lib-dynload when it searches for its library; the other one is
-    # loaded under another name where modules come frozen.
+    # Python looks for os.py and lib-dynload to find its library; with frozen modules,
+    # collections/abc.py is loaded under another name.
     more = [folder / "os.py", folder / "collections" / "abc.py"]
     return layer(
         [
@@ -206,7 +206,7 @@ def shell_image(script: str, **config: Any) -> Image:
 
 @dataclass
 class RuntimeFixture:
-    """A double and what tests do in it."""
+    """A double with a supervisor, and an HTTP client for its sites."""
 
     double: Double
     supervisor: Supervisor
@@ -245,7 +245,7 @@ class RuntimeFixture:
         return await self.http.get(f"https://{site.host}{path}", **options)
 
     async def facts(self, site: Site) -> dict[str, Any]:
-        """What SERVER says of itself."""
+        """The facts that SERVER reports about its process."""
         answer = await self.get(site)
         assert answer.status_code == 200, answer.text + self.log(site)
         facts: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""Logging in with a signed assertion in place of a secret: federated tokens and certificates."""
+"""Login with a signed assertion instead of a secret: federated tokens and certificates."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_federated_token_gets_an_access_token_of_the_principal(
         (SUBJECT, {"lifetime": -10}, 700024, "not within its valid time range"),
     ],
 )
-def test_what_no_federated_credential_names_is_refused(
+def test_claims_without_a_matching_federated_credential_are_refused(
     azure: LocalAzure,
     http: httpx.Client,
     federated: str,
@@ -92,11 +92,11 @@ def test_another_issuer_is_refused(azure: LocalAzure, http: httpx.Client, federa
     trusting = client_id()
     federation = {"subject": SUBJECT, "issuer": "https://elsewhere"}
     azure.add_principal(trusting, "", federations=[federation])
-    # Trusted, but the double reads no keys from other addresses.
+    # Trusted, but the double doesn't read keys from other addresses.
     assert number(ask(azure, http, trusting, foreign)) == 50166
 
 
-def test_a_forged_signature_and_nonsense_are_refused(
+def test_forged_signatures_and_malformed_tokens_are_refused(
     azure: LocalAzure, http: httpx.Client, federated: str
 ) -> None:
     head, body, _ = azure.workload_token(SUBJECT).split(".")
@@ -105,7 +105,7 @@ def test_a_forged_signature_and_nonsense_are_refused(
     assert number(ask(azure, http, federated, "nonsense")) == 50027
 
 
-def test_the_issuer_of_workload_tokens_says_where_its_keys_are(
+def test_the_issuer_of_workload_tokens_publishes_the_address_of_its_keys(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     token = azure.workload_token(SUBJECT)
@@ -119,7 +119,7 @@ def test_the_issuer_of_workload_tokens_says_where_its_keys_are(
 
 @dataclass
 class Signer:
-    """A certificate and the assertions it makes."""
+    """A certificate, and assertions that it signs."""
 
     key: rsa.RSAPrivateKey
     certificate: x509.Certificate
@@ -146,7 +146,7 @@ def signer() -> Signer:
     return Signer(key, builder.sign(key, hashes.SHA256()))
 
 
-def test_a_certificate_stands_for_the_secret(
+def test_a_certificate_replaces_the_secret(
     azure: LocalAzure, http: httpx.Client, signer: Signer
 ) -> None:
     client = client_id()

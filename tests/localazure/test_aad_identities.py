@@ -1,4 +1,4 @@
-"""Managed identities: tokens for the machine that asks, as in App Service and on a VM."""
+"""Managed identities: tokens for a machine, as in App Service and on a virtual machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VM = {"api-version": "2018-02-01", "resource": ARM}
 
 @pytest.fixture
 def host(azure: LocalAzure) -> dict[str, Any]:
-    """A machine with an identity of its own that reads the subscription, and one assigned."""
+    """A machine with a system-assigned identity (Reader), and a user-assigned one."""
     scope = f"/subscriptions/{azure.subscription}"
     return azure.add_host(
         roles=[{"role": "Reader", "scope": scope}], user=[{"roles": []}, {"roles": []}]
@@ -35,7 +35,7 @@ def vm(http: httpx.Client, host: dict[str, Any], **query: str) -> httpx.Response
     return http.get(at, params={**VM, **query}, headers={"Metadata": "true"})
 
 
-def test_app_service_gives_a_token_of_the_sites_own_identity(
+def test_app_service_issues_a_token_of_the_system_assigned_identity(
     azure: LocalAzure, http: httpx.Client, host: dict[str, Any]
 ) -> None:
     found = app_service(http, host).raise_for_status().json()
@@ -50,7 +50,7 @@ def test_app_service_gives_a_token_of_the_sites_own_identity(
     assert groups.status_code == 200
 
 
-def test_a_virtual_machine_gives_the_same_with_its_lifetime(
+def test_a_virtual_machine_issues_the_same_token_with_its_lifetime(
     http: httpx.Client, host: dict[str, Any]
 ) -> None:
     found = vm(http, host).raise_for_status().json()
@@ -75,7 +75,7 @@ def test_a_machine_without_identity_gets_none(azure: LocalAzure, http: httpx.Cli
     assert vm(http, host).json()["error_description"] == "Identity not found"
 
 
-def test_requests_that_could_come_from_elsewhere_are_refused(
+def test_requests_without_the_required_header_are_refused(
     http: httpx.Client, host: dict[str, Any]
 ) -> None:
     assert http.get(host["endpoint"], params=APP_SERVICE).status_code == 401

@@ -1,4 +1,4 @@
-"""Entra ID: metadata, OpenID configuration, tokens and their refusal."""
+"""Entra ID: metadata, OpenID configuration, tokens and error responses."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_client_that_handles_claims_challenges_gets_a_long_lived_token(
     assert (body["expires_in"], body["refresh_in"]) == (86399, 43199)
 
 
-def test_the_audience_is_what_was_asked_for(azure: LocalAzure, http: httpx.Client) -> None:
+def test_the_audience_is_the_requested_one(azure: LocalAzure, http: httpx.Client) -> None:
     for scope, audience in (
         ("https://appservice.azure.com/.default", "https://appservice.azure.com"),
         (f"{ARM}/.default", ARM),
@@ -112,7 +112,7 @@ def test_the_audience_is_what_was_asked_for(azure: LocalAzure, http: httpx.Clien
         ({"scope": "openid"}, 400, "invalid_scope", 1002012),
     ],
 )
-def test_refusals_carry_entras_numbers(
+def test_error_responses_have_entras_numbers(
     azure: LocalAzure,
     http: httpx.Client,
     changes: dict[str, str],
@@ -128,7 +128,9 @@ def test_refusals_carry_entras_numbers(
     assert {"timestamp", "trace_id", "correlation_id", "error_uri"} <= set(body)
 
 
-def test_the_secret_may_come_as_basic(azure: LocalAzure, http: httpx.Client) -> None:
+def test_the_secret_may_be_sent_as_basic_authentication(
+    azure: LocalAzure, http: httpx.Client
+) -> None:
     form = {"grant_type": "client_credentials", "scope": f"{ARM}/.default"}
     url = f"{azure.management}/{azure.tenant}/oauth2/v2.0/token"
     assert http.post(url, data=form, auth=(PRINCIPALS["pusher"][0], SECRET)).status_code == 200
@@ -141,7 +143,7 @@ def subscriptions(azure: LocalAzure, http: httpx.Client, token: str | None) -> h
     return http.get(url, headers=headers)
 
 
-def test_arm_refuses_what_is_no_token_for_it(azure: LocalAzure, http: httpx.Client) -> None:
+def test_arm_refuses_tokens_that_are_not_for_arm(azure: LocalAzure, http: httpx.Client) -> None:
     good = azure.token()
     assert subscriptions(azure, http, good).status_code == 200
     scm = azure.token("https://appservice.azure.com")
@@ -160,7 +162,7 @@ def test_arm_refuses_what_is_no_token_for_it(azure: LocalAzure, http: httpx.Clie
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
-def test_arm_refuses_an_expired_token_and_says_when_it_expired(
+def test_arm_refuses_an_expired_token_with_the_time_of_its_expiry(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     azure.token_lifetime(1)

@@ -1,4 +1,4 @@
-"""Challenges, the exchange, tokens and who gets which."""
+"""Challenges, the exchange, and the tokens of each principal."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def test_each_path_challenges_with_the_scope_that_it_needs(
         ]
 
 
-def test_the_attributes_api_and_the_catalog_ask_for_their_own_scopes(shop: Shop) -> None:
+def test_the_attributes_api_and_the_catalog_require_their_own_scopes(shop: Shop) -> None:
     answer = shop.http.get(f"https://{shop.login}/acr/v1/{shop.name}/_tags")
     assert f"repository:{shop.name}:metadata_read" in answer.headers["www-authenticate"]
     answer = shop.http.get(f"https://{shop.login}/v2/_catalog")
     assert "registry:catalog:*" in answer.headers["www-authenticate"]
 
 
-def test_tokens_live_as_long_as_acrs_and_name_what_they_allow(shop: Shop) -> None:
+def test_tokens_have_acrs_lifetimes_and_list_their_actions(shop: Shop) -> None:
     refresh = claims(shop.exchange().json()["refresh_token"])
     access = claims(shop.token(f"repository:{shop.name}:pull"))
     now = time.time()
@@ -85,7 +85,7 @@ def test_tokens_live_as_long_as_acrs_and_name_what_they_allow(shop: Shop) -> Non
     assert access["access"] == [{"Type": "repository", "Name": shop.name, "Actions": ["pull"]}]
 
 
-def test_the_token_answer_holds_the_token_alone(shop: Shop) -> None:
+def test_the_token_response_contains_only_the_token(shop: Shop) -> None:
     answer = shop.exchange()
     assert list(answer.json()) == ["refresh_token"]
     form = {
@@ -130,7 +130,7 @@ def test_acrpush_pushes_and_does_not_delete(shop: Shop) -> None:
     assert shop.http.post(f"https://{shop.login}/oauth2/token", data=form).status_code == 401
 
 
-def test_a_token_counts_for_its_own_repository_only(shop: Shop) -> None:
+def test_a_token_is_valid_for_its_repository_only(shop: Shop) -> None:
     token = shop.token(f"repository:{shop.name}:pull")
     headers = {"authorization": f"Bearer {token}"}
     answer = shop.http.get(f"https://{shop.login}/v2/another/manifests/1", headers=headers)
@@ -180,14 +180,14 @@ def test_anonymous_pull_works_only_where_it_is_enabled(azure: LocalAzure, shop: 
         assert answer.status_code == status
 
 
-def test_an_abac_registry_asks_for_repository_roles(shop: Shop) -> None:
+def test_an_abac_registry_requires_repository_roles(shop: Shop) -> None:
     abac = shop.at("abacregistry")
     assert abac.of("reader").call("GET", ABSENT, "pull").status_code == 404
     assert abac.of("classic").exchange().status_code == 401
     assert abac.exchange().status_code == 401, "the owner has no right to the data"
 
 
-def test_the_hub_gives_anyone_a_token_to_pull_and_its_users_one_to_push(
+def test_the_hub_issues_anonymous_tokens_to_pull_and_its_users_tokens_to_push(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     hub = azure.registries["hub"]
@@ -202,7 +202,7 @@ def test_the_hub_gives_anyone_a_token_to_pull_and_its_users_one_to_push(
     assert http.post(f"https://{hub}/oauth2/exchange").status_code == 404
 
 
-def test_a_public_registry_with_users_only_lets_nobody_else_pull(
+def test_a_public_registry_with_users_refuses_anonymous_pulls(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     vault = azure.registries["vault"]

@@ -1,4 +1,4 @@
-"""Blobs: uploads in one go and in chunks, mounts, redirects to storage, ranges."""
+"""Blobs: uploads in one request and in chunks, mounts, redirects to storage, ranges."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_an_upload_begins_with_a_relative_location_that_carries_its_state(shop: 
     assert answer.headers["range"] == "0-0"
 
 
-def test_a_blob_in_chunks_is_there_with_its_digest(shop: Shop) -> None:
+def test_a_blob_uploaded_in_chunks_has_its_digest(shop: Shop) -> None:
     location = shop.call("POST", "/blobs/uploads/").headers["location"]
     for start in range(0, len(DATA), 4096):
         chunk = DATA[start : start + 4096]
@@ -50,7 +50,7 @@ def test_a_blob_in_chunks_is_there_with_its_digest(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("header", ["10-20", "5000-5999", "nonsense"])
-def test_a_chunk_out_of_order_is_refused_with_where_to_go_on(shop: Shop, header: str) -> None:
+def test_a_chunk_out_of_order_is_refused_with_the_expected_offset(shop: Shop, header: str) -> None:
     location = shop.call("POST", "/blobs/uploads/").headers["location"]
     location = shop.call("PATCH", location, content=DATA[:1000]).headers["location"]
     answer = shop.call("PATCH", location, content=b"x", headers={"content-range": header})
@@ -67,7 +67,7 @@ def test_a_chunk_sent_to_an_old_location_is_refused(shop: Shop) -> None:
     assert shop.call("PATCH", old, content=b"b").status_code == 416
 
 
-def test_the_state_is_needed_and_has_to_be_the_uploads_own(shop: Shop) -> None:
+def test_the_state_is_required_and_has_to_belong_to_the_upload(shop: Shop) -> None:
     first = shop.call("POST", "/blobs/uploads/").headers["location"]
     second = shop.call("POST", "/blobs/uploads/").headers["location"]
     path, state = first.split("?")[0], second.split("?")[1]
@@ -77,7 +77,7 @@ def test_the_state_is_needed_and_has_to_be_the_uploads_own(shop: Shop) -> None:
         assert answer.json()["errors"][0]["code"] == "BLOB_UPLOAD_UNKNOWN"
 
 
-def test_the_status_of_an_upload_says_how_much_arrived(shop: Shop) -> None:
+def test_the_status_of_an_upload_has_the_received_size(shop: Shop) -> None:
     location = shop.call("POST", "/blobs/uploads/").headers["location"]
     shop.call("PATCH", location, content=DATA[:700])
     answer = shop.call("GET", location)
@@ -87,7 +87,7 @@ def test_the_status_of_an_upload_says_how_much_arrived(shop: Shop) -> None:
     assert rest.headers["range"] == f"0-{len(DATA) - 1}"
 
 
-def test_what_arrived_before_a_cut_is_kept(shop: Shop) -> None:
+def test_the_part_before_a_cut_is_kept(shop: Shop) -> None:
     location = shop.call("POST", "/blobs/uploads/").headers["location"]
     token = shop.token(f"repository:{shop.name}:pull,push")
     context = ssl.create_default_context(cafile=shop.azure.ca)
@@ -106,7 +106,7 @@ def test_what_arrived_before_a_cut_is_kept(shop: Shop) -> None:
     assert end.status_code == 201
 
 
-def test_a_wrong_digest_is_refused_and_the_blob_is_not_there(shop: Shop) -> None:
+def test_a_wrong_digest_is_refused_and_the_blob_is_not_stored(shop: Shop) -> None:
     location = shop.call("POST", "/blobs/uploads/").headers["location"]
     answer = shop.call("PUT", f"{location}&digest=sha256%3A00000000", content=DATA)
     assert answer.status_code == 400
@@ -139,7 +139,7 @@ def test_a_blob_is_mounted_from_a_repository_that_the_token_covers(shop: Shop) -
     assert other.call("HEAD", f"/blobs/{digest}", "pull").status_code == 200
 
 
-def test_a_registry_that_does_not_mount_begins_an_upload(azure: LocalAzure, shop: Shop) -> None:
+def test_a_registry_without_mounts_starts_an_upload(azure: LocalAzure, shop: Shop) -> None:
     digest, other = shop.upload(DATA), shop.named(f"{shop.name}-copy")
     azure.change_registry("shopregistry", mounts=False)
     try:
@@ -174,7 +174,7 @@ def test_a_blob_is_read_from_storage_at_another_origin(shop: Shop) -> None:
     ("asked", "start", "end"),
     [("bytes=0-9", 0, 10), ("bytes=100-", 100, len(DATA)), ("bytes=10200-99999", 10200, 10240)],
 )
-def test_storage_gives_ranges(shop: Shop, asked: str, start: int, end: int) -> None:
+def test_storage_supports_ranges(shop: Shop, asked: str, start: int, end: int) -> None:
     address = storage_address(shop)
     for header in ("range", "x-ms-range"):
         answer = shop.http.get(address, headers={header: asked})
@@ -188,7 +188,7 @@ def test_a_range_beyond_the_end_is_416(shop: Shop) -> None:
     assert "InvalidRange" in answer.text
 
 
-def test_storage_refuses_what_is_not_signed_for_it(
+def test_storage_refuses_requests_without_a_valid_signature(
     azure: LocalAzure, http: httpx.Client, shop: Shop
 ) -> None:
     address = storage_address(shop)
@@ -223,7 +223,7 @@ def test_the_log_hides_the_signature(azure: LocalAzure, shop: Shop) -> None:
     assert record["received"] == len(DATA)
 
 
-def test_a_deleted_blob_is_gone_from_its_repository_alone(shop: Shop) -> None:
+def test_a_deleted_blob_is_removed_from_its_repository_only(shop: Shop) -> None:
     digest, other = shop.upload(DATA), shop.named(f"{shop.name}-other")
     other.upload(DATA)
     assert shop.call("DELETE", f"/blobs/{digest}", "delete").status_code == 202

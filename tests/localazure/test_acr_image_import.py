@@ -1,4 +1,4 @@
-"""importImage, as ARM's clients see it."""
+"""importImage, through ARM."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def import_image(
     token: str | None = None,
     **more: Any,
 ) -> httpx.Response:
-    """Asks for an import and polls it; the last answer, or the refusal."""
+    """Request an import and poll it; returns the last response, or the error response."""
     headers = {"authorization": f"Bearer {token or azure.token()}"}
     path = f"{registry_id(azure, 'shopregistry')}/importImage?api-version=2025-04-01"
     body = {"source": source, "targetTags": list(targets), "mode": mode, **more}
@@ -67,7 +67,7 @@ def test_an_image_of_the_hub_is_imported_with_all_its_platforms(
             assert shop.call("HEAD", f"/blobs/{blob['digest']}", "pull").status_code == 200
 
 
-def test_the_hubs_official_images_live_below_library(
+def test_the_hubs_official_images_are_below_library(
     azure: LocalAzure, http: httpx.Client, shop: Shop, layout: Path
 ) -> None:
     azure.push("hub", "library/busybox", TAG, layout)
@@ -112,7 +112,7 @@ def test_a_manifest_can_be_imported_without_a_tag(
         ({"registryUri": "docker.io", "sourceImage": f"otel/thing:1.0@sha256:{'1' * 64}"}, 400),
     ],
 )
-def test_what_can_not_be_imported_is_refused(
+def test_invalid_imports_are_refused(
     azure: LocalAzure,
     http: httpx.Client,
     shop: Shop,
@@ -128,7 +128,7 @@ def test_what_can_not_be_imported_is_refused(
     assert answer.json()["error"]["message"]
 
 
-def test_credentials_open_a_closed_source(
+def test_credentials_permit_an_import_from_a_private_source(
     azure: LocalAzure, http: httpx.Client, shop: Shop, layout: Path
 ) -> None:
     azure.push("vault", "secret/thing", TAG, layout)
@@ -140,7 +140,7 @@ def test_credentials_open_a_closed_source(
     assert import_image(azure, http, source, f"{shop.name}:1").status_code == 200
 
 
-def test_from_another_registry_of_azure_the_caller_has_to_be_allowed_to_pull(
+def test_an_import_from_another_registry_of_azure_requires_the_callers_right_to_pull(
     azure: LocalAzure, http: httpx.Client, shop: Shop, layout: Path
 ) -> None:
     azure.push("openregistry", "team/thing", TAG, layout)
@@ -153,7 +153,7 @@ def test_from_another_registry_of_azure_the_caller_has_to_be_allowed_to_pull(
     assert import_image(azure, http, source, f"{shop.name}:2", token=pusher).status_code == 403
 
 
-def test_a_registry_of_azure_named_by_its_host_is_read_as_nobody(
+def test_an_import_from_a_registry_named_by_its_host_pulls_anonymously(
     azure: LocalAzure, http: httpx.Client, shop: Shop, layout: Path
 ) -> None:
     azure.push("openregistry", "team/thing", TAG, layout)

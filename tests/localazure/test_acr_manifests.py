@@ -20,7 +20,7 @@ def index(*children: bytes) -> bytes:
     return json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
 
 
-def test_a_manifest_comes_back_byte_for_byte_by_tag_and_by_digest(shop: Shop) -> None:
+def test_a_manifest_is_returned_byte_for_byte_by_tag_and_by_digest(shop: Shop) -> None:
     manifest = shop.image(b"layer") + b"\n\n"
     put = shop.put("1.0", manifest)
     digest = sha256(manifest)
@@ -39,7 +39,7 @@ def test_a_manifest_comes_back_byte_for_byte_by_tag_and_by_digest(shop: Shop) ->
         assert head.headers["content-length"] == str(len(manifest))
 
 
-def test_answers_carry_the_headers_of_recordings(shop: Shop) -> None:
+def test_responses_have_the_headers_of_recordings(shop: Shop) -> None:
     headers = {"x-ms-client-request-id": "abc"}
     answer = shop.call("GET", "/manifests/1.0", "pull", headers=headers)
     assert answer.headers["server"] == "openresty"
@@ -138,7 +138,7 @@ def test_deleting_a_manifest_deletes_its_tags_and_deleting_a_tag_does_not(shop: 
     assert shop.call("DELETE", f"/acr/v1/{shop.name}/_tags/2.0", "delete").status_code == 404
 
 
-def test_tags_come_in_pages_with_a_relative_link(shop: Shop) -> None:
+def test_tags_are_paged_with_a_relative_link(shop: Shop) -> None:
     manifest = shop.image(b"layer")
     for tag in ("a", "b", "c"):
         shop.put(tag, manifest)
@@ -195,7 +195,7 @@ def test_referrers_lists_the_manifests_that_name_a_subject(shop: Shop) -> None:
     assert filtered.json()["manifests"] == []
 
 
-def test_a_registry_without_referrers_says_404_and_no_subject(
+def test_a_registry_without_referrers_returns_404_and_no_subject(
     azure: LocalAzure, shop: Shop
 ) -> None:
     base = shop.image(b"base")
@@ -211,7 +211,7 @@ def test_a_registry_without_referrers_says_404_and_no_subject(
     assert answer.status_code == 404
 
 
-def test_the_attributes_api_tells_of_repositories_tags_and_manifests(shop: Shop) -> None:
+def test_the_attributes_api_lists_repositories_tags_and_manifests(shop: Shop) -> None:
     manifest = shop.image(b"layer")
     shop.put("1.0", manifest)
     shop.put("latest", manifest)
@@ -237,7 +237,7 @@ def test_the_attributes_api_tells_of_repositories_tags_and_manifests(shop: Shop)
     assert listed["imageSize"] == 5 + len(b'{"architecture": "amd64", "os": "linux"}')
 
 
-def test_a_repository_is_deleted_with_all_it_holds(shop: Shop) -> None:
+def test_a_repository_is_deleted_with_its_content(shop: Shop) -> None:
     manifest = shop.image(b"layer")
     shop.put("1.0", manifest)
     answer = shop.call("DELETE", f"/acr/v1/{shop.name}", "delete")

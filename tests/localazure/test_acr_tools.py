@@ -1,4 +1,4 @@
-"""crane, skopeo and the Azure SDK, as strangers to the double: they push, copy, pull and list."""
+"""crane, skopeo and the Azure SDK with the double: push, copy, pull and list."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def layout(tmp_path: Path, family: Family) -> Path:
 
 @pytest.fixture
 def tool(azure: LocalAzure, tmp_path: Path) -> Tool:
-    """Runs a command that trusts the double, and returns what it prints."""
+    """Run a command that trusts the double; returns its output."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
@@ -101,7 +101,7 @@ def test_skopeo_pulls_and_pushes_all_platforms(
     assert found["RepoTags"] == ["2.0"]
 
 
-def test_azures_own_sdk_lists_what_is_there(
+def test_azures_sdk_lists_the_content(
     azure: LocalAzure, layout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from azure.containerregistry import ContainerRegistryClient

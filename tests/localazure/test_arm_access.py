@@ -1,4 +1,4 @@
-"""Who may ask ARM for what, and how it refuses."""
+"""Authorization in ARM, and its error responses."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ SITE = f"/subscriptions/s/resourceGroups/{GROUP}/providers/Microsoft.Web/sites/s
         ),
     ],
 )
-def test_a_request_stands_for_one_action_over_one_scope(
+def test_a_request_requires_one_action_over_one_scope(
     method: str, path: str, action: str, scope: str
 ) -> None:
     assert demand(method, path) == Demand(action, scope)
 
 
-def test_a_scope_holds_what_is_below_it_and_nothing_that_only_starts_alike() -> None:
+def test_a_scope_contains_the_scopes_below_it_but_not_those_with_the_same_prefix() -> None:
     assert within("/subscriptions/S/resourceGroups/G/x", "/subscriptions/s/resourcegroups/g")
     assert within("/subscriptions/s", "/")
     assert not within(
@@ -81,11 +81,11 @@ def test_a_scope_holds_what_is_below_it_and_nothing_that_only_starts_alike() -> 
         ("website contributor", "Microsoft.ContainerRegistry/registries/read", False),
     ],
 )
-def test_a_role_grants_what_its_definition_says(role: str, action: str, allowed: bool) -> None:
+def test_a_role_grants_the_actions_of_its_definition(role: str, action: str, allowed: bool) -> None:
     assert BY_NAME[role].allows(action) is allowed
 
 
-def test_without_a_token_arm_answers_401_with_a_challenge(
+def test_without_a_token_arm_responds_401_with_a_challenge(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     answer = http.get(f"{azure.management}/subscriptions", params={"api-version": "2022-12-01"})
@@ -100,7 +100,7 @@ def test_a_token_for_another_audience_is_refused(arm: Arm) -> None:
     assert error(other.call("GET", arm.group)) == (401, "InvalidAuthenticationToken")
 
 
-def test_a_token_that_ran_out_is_refused_with_both_times(arm: Arm) -> None:
+def test_an_expired_token_is_refused_with_both_times(arm: Arm) -> None:
     arm.azure.token_lifetime(1)
     try:
         old = Arm(arm.azure, arm.http, arm.azure.token())
@@ -150,7 +150,7 @@ def test_a_reader_may_not_import_images_nor_see_the_admin_password(arm: Arm) -> 
         assert f"registries/{action}/action'" in answer.json()["error"]["message"]
 
 
-def test_rights_to_one_site_reach_no_other(arm: Arm) -> None:
+def test_rights_to_one_site_do_not_apply_to_another(arm: Arm) -> None:
     mine, theirs = arm.site(), arm.site()
     contributor = arm.other("Website Contributor", mine)
     assert contributor.call("POST", f"{mine}/config/appsettings/list").status_code == 200
@@ -175,7 +175,7 @@ def test_a_principal_without_any_role_sees_no_subscription(arm: Arm) -> None:
     assert error(nobody.call("GET", arm.group)) == (403, "AuthorizationFailed")
 
 
-def test_a_read_only_lock_refuses_every_write_and_settings_too(arm: Arm) -> None:
+def test_a_read_only_lock_refuses_every_write_and_the_list_of_settings(arm: Arm) -> None:
     site = arm.site()
     path = f"{site}/providers/Microsoft.Authorization/locks/keep"
     body = {"properties": {"level": "ReadOnly"}}
@@ -189,7 +189,7 @@ def test_a_read_only_lock_refuses_every_write_and_settings_too(arm: Arm) -> None
     assert arm.call("POST", f"{site}/restart").status_code == 200
 
 
-def test_a_delete_lock_refuses_only_to_delete(arm: Arm) -> None:
+def test_a_delete_lock_refuses_only_deletions(arm: Arm) -> None:
     site = arm.site()
     path = f"{site}/providers/Microsoft.Authorization/locks/keep"
     arm.call("PUT", path, {"properties": {"level": "CanNotDelete"}}, "2020-05-01")

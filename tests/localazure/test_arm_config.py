@@ -11,7 +11,7 @@ from tests.localazure.arm_support import Arm, error
 
 
 def starts(arm: Arm, site: str) -> int:
-    """How often the runtime has tried to start the site's container."""
+    """The number of the runtime's attempts to start the site's container."""
     return arm.log(site).count("Failed to pull image")
 
 
@@ -22,7 +22,7 @@ def wait_for_starts(arm: Arm, site: str, number: int) -> None:
         time.sleep(0.05)
 
 
-def test_config_web_has_everything_under_the_sites_name(arm: Arm) -> None:
+def test_config_web_has_all_keys_and_the_sites_name(arm: Arm) -> None:
     site = arm.site(config={"appCommandLine": "run", "acrUseManagedIdentityCreds": True})
     found = arm.get(f"{site}/config/web")
     assert found["id"] == f"{site}/config/web"
@@ -47,7 +47,7 @@ def test_a_patch_merges_and_answers_in_the_sites_envelope(arm: Arm) -> None:
     assert arm.config(site) == answer["properties"]
 
 
-def test_writing_back_the_whole_of_what_was_read_changes_nothing(arm: Arm) -> None:
+def test_writing_the_unchanged_configuration_changes_nothing(arm: Arm) -> None:
     site = arm.site()
     before = arm.config(site)
     given = {key: value for key, value in before.items() if value is not None}
@@ -75,7 +75,7 @@ def test_a_malformed_stack_is_refused_and_nothing_changed(arm: Arm, value: Any) 
 @pytest.mark.parametrize(
     "value", ["DOCKER|localhost:5000/a/b:1.0", "docker|shop", "SITECONTAINERS", "NODE|20-lts", ""]
 )
-def test_well_formed_stacks_are_taken(arm: Arm, value: str) -> None:
+def test_well_formed_stacks_are_accepted(arm: Arm, value: str) -> None:
     site = arm.site()
     body = {"properties": {"linuxFxVersion": value}}
     assert arm.call("PATCH", f"{site}/config/web", body).status_code == 200
@@ -108,14 +108,14 @@ def test_a_put_of_settings_replaces_the_whole_set(arm: Arm) -> None:
     assert arm.settings(site) == {"C": "3", "D": "4"}
 
 
-def test_a_setting_that_is_no_text_is_refused(arm: Arm) -> None:
+def test_a_setting_that_is_not_a_string_is_refused(arm: Arm) -> None:
     site = arm.site(app_settings={"A": "1"})
     body = {"properties": {"A": {"b": 1}}}
     assert error(arm.call("PUT", f"{site}/config/appsettings", body)) == (400, "BadRequest")
     assert arm.settings(site) == {"A": "1"}
 
 
-def test_sticky_names_are_null_until_set_and_empty_where_left_out(arm: Arm) -> None:
+def test_sticky_names_are_null_until_set_and_empty_if_left_out(arm: Arm) -> None:
     site = arm.site()
     path = f"{site}/config/slotConfigNames"
     found = arm.get(path)
@@ -136,7 +136,7 @@ def test_a_slot_has_no_sticky_names_of_its_own(arm: Arm) -> None:
     assert error(answer) == (404, "InvalidResourceType")
 
 
-def test_key_vault_references_are_listed_and_nothing_else(arm: Arm) -> None:
+def test_only_key_vault_references_are_listed(arm: Arm) -> None:
     reference = "@Microsoft.KeyVault(VaultName=shop;SecretName=key)"
     uri = "@Microsoft.KeyVault(SecretUri=https://shop.vault.azure.net/secrets/other/0123)"
     settings = {"PLAIN": "1", "KEY": reference, "OTHER": uri, "BAD": "@Microsoft.KeyVault(x)"}
@@ -173,7 +173,7 @@ def test_the_publishing_user_is_the_sites_name_with_a_dollar(arm: Arm) -> None:
     assert "$publisher__staging" in answer.text
 
 
-def test_site_containers_come_and_go(arm: Arm) -> None:
+def test_site_containers_are_created_and_deleted(arm: Arm) -> None:
     site = arm.site(image=None, config={"linuxFxVersion": "SITECONTAINERS"})
     path = f"{site}/sitecontainers/Main"
     body = {"properties": {"image": "example.com/a:1", "isMain": True, "targetPort": "80"}}
@@ -186,7 +186,7 @@ def test_site_containers_come_and_go(arm: Arm) -> None:
     assert error(arm.call("GET", path)) == (404, "NotFound")
 
 
-def test_a_plan_is_told_with_its_size(arm: Arm) -> None:
+def test_a_plan_has_its_size(arm: Arm) -> None:
     arm.site()
     plan = arm.get(arm.provider("Microsoft.Web/serverfarms/shop-plan"))
     assert plan["sku"]["tier"] == "Standard"

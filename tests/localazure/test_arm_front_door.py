@@ -1,4 +1,4 @@
-"""What ARM does before any provider is asked: versions, paths, headers, unknown types."""
+"""ARM before the resource providers: api-versions, paths, headers, unknown types."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_request_needs_an_api_version(arm: Arm) -> None:
     )
 
 
-def test_paths_are_case_insensitive_and_ids_come_back_as_the_resource_is_spelt(arm: Arm) -> None:
+def test_paths_are_case_insensitive_and_ids_have_the_spelling_of_the_resource(arm: Arm) -> None:
     site = arm.site(name="CamelShop")
     found = arm.get(site.lower().replace("/subscriptions/", "/SUBSCRIPTIONS/"))
     assert found["id"] == site
@@ -60,7 +60,7 @@ def test_two_slashes_count_as_one(arm: Arm) -> None:
         ),
     ],
 )
-def test_what_is_not_there_is_refused_by_arm_itself(
+def test_unknown_resource_types_are_refused_by_arm_itself(
     arm: Arm, method: str, path: str, status: int, code: str
 ) -> None:
     full = path.format(group=arm.group, subscription=arm.subscription)
@@ -81,7 +81,7 @@ def test_a_missing_resource_is_named_with_its_group(arm: Arm) -> None:
     }
 
 
-def test_a_body_that_is_no_json_is_refused(arm: Arm) -> None:
+def test_a_body_that_is_not_json_is_refused(arm: Arm) -> None:
     answer = arm.http.put(
         arm.azure.management + arm.site(),
         params={"api-version": "2025-05-01"},
@@ -91,7 +91,7 @@ def test_a_body_that_is_no_json_is_refused(arm: Arm) -> None:
     assert error(answer) == (400, "InvalidRequestContent")
 
 
-def test_every_answer_has_arms_headers(arm: Arm) -> None:
+def test_every_response_has_arms_headers(arm: Arm) -> None:
     headers = {"x-ms-client-request-id": "mine", "x-ms-return-client-request-id": "true"}
     answer = arm.call("GET", arm.group, headers=headers)
     assert re.fullmatch(r"[0-9a-f-]{36}", answer.headers["x-ms-request-id"])
@@ -103,7 +103,7 @@ def test_every_answer_has_arms_headers(arm: Arm) -> None:
     assert answer.headers["x-ms-client-request-id"] == "mine"
 
 
-def test_microsoft_web_names_no_charset_and_the_others_do(arm: Arm) -> None:
+def test_microsoft_web_sends_no_charset_and_the_other_providers_do(arm: Arm) -> None:
     assert arm.call("GET", arm.site()).headers["content-type"] == "application/json"
     component = arm.provider("microsoft.insights/components/shop-insights")
     found = arm.call("GET", component, version="2020-02-02").headers["content-type"]

@@ -1,4 +1,4 @@
-"""Registries in ARM: what each api-version tells, credentials, imports."""
+"""Registries in ARM: the JSON of each api-version, credentials, imports."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def begin(arm: Arm, source: str, target: str, **more: Any) -> httpx.Response:
     return arm.call("POST", f"{arm.provider(REGISTRY)}/importImage", body, NEW)
 
 
-def test_newer_versions_tell_how_roles_count(arm: Arm) -> None:
+def test_newer_versions_show_the_role_assignment_mode(arm: Arm) -> None:
     new = arm.get(arm.provider(REGISTRY), version=NEW)
     old = arm.get(arm.provider(REGISTRY), version=OLD)
     assert list(new)[:4] == ["sku", "type", "id", "name"]
@@ -47,7 +47,7 @@ def test_newer_versions_tell_how_roles_count(arm: Arm) -> None:
     assert abac["properties"]["roleAssignmentMode"] == "AbacRepositoryPermissions"
 
 
-def test_the_list_has_azures_registries_and_no_public_one(arm: Arm) -> None:
+def test_the_list_has_azures_registries_but_no_public_one(arm: Arm) -> None:
     path = f"{arm.subscription}/providers/Microsoft.ContainerRegistry/registries"
     answer = arm.get(path, version=NEW)
     names = {each["name"] for each in answer["value"]}
@@ -64,7 +64,7 @@ def test_az_finds_a_registry_by_its_type_in_the_list_of_resources(arm: Arm) -> N
     assert arm.provider(REGISTRY) in {each["id"] for each in found}
 
 
-def test_the_admin_password_is_told_and_works(arm: Arm) -> None:
+def test_the_admin_password_is_listed_and_valid(arm: Arm) -> None:
     answer = arm.call("POST", f"{arm.provider(REGISTRY)}/listCredentials", version=NEW).json()
     assert answer["username"] == "shopregistry"
     assert [each["name"] for each in answer["passwords"]] == ["password", "password2"]
@@ -94,7 +94,7 @@ def test_a_registry_is_changed_by_patch(arm: Arm) -> None:
     assert arm.get(path, version=NEW)["properties"]["adminUserEnabled"] is False
 
 
-def test_an_import_is_polled_to_its_end_and_the_image_is_there(arm: Arm, source: str) -> None:
+def test_an_import_is_polled_to_its_end_and_the_image_exists(arm: Arm, source: str) -> None:
     target = f"imported/{uuid.uuid4().hex}"
     begun = begin(arm, source, f"{target}:2")
     assert (begun.status_code, begun.content) == (202, b"")
@@ -110,7 +110,7 @@ def test_an_import_is_polled_to_its_end_and_the_image_is_there(arm: Arm, source:
     assert arm.finish(forced).status_code == 200
 
 
-def test_an_import_of_what_is_not_there_ends_in_404(arm: Arm) -> None:
+def test_an_import_of_an_unknown_image_ends_in_404(arm: Arm) -> None:
     ended = arm.finish(begin(arm, "library/none:1", "none:1"))
     assert ended.status_code == 404
 

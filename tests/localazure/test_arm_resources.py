@@ -12,7 +12,7 @@ ACR_PULL = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 AUTHORIZATION = "/providers/Microsoft.Authorization"
 
 
-def test_a_group_is_there_or_not(arm: Arm) -> None:
+def test_a_group_exists_or_not(arm: Arm) -> None:
     missing = f"{arm.subscription}/resourcegroups/none"
     assert arm.call("HEAD", arm.group).status_code == 204
     absent = arm.call("HEAD", missing)
@@ -23,7 +23,7 @@ def test_a_group_is_there_or_not(arm: Arm) -> None:
     assert found["properties"] == {"provisioningState": "Succeeded"}
 
 
-def test_a_group_is_made_by_a_put(arm: Arm) -> None:
+def test_a_put_creates_a_group(arm: Arm) -> None:
     path = f"{arm.subscription}/resourceGroups/{uuid.uuid4().hex}"
     assert arm.call("PUT", path, {"location": "West Europe"}).status_code == 201
     assert arm.call("PUT", path, {"location": "westeurope"}).status_code == 200
@@ -39,7 +39,7 @@ def test_the_subscription_is_listed_with_its_count(arm: Arm) -> None:
     assert only["state"] == "Enabled"
 
 
-def test_a_second_subscription_holds_its_own_groups_and_sites_for_those_with_a_role(
+def test_a_second_subscription_with_its_groups_and_sites_is_visible_to_principals_with_a_role(
     arm: Arm,
 ) -> None:
     group = f"far-{uuid.uuid4().hex[:8]}"
@@ -95,7 +95,7 @@ def test_a_groups_resources_are_those_of_every_provider(arm: Arm) -> None:
     assert slot in {each["id"] for each in found}
 
 
-def test_a_provider_tells_its_types_and_versions(arm: Arm) -> None:
+def test_a_provider_lists_its_types_and_versions(arm: Arm) -> None:
     found = arm.get(f"{arm.subscription}/providers/microsoft.insights", version="2024-11-01")
     assert found["registrationState"] == "Registered"
     (kind,) = found["resourceTypes"]
@@ -119,7 +119,7 @@ def test_a_component_has_lower_case_ids_and_pascal_case_properties(arm: Arm) -> 
     assert properties["ConnectionString"].endswith(f";ApplicationId={properties['AppId']}")
 
 
-def test_a_component_is_made_by_a_put(arm: Arm) -> None:
+def test_a_put_creates_a_component(arm: Arm) -> None:
     path = arm.provider(f"microsoft.insights/components/{uuid.uuid4().hex}")
     made = arm.call("PUT", path, {"location": "westeurope", "kind": "web"}, "2020-02-02")
     assert made.status_code == 200
@@ -144,7 +144,7 @@ def test_a_role_is_assigned_once(arm: Arm) -> None:
     assert arm.call("PUT", other, body, "2022-04-01").status_code == 201
 
 
-def test_at_scope_tells_what_is_inherited_and_nothing_below(arm: Arm) -> None:
+def test_at_scope_lists_inherited_assignments_and_none_below(arm: Arm) -> None:
     site = arm.site()
     arm.other("Reader", site)
     arm.other("Monitoring Reader", arm.group)

@@ -1,4 +1,4 @@
-"""Kudu and the logs and instances that ARM tells."""
+"""Kudu; logs and instances in ARM."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.localazure.arm_support import Arm, error
 
 @pytest.fixture
 def site(arm: Arm) -> str:
-    """A site that runs, whose image isn't there, and that has said so in its log."""
+    """A running site whose image doesn't exist, which its log shows."""
     site = arm.site(state="Running")
     deadline = time.monotonic() + 20
     while "Failed to pull image" not in arm.log(site):
@@ -48,7 +48,9 @@ def test_the_dump_is_a_zip_of_the_log_files(arm: Arm, site: str) -> None:
     assert "Failed to pull image" in text
 
 
-def test_kudu_takes_a_token_for_app_service_from_who_may_publish(arm: Arm, site: str) -> None:
+def test_kudu_accepts_a_token_for_app_service_of_a_principal_that_may_publish(
+    arm: Arm, site: str
+) -> None:
     address = f"{kudu(arm, site)}/dump"
     token = arm.azure.token("https://appservice.azure.com")
     assert arm.http.get(address, headers=bearer(token)).status_code == 200
@@ -56,7 +58,7 @@ def test_kudu_takes_a_token_for_app_service_from_who_may_publish(arm: Arm, site:
     assert arm.http.get(address, headers=bearer(reader.token)).status_code == 403
 
 
-def test_kudu_refuses_who_has_no_credentials_or_wrong_ones(arm: Arm, site: str) -> None:
+def test_kudu_refuses_missing_and_wrong_credentials(arm: Arm, site: str) -> None:
     address, (user, password) = f"{kudu(arm, site)}/dump", credentials(arm, site)
     assert arm.http.get(address).status_code == 401
     assert arm.http.get(address, auth=(user, password + "x")).status_code == 401
@@ -64,7 +66,7 @@ def test_kudu_refuses_who_has_no_credentials_or_wrong_ones(arm: Arm, site: str) 
     assert arm.http.get(address, headers=bearer(wrong)).status_code == 401
 
 
-def test_a_policy_takes_passwords_away(arm: Arm, site: str) -> None:
+def test_a_policy_disables_passwords(arm: Arm, site: str) -> None:
     path = f"{site}/basicPublishingCredentialsPolicies/scm"
     assert arm.get(path)["properties"] == {"allow": True}
     assert arm.call("PUT", path, {"properties": {"allow": False}}).status_code == 200
@@ -84,7 +86,7 @@ def test_the_docker_logs_are_listed_and_read_one_by_one(arm: Arm, site: str) -> 
     assert arm.http.get(missing, auth=auth).status_code == 404
 
 
-def test_the_log_stream_begins_with_what_there_is(arm: Arm, site: str) -> None:
+def test_the_log_stream_begins_with_the_present_log(arm: Arm, site: str) -> None:
     request = arm.http.build_request(
         "GET", f"{kudu(arm, site)}/logstream", headers=bearer(arm.token)
     )
@@ -100,7 +102,7 @@ def test_the_log_stream_begins_with_what_there_is(arm: Arm, site: str) -> None:
     assert "Welcome, you are now connected to log-streaming service.\r\n" in seen
 
 
-def test_arm_tells_the_containers_log_as_a_stream_of_bytes(arm: Arm, site: str) -> None:
+def test_arm_returns_the_containers_log_as_a_stream_of_bytes(arm: Arm, site: str) -> None:
     answer = arm.call("POST", f"{site}/containerlogs")
     assert answer.headers["content-type"].startswith("application/octet-stream")
     assert "Failed to pull image" in answer.text
@@ -113,7 +115,7 @@ def test_a_site_that_never_ran_has_no_log(arm: Arm) -> None:
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-def test_instances_are_listed_by_64_digits_and_told_one_by_one(arm: Arm, site: str) -> None:
+def test_instances_are_listed_with_64_digits_and_read_one_by_one(arm: Arm, site: str) -> None:
     listed = arm.get(f"{site}/instances")
     (only,) = listed["value"]
     assert len(only["name"]) == 64

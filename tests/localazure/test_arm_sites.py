@@ -1,4 +1,4 @@
-"""Web apps: their JSON, their making and changing, identities."""
+"""Web apps: their JSON, creation, changes and identities."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_sites_own_configuration_is_almost_all_null(arm: Arm) -> None:
     assert properties["siteConfig"]["linuxFxVersion"].startswith("DOCKER|localhost:")
 
 
-def test_a_site_tells_its_hosts_kind_and_plan(arm: Arm) -> None:
+def test_a_site_has_its_hosts_kind_and_plan(arm: Arm) -> None:
     site = arm.get(arm.site(tags={"team": "shop"}))
     properties = site["properties"]
     assert (site["type"], site["kind"]) == ("Microsoft.Web/sites", "app,linux,container")
@@ -48,7 +48,7 @@ def test_a_site_tells_its_hosts_kind_and_plan(arm: Arm) -> None:
         ({"image": None, "config": {"linuxFxVersion": "SITECONTAINERS"}}, "SITECONTAINERS"),
     ],
 )
-def test_other_kinds_of_linux_sites_tell_their_stack(
+def test_other_kinds_of_linux_sites_show_their_stack(
     arm: Arm, spec: dict[str, Any], stack: str
 ) -> None:
     properties = arm.get(arm.site(**spec))["properties"]
@@ -75,7 +75,7 @@ def test_the_etag_is_the_sites_and_changes_with_every_write(arm: Arm) -> None:
     assert "etag" not in arm.call("GET", f"{site}/config/web").headers
 
 
-def test_a_put_makes_a_site_with_200_and_its_host_is_its_own(arm: Arm) -> None:
+def test_a_put_creates_a_site_with_200_and_a_host_of_its_own(arm: Arm) -> None:
     path = arm.provider("Microsoft.Web/sites/made-by-put")
     body = {
         "location": "West Europe",
@@ -103,7 +103,7 @@ def test_a_put_makes_a_site_with_200_and_its_host_is_its_own(arm: Arm) -> None:
     assert error(arm.call("GET", path)) == (404, "ResourceNotFound")
 
 
-def test_a_put_of_an_existing_site_changes_only_what_it_gives(arm: Arm) -> None:
+def test_a_put_of_an_existing_site_changes_only_the_given_properties(arm: Arm) -> None:
     site = arm.site(config={"appCommandLine": "run"}, app_settings={"A": "1"}, tags={"a": "b"})
     before = arm.config(site)
     body = {"location": "westeurope", "properties": {"clientAffinityEnabled": False}}
@@ -114,7 +114,7 @@ def test_a_put_of_an_existing_site_changes_only_what_it_gives(arm: Arm) -> None:
     assert arm.get(site)["properties"]["clientAffinityEnabled"] is False
 
 
-def test_assigning_an_identity_gives_it_a_principal_that_stays(arm: Arm) -> None:
+def test_an_assigned_identity_keeps_its_principal(arm: Arm) -> None:
     site = arm.site()
     assert "identity" not in arm.get(site)
     body = {"location": "westeurope", "identity": {"type": "SystemAssigned"}}
@@ -164,7 +164,7 @@ def test_a_sites_component_is_linked_by_a_tag(arm: Arm) -> None:
     assert arm.get(arm.site(tags=tags))["tags"] == tags
 
 
-def test_names_that_are_taken_are_said_to_be(arm: Arm) -> None:
+def test_names_in_use_are_reported_as_unavailable(arm: Arm) -> None:
     arm.site(name="taken")
     path = f"{arm.subscription}/providers/Microsoft.Web/checknameavailability"
     body = {"name": "taken", "type": "Site"}

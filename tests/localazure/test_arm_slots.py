@@ -40,7 +40,7 @@ def test_a_slots_configuration_is_written_in_the_slots_envelope(arm: Arm) -> Non
     assert answer["name"] == "enveloped/staging"
 
 
-def test_a_missing_slot_is_404_and_a_put_makes_it_empty(arm: Arm) -> None:
+def test_a_missing_slot_is_404_and_a_put_creates_it_without_settings(arm: Arm) -> None:
     site = arm.site(app_settings={"A": "1"})
     slot = f"{site}/slots/new"
     missing = arm.call("GET", slot)
@@ -52,7 +52,7 @@ def test_a_missing_slot_is_404_and_a_put_makes_it_empty(arm: Arm) -> None:
     assert arm.config(slot)["linuxFxVersion"] == ""
 
 
-def test_a_swap_is_polled_at_ever_new_addresses_and_ends_in_the_source_slot(arm: Arm) -> None:
+def test_a_swap_has_a_new_polling_address_each_time_and_ends_in_the_source_slot(arm: Arm) -> None:
     slot = arm.slot(arm.site())
     first = arm.call("POST", f"{slot}/slotsswap", SWAP)
     assert (first.status_code, first.content) == (202, b"")
@@ -70,14 +70,14 @@ def test_a_swap_is_polled_at_ever_new_addresses_and_ends_in_the_source_slot(arm:
     assert status["timestampUtc"].endswith("Z")
 
 
-def test_an_altered_polling_address_leads_nowhere(arm: Arm) -> None:
+def test_an_altered_polling_address_is_404(arm: Arm) -> None:
     answer = arm.call("POST", f"{arm.slot(arm.site())}/slotsswap", SWAP)
     altered = answer.headers["location"].replace("&s=", "&s=x")
     assert arm.call("GET", altered).status_code == 404
     arm.finish(answer)
 
 
-def test_a_swap_exchanges_images_and_settings_and_leaves_what_is_sticky(arm: Arm) -> None:
+def test_a_swap_exchanges_images_and_settings_except_sticky_ones(arm: Arm) -> None:
     site = arm.site(image="example.com/a:1", app_settings={"MOVES": "p", "STAYS": "p", "ONLY": "p"})
     slot = arm.slot(site, image="example.com/a:2", app_settings={"MOVES": "s", "STAYS": "s"})
     names = {"properties": {"appSettingNames": ["STAYS", "ONLY"]}}
@@ -108,7 +108,7 @@ def test_the_site_form_swaps_production_with_the_slot(arm: Arm) -> None:
     assert (arm.settings(site), arm.settings(slot)) == ({"A": "s"}, {"A": "p"})
 
 
-def test_while_a_swap_is_under_way_writes_are_refused_in_webs_own_form(arm: Arm) -> None:
+def test_during_a_swap_writes_are_refused_in_the_form_of_microsoft_web(arm: Arm) -> None:
     site = arm.site()
     slot = arm.slot(site)
     running = arm.call("POST", f"{slot}/slotsswap", SWAP)
@@ -124,7 +124,7 @@ def test_while_a_swap_is_under_way_writes_are_refused_in_webs_own_form(arm: Arm)
     assert arm.call("PATCH", f"{site}/config/web", body).status_code == 200
 
 
-def test_a_preview_lays_sticky_settings_over_the_source_until_it_is_undone(arm: Arm) -> None:
+def test_a_preview_applies_sticky_settings_to_the_source_until_its_reset(arm: Arm) -> None:
     site = arm.site(app_settings={"MOVES": "p", "STAYS": "p"})
     slot = arm.slot(site, app_settings={"MOVES": "s", "STAYS": "s"})
     names = {"properties": {"appSettingNames": ["STAYS"]}}
@@ -154,7 +154,7 @@ def test_a_slot_can_not_be_swapped_with_itself_or_with_nothing(arm: Arm) -> None
     assert arm.call("POST", f"{slot}/slotsswap", {"targetSlot": "none"}).status_code == 404
 
 
-def test_a_deleted_slot_is_gone(arm: Arm) -> None:
+def test_a_deleted_slot_is_404(arm: Arm) -> None:
     site = arm.site()
     slot = arm.slot(site)
     assert arm.call("DELETE", slot).status_code == 200

@@ -1,4 +1,4 @@
-"""The real az works against the double: a test for each command, or for a few that go together."""
+"""The real az with the double: a test for each command or group of commands."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Shop:
         return self.azure.registries["shopregistry"]
 
     def run(self, *arguments: str) -> Any:
-        """The JSON that a command prints; a command that fails, fails the test."""
+        """The JSON output of a command; a failed command fails the test."""
         done = self.az.run(*arguments)
         assert done.returncode == 0, f"az {' '.join(arguments)}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def paths(self, since: int) -> list[str]:
-        """What ARM was asked: `METHOD path-below-the-group`."""
+        """The requests to ARM: `METHOD path-below-the-group`."""
         return [
             f"{each['method']} {each['path'].removeprefix(self.group)}"
             for each in self.azure.requests(since=since, service="arm")
@@ -97,7 +97,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def slot(shop: Shop) -> Iterator[str]:
-    """The slot `staging`, with settings of its own."""
+    """The slot `staging`, with its own settings."""
     fields = {"name": "shop", "slot": "staging", "group": "shop-rg", "plan": "shop-plan"}
     shop.azure.add_site({**fields, "image": "{shopregistry}/shop:0.8", "app_settings": {"A": "s"}})
     yield "staging"
@@ -107,7 +107,7 @@ def slot(shop: Shop) -> Iterator[str]:
 
 @pytest.fixture
 def settings(shop: Shop) -> Callable[[], dict[str, str]]:
-    """What the site's settings are, asked over ARM without az."""
+    """The site's settings, read from ARM without az."""
 
     def ask() -> dict[str, str]:
         with shop.azure.http() as http:
@@ -256,7 +256,7 @@ def test_acr_list_show_and_credentials(shop: Shop) -> None:
     assert credential["username"] == "shopregistry"
 
 
-def test_acr_import_brings_an_image_that_repository_commands_then_list(shop: Shop) -> None:
+def test_acr_import_adds_an_image_that_repository_commands_list(shop: Shop) -> None:
     source = ("--source", "docker.io/library/shop:1.0", "-t", "imported/shop:2.0")
     shop.run("acr", "import", "-n", "shopregistry", *source)
     repositories = shop.run("acr", "repository", "list", "-n", "shopregistry")
@@ -315,7 +315,7 @@ def test_rest_reaches_any_path(shop: Shop) -> None:
         (("acr", "show", "-n", "noregistry"), 1, "could not be found"),
     ],
 )
-def test_what_is_missing_is_named_and_ends_az_as_in_azure(
+def test_a_missing_resource_is_named_and_ends_az_as_in_azure(
     shop: Shop, arguments: tuple[str, ...], status: int, text: str
 ) -> None:
     done = shop.az.run(*arguments)
@@ -323,7 +323,7 @@ def test_what_is_missing_is_named_and_ends_az_as_in_azure(
     assert text in done.stderr
 
 
-def test_a_reader_is_refused_by_name_of_the_action(shop: Shop, tmp_path: Path) -> None:
+def test_a_reader_is_refused_with_the_name_of_the_action(shop: Shop, tmp_path: Path) -> None:
     shop.azure.add_principal("reader", "secret", [{"role": "Reader", "scope": shop.group}])
     az = Az(shop.azure, tmp_path)
     az.login("reader", "secret")
@@ -333,7 +333,7 @@ def test_a_reader_is_refused_by_name_of_the_action(shop: Shop, tmp_path: Path) -
     assert "Microsoft.Web/sites/config/list/action" in done.stderr
 
 
-def test_webs_own_errors_lose_their_text_in_az(shop: Shop) -> None:
+def test_errors_of_microsoft_web_lose_their_text_in_az(shop: Shop) -> None:
     image = ("--container-image-name", "not a reference")
     done = shop.az.run("webapp", "config", "container", "set", *SITE, *image)
     assert done.returncode == 1

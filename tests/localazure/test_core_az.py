@@ -1,4 +1,4 @@
-"""The real az against the double: cloud, login, and the registry's own commands."""
+"""The real az with the double: cloud, login, and the commands of registries."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_account_is_the_doubles_subscription(azure: LocalAzure, az: Az) -> N
     assert shown["user"] == {"name": azure.client_id, "type": "servicePrincipal"}
 
 
-def test_a_wrong_secret_is_told_in_entras_words(azure: LocalAzure, tmp_path: Path) -> None:
+def test_a_wrong_secret_is_reported_with_entras_message(azure: LocalAzure, tmp_path: Path) -> None:
     az = Az(azure, tmp_path / "az")
     with pytest.raises(RuntimeError, match="AADSTS7000215"):
         az.login(password="wrong")

@@ -1,4 +1,4 @@
-"""`make play` and `make demo` as a person meets them, and what they say where they can do less."""
+"""`make play` and `make demo`: their output, and their messages on a limited machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from localazure.client import ROOT, LocalAzure
 from localazure.demo import EXTENSIONS, Demo
 
 DEAD = "http://127.0.0.1:9"
-"""A proxy that nobody answers for: discard's port."""
+"""A proxy without a listener: the port of the discard service."""
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def playing(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.skipif(not AZ.exists(), reason="`make test` installs az")
-def test_play_leaves_a_double_that_a_shell_behind_a_proxy_reaches_until_it_ends(
+def test_play_runs_a_double_that_a_shell_behind_a_proxy_can_reach(
     playing: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     assert playing.stdout is not None
@@ -82,8 +82,8 @@ def test_the_demo_shows_the_end_of_the_log_of_a_shop_that_does_not_start(tmp_pat
     assert any("LastError: ImagePullFailure" in line for line in lines)
 
 
-# Calls what argv names as a user without rights; with "forbidden" in a user namespace of its own
-# that allows no further ones.
+# Calls a function as a user without rights; with "forbidden", in a user namespace that allows no
+# further ones.
 _WITHOUT_ROOT = """
 import ctypes, importlib, os, sys
 from pathlib import Path
@@ -130,7 +130,7 @@ FORBIDDEN = "localazure can't run containers on this machine: "
 
 
 @only_root
-def test_the_demo_says_at_once_that_this_machine_can_run_no_containers() -> None:
+def test_the_demo_reports_at_once_that_this_machine_can_run_no_containers() -> None:
     done = _without_root("forbidden", "localazure.demo", "show")
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith(f"demo: {FORBIDDEN}")
@@ -140,14 +140,14 @@ def test_the_demo_says_at_once_that_this_machine_can_run_no_containers() -> None
 
 
 @only_root
-def test_play_says_that_its_sites_will_not_start_here() -> None:
+def test_play_reports_that_its_sites_will_not_start_on_this_machine() -> None:
     done = _without_root("forbidden", "localazure.play", "reduced")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"The sites of the double can't start. {FORBIDDEN}")
 
 
 @only_root
-def test_play_says_what_is_reduced_without_root() -> None:
+def test_play_reports_the_limits_without_root() -> None:
     done = _without_root("allowed", "localazure.play", "reduced")
     assert done.returncode == 0, done.stderr
     if FORBIDDEN in done.stdout:

@@ -1,4 +1,4 @@
-"""`python -m localazure` as a process: it starts, says where it is, and ends."""
+"""`python -m localazure` as a process: its start, its addresses, and its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SEED = {
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_writes_where_it_is_and_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_writes_its_addresses_and_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     directory = tmp_path / "azure"
     azure = LocalAzure.start(directory, SEED, ca=tmp_path / "ca")
     assert azure.process is not None
@@ -102,7 +102,7 @@ def test_the_authority_can_be_made_alone_and_is_made_once(tmp_path: Path) -> Non
     assert load_or_make(tmp_path / "ca").certificate.read_bytes() == made
 
 
-def test_a_seed_that_makes_no_sense_is_reported(tmp_path: Path) -> None:
+def test_an_invalid_seed_is_reported(tmp_path: Path) -> None:
     seed = {"sites": [{"name": "shop", "group": "rg", "colour": "red"}]}
     with pytest.raises(StartError, match="colour"):
         LocalAzure.start(tmp_path / "azure", seed, ca=tmp_path / "ca")

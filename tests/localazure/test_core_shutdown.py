@@ -190,7 +190,7 @@ def _seed_of_a_site(folder: Path) -> dict[str, Any]:
 
 
 def _opened(fifo: Path) -> bool:
-    """Whether a process reads the FIFO. This one stays a writer, so that the reader waits on."""
+    """Whether a process reads the FIFO. The test stays a writer, so the reader keeps waiting."""
     try:
         os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
@@ -199,7 +199,7 @@ def _opened(fifo: Path) -> bool:
 
 
 def _seconds_to_end(process: subprocess.Popen[bytes]) -> float:
-    """Send TERM, and wait."""
+    """Send TERM, and wait for the end of the process."""
     sent = time.monotonic()
     process.terminate()
     process.wait(20)
@@ -241,5 +241,5 @@ def _command(pid: int) -> bytes:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process runs; one that only waits to be waited for has no command line."""
+    """Whether a process runs; a zombie has no command line."""
     return bool(_command(pid))

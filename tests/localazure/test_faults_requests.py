@@ -1,4 +1,4 @@
-"""The request log, and faults that clients really feel."""
+"""The request log, and the effect of faults on clients."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from localazure.faults.recorder import Recorder, scrub
 
 PATH = "/v2/faulty/manifests/1"
 CUT = (httpx.ReadError, httpx.RemoteProtocolError)
-"""Python's TLS tells of a reset in either way."""
+"""Python's TLS reports a reset in one of these ways."""
 
 
 def get(azure: LocalAzure, http: httpx.Client, path: str = PATH) -> httpx.Response:
     return http.get(f"https://{azure.registries['shopregistry']}{path}")
 
 
-def test_the_log_tells_what_was_asked_and_answered(azure: LocalAzure, http: httpx.Client) -> None:
+def test_the_log_has_requests_and_responses(azure: LocalAzure, http: httpx.Client) -> None:
     mark = azure.mark()
     headers = {"x-localazure-client": "me", "user-agent": "test/1", "authorization": "Bearer x"}
     login = azure.registries["shopregistry"]
@@ -37,7 +37,7 @@ def test_the_log_tells_what_was_asked_and_answered(azure: LocalAzure, http: http
     assert abs(record["time"] - time.time()) < 60
 
 
-def test_services_are_told_apart(azure: LocalAzure, http: httpx.Client) -> None:
+def test_services_are_distinguished(azure: LocalAzure, http: httpx.Client) -> None:
     mark = azure.mark()
     http.get(f"{azure.management}/metadata/endpoints")
     http.get(f"{azure.management}/subscriptions")
@@ -65,7 +65,7 @@ def test_secret_values_of_a_query_are_hidden() -> None:
     assert scrub("a=%2F&b") == "a=%2F&b"
 
 
-def test_a_status_comes_with_retry_after_and_the_services_own_error(
+def test_a_status_has_retry_after_and_the_error_body_of_the_service(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     azure.fault(service="acr", path="faulty", status=429, retry_after=3)
@@ -80,7 +80,7 @@ def test_a_status_comes_with_retry_after_and_the_services_own_error(
         assert answer.json()["error"]["code"] == "ServiceUnavailable"
 
 
-def test_arm_and_web_word_their_errors_as_they_were_recorded(
+def test_errors_of_arm_and_microsoft_web_equal_the_recorded_ones(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     group = f"{azure.management}/subscriptions/{azure.subscription}/resourceGroups/shop-rg"
@@ -107,7 +107,7 @@ def test_arm_and_web_word_their_errors_as_they_were_recorded(
     assert "a response from 'Microsoft.Web'" in late.json()["error"]["message"]
 
 
-def test_a_fault_may_wait_for_its_turn_and_bring_its_own_body(
+def test_a_fault_may_hit_the_nth_match_and_have_its_own_body(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     azure.fault(path="faulty", nth=2, times=2, status=500, body={"x": 1}, headers={"X-A": "b"})
@@ -119,7 +119,7 @@ def test_a_fault_may_wait_for_its_turn_and_bring_its_own_body(
     assert fault["matches"] == 4
 
 
-def test_faults_are_told_apart_by_method_host_query_and_client(
+def test_faults_are_selected_by_method_host_query_and_client(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     host = azure.registries["hub"]
@@ -132,14 +132,14 @@ def test_faults_are_told_apart_by_method_host_query_and_client(
     assert get(azure, http, f"{PATH}?n=9").status_code == 500
 
 
-def test_latency_delays_the_answer(azure: LocalAzure, http: httpx.Client) -> None:
+def test_latency_delays_the_response(azure: LocalAzure, http: httpx.Client) -> None:
     azure.fault(path="faulty", latency=0.5)
     start = time.monotonic()
     assert get(azure, http).status_code == 401
     assert time.monotonic() - start >= 0.5
 
 
-def test_a_reset_cuts_the_connection_without_an_answer(
+def test_a_reset_cuts_the_connection_without_a_response(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     mark = azure.mark()
@@ -151,7 +151,7 @@ def test_a_reset_cuts_the_connection_without_an_answer(
     assert get(azure, http).status_code == 401
 
 
-def test_a_reset_after_handling_leaves_what_the_request_did(
+def test_a_reset_after_handling_keeps_the_effect_of_the_request(
     azure: LocalAzure, http: httpx.Client
 ) -> None:
     azure.fault(service="insights", reset_after=True)
@@ -163,7 +163,7 @@ def test_a_reset_after_handling_leaves_what_the_request_did(
     assert azure.telemetry() == [envelope]
 
 
-def test_a_truncated_answer_ends_in_the_middle(azure: LocalAzure, http: httpx.Client) -> None:
+def test_a_truncated_response_ends_in_the_middle(azure: LocalAzure, http: httpx.Client) -> None:
     azure.fault(path="faulty", truncate=10)
     received: list[bytes] = []
     with http.stream("GET", f"https://{azure.registries['shopregistry']}{PATH}") as answer:
@@ -191,7 +191,7 @@ def test_a_held_request_waits_until_it_is_released(
     assert azure.requests(since=mark)[0]["held"] is False
 
 
-def test_a_fault_that_makes_no_sense_is_refused(azure: LocalAzure) -> None:
+def test_an_invalid_fault_is_refused(azure: LocalAzure) -> None:
     with pytest.raises(ValueError, match="A fault has no colour"):
         azure.fault(colour="red")
     with pytest.raises(ValueError, match="error"):

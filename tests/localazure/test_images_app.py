@@ -1,4 +1,4 @@
-"""The sample app: it answers, and its telemetry reaches Application Insights by the collector."""
+"""The sample app: its responses, and its telemetry through the collector."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.localazure.images_support import LOCAL, Collector, Ingestion, eventua
 def shop(
     folder: Path, *arguments: str, **environment: str
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
-    """The app on a port of its own, once it answers; its log goes to shop.log."""
+    """The running app on a free port; its log is shop.log."""
     port = free_port()
     with (folder / "shop.log").open("wb") as log:
         process = subprocess.Popen(
@@ -58,7 +58,7 @@ def collector(ingestion: Ingestion, tmp_path: Path) -> Iterator[Collector]:
         yield process
 
 
-def test_a_visit_becomes_a_request_with_its_log_dependency_and_metric(
+def test_a_request_to_the_app_is_stored_with_its_log_dependency_and_metric(
     collector: Collector, ingestion: Ingestion, tmp_path: Path
 ) -> None:
     endpoint = f"http://localhost:{collector.otlp}"
@@ -91,7 +91,7 @@ def _metrics(ingestion: Ingestion) -> set[str]:
     return {point["name"] for some in points for point in some}
 
 
-def test_health_checks_leave_no_trace(
+def test_health_checks_send_no_telemetry(
     collector: Collector, ingestion: Ingestion, tmp_path: Path
 ) -> None:
     endpoint = f"http://localhost:{collector.otlp}"
@@ -103,7 +103,7 @@ def test_health_checks_leave_no_trace(
     assert [url.rpartition("/")[2] for url in urls] == [""]
 
 
-def test_it_answers_without_a_collector_and_ends_when_asked(tmp_path: Path) -> None:
+def test_it_responds_without_a_collector_and_ends_on_term(tmp_path: Path) -> None:
     nobody = f"http://localhost:{free_port()}"
     with shop(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=nobody) as (client, process):
         assert client.get("/").is_success
@@ -114,7 +114,7 @@ def test_it_answers_without_a_collector_and_ends_when_asked(tmp_path: Path) -> N
     assert "msg=stopping" in log
 
 
-def test_what_it_holds_is_delivered_when_it_is_asked_to_end(
+def test_pending_telemetry_is_delivered_on_term(
     collector: Collector, ingestion: Ingestion, tmp_path: Path
 ) -> None:
     slow = {"OTEL_BSP_SCHEDULE_DELAY": "60000"}
@@ -137,7 +137,7 @@ def test_there_are_no_other_pages(tmp_path: Path) -> None:
         assert client.get("/pid").status_code == 404
 
 
-def test_diagnostics_tell_who_it_is_and_make_spans(
+def test_diagnostics_show_the_process_and_create_spans(
     collector: Collector, ingestion: Ingestion, tmp_path: Path
 ) -> None:
     endpoint = f"http://localhost:{collector.otlp}"

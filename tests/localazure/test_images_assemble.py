@@ -64,7 +64,7 @@ def test_docker_manifests_have_no_zstd_layers() -> None:
         _ = Image([layer(ENTRIES, "zstd")]).manifest_bytes
 
 
-def test_a_layout_holds_every_blob_that_its_index_leads_to(tmp_path: Path) -> None:
+def test_a_layout_contains_every_blob_of_its_index(tmp_path: Path) -> None:
     image = Image([layer(ENTRIES)], {"Cmd": ["/bin/sh"]}, family="oci", annotations={"a": "b"})
     digest = write_layout(tmp_path, image, "1.0")
     (entry,) = json.loads((tmp_path / "index.json").read_bytes())["manifests"]
@@ -78,7 +78,7 @@ def test_a_layout_holds_every_blob_that_its_index_leads_to(tmp_path: Path) -> No
     read(tmp_path, manifest["layers"][0]["digest"])
 
 
-def test_several_platforms_make_an_index_and_tags_are_kept_side_by_side(tmp_path: Path) -> None:
+def test_several_platforms_make_an_index_and_tags_are_kept(tmp_path: Path) -> None:
     both = [
         Image([layer(ENTRIES)]),
         Image([layer([Entry("a")])], platform=("linux", "arm64", "v8")),

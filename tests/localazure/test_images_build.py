@@ -1,4 +1,4 @@
-"""What `python -m localazure.images` makes, and when it makes it again."""
+"""The products of `python -m localazure.images`, and when they are built again."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_collector_is_a_docker_manifest_list_of_two_platforms(collector: Pat
     assert platforms == ["amd64", "arm64"]
 
 
-def test_the_collector_image_is_laid_out_as_upstream_has_it(collector: Path, ca: Path) -> None:
+def test_the_collector_image_has_the_layout_of_upstream(collector: Path, ca: Path) -> None:
     manifest = document(collector, tagged(collector, "0.150.0")["manifests"][0]["digest"])
     config = document(collector, manifest["config"]["digest"])["config"]
     assert config["User"] == "10001"
@@ -87,7 +87,7 @@ def test_the_collector_image_is_laid_out_as_upstream_has_it(collector: Path, ca:
     assert "etc/otelcol-contrib/config.yaml" in members(collector, settings)
 
 
-def test_the_collectors_own_configuration_is_valid(collector: Path, tmp_path: Path) -> None:
+def test_the_collectors_default_configuration_is_valid(collector: Path, tmp_path: Path) -> None:
     manifest = document(collector, tagged(collector, "0.150.0")["manifests"][0]["digest"])
     config = tmp_path / "config.yaml"
     settings = manifest["layers"][2]["digest"]
@@ -96,7 +96,7 @@ def test_the_collectors_own_configuration_is_valid(collector: Path, tmp_path: Pa
     subprocess.run([str(binary), "validate", f"--config={config}"], check=True)
 
 
-def test_the_app_image_has_an_entrypoint_that_hands_over_to_its_command(app: Path) -> None:
+def test_the_app_image_has_an_entrypoint_that_executes_its_command(app: Path) -> None:
     manifest = tagged(app, "1.0")
     assert manifest["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
     config = document(app, manifest["config"]["digest"])["config"]
@@ -114,7 +114,9 @@ def test_the_app_image_has_an_entrypoint_that_hands_over_to_its_command(app: Pat
     assert members(app, base)["usr/bin/sh"].mode == 0o755
 
 
-def test_what_is_up_to_date_is_left_alone(collector: Path, ca: Path, app: Path) -> None:
+def test_products_that_are_up_to_date_are_not_built_again(
+    collector: Path, ca: Path, app: Path
+) -> None:
     before = (collector / "index.json").stat().st_ino
     assert not build.collector(LOCAL, collector, ca)
     assert not build.app(LOCAL, app)
@@ -152,7 +154,7 @@ def test_without_ldd_the_shell_is_the_machines_static_busybox(
     assert entries["usr/bin/sh"].target == "busybox"
 
 
-def test_no_shell_anywhere_is_an_error_that_says_what_to_install(
+def test_without_a_shell_the_error_names_the_package_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -160,9 +162,7 @@ def test_no_shell_anywhere_is_an_error_that_says_what_to_install(
         shell.base()
 
 
-def test_a_go_that_is_too_old_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_go_that_is_too_old_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake(tmp_path / "path" / "go", "print('go version go1.20.14 linux/amd64')")
     own = tmp_path / "go" / "toolchain" / "go" / "bin" / "go"
     fake(own, "print('go version go1.99.1 linux/amd64')")
@@ -171,7 +171,7 @@ def test_a_go_that_is_too_old_is_passed_over(
     assert (found.command, found.version) == (own, "go1.99.1 linux/amd64")
 
 
-def test_no_go_anywhere_is_an_error_that_says_what_is_needed(
+def test_without_go_the_error_names_the_required_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(tmp_path / "uv" / "bin" / "uv", "import sys; sys.exit('the network is unreachable')")
@@ -181,7 +181,7 @@ def test_no_go_anywhere_is_an_error_that_says_what_is_needed(
     assert "the network is unreachable" in str(raised.value)
 
 
-def test_caches_lie_below_the_local_folder_unless_the_environment_has_some(
+def test_caches_are_in_the_local_folder_unless_the_environment_names_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("GOCACHE", raising=False)
@@ -192,7 +192,7 @@ def test_caches_lie_below_the_local_folder_unless_the_environment_has_some(
     assert environment["GOTOOLCHAIN"] == "local"
 
 
-def test_a_failed_build_shows_what_go_said(tmp_path: Path) -> None:
+def test_a_failed_build_shows_the_output_of_go(tmp_path: Path) -> None:
     fake(tmp_path / "go", "import sys; print('main.go:7: undefined: shop'); sys.exit(1)")
     go = toolchain.Go(tmp_path / "go", "", tmp_path)
     with pytest.raises(BuildError, match=r"main\.go:7: undefined: shop"):

@@ -1,4 +1,4 @@
-"""The collector made here: what it refuses, and what its azuremonitor double sends."""
+"""The collector of the double: refused configurations, and the telemetry that it sends."""
 
 from __future__ import annotations
 
@@ -75,12 +75,12 @@ def span(name: str, kind: int, **values: str | int) -> dict[str, Any]:
 SERVER, CLIENT = 2, 3
 
 
-def test_it_says_its_name_and_version(binary: Path) -> None:
+def test_it_prints_its_name_and_version(binary: Path) -> None:
     said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "otelcol-contrib version 0.150.0"
 
 
-def test_it_has_the_components_that_the_design_names(binary: Path) -> None:
+def test_it_has_the_components_of_the_design(binary: Path) -> None:
     said = subprocess.run([binary, "components"], capture_output=True, text=True, check=True)
     names = {line.split()[-1] for line in said.stdout.splitlines() if "- name:" in line}
     wanted = {"otlp", "batch", "memory_limiter", "resource", "azuremonitor", "debug"}
@@ -104,7 +104,7 @@ def validate(binary: Path, config: str, folder: Path) -> subprocess.CompletedPro
     return subprocess.run(arguments, capture_output=True, text=True, check=False)
 
 
-def test_validate_says_nothing_about_a_good_configuration(binary: Path, tmp_path: Path) -> None:
+def test_validate_prints_nothing_for_a_valid_configuration(binary: Path, tmp_path: Path) -> None:
     said = validate(binary, GOOD, tmp_path)
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
 
@@ -118,7 +118,7 @@ def test_validate_says_nothing_about_a_good_configuration(binary: Path, tmp_path
         ("http: {}}}}", "http: {}}}", "yaml: line 1"),
     ],
 )
-def test_validate_exits_1_and_names_the_fault(
+def test_validate_exits_1_and_names_the_error(
     binary: Path, tmp_path: Path, good: str, bad: str, message: str
 ) -> None:
     said = validate(binary, GOOD.replace(good, bad), tmp_path)
@@ -138,7 +138,7 @@ def test_validate_exits_1_and_names_the_fault(
         (f"InstrumentationKey={KEY};" + 4096 * "x", "longer than 4096"),
     ],
 )
-def test_a_connection_string_that_is_not_exactly_right_ends_it_at_start(
+def test_an_invalid_connection_string_ends_it_at_start(
     binary: Path, tmp_path: Path, connection_string: str, message: str
 ) -> None:
     with Collector(binary, tmp_path, connection_string) as collector:
@@ -151,7 +151,7 @@ def test_a_connection_string_that_is_not_exactly_right_ends_it_at_start(
 @pytest.mark.parametrize(
     "endpoint", ["https://[localhost", "localhost:4318", "https://example.com"]
 )
-def test_it_starts_but_sends_nothing_where_the_endpoint_is_not_on_this_machine(
+def test_it_starts_but_sends_nothing_to_an_endpoint_on_another_machine(
     binary: Path, tmp_path: Path, endpoint: str
 ) -> None:
     connection_string = f"InstrumentationKey={KEY};IngestionEndpoint={endpoint}"
@@ -162,7 +162,7 @@ def test_it_starts_but_sends_nothing_where_the_endpoint_is_not_on_this_machine(
         assert "sends nothing to other machines" in collector.log.read_text()
 
 
-def test_the_environment_wins_over_the_configuration(
+def test_the_environment_overrides_the_configuration(
     binary: Path, tmp_path: Path, ingestion: Ingestion
 ) -> None:
     wrong = PIPELINES.replace("azuremonitor: {{", "azuremonitor: {{connection_string: nonsense, ")
@@ -234,7 +234,7 @@ def test_other_spans_become_dependencies(collector: Collector, ingestion: Ingest
     assert (sql["type"], sql["data"]) == ("postgresql", "SELECT 1")
 
 
-def test_the_role_is_the_site_where_the_app_gave_no_name(
+def test_the_role_is_the_site_if_the_app_has_no_service_name(
     collector: Collector, ingestion: Ingestion
 ) -> None:
     collector.post("traces", traces(span("a", SERVER)))
@@ -294,7 +294,9 @@ def test_metrics_become_measurements_and_aggregations(
     assert (price["count"], price["min"], price["max"]) == (2, 1, 2.5)
 
 
-def test_a_stop_loses_what_has_just_arrived(collector: Collector, ingestion: Ingestion) -> None:
+def test_a_stop_loses_telemetry_that_has_just_arrived(
+    collector: Collector, ingestion: Ingestion
+) -> None:
     collector.post("traces", traces(*(span("a", SERVER) for _ in range(30))))
     assert collector.stop() == 0
     assert ingestion.envelopes == []
@@ -302,13 +304,13 @@ def test_a_stop_loses_what_has_just_arrived(collector: Collector, ingestion: Ing
 
 def test_a_stop_a_moment_later_loses_nothing(collector: Collector, ingestion: Ingestion) -> None:
     collector.post("traces", traces(*(span("a", SERVER) for _ in range(30))))
-    # The batch processor's 0.2 s, and a busy machine's share.
+    # The batch processor's 0.2 s, with a margin for a busy machine.
     time.sleep(1)
     assert collector.stop() == 0
     assert len(ingestion.envelopes) == 30
 
 
-def test_an_endpoint_that_is_busy_is_asked_again(
+def test_a_post_to_a_busy_endpoint_is_retried(
     binary: Path, ingestion: Ingestion, tmp_path: Path
 ) -> None:
     ingestion.statuses = [503]

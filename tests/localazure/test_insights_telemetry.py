@@ -1,4 +1,4 @@
-"""Ingestion, and queries on what arrived."""
+"""Ingestion of telemetry, and queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = datetime.now(timezone.utc)
 
 
 def envelope(key: str, kind: str, base: dict[str, Any], minutes: float = 0) -> dict[str, Any]:
-    # Not NOW, which is when the tests were collected: long ago, where many run before this one.
+    # Not NOW: that is the time of the collection of tests, which may be long ago.
     moment = datetime.now(timezone.utc) - timedelta(minutes=minutes)
     return {
         "name": f"Microsoft.ApplicationInsights.{kind}",
@@ -53,7 +53,7 @@ def lines(*envelopes: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("path", ["/v2.1/track", "/v2/track"])
-def test_envelopes_come_as_gzipped_lines(
+def test_envelopes_may_be_gzipped_lines(
     azure: LocalAzure, http: httpx.Client, key: str, path: str
 ) -> None:
     body = lines(request(key, "/"), request(key, "/cart"))
@@ -67,7 +67,7 @@ def test_envelopes_come_as_gzipped_lines(
     assert names == ["/", "/cart"]
 
 
-def test_envelopes_come_as_an_array(azure: LocalAzure, http: httpx.Client, key: str) -> None:
+def test_envelopes_may_be_an_array(azure: LocalAzure, http: httpx.Client, key: str) -> None:
     upper = request(key.upper(), "/")
     assert http.post(f"{azure.insights}/v2.1/track", json=[upper]).status_code == 200
     assert azure.telemetry() == [upper]
@@ -172,13 +172,13 @@ def filled(azure: LocalAzure, http: httpx.Client, key: str) -> LocalAzure:
         ("availabilityResults | distinct name | order by name asc", []),
     ],
 )
-def test_queries_see_what_arrived(
+def test_queries_return_the_received_telemetry(
     filled: LocalAzure, http: httpx.Client, text: str, expected: list[list[Any]]
 ) -> None:
     assert rows(filled, http, text) == expected
 
 
-def test_a_timespan_bounds_the_query(filled: LocalAzure, http: httpx.Client) -> None:
+def test_a_timespan_limits_the_query(filled: LocalAzure, http: httpx.Client) -> None:
     assert rows(filled, http, "requests | count", timespan="PT1H") == [[2]]
     start, end = NOW - timedelta(hours=2), NOW - timedelta(hours=1)
     span = f"{start:%Y-%m-%dT%H:%M:%S.%f}Z/{end:%Y-%m-%dT%H:%M:%SZ}"
@@ -208,7 +208,7 @@ def test_columns_have_types_and_dynamic_ones_are_json_text(
         ("", "SEM0100", "named ''"),
     ],
 )
-def test_what_can_not_be_answered_is_400_with_kustos_code(
+def test_invalid_queries_are_400_with_kustos_code(
     azure: LocalAzure, http: httpx.Client, text: str, code: str, message: str
 ) -> None:
     headers = {"authorization": f"Bearer {azure.token(azure.insights)}"}
@@ -222,7 +222,7 @@ def test_what_can_not_be_answered_is_400_with_kustos_code(
     assert message in error["innererror"]["innererror"]["message"]
 
 
-def test_a_component_is_queried_through_arm_too(filled: LocalAzure, http: httpx.Client) -> None:
+def test_a_component_can_be_queried_through_arm(filled: LocalAzure, http: httpx.Client) -> None:
     component = (
         f"/subscriptions/{filled.subscription}/resourceGroups/Shop-RG"
         "/providers/Microsoft.Insights/components/Shop-Insights"

@@ -1,4 +1,4 @@
-"""What a site's container finds when it runs, and how it ends."""
+"""A site's container: its environment, isolation and end."""
 
 from __future__ import annotations
 
@@ -80,13 +80,13 @@ def test_the_environment_is_the_images_the_platforms_and_the_app_settings(tmp_pa
             assert env["WEBSITE_INSTANCE_ID"] == instance.name
             assert len(instance.name) == 64
             assert "secret" not in env.values()
-            # Nothing of the double's own environment comes through.
+            # The container doesn't get the double's own environment.
             assert "PYTEST_CURRENT_TEST" not in env
 
     run(test)
 
 
-def test_the_startup_command_takes_the_place_of_cmd(tmp_path: Path) -> None:
+def test_the_startup_command_replaces_cmd(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
@@ -140,7 +140,7 @@ def test_each_container_has_a_localhost_of_its_own(tmp_path: Path) -> None:
             image = here.push(server_image())
             site = await here.site(image, workers=3)
             ids = {(await here.facts(site))["env"]["WEBSITE_INSTANCE_ID"] for _ in range(12)}
-            # All three listen on the same port; some may still be starting, none is in the way.
+            # All three listen on the same port without a conflict; some may still be starting.
             await here.until_logged(site, "Site started.", times=3)
             ids = {(await here.facts(site))["env"]["WEBSITE_INSTANCE_ID"] for _ in range(12)}
             assert ids == {each.name for each in here.supervisor.instances(site)}
@@ -174,14 +174,14 @@ def test_application_insights_is_reached_through_localhost(tmp_path: Path) -> No
             site = await here.site(here.push(server_image()))
             answer = await here.get(site, f"/ask?localhost:{port}")
             assert answer.text == "got hello from inside"
-            # Nothing else of this machine is there.
+            # No other port of this machine can be reached.
             closed = other.sockets[0].getsockname()[1]
             assert (await here.get(site, f"/ask?127.0.0.1:{closed}")).status_code == 502
 
     run(test)
 
 
-def test_what_a_container_writes_is_its_own_and_is_gone_after_a_restart(tmp_path: Path) -> None:
+def test_files_of_a_container_are_its_own_and_lost_after_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
@@ -206,7 +206,7 @@ async def _until_files(folder: Path, count: int) -> None:
     raise AssertionError(list(folder.iterdir()))
 
 
-def test_home_outlives_the_container_where_app_service_storage_is_on(tmp_path: Path) -> None:
+def test_home_is_kept_with_app_service_storage(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
@@ -220,7 +220,7 @@ def test_home_outlives_the_container_where_app_service_storage_is_on(tmp_path: P
     run(test)
 
 
-def test_stdout_and_stderr_are_logged_with_a_time_in_front(tmp_path: Path) -> None:
+def test_stdout_and_stderr_are_logged_with_the_time(tmp_path: Path) -> None:
     async def test() -> None:
         script = "echo to stdout; echo to stderr >&2; printf 'no end of line'; exec sleep 60"
         async with runtime_fixture(tmp_path) as here:
@@ -335,7 +335,7 @@ def _command_line(process: Path) -> bytes:
         return b""
 
 
-def test_a_program_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_program_is_reported(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = Image([python()], {"Cmd": ["no-such-program"]})
@@ -347,7 +347,7 @@ def test_a_program_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     run(test)
 
 
-def test_an_image_without_a_command_is_said_so(tmp_path: Path) -> None:
+def test_an_image_without_a_command_is_reported(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(Image([python()], {})))
@@ -357,7 +357,7 @@ def test_an_image_without_a_command_is_said_so(tmp_path: Path) -> None:
     run(test)
 
 
-def test_much_output_is_logged_and_holds_nothing_up(tmp_path: Path) -> None:
+def test_much_output_is_logged_without_a_delay(tmp_path: Path) -> None:
     async def test() -> None:
         script = """
             n=0
@@ -369,7 +369,7 @@ def test_much_output_is_logged_and_holds_nothing_up(tmp_path: Path) -> None:
             await here.until_logged(site, "line 30000 of many")
             written = b"".join(here.supervisor.log_files(site).values())
             assert written.count(b" of many\n") == 30000
-            # Memory holds the newest only.
+            # Memory has only the newest lines.
             assert here.log(site).count(" of many\n") < 30000
 
     run(test)
@@ -399,10 +399,10 @@ def test_without_overlays_each_container_gets_a_copy_of_the_image(
     run(test)
 
 
-def test_a_machine_that_allows_no_containers_is_said_so(
+def test_a_machine_that_allows_no_containers_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Stands for a bubblewrap that may not make namespaces.
+    # Replaces bubblewrap: it fails as without the right to create namespaces.
     refusing = tmp_path / "bwrap"
     refusing.write_text("#!/bin/sh\necho 'bwrap: Operation not permitted' >&2\nexit 1\n")
     refusing.chmod(0o755)
@@ -451,7 +451,7 @@ print(json.dumps(asyncio.run(use("nobody"))))
 
 
 def _any_python() -> str | None:
-    """A Python that a user without rights can run; the tests' own may lie in root's home."""
+    """A Python that a user without rights can run; the running one may be in root's home."""
     for folder in (str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin"):
         found = shutil.which("python3", path=folder)
         if found and not str(Path(found).resolve()).startswith("/root/"):

@@ -1,4 +1,4 @@
-"""What a site's front end does with requests."""
+"""A site's front end: how it forwards requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from localazure.runtime import proxy
 from tests.localazure.runtime_support import run, runtime_fixture, server_image
 
 
-def test_a_request_arrives_whole_and_says_where_it_came_from(tmp_path: Path) -> None:
+def test_a_request_is_forwarded_completely_with_the_clients_address(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
@@ -38,7 +38,7 @@ def test_a_request_arrives_whole_and_says_where_it_came_from(tmp_path: Path) -> 
     run(test)
 
 
-def test_an_answer_is_passed_on_as_it_comes(tmp_path: Path) -> None:
+def test_a_response_is_forwarded_as_a_stream(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
@@ -52,7 +52,7 @@ def test_an_answer_is_passed_on_as_it_comes(tmp_path: Path) -> None:
     run(test)
 
 
-def test_an_answer_that_breaks_off_cuts_the_clients_connection(tmp_path: Path) -> None:
+def test_an_incomplete_response_cuts_the_clients_connection(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
@@ -75,7 +75,7 @@ def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.M
     run(test)
 
 
-def test_requests_are_served_side_by_side(tmp_path: Path) -> None:
+def test_requests_are_served_concurrently(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))

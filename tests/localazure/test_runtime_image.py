@@ -1,4 +1,4 @@
-"""What an image's configuration, its files and a site's settings say about how it runs."""
+"""Command, ports, user and program of a container: from image configuration and settings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def parse(**config: Any) -> ImageConfig:
         ("r.example/a:1@sha256:00", Reference("r.example", "a", "sha256:00")),
     ],
 )
-def test_references_are_read_as_docker_reads_them(text: str, expected: Reference) -> None:
+def test_references_are_parsed_as_in_docker(text: str, expected: Reference) -> None:
     assert Reference.parse(text) == expected
 
 
@@ -52,19 +52,19 @@ def test_references_are_read_as_docker_reads_them(text: str, expected: Reference
         (["/e"], None, "", ["/e"]),
     ],
 )
-def test_a_startup_command_stands_in_for_cmd(
+def test_a_startup_command_replaces_cmd(
     entrypoint: list[str] | None, cmd: list[str] | None, startup: str, expected: list[str]
 ) -> None:
     assert parse(Entrypoint=entrypoint, Cmd=cmd).command(startup) == expected
 
 
 @pytest.mark.parametrize("startup", ["'open", ""])
-def test_a_command_that_makes_no_sense_is_refused(startup: str) -> None:
+def test_an_invalid_command_is_refused(startup: str) -> None:
     with pytest.raises(ConfigurationError):
         parse().command(startup)
 
 
-def test_a_broken_configuration_is_refused() -> None:
+def test_an_invalid_configuration_is_refused() -> None:
     with pytest.raises(ConfigurationError):
         ImageConfig.parse(b"{")
     with pytest.raises(ConfigurationError, match="invalid signal"):
@@ -88,7 +88,7 @@ def test_stop_signals_have_names_and_numbers(text: str | None, expected: int) ->
         ({}, [], (80, 8080)),
     ],
 )
-def test_ports_come_from_settings_then_the_image_then_habit(
+def test_ports_come_from_settings_then_the_image_then_defaults(
     settings: dict[str, str], exposed: list[str], expected: tuple[int, ...]
 ) -> None:
     config = parse(ExposedPorts={port: {} for port in exposed})
@@ -138,7 +138,7 @@ def image(tmp_path: Path) -> Path:
         ("55:66", User(55, 66, (), "/")),
     ],
 )
-def test_users_are_found_as_docker_finds_them(image: Path, text: str, expected: User) -> None:
+def test_users_are_looked_up_as_in_docker(image: Path, text: str, expected: User) -> None:
     assert find_user(image, text) == expected
 
 
@@ -168,7 +168,7 @@ def test_programs_are_looked_up_in_path(image: Path) -> None:
         find_program(image, "/nowhere/tool", "/bin", "/")
 
 
-def test_files_of_the_platform_leave_the_images_folders_as_they_were(
+def test_files_of_the_platform_do_not_change_the_images_folders(
     image: Path, tmp_path: Path
 ) -> None:
     (image / "etc").chmod(0o711)

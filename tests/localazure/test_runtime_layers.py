@@ -1,4 +1,4 @@
-"""Layers, applied one after the other as overlay2 shows them."""
+"""Layers, applied one after the other, with the result of overlay2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = os.geteuid() == 0
 
 
 def unpack(root: Path, *layers: list[Entry]) -> Path:
-    """The folder that these layers make."""
+    """A folder with these layers applied."""
     root.mkdir(exist_ok=True)
     for entries in layers:
         data = layer(entries, "none").data
@@ -31,7 +31,7 @@ def unpack(root: Path, *layers: list[Entry]) -> Path:
 
 
 def tree(root: Path) -> dict[str, str]:
-    """What is where: kind, rights and contents."""
+    """Kind, mode and content of each path."""
     found = {}
     for path in sorted(root.rglob("*")):
         status = path.lstat()
@@ -114,7 +114,7 @@ def test_a_folder_named_explicitly_keeps_what_is_in_it_and_gets_its_mode(tmp_pat
     assert stat.S_IMODE((made / "d").stat().st_mode) == 0o700
 
 
-def test_files_and_folders_take_each_others_place(tmp_path: Path) -> None:
+def test_files_and_folders_replace_each_other(tmp_path: Path) -> None:
     made = unpack(
         tmp_path / "root",
         [Entry("a/x", b"1"), Entry("b", b"1")],
@@ -130,7 +130,7 @@ def test_hard_links_are_the_same_file(tmp_path: Path) -> None:
     assert (made / "a").stat().st_ino == (made / "d/b").stat().st_ino
 
 
-def test_a_hard_link_to_what_the_layer_lacks_is_refused(tmp_path: Path) -> None:
+def test_a_hard_link_to_a_file_outside_of_the_layer_is_refused(tmp_path: Path) -> None:
     link = [Entry("b", kind="hardlink", target="a")]
     with pytest.raises(LayerError, match="no such file"):
         unpack(tmp_path / "root", [Entry("a", b"1")], link)
@@ -157,7 +157,7 @@ def test_symlinks_do_not_lead_out_of_the_image(tmp_path: Path) -> None:
     assert (tmp_path / "root/target/file").read_text() == "1"
 
 
-def test_symlinks_that_go_round_in_circles_are_refused(tmp_path: Path) -> None:
+def test_loops_of_symlinks_are_refused(tmp_path: Path) -> None:
     circle = [
         Entry("a", kind="symlink", target="b"),
         Entry("b", kind="symlink", target="a"),
@@ -197,7 +197,7 @@ print(json.dumps(tree(Path(sys.argv[2]))))
 
 
 @pytest.mark.skipif(not ROOT, reason="overlay mounts need root")
-def test_the_result_is_what_the_kernels_overlay_shows(tmp_path: Path) -> None:
+def test_the_result_equals_the_kernels_overlay(tmp_path: Path) -> None:
     lower = [
         Entry("usr", kind="dir", mode=0o751),
         Entry("usr/bin/sh", b"sh"),

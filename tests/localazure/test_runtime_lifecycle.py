@@ -31,7 +31,7 @@ def states(here: RuntimeFixture, site: Site) -> list[str]:
     return [instance.state for instance in here.supervisor.instances(site)]
 
 
-def test_the_log_tells_the_start_in_app_services_words(tmp_path: Path) -> None:
+def test_the_log_of_a_start_has_app_services_messages(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
@@ -55,7 +55,7 @@ def test_the_log_tells_the_start_in_app_services_words(tmp_path: Path) -> None:
 def test_the_old_container_serves_until_the_new_one_answers(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
-            # An app that ends at once when it is told to stop cuts off what it has in hand.
+            # An app that ends at once on TERM cuts its open requests.
             settings = {"V": "1", "STUBBORN": "1", "WEBSITES_CONTAINER_STOP_TIME_LIMIT": "1"}
             site = await here.site(here.push(server_image()), app_settings=settings)
             await here.facts(site)
@@ -73,7 +73,7 @@ def test_the_old_container_serves_until_the_new_one_answers(tmp_path: Path) -> N
     run(test)
 
 
-def test_a_change_while_starting_gives_that_start_up(tmp_path: Path) -> None:
+def test_a_change_during_a_start_cancels_that_start(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
@@ -88,7 +88,7 @@ def test_a_change_while_starting_gives_that_start_up(tmp_path: Path) -> None:
     run(test)
 
 
-def test_a_new_container_that_exits_takes_the_old_one_with_it(tmp_path: Path) -> None:
+def test_a_new_container_that_exits_stops_the_old_one(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
@@ -102,11 +102,11 @@ def test_a_new_container_that_exits_takes_the_old_one_with_it(tmp_path: Path) ->
             assert answer.status_code == 503
             assert "Application Error" in answer.text
             await here.until_logged(site, "Container is terminated")
-            # It is tried again, and again, each time later.
+            # The start is retried after growing pauses.
             await here.until_logged(site, "will be blocked for 0.6 seconds")
             log = await here.until_logged(site, "will be blocked for 30 seconds")
             assert log.count("exit code: 3") == 3
-            # What is set right comes up at once.
+            # A correct setting starts the site at once.
             await here.set(site, FAIL="")
             assert (await here.get(site)).status_code == 200
             assert states(here, site) == ["UNKNOWN"]
@@ -114,7 +114,7 @@ def test_a_new_container_that_exits_takes_the_old_one_with_it(tmp_path: Path) ->
     run(test)
 
 
-def test_a_crash_is_logged_and_the_container_started_again(tmp_path: Path) -> None:
+def test_a_crash_is_logged_and_the_container_restarted(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image()))
@@ -133,7 +133,7 @@ def test_a_container_that_never_answers_fails_within_the_limit(tmp_path: Path) -
             settings = {"LISTEN": "9000", "WEBSITES_CONTAINER_START_TIME_LIMIT": "1"}
             began = time.monotonic()
             site = await here.site(here.push(server_image()), app_settings=settings)
-            # The request waits as long as the site tries.
+            # The request waits during the site's attempts to start.
             assert (await here.get(site)).status_code == 503
             assert 1 <= time.monotonic() - began < 8
             text = "didn't respond to HTTP pings on port: 8080, failing site start."
@@ -144,7 +144,7 @@ def test_a_container_that_never_answers_fails_within_the_limit(tmp_path: Path) -
     run(test)
 
 
-def test_the_port_is_the_exposed_one_where_no_setting_names_it(tmp_path: Path) -> None:
+def test_the_port_is_the_exposed_one_without_a_setting(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image(ExposedPorts={"5000/tcp": {}}))
@@ -154,7 +154,7 @@ def test_the_port_is_the_exposed_one_where_no_setting_names_it(tmp_path: Path) -
     run(test)
 
 
-def test_without_any_word_on_the_port_80_and_8080_are_tried(tmp_path: Path) -> None:
+def test_without_a_setting_or_exposed_port_80_and_8080_are_tried(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             settings = {"WEBSITES_PORT": "", "LISTEN": "8080"}
@@ -200,7 +200,7 @@ def test_a_site_can_be_scaled(tmp_path: Path) -> None:
     run(test)
 
 
-def test_one_instance_that_is_down_leaves_the_others_serving(tmp_path: Path) -> None:
+def test_the_other_instances_serve_when_one_is_down(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             settings = {"SLOW_START": "0.5"}
@@ -227,7 +227,7 @@ def test_a_slot_runs_beside_its_site(tmp_path: Path) -> None:
     run(test)
 
 
-def test_a_site_without_a_container_answers_with_a_placeholder(tmp_path: Path) -> None:
+def test_a_site_without_a_container_responds_with_a_placeholder(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site("", config={"linuxFxVersion": "NODE|20-lts"})
@@ -288,7 +288,7 @@ def test_a_user_assigned_identity_pulls_where_it_is_named(tmp_path: Path) -> Non
     run(test)
 
 
-def test_a_password_pulls_from_the_registry_that_it_is_for(tmp_path: Path) -> None:
+def test_a_password_is_used_for_its_registry_only(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path, registry={"admin_enabled": True}) as here:
             image = here.push(server_image())
@@ -309,7 +309,7 @@ def test_a_password_pulls_from_the_registry_that_it_is_for(tmp_path: Path) -> No
     run(test)
 
 
-def test_an_image_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+def test_a_missing_image_is_reported(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             image = here.push(server_image())
@@ -325,7 +325,7 @@ def test_an_image_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     run(test)
 
 
-def test_an_index_gives_its_linux_amd64_image(tmp_path: Path) -> None:
+def test_the_linux_amd64_image_of_an_index_is_pulled(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             arm = Image([python()], {"Cmd": ["x"]}, platform=("linux", "arm64"))
@@ -341,7 +341,7 @@ def test_an_index_gives_its_linux_amd64_image(tmp_path: Path) -> None:
     run(test)
 
 
-def test_a_moved_tag_is_pulled_anew_at_a_restart(tmp_path: Path) -> None:
+def test_a_moved_tag_is_pulled_again_at_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             site = await here.site(here.push(server_image(Env=["V=1"])))
@@ -355,7 +355,7 @@ def test_a_moved_tag_is_pulled_anew_at_a_restart(tmp_path: Path) -> None:
     run(test)
 
 
-def test_closing_ends_every_container(tmp_path: Path) -> None:
+def test_close_ends_every_container(tmp_path: Path) -> None:
     async def test() -> None:
         timing = Timing(closing=0.2, stop_limit=60)
         async with runtime_fixture(tmp_path, timing) as here:
@@ -429,7 +429,7 @@ def test_containers_end_with_the_double_even_when_it_is_killed(tmp_path: Path) -
             double.stdout.close() if double.stdout else None
 
 
-def test_the_event_loop_is_never_held_up_by_a_pull(tmp_path: Path) -> None:
+def test_a_pull_does_not_block_the_event_loop(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             reference = here.push(server_image())
@@ -445,13 +445,13 @@ def test_the_event_loop_is_never_held_up_by_a_pull(tmp_path: Path) -> None:
             site = await here.site(reference)
             await here.until_logged(site, "Site started.")
             watcher.cancel()
-            # A machine that is busy with other things adds its own delays: hence not 50 ms.
+            # A busy machine adds delays: hence not 50 ms.
             assert max(gaps) < 0.4
 
     run(test)
 
 
-def test_requests_that_wait_for_the_start_are_all_answered(tmp_path: Path) -> None:
+def test_requests_that_wait_for_the_start_all_get_a_response(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
             settings = {"SLOW_START": "0.5"}
