@@ -1,7 +1,7 @@
-"""One exchange of a slot with production, followed until it is certain whether it took place.
+"""One swap of a slot with production, followed until it is certain whether it took place.
 
-Made twice, a swap is undone. So what the two run is looked at right before each start, a start
-whose answer is lost isn't made again, and production then shows whether the swap took place.
+A second swap undoes the first. The images of both are therefore read right before each start, a
+start whose answer is lost isn't repeated, and production then shows whether the swap took place.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 API_VERSION = "2024-11-01"
 BUSY_WAIT = 5.0
-"""Seconds until a start is made again that Azure refused for now without saying for how long."""
+"""Seconds before a start is repeated that Azure refused temporarily, without a Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
 class SwapOutcome:
-    """Production after an exchange. `swapped`: this one did it, else it was so before."""
+    """Production after a swap. `swapped` is False if production ran the image already."""
 
     production: Observed
     swapped: bool
 
 
 class SlotSwap:
-    """Exchanges a slot with production, whichever way round they are.
+    """Swaps a slot with production.
 
-    `timeout` is in seconds. `keep` is called again and again while a swap goes on.
+    `timeout` is in seconds. `keep_pending` is called repeatedly while a swap goes on.
     """
 
     def __init__(
@@ -49,26 +49,26 @@ class SlotSwap:
         production: SiteClient,
         timeout: float,
         pace: Pace,
-        keep: Callable[[], None],
+        keep_pending: Callable[[], None],
     ) -> None:
         self._session = session
         self._slot = slot
         self._production = production
         self._timeout = timeout
         self._pace = pace
-        self._keep = keep
+        self._keep_pending = keep_pending
 
-    def look(self) -> tuple[Observed, Observed]:
+    def observe(self) -> tuple[Observed, Observed]:
         """The slot and production as they are now.
 
-        The slot is read first: where a swap ends in between, production shows it.
+        The slot is read first: if a swap ends between the two reads, production shows it.
         """
         return observe(self._slot), observe(self._production)
 
-    def make(self, wanted: str, instead_of: str, step: Step) -> SwapOutcome:
+    def swap(self, wanted: str, instead_of: str, step: Step) -> SwapOutcome:
         """Makes production, which runs `instead_of`, run `wanted`, which the slot runs.
 
-        Raises the error that stopped it, its `refused` telling whether it is certain that nothing
+        Raises the error that stopped it; its `refused` tells whether it is certain that nothing
         was swapped. `Refused` means that one of the two runs something else by now.
         """
         what = step.detail
@@ -78,34 +78,37 @@ class SlotSwap:
             slot, production = self._checked(wanted, instead_of, untouched=not crossed)
             if same_image(production.image, wanted):
                 step.say(f"{production.id} runs {wanted} already")
-                return SwapOutcome(_watched(production, production, slot), swapped=crossed)
-            states = self._started(slot)
+                return SwapOutcome(_with_both_settings(production, slot), swapped=crossed)
+            states = self._start(slot)
             try:
                 first = next(states)
             except OtelembedError as error:
-                if _for_now(error) and (wait := _wait(error, deadline)) is not None:
-                    step.say(f"again in {wait:.0f} s: {what} ({error.message})")
-                    time.sleep(wait)
-                    self._keep()
+                delay = _retry_delay(error, deadline)
+                if delay is not None:
+                    step.say(f"again in {delay:.0f} s: {what} ({error.message})")
+                    time.sleep(delay)
+                    self._keep_pending()
                     continue
-                if _nothing_begun(error):
+                if _has_not_started(error):
                     error.refused = not crossed
                     raise
                 self._wait_for(wanted, production, error, what, step)
             else:
                 self._follow(chain((first,), states), wanted, production, what, step)
-                if not crossed and self._shows(instead_of, production):
-                    # Another swap ended between our look and our start, so ours undid it.
+                if not crossed and self._keeps_running(instead_of, production):
+                    # Another swap ended between the read and this start, which undid it.
                     crossed = True
                     continue
             step.say(what)
-            return SwapOutcome(_watched(production, slot, production), swapped=True)
+            # Production has the slot's settings now, except for its own slot settings.
+            after = replace(production, settings=slot.settings)
+            return SwapOutcome(_with_both_settings(after, production), swapped=True)
 
     def _checked(
         self, wanted: str, instead_of: str, *, untouched: bool
     ) -> tuple[Observed, Observed]:
         try:
-            slot, production = self.look()
+            slot, production = self.observe()
             if not same_image(production.image, wanted):
                 _check(production, instead_of)
                 _check(slot, wanted)
@@ -114,7 +117,7 @@ class SlotSwap:
             raise
         return slot, production
 
-    def _started(self, slot: Observed) -> Iterator[str]:
+    def _start(self, slot: Observed) -> Iterator[str]:
         path = f"{slot.id.resource_id}/slotsswap"
         body = {"targetSlot": "production", "preserveVnet": True}
         arm = Arm(self._session)
@@ -126,7 +129,7 @@ class SlotSwap:
         began = time.monotonic()
         try:
             for state in states:
-                self._keep()
+                self._keep_pending()
                 step.say(f"{state.lower()}, {time.monotonic() - began:.0f} s: {what}")
         except OtelembedError as error:
             if not _has_failed(error):
@@ -146,13 +149,13 @@ class SlotSwap:
                 error.refused = False
                 raise error
             seconds = time.monotonic() - began
-            step.say(f"watching production, {seconds:.0f} s: {what} ({error.message})")
-            self._keep()
+            step.say(f"waiting for production, {seconds:.0f} s: {what} ({error.message})")
+            self._keep_pending()
             time.sleep(self._pace.interval)
 
-    def _shows(self, old: str, production: Observed) -> bool:
-        """Whether production goes on showing `old` after a swap. Right after it, that may be old
-        news; the wait is a third of the pace's `blind`.
+    def _keeps_running(self, old: str, production: Observed) -> bool:
+        """Whether production still shows `old` some time after a swap, a third of `blind`: right
+        after it, App Service may show the old image.
         """
         deadline = time.monotonic() + self._pace.blind / 3
         while self._runs(old, production):
@@ -171,48 +174,48 @@ class SlotSwap:
 def _check(observed: Observed, expected: str) -> None:
     if not same_image(observed.image, expected):
         raise Refused(
-            f"{observed.id} runs {observed.image or 'no image'} by now, not {expected}: somebody "
-            "else has changed it meanwhile, and it stays.",
+            f"{observed.id} runs {observed.image or 'no image'} by now, not {expected}: another "
+            "process has changed it. It is left in place.",
             "Run the same command again if it is still wanted.",
         )
 
 
-def _for_now(error: OtelembedError) -> bool:
-    """Whether Azure only refused to start now. While another swap goes on nothing is asked again:
-    it may be an earlier run's, and the next one would undo it.
+def _retry_delay(error: OtelembedError, deadline: float) -> float | None:
+    """Seconds before the start is repeated, if Azure refused it temporarily; None otherwise, or if
+    the wait would be too long.
+
+    A conflict with another swap is not repeated: that swap may be an earlier run's, and the next
+    one would undo it.
     """
-    return isinstance(error, AzureFailed) and (error.status == 429 or _is_other_work(error))
+    if not isinstance(error, AzureFailed) or not (error.status == 429 or _is_other_work(error)):
+        return None
+    delay = BUSY_WAIT if error.retry_after is None else error.retry_after
+    return delay if delay <= MAX_RETRY_AFTER and time.monotonic() + delay < deadline else None
 
 
-def _wait(error: OtelembedError, deadline: float) -> float | None:
-    """Seconds to wait before the next start; None where that is too long."""
-    asked = error.retry_after if isinstance(error, AzureFailed) else None
-    wait = BUSY_WAIT if asked is None else asked
-    return wait if wait <= MAX_RETRY_AFTER and time.monotonic() + wait < deadline else None
-
-
-def _nothing_begun(error: OtelembedError) -> bool:
-    """Whether an error of the start itself tells for certain that no swap goes on."""
+def _has_not_started(error: OtelembedError) -> bool:
+    """Whether an error of the start itself means for certain that no swap goes on."""
     unsure = isinstance(error, AzureFailed) and error.status in (408, 409)
     return error.refused and (not unsure or _is_other_work(error))
 
 
 def _is_other_work(error: OtelembedError) -> bool:
-    """Whether a conflict names the operation that the site is busy with, and it is no swap."""
+    """Whether a conflict names the operation that keeps the site busy, and that is no swap."""
     conflict = isinstance(error, AzureFailed) and error.status == 409
     return conflict and "OperationName: " in error.message and "SwapSite" not in error.message
 
 
 def _has_failed(error: OtelembedError) -> bool:
-    """Whether an error of following the swap is how the swap ended, such as App Service's 417 for
-    a slot that doesn't answer; else only the way to it was lost.
+    """Whether the swap itself failed, such as with App Service's 417 for a slot that doesn't
+    answer; otherwise only the connection to the operation was lost.
     """
     return isinstance(error, AzureFailed) and error.refused and error.status not in (408, 429)
 
 
-def _watched(production: Observed, now: Observed, other: Observed) -> Observed:
-    """`production` with the settings that it has now. Its container log may tell of the other's,
-    which are no less secret.
+def _with_both_settings(production: Observed, other: Observed) -> Observed:
+    """`production` with the settings of the other one added under names that can't clash.
+
+    Its container log may contain values of both, and all of them have to be masked.
     """
     others = {f"{name} (the other's)": value for name, value in other.settings.items()}
-    return replace(production, settings={**others, **now.settings})
+    return replace(production, settings={**others, **production.settings})
