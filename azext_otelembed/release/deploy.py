@@ -160,7 +160,7 @@ class _Deploy:
             setting = resolve(observed, request.setting, lambda: Arm(session))
             production = None
             if request.swap:
-                production = read_production(session, self._id, setting.value)
+                production = read_production(session, self._id)
             image = image_for_site(session, observed, request.image, request.registry)
             step.say(f"{self._id} runs {observed.image}")
         if warning := check_grace(request.embed.launcher, observed.settings):
@@ -205,8 +205,9 @@ class _Deploy:
         target = finder.find(app.reference, likely_base=likely_base)
         if site.production is None or named:
             return target
-        store = self._registry.records(observed)
-        return swap_target(self._session, finder, store, observed, site.production.observed, target)
+        production = site.production.observed
+        known = self._registry.records(production).read()
+        return swap_target(self._session, finder, known, observed, production, target)
 
     def _dry_run(self, site: _Site, app: _App, target: Target, plan: Plan) -> Outcome:
         if self._request.app is not None:
@@ -254,19 +255,14 @@ class _Deploy:
     def _release(self, site: _Site, app: _App, target: Existing, known: list[Release]) -> Outcome:
         observed = site.observed
         plan = make_plan(observed, target.image, site.setting)
-        store = self._registry.records(observed)
-        context = ReleaseContext(
-            self._session, site.client, store, self._request.release, self._console
-        )
-        ending = ReleaseRunner(context).release(
-            observed, plan, _image(target), known, site.setting.value
-        )
+        runner = ReleaseRunner(self._context(site.client, observed))
+        ending = runner.release(observed, plan, _image(target), known, site.setting.value)
         return ended(self._result(site, app, target, plan), ending)
 
     def _swap(
         self, site: _Site, production: Production, target: Existing, outcome: Outcome
     ) -> Outcome:
-        ending = self._swapper(site, production).swap(_image(target))
+        ending = self._swapper(production).swap(_image(target))
         seconds = dict(self._console.seconds)
         return ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
 
@@ -276,7 +272,7 @@ class _Deploy:
         assert production is not None  # noqa: S101  # `is_swapped`
         there = _Site(production.client, production.observed, site.setting, site.image)
         self._console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
-        swapper = self._swapper(site, production)
+        swapper = self._swapper(production)
         if not swapper.has_unfinished():
             return self._look(there, app, target)
         ending = swapper.swap(_image(target))
@@ -303,15 +299,13 @@ class _Deploy:
     def _finder(self, app: _App) -> TargetFinder:
         return TargetFinder(self._registry.open(app.reference), self._request.embed)
 
-    def _swapper(self, site: _Site, production: Production) -> Swapper:
-        return Swapper(
-            self._session,
-            self._id,
-            production,
-            self._registry.records(site.observed).client,
-            self._request.release,
-            self._console,
-        )
+    def _swapper(self, production: Production) -> Swapper:
+        context = self._context(production.client, production.observed)
+        return Swapper(context, self._id, production.observed)
+
+    def _context(self, client: SiteClient, observed: Observed) -> ReleaseContext:
+        store = self._registry.records(observed)
+        return ReleaseContext(self._session, client, store, self._request.release, self._console)
 
     def _result(self, site: _Site, app: _App, target: Target, plan: Plan) -> dict[str, Any]:
         result = deploy_result(site.observed, target, app.build, site.setting, plan)

@@ -7,21 +7,23 @@ start whose answer is lost isn't repeated, and production then shows whether the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import MAX_RETRY_AFTER, Arm
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
+from azext_otelembed.release.recorded_release import RecordedRelease, ReleaseContext, Restored
+from azext_otelembed.verification.verify import newest_stamp
+from azext_otelembed.webapp.apply import restore_command
 from azext_otelembed.webapp.observe import Observed, current_image, observe
 
 if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.azure.sites import SiteClient
     from azext_otelembed.console import Step
-    from azext_otelembed.verification.verdict_tracker import Pace
+    from azext_otelembed.records.record import Release
 
 API_VERSION = "2024-11-01"
 BUSY_WAIT = 5.0
@@ -37,33 +39,42 @@ class SwapOutcome:
 
 
 class SlotSwap:
-    """Swaps a slot with production.
+    """Swaps a slot with production, which `context` and `begun` are of; and swaps them back."""
 
-    `timeout` is in seconds. `keep_pending` is called repeatedly while a swap goes on.
-    """
+    action = "swapped back"
 
-    def __init__(
-        self,
-        session: Session,
-        slot: SiteClient,
-        production: SiteClient,
-        timeout: float,
-        pace: Pace,
-        keep_pending: Callable[[], None],
-    ) -> None:
-        self._session = session
-        self._slot = slot
-        self._production = production
-        self._timeout = timeout
-        self._pace = pace
-        self._keep_pending = keep_pending
+    def __init__(self, context: ReleaseContext, slot: SiteId, begun: RecordedRelease) -> None:
+        self._context = context
+        self._slot = SiteClient(context.session, slot)
+        self._timeout = context.options.timeout
+        self._pace = context.options.pace
+        self._keep_pending = begun.keep_pending
+        self.image = begun.release.previous_image
+        self.command = f"az webapp deployment slot swap {slot.arguments} --target-slot production"
 
-    def observe(self) -> tuple[Observed, Observed]:
-        """The slot and production as they are now.
+    def restore(self, release: Release, step: Step) -> Restored:
+        """Swaps back, unless another process has done so."""
+        log_since = newest_stamp(self._context.client)
+        outcome = self.swap(self.image, release.image, step)
+        if outcome.swapped:
+            return Restored(outcome.production, log_since)
+        site = self._context.client.id
+        note = f"{site} runs {self.image} again: another process has restored it. It isn't swapped."
+        return Restored(outcome.production, release.log_since, [note])
 
-        The slot is read first: if a swap ends between the two reads, production shows it.
-        """
-        return observe(self._slot), observe(self._production)
+    def instructions(self, release: Release) -> list[str]:
+        """The command that makes production run the previous image, unless it runs it already."""
+        command = self.command
+        try:
+            slot, production = self._observe()
+        except OtelembedError:
+            pass
+        else:
+            if same_image(production.image, self.image):
+                return []
+            if not same_image(slot.image, self.image):
+                command = restore_command(production, self.image)
+        return [f"Restore the previous image, {self.image}, with:\n  {command}"]
 
     def swap(self, wanted: str, instead_of: str, step: Step) -> SwapOutcome:
         """Makes production, which runs `instead_of`, run `wanted`, which the slot runs.
@@ -71,6 +82,10 @@ class SlotSwap:
         Raises the error that stopped it; its `refused` tells whether it is certain that nothing
         was swapped. `Refused` means that one of the two runs something else by now.
         """
+        self._context.console.stands(
+            f"{self._slot.id} may or may not be swapped with production; run the same command "
+            "again to go on"
+        )
         what = step.detail
         deadline = time.monotonic() + self._timeout
         crossed = False
@@ -104,11 +119,18 @@ class SlotSwap:
             after = replace(production, settings=slot.settings)
             return SwapOutcome(_with_both_settings(after, production), swapped=True)
 
+    def _observe(self) -> tuple[Observed, Observed]:
+        """The slot and production as they are now.
+
+        The slot is read first: if a swap ends between the two reads, production shows it.
+        """
+        return observe(self._slot), observe(self._context.client)
+
     def _checked(
         self, wanted: str, instead_of: str, *, untouched: bool
     ) -> tuple[Observed, Observed]:
         try:
-            slot, production = self.observe()
+            slot, production = self._observe()
             if not same_image(production.image, wanted):
                 _check(production, instead_of)
                 _check(slot, wanted)
@@ -120,7 +142,7 @@ class SlotSwap:
     def _start(self, slot: Observed) -> Iterator[str]:
         path = f"{slot.id.resource_id}/slotsswap"
         body = {"targetSlot": "production", "preserveVnet": True}
-        arm = Arm(self._session)
+        arm = Arm(self._context.session)
         return arm.start(f"Swap of {slot.id}", path, API_VERSION, body, idempotent=False)
 
     def _follow(
@@ -166,7 +188,7 @@ class SlotSwap:
 
     def _runs(self, wanted: str, production: Observed) -> bool:
         try:
-            return same_image(current_image(self._production, production), wanted)
+            return same_image(current_image(self._context.client, production), wanted)
         except OtelembedError:
             return False
 

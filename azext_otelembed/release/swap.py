@@ -10,31 +10,23 @@ from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record
 from azext_otelembed.records.record_history import ran_before, unfinished_release, was_swapped
-from azext_otelembed.records.record_store import RecordStore
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
     ReleaseContext,
     ReleaseImage,
     ReleaseResult,
-    Restored,
     new_release,
     resumable,
 )
 from azext_otelembed.release.slot_swap import SlotSwap
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed
-from azext_otelembed.verification.verify import newest_stamp
-from azext_otelembed.webapp.apply import restore_command
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.preflight import check_running
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console, Step
     from azext_otelembed.records.record import Release
-    from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.release.recorded_release import ReleaseOptions
-    from azext_otelembed.release.slot_swap import SwapOutcome
     from azext_otelembed.target.finder import TargetFinder
 
 
@@ -46,8 +38,8 @@ class Production:
     observed: Observed
 
 
-def read_production(session: Session, slot: SiteId, slot_setting: str | None) -> Production:
-    """Reads the production site of `slot`. `slot_setting` is the connection string of the slot.
+def read_production(session: Session, slot: SiteId) -> Production:
+    """Reads the production site of `slot`.
 
     Raises `Refused` if production would lack the setting after the swap: a slot setting stays in
     its slot.
@@ -57,12 +49,12 @@ def read_production(session: Session, slot: SiteId, slot_setting: str | None) ->
     check_kind(observed)
     check_running(observed)
     if SETTING in client.sticky_settings() and not observed.setting:
-        which = "." if slot_setting is None else ", with the value of the slot or another one."
         raise Refused(
             f"{SETTING} is a slot setting of Web App '{slot.name}': it stays in its slot, and "
             "production has none. After the swap, production would send no telemetry.",
             "Set it in production: `az webapp config appsettings set -g "
-            f"{slot.group} -n {slot.name} --slot-settings {SETTING}=@file`{which}",
+            f"{slot.group} -n {slot.name} --slot-settings {SETTING}=@file`, with the value of the "
+            "slot or another one.",
         )
     return Production(client, observed)
 
@@ -70,7 +62,7 @@ def read_production(session: Session, slot: SiteId, slot_setting: str | None) ->
 def swap_target(
     session: Session,
     finder: TargetFinder,
-    store: RecordStore,
+    known: list[Release],
     slot: Observed,
     production: Observed,
     target: Found,
@@ -78,10 +70,9 @@ def swap_target(
     """The target of a swap without --image: `target`, which is made of the slot's image.
 
     After a swap the slot holds the image that production ran before. If the same command is run
-    again then, the target is what production runs. Raises `Refused` if the two cases can't be told
-    apart.
+    again then, the target is what production runs. `known` are the records of production. Raises
+    `Refused` if the two cases can't be told apart.
     """
-    known = RecordStore(store.client, production.id.resource_id).read()
     if not ran_before(slot.image, production.image, known):
         return target
     try:
@@ -104,22 +95,15 @@ def swap_target(
 
 
 class Swapper:
-    """Swaps a slot with production, verifies production, and swaps back if that fails."""
+    """Swaps `slot` with production, verifies production, and swaps back if that fails.
 
-    def __init__(
-        self,
-        session: Session,
-        slot: SiteId,
-        production: Production,
-        registry: RegistryClient,
-        options: ReleaseOptions,
-        console: Console,
-    ) -> None:
-        client = production.client
-        store = RecordStore(registry, client.id.resource_id)
-        self._context = ReleaseContext(session, client, store, options, console)
+    `context` and `observed` are production's.
+    """
+
+    def __init__(self, context: ReleaseContext, slot: SiteId, observed: Observed) -> None:
+        self._context = context
         self._slot = slot
-        self._observed = production.observed
+        self._observed = observed
 
     def has_unfinished(self) -> bool:
         """Whether a release of production was left pending."""
@@ -135,11 +119,11 @@ class Swapper:
         site = self._observed.id
         known = self._context.store.read()
         begun = RecordedRelease.begin(self._context, self._record(image, known), known)
-        undo = SwapBack(self._context, self._slot, begun, self._observed)
+        slot_swap = SlotSwap(self._context, self._slot, begun)
         try:
             with console.step("swap") as step:
                 step.say(f"{site} takes over {image.name}")
-                outcome = undo.exchange(image.name, begun.release.previous_image, step)
+                outcome = slot_swap.swap(image.name, begun.release.previous_image, step)
         except OtelembedError as error:
             # A resumed release may have been swapped by an earlier run.
             if error.refused and not begun.resumed:
@@ -148,9 +132,9 @@ class Swapper:
             raise
         console.stands(
             f"{site} runs {image.name} and wasn't verified yet; run the same command again to "
-            f"verify it, or swap back with `{undo.command}`"
+            f"verify it, or swap back with `{slot_swap.command}`"
         )
-        return begun.finish(outcome.production, undo)
+        return begun.finish(outcome.production, slot_swap)
 
     def _record(self, image: ReleaseImage, known: list[Release]) -> Release:
         """The record to begin: a new one, or that of this very swap if a killed run left it."""
@@ -169,57 +153,3 @@ class Swapper:
         if same_image(production.image, unfinished.image):
             return unfinished
         return replace(unfinished, previous_image=production.image, slot=slot)
-
-
-class SwapBack:
-    """Swaps a slot with production, either way round; rolls a swap back by a second one."""
-
-    action = "swapped back"
-
-    def __init__(
-        self, context: ReleaseContext, slot: SiteId, begun: RecordedRelease, before: Observed
-    ) -> None:
-        self._context = context
-        self._slot = slot
-        self._slot_swap = SlotSwap(
-            context.session,
-            SiteClient(context.session, slot),
-            context.client,
-            context.options.timeout,
-            context.options.pace,
-            begun.keep_pending,
-        )
-        self.image = begun.release.previous_image
-        self.command = f"az webapp deployment slot swap {slot.arguments} --target-slot production"
-
-    def exchange(self, wanted: str, instead_of: str, step: Step) -> SwapOutcome:
-        """Makes production, which runs `instead_of`, run `wanted`, which the slot runs."""
-        self._context.console.stands(
-            f"{self._slot} may or may not be swapped with production; run the same command again "
-            "to go on"
-        )
-        return self._slot_swap.swap(wanted, instead_of, step)
-
-    def restore(self, release: Release, step: Step) -> Restored:
-        """Swaps back, unless another process has done so."""
-        log_since = newest_stamp(self._context.client)
-        outcome = self.exchange(self.image, release.image, step)
-        if outcome.swapped:
-            return Restored(outcome.production, log_since)
-        site = self._context.client.id
-        note = f"{site} runs {self.image} again: another process has restored it. It isn't swapped."
-        return Restored(outcome.production, release.log_since, [note])
-
-    def instructions(self, release: Release) -> list[str]:
-        """The command that makes production run the previous image, unless it runs it already."""
-        command = self.command
-        try:
-            slot, production = self._slot_swap.observe()
-        except OtelembedError:
-            pass
-        else:
-            if same_image(production.image, self.image):
-                return []
-            if not same_image(slot.image, self.image):
-                command = restore_command(production, self.image)
-        return [f"Restore the previous image, {self.image}, with:\n  {command}"]
