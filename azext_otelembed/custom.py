@@ -76,7 +76,7 @@ def deploy(
     """`az otelembed deploy`."""
     with command_frame(cmd) as console:
         from azext_otelembed.release.deploy import DeployRequest
-        from azext_otelembed.release.release_runner import Options
+        from azext_otelembed.release.recorded_release import ReleaseOptions
 
         setting = setting_options(connection_string, connection_string_secret, app_insights)
         session = _session_opener(cmd, credential)
@@ -90,7 +90,7 @@ def deploy(
             shell_image=shell_image,
             login=login_of(collector_username, collector_password, connection_string),
         )
-        release = Options(timeout, health_path, not no_rollback, not dont_wait)
+        release = ReleaseOptions(timeout, health_path, not no_rollback, not dont_wait)
         request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
         lines = named_sites(ids, apps_file, (resource_group_name, name, slot, swap or None))
         site = (resource_group_name, name, slot) if lines is None else None
@@ -219,10 +219,9 @@ def history(
 ) -> list[Result]:
     """`az otelembed history`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release import history as releases
+        from azext_otelembed.release.history import history as run
 
-        _, site = _opened(cmd, resource_group_name, name, slot, credential, console)
-        return releases.history(site)
+        return run(_opened(cmd, resource_group_name, name, slot, credential, console))
 
 
 def rollback(
@@ -238,11 +237,11 @@ def rollback(
 ) -> Result | None:
     """`az otelembed rollback`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release import history as releases
+        from azext_otelembed.release.rollback import plan_rollback
 
-        session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
-        way = releases.way_back(site, to)
-        return _gone(cmd, session, way, timeout, health_path, console, yes=yes)
+        site = _opened(cmd, resource_group_name, name, slot, credential, console)
+        planned = plan_rollback(site, to)
+        return _roll_back(cmd, planned, timeout, health_path, console, yes=yes)
 
 
 def remove(
@@ -258,11 +257,11 @@ def remove(
 ) -> Result | None:
     """`az otelembed remove`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release import history as releases
+        from azext_otelembed.release.rollback import plan_removal
 
-        session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
-        way = releases.way_out(site, keep_setting=keep_setting)
-        return _gone(cmd, session, way, timeout, health_path, console, yes=yes)
+        site = _opened(cmd, resource_group_name, name, slot, credential, console)
+        planned = plan_removal(site, keep_setting=keep_setting)
+        return _roll_back(cmd, planned, timeout, health_path, console, yes=yes)
 
 
 def wait(
@@ -277,14 +276,14 @@ def wait(
 ) -> Result:
     """`az otelembed wait`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release import history as releases
-        from azext_otelembed.release.release_runner import Options
+        from azext_otelembed.release.recorded_release import ReleaseOptions
+        from azext_otelembed.release.wait import wait as run
 
-        session, site = _opened(cmd, resource_group_name, name, slot, credential, console)
-        options = Options(timeout, health_path, rollback=not no_rollback)
-        result, exit_status = releases.wait(session, site, options, console)
+        site = _opened(cmd, resource_group_name, name, slot, credential, console)
+        options = ReleaseOptions(timeout, health_path, rollback=not no_rollback)
+        result, exit_status = run(site, options, console)
         end_with(cmd, exit_status)
-        return dict(result)
+        return result
 
 
 def prune(
@@ -299,22 +298,22 @@ def prune(
     """`az otelembed prune`."""
     with command_frame(cmd) as console:
         from azext_otelembed.azure.sign_in import open_session
-        from azext_otelembed.prune.prune import Pruner, find_registry, unneeded
+        from azext_otelembed.prune.prune import Pruner, deletable, find_registry
 
         session = open_session(cmd.cli_ctx, credential)
         pruner = Pruner(session, find_registry(session, registry), repository, keep)
-        judged = pruner.look(console)
-        doomed = unneeded(judged)
-        if not delete or not doomed:
-            return [one.as_result() for one in judged]
+        decisions = pruner.find(console)
+        chosen = deletable(decisions)
+        if not delete or not chosen:
+            return [one.as_result() for one in decisions]
         if not yes:
-            question = f"Delete {len(doomed)} embedded images from registry '{registry}'?"
+            question = f"Delete {len(chosen)} embedded images from registry '{registry}'?"
             if not confirmed(question):
                 console.alert("otelembed: nothing was changed.")
                 return None
-            doomed = pruner.look_again(doomed, console)
-        pruner.delete(doomed, console)
-        return [{**one.as_result(), "deleted": True} for one in doomed]
+            chosen = pruner.find_again(chosen, console)
+        pruner.delete(chosen, console)
+        return [{**one.as_result(), "deleted": True} for one in chosen]
 
 
 def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
@@ -374,35 +373,33 @@ def _deploy(
 
 def _opened(
     cmd: Any, group: str, name: str, slot: str | None, credential: str, console: Console
-) -> tuple[Any, Any]:
+) -> Any:
     from azext_otelembed.azure.sign_in import open_session
-    from azext_otelembed.release.history import open_site
+    from azext_otelembed.release.recorded_site import open_site
 
     session = open_session(cmd.cli_ctx, credential)
-    site = _site(session, group, name, slot)
-    return session, open_site(session, site, console)
+    return open_site(session, _site(session, group, name, slot), console)
 
 
-def _gone(
+def _roll_back(
     cmd: Any,
-    session: Any,
-    way: Any,
+    planned: Any,
     timeout: int,
     health_path: str,
     console: Console,
     *,
     yes: bool,
 ) -> Result | None:
-    """Asks, then releases what `way` leads to; None when the answer is no."""
-    from azext_otelembed.release import history as releases
-    from azext_otelembed.release.release_runner import Options
+    """Asks, then carries out a planned rollback; None if the answer is no."""
+    from azext_otelembed.release.recorded_release import ReleaseOptions
+    from azext_otelembed.release.rollback import roll_back
 
-    if not yes and not confirmed(way.question):
+    if not yes and not confirmed(planned.question):
         console.alert("otelembed: nothing was changed.")
         return None
-    result, exit_status = releases.go(session, way, Options(timeout, health_path), console)
+    result, exit_status = roll_back(planned, ReleaseOptions(timeout, health_path), console)
     end_with(cmd, exit_status)
-    return dict(result)
+    return result
 
 
 def _site(session: Any, group: str, name: str, slot: str | None) -> Any:

@@ -54,6 +54,11 @@ class SiteId:
         return f"{site}/slots/{self.slot}" if self.slot else site
 
     @property
+    def label(self) -> str:
+        """Its short name: `site`, or `site/slot`."""
+        return f"{self.name}/{self.slot}" if self.slot else self.name
+
+    @property
     def arguments(self) -> str:
         """The arguments of an `az webapp` command for this site."""
         return f"-g {self.group} -n {self.name}" + (f" --slot {self.slot}" if self.slot else "")

@@ -1,1 +1,1 @@
-"""Deletes embedded images that no site, release or rollback needs."""
+"""Deletes embedded images that no site and no rollback needs."""

@@ -1,4 +1,4 @@
-"""What runs on the sites and slots that the caller can see, in all subscriptions."""
+"""The images that sites and slots run, in all subscriptions that the caller can read."""
 
 from __future__ import annotations
 
@@ -23,84 +23,84 @@ UNREGISTERED = "MissingSubscriptionRegistration"
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class DeployedImages:
     """`images` by the ARM id of the site or slot that runs them, spelt as App Service has them.
 
-    `unread` names what may run images that can't be seen, and why: `(name, reason)`.
+    `unreadable` names subscriptions, sites and slots that may run other images, with the reason
+    why they can't be read: `(name, reason)`.
     """
 
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unread: tuple[tuple[str, str], ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()
 
 
-def find_running(session: Session) -> Running:
-    """Asks each site and slot of each subscription; raises what isn't a matter of rights.
+def find_deployed_images(session: Session) -> DeployedImages:
+    """Reads each site and slot of each subscription. Missing rights are noted in the result; other
+    errors are raised.
 
     Requests: one, one a subscription, one a site, and one more for each site or slot whose image
-    isn't in a list; `parallel.AT_ONCE` at a time.
+    isn't in a list; `parallel.MAX_CONCURRENT` at a time.
     """
-    look = _Look(Arm(session))
-    ids = {one.lower() for one in subscriptions(look.arm)}
-    sites = map_concurrently(sorted(ids | {session.subscription.lower()}), look.sites)
-    map_concurrently([site for of_one in sites for site in of_one], look.site)
-    return Running(look.images, tuple(look.unread))
+    reader = _Reader(Arm(session))
+    ids = {one.lower() for one in subscriptions(reader.arm)}
+    sites = map_concurrently(sorted(ids | {session.subscription.lower()}), reader.list_sites)
+    map_concurrently([site for listed in sites for site in listed], reader.read_site)
+    return DeployedImages(reader.images, tuple(reader.unreadable))
 
 
-def shown(site: str) -> str:
-    """A site's or slot's name, from its ARM id."""
-    found = SiteId.parse(site)
-    if found is None:
-        return site.rpartition("/")[2]
-    return f"{found.name}/{found.slot}" if found.slot else found.name
+def site_label(resource_id: str) -> str:
+    """The label of a site or slot, from its ARM id."""
+    site = SiteId.parse(resource_id)
+    return site.label if site else resource_id.rpartition("/")[2]
 
 
-class _Look:
-    """What has been seen so far; its methods run in several threads."""
+class _Reader:
+    """Collects the images that were read; its methods run in several threads."""
 
     def __init__(self, arm: Arm) -> None:
         self.arm = arm
         self.images: dict[str, tuple[str, ...]] = {}
-        self.unread: list[tuple[str, str]] = []
+        self.unreadable: list[tuple[str, str]] = []
 
-    def sites(self, subscription: str) -> list[Json]:
+    def list_sites(self, subscription: str) -> list[Json]:
         """The Web Apps of a subscription."""
         what = f"Web Apps of subscription '{subscription}'"
         path = f"/subscriptions/{subscription}/providers/Microsoft.Web/sites"
         try:
             return self.arm.get_all(what, path, SITES_VERSION)
-        except NotFound:  # it was deleted, and is listed for a while
+        except NotFound:  # a deleted subscription stays listed for a while
             return []
         except Unauthorized as refusal:
-            self.unread.append((f"subscription '{subscription}'", refusal.message))
+            self.unreadable.append((f"subscription '{subscription}'", refusal.message))
         except AzureFailed as failure:
-            # Azure doesn't let go of a provider that a subscription has resources of.
+            # A provider can't be unregistered while the subscription has resources of it.
             if UNREGISTERED not in failure.message:
                 raise
         return []
 
-    def site(self, site: Json) -> None:
-        """Notes what a Web App and its slots run."""
+    def read_site(self, site: Json) -> None:
+        """Reads the images of a Web App and its slots."""
         identifier = text_at("Web Apps", site, "id")
-        name = shown(identifier)
+        name = site_label(identifier)
         try:
             slots = self.arm.get_all(
                 f"Slots of Web App '{name}'", f"{identifier}/slots", SITES_VERSION
             )
         except (NotFound, Unauthorized) as refusal:
-            # Not there any more: deleted, or moved to where nobody has looked.
-            self.unread.append((f"'{name}'", refusal.message))
+            # A missing site may have been moved to a subscription that was read before.
+            self.unreadable.append((f"'{name}'", refusal.message))
             slots = []
         for one in (site, *slots):
             runs = text_at(f"Slots of Web App '{name}'", one, "id")
             try:
                 images = self._images(runs, one)
             except (NotFound, Unauthorized) as refusal:
-                self.unread.append((f"'{shown(runs)}'", refusal.message))
+                self.unreadable.append((f"'{site_label(runs)}'", refusal.message))
             else:
                 self.images[runs] = images
 
     def _images(self, identifier: str, site: Json) -> tuple[str, ...]:
-        name = shown(identifier)
+        name = site_label(identifier)
         version = self._version(identifier, site)
         kind, _, rest = version.partition("|")
         if kind.upper() == "DOCKER":
@@ -115,13 +115,13 @@ class _Look:
             images = compose_images(rest)
             if images is None:
                 reason = f"The images of '{name}' can't be read out of its {kind} configuration."
-                self.unread.append((f"'{name}'", reason))
+                self.unreadable.append((f"'{name}'", reason))
             return images or ()
         return ()
 
     def _version(self, identifier: str, site: Json) -> str:
-        """linuxFxVersion; a list may leave it out, and then config/web has it."""
-        what = f"Configuration of '{shown(identifier)}'"
+        """linuxFxVersion, from the list or, if that leaves it out, from config/web."""
+        what = f"Configuration of '{site_label(identifier)}'"
         properties = object_at(what, site, "properties")
         listed = object_at(what, properties, "siteConfig").get("linuxFxVersion")
         windows = properties.get("reserved") is False and "linux" not in str(site.get("kind"))
@@ -132,20 +132,20 @@ class _Look:
 
 
 def compose_images(encoded: str) -> tuple[str, ...] | None:
-    """Every `image` in a base64 document of Docker Compose or Kubernetes, wherever it stands.
+    """Every `image` in a base64 document of Docker Compose or Kubernetes, at any depth.
 
-    None where they can't be told for certain: what isn't base64 or YAML, what names no image, and
-    names with variables in them.
+    None if they aren't certain: the document isn't base64 or YAML, it names no image, or a name
+    contains variables.
     """
     import yaml
 
     try:
-        text_at = base64.b64decode(encoded, validate=True).decode()
-        todo: list[yaml.Node | None] = list(yaml.compose_all(text_at, Loader=yaml.SafeLoader))
+        text = base64.b64decode(encoded, validate=True).decode()
+        todo: list[yaml.Node | None] = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
     except (ValueError, yaml.YAMLError, RecursionError):
         return None
     found: set[str] = set()
-    seen: set[int] = set()  # an alias stands for its node as often as it likes, and in itself too
+    seen: set[int] = set()  # an alias may repeat its node, also inside of the node itself
     while todo:
         node = todo.pop()
         if node is None or id(node) in seen:

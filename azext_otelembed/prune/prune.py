@@ -1,4 +1,4 @@
-"""`prune`: embedded images that nothing needs any more."""
+"""`az otelembed prune`: finds and deletes embedded images that are not needed any more."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.errors import NotFound
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.parallel import map_concurrently
-from azext_otelembed.prune.deployed_images import find_running
-from azext_otelembed.prune.retention import Judged, Stored, judge
+from azext_otelembed.prune.deployed_images import find_deployed_images
+from azext_otelembed.prune.retention import Decision, StoredImage, decide
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.registry.auth import AcrExchange
@@ -30,10 +30,10 @@ _API_VERSION = "2021-07-01"
 
 
 class Pruner:
-    """Looks at one registry, and deletes from it through the azure-containerregistry SDK.
+    """Reads one registry, and deletes from it through the azure-containerregistry SDK.
 
-    `repository` narrows that down to one of its repositories; `keep` is how many releases of each
-    site count.
+    `repository` limits that to one of its repositories; `keep` is the number of releases of each
+    site whose images are kept.
     """
 
     def __init__(
@@ -53,44 +53,46 @@ class Pruner:
             **session.transport,
         )
 
-    def look(self, console: Console) -> list[Judged]:
-        """All embedded images of the registry, or of one repository, with a verdict each."""
+    def find(self, console: Console) -> list[Decision]:
+        """All embedded images of the registry, or of one repository, with a decision for each."""
         with console.step("look") as step:
-            # What is there first: what comes to be needed meanwhile is then seen as needed.
+            # The registry first: an image that is deployed meanwhile is then found as deployed.
             step.say("reading the registry")
             repositories = [self._repository] if self._repository else self._repositories()
             stored = [
                 one for found in map_concurrently(repositories, self._stored) for one in found
             ]
-            step.say("asking what runs")
-            running = find_running(self._session)
+            step.say("reading the images of all sites")
+            deployed = find_deployed_images(self._session)
             step.say("reading the releases on record")
             releases = self._releases()
             host, now = self._registry.login_server, datetime.now(timezone.utc)
-            judged = judge(stored, host, running, releases, self._keep, now)
-            step.say(f"{len(judged)} embedded images, {len(unneeded(judged))} needed by nothing")
-        for name, reason in running.unread:
-            console.note(f"{name} can't be read, so everything is kept: {reason}")
-        return judged
+            decisions = decide(stored, host, deployed, releases, self._keep, now)
+            count = len(deletable(decisions))
+            step.say(f"{len(decisions)} embedded images, {count} of them not needed")
+        for name, reason in deployed.unreadable:
+            console.note(f"{name} can't be read, so all images are kept: {reason}")
+        return decisions
 
-    def look_again(self, asked: Collection[Judged], console: Console) -> list[Judged]:
-        """Those of `asked` that nothing needs now either.
+    def find_again(self, chosen: Collection[Decision], console: Console) -> list[Decision]:
+        """Those of `chosen` that still may be deleted.
 
-        A deploy doesn't build what is there: it may have taken one up since the first look.
+        A deploy doesn't build an image that is there: it may have deployed one of them since.
         """
-        before = {one.stored.by_digest for one in asked}
-        return [one for one in unneeded(self.look(console)) if one.stored.by_digest in before]
+        before = {one.image.digest_name for one in chosen}
+        return [one for one in deletable(self.find(console)) if one.image.digest_name in before]
 
-    def delete(self, judged: Sequence[Judged], console: Console) -> None:
-        """Deletes the images that nothing needs; one that is gone already is no error."""
+    def delete(self, chosen: Sequence[Decision], console: Console) -> None:
+        """Deletes images; one that is gone already is no error."""
         registry = self._registry.name
         with console.step("delete") as step:
-            for count, one in enumerate(judged):
-                step.say(f"{one.stored.repository}@{one.stored.digest[:19]}")
-                console.stands(f"{count} of {len(judged)} images are gone from '{registry}'")
-                with sdk_errors(one.stored.by_digest), no_http_logs():
-                    self._sdk.delete_manifest(one.stored.repository, one.stored.digest)
-            step.say(f"{len(judged)} images")
+            for count, one in enumerate(chosen):
+                image = one.image
+                step.say(f"{image.repository}@{image.digest[:19]}")
+                console.stands(f"{count} of {len(chosen)} images are deleted from '{registry}'")
+                with sdk_errors(image.digest_name), no_http_logs():
+                    self._sdk.delete_manifest(image.repository, image.digest)
+            step.say(f"{len(chosen)} images")
 
     def _releases(self) -> list[list[Release]]:
         session = self._session
@@ -105,11 +107,11 @@ class Pruner:
             names = self._sdk.list_repository_names()
             return [name for name in names if not name.startswith("otelembed/")]
 
-    def _stored(self, repository: str) -> list[Stored]:
+    def _stored(self, repository: str) -> list[StoredImage]:
         what = f"Images of repository '{repository}' in registry '{self._registry.name}'"
         with sdk_errors(what), no_http_logs():
             return [
-                Stored(
+                StoredImage(
                     repository=repository,
                     digest=str(one.digest),
                     tags=tuple(one.tags or ()),
@@ -120,9 +122,9 @@ class Pruner:
             ]
 
 
-def unneeded(judged: Sequence[Judged]) -> list[Judged]:
-    """Those that nothing needs."""
-    return [one for one in judged if not one.kept_because]
+def deletable(decisions: Sequence[Decision]) -> list[Decision]:
+    """The images that there is no reason to keep."""
+    return [one for one in decisions if not one.kept_because]
 
 
 def all_releases(client: RegistryClient) -> list[list[Release]]:
@@ -136,7 +138,7 @@ def all_releases(client: RegistryClient) -> list[list[Release]]:
         stored = client.head_manifest(record.REPOSITORY, tag)
         if stored is None:
             return []
-        return record.read(
+        return record.from_referrers(
             list_referrers(client, record.REPOSITORY, stored.digest, record.ARTIFACT_TYPE)
         )
 

@@ -1,4 +1,4 @@
-"""Which embedded images something needs. Pure."""
+"""Which embedded images are retained, and why. Pure."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.recipe import is_recipe_tag
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.prune.deployed_images import Running, shown
+from azext_otelembed.prune.deployed_images import DeployedImages, site_label
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
-from azext_otelembed.records.record_history import before_this
+from azext_otelembed.records.record_history import image_before
 
-YOUNG = timedelta(hours=1)
-"""An image pushed within this time may belong to a deploy that is under way."""
+MIN_AGE = timedelta(hours=1)
+"""An image pushed within this time may belong to a deploy that is in progress."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A manifest in the registry, with all of its tags; `pushed` is when it last was."""
+class StoredImage:
+    """A manifest in the registry, with all of its tags; `pushed` is the time of the last push."""
 
     repository: str
     digest: str
@@ -30,104 +30,113 @@ class Stored:
     pushed: datetime
 
     @property
-    def by_digest(self) -> str:
+    def digest_name(self) -> str:
         """Its name by digest."""
         return f"{self.repository}@{self.digest}"
 
     @property
-    def by_tag(self) -> list[str]:
+    def tag_names(self) -> list[str]:
         """Its names by tag."""
         return [f"{self.repository}:{tag}" for tag in self.tags]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A stored embedded image, and why it is kept; empty when nothing needs it."""
+class Decision:
+    """A stored embedded image, and the reason why it is kept; empty if it may be deleted."""
 
-    stored: Stored
+    image: StoredImage
     kept_because: str
 
     def as_result(self) -> dict[str, Any]:
-        """As it stands in the result."""
+        """An entry of the result of `prune`."""
         return {
-            "repository": self.stored.repository,
-            "tags": list(self.stored.tags),
-            "digest": self.stored.digest,
-            "created": self.stored.created.isoformat(),
+            "repository": self.image.repository,
+            "tags": list(self.image.tags),
+            "digest": self.image.digest,
+            "created": self.image.created.isoformat(),
             "keptBecause": self.kept_because or None,
             "deleted": False,
         }
 
 
-def judge(
-    stored: Iterable[Stored],
+def decide(
+    stored: Iterable[StoredImage],
     host: str,
-    running: Running,
+    deployed: DeployedImages,
     releases: Iterable[Sequence[Release]],
     keep: int,
     now: datetime,
-) -> list[Judged]:
-    """The embedded images of a registry (its login server is `host`), each with a verdict.
+) -> list[Decision]:
+    """The embedded images of a registry (its login server is `host`), with a decision for each.
 
-    `releases` holds each site's releases, newest first. Kept are images that run, those of a
-    site's newest `keep` releases that stayed and of pending ones, what these replaced, what
-    `rollback` would go to, young ones and those with a tag that isn't ours; and all of them while
-    something that may run them can't be read.
+    `releases` holds each site's releases, newest first. Kept are deployed images; those of a
+    site's newest `keep` applied releases and of its pending ones, and the images that these
+    replaced; the image that `rollback` would restore; images younger than `MIN_AGE`; and images
+    with a tag that otelembed didn't make. While a site can't be read, all images are kept.
     """
-    of_sites = [list(of_site) for of_site in releases]
-    needs = _needs(host, running, of_sites, keep, now)
-    ours = _ours(host, of_sites)
-    judged: list[Judged] = []
-    for one in stored:
-        embedded = [n for n in one.by_tag if is_recipe_tag(n) or (n, one.digest) in ours]
-        left_behind = not one.tags and (one.by_digest, one.digest) in ours
-        if not embedded and not left_behind:
+    by_site = [list(of_site) for of_site in releases]
+    reasons = _reasons(host, deployed, by_site, keep, now)
+    on_record = _embedded_on_record(host, by_site)
+    decisions: list[Decision] = []
+    for image in stored:
+        embedded_tags = [
+            name
+            for name in image.tag_names
+            if is_recipe_tag(name) or (name, image.digest) in on_record
+        ]
+        untagged = not image.tags and (image.digest_name, image.digest) in on_record
+        if not embedded_tags and not untagged:
             continue
-        names = [*one.by_tag, one.by_digest]
-        _, reason = min((needs[name] for name in names if name in needs), default=(0, ""))
-        if not reason and len(embedded) < len(one.tags):
-            reason = "it has a tag that isn't ours"
-        if not reason and now - one.pushed < YOUNG:
+        names = [*image.tag_names, image.digest_name]
+        _, reason = min((reasons[name] for name in names if name in reasons), default=(0, ""))
+        if not reason and len(embedded_tags) < len(image.tags):
+            reason = "it has a tag that otelembed didn't make"
+        if not reason and now - image.pushed < MIN_AGE:
             reason = "it is younger than an hour"
-        if not reason and running.unread:
-            reason = f"{running.unread[0][0]} can't be read and may run it"
-        judged.append(Judged(one, reason))
-    return judged
+        if not reason and deployed.unreadable:
+            reason = f"{deployed.unreadable[0][0]} can't be read and may run it"
+        decisions.append(Decision(image, reason))
+    return decisions
 
 
-def _needs(
-    host: str, running: Running, releases: Iterable[list[Release]], keep: int, now: datetime
+def _reasons(
+    host: str,
+    deployed: DeployedImages,
+    releases: Iterable[list[Release]],
+    keep: int,
+    now: datetime,
 ) -> dict[str, tuple[int, str]]:
-    """What is needed, by its names, and why: the lowest number's reason counts most."""
-    needs: dict[str, tuple[int, str]] = {}
+    """Why images are kept, by their names: `(rank, reason)`. The lowest rank counts."""
+    reasons: dict[str, tuple[int, str]] = {}
 
-    def need(image: str, why: str, digest: str = "") -> None:
+    def add(image: str, reason: str, digest: str = "") -> None:
         for name in _names(image, host, digest):
-            needs.setdefault(name, (len(needs), why))
+            reasons.setdefault(name, (len(reasons), reason))
 
-    for site, images in running.images.items():
+    for site, images in deployed.images.items():
         for image in images:
-            need(image, f"'{shown(site)}' runs it")
-    runs = {site.lower(): images for site, images in running.images.items()}
+            add(image, f"'{site_label(site)}' runs it")
+    runs = {site.lower(): images for site, images in deployed.images.items()}
     for of_site in releases:
-        stayed = [one for one in of_site if one.applied]
-        counted = [*stayed[:keep], *record.under_way(of_site, now)]
+        applied = [one for one in of_site if one.applied]
+        counted = [*applied[:keep], *record.in_progress(of_site, now)]
         for one in counted:
-            need(one.image, f"among the newest releases of '{shown(one.site)}'", one.digest)
+            reason = f"among the newest releases of '{site_label(one.site)}'"
+            add(one.image, reason, one.digest)
         for one in counted:
-            need(one.previous_image, f"what '{shown(one.site)}' goes back to")
-        for newest in stayed[:1]:
-            # A site that isn't seen any more counts as running its newest release.
+            add(one.previous_image, f"'{site_label(one.site)}' would roll back to it")
+        for newest in applied[:1]:
+            # A site that isn't found any more counts as running its newest release.
             for image in runs.get(newest.site.lower(), (newest.image,)):
-                earlier = before_this(image, of_site) or ""
-                need(earlier, f"what '{shown(newest.site)}' goes back to")
-    return needs
+                earlier = image_before(image, of_site) or ""
+                add(earlier, f"'{site_label(newest.site)}' would roll back to it")
+    return reasons
 
 
-def _ours(host: str, releases: Iterable[list[Release]]) -> set[tuple[str, str]]:
-    """Names and digests of what was embedded under any tag.
+def _embedded_on_record(host: str, releases: Iterable[list[Release]]) -> set[tuple[str, str]]:
+    """Names and digests of embedded images on record, whatever their tags.
 
-    A release without a recipe embedded nothing: it went back to an image, the app's own at times.
+    A release without a recipe set an image that was there before, such as the app's own.
     """
     return {
         (name, one.digest)
@@ -139,10 +148,10 @@ def _ours(host: str, releases: Iterable[list[Release]]) -> set[tuple[str, str]]:
 
 
 def _names(image: str, host: str, digest: str = "") -> list[str]:
-    """What a stored image that `image` names is called; nothing for one that isn't in `host`.
+    """The names in the registry of the stored image that `image` means; empty if it is elsewhere.
 
-    `digest` is what its tag stood for. A registry's regional endpoints begin as its login server
-    does (`shop.westeurope.geo.azurecr.io`: Azure's "Registry endpoint reference").
+    `digest` is the digest that its tag had. A registry's regional endpoints begin as its login
+    server does (`shop.westeurope.geo.azurecr.io`: Azure's "Registry endpoint reference").
     """
     try:
         reference = Reference.parse(image).or_latest()

@@ -1,1 +1,1 @@
-"""Release records in the registry: their format, their store and lock, what they tell."""
+"""The records of releases, kept in the registry; and the lock that they are."""

@@ -1,8 +1,8 @@
-"""What is kept of a release: one OCI artifact for each of its states. Pure.
+"""The record of a release: one OCI artifact for each of its states. Pure.
 
-A record refers (OCI `subject`) to the *anchor* of its site, a small artifact whose digest follows
-from the site's id alone. So one request lists all releases of a site, whichever images they were
-of, and a deploy sees another one that is under way.
+A record refers (OCI `subject`) to the *anchor* of its site, a small artifact whose digest depends
+on the site's id alone. One request therefore lists all releases of a site, of any image, and a
+deploy finds another one that is in progress.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Final, Literal
 
 from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
@@ -24,27 +24,27 @@ ARTIFACT_TYPE = "application/vnd.otelembed.release.v1+json"
 ANCHOR_TYPE = "application/vnd.otelembed.site.v1+json"
 PREFIX = "dev.otelembed.release."
 NOT_APPLIED = "not applied"
-"""How the reason of a failed release begins that changed nothing, or took back what it did."""
+"""The start of the reason of a failed release that changed nothing, or undid its changes."""
 
-PENDING, SUCCEEDED, ROLLED_BACK, FAILED, WITHDRAWN = (
-    "pending",
-    "succeeded",
-    "rolled back",
-    "failed",
-    "withdrawn",
-)
+State = Literal["pending", "succeeded", "rolled back", "failed", "withdrawn"]
+PENDING: Final = "pending"
+SUCCEEDED: Final = "succeeded"
+ROLLED_BACK: Final = "rolled back"
+FAILED: Final = "failed"
+WITHDRAWN: Final = "withdrawn"
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """One release of a site, in one of its states. Times are UTC.
 
-    `image` and `previous_image` are spelt as in linuxFxVersion. `setting_was_there` tells whether
-    the site had a connection string before; its value is never kept. `setting_print` is the
-    fingerprint of the one that was wanted, empty where none was. `log_stamp` is the time of the
-    container log's newest line before the change, by Azure's clock. `slot` is the one that was
-    swapped with the site, empty for releases that set the image. A pending release that isn't
-    completed by `expires` was left behind by a crash.
+    `state` is a `State`, or the one that a newer version wrote. `image` and `previous_image` are
+    spelt as in linuxFxVersion. `setting_existed` tells whether the site had a connection string
+    before; its value is never recorded. `setting_fingerprint` is that of the wanted one, empty if
+    the release sets none. `log_stamp` is the time of the container log's newest line before the
+    change, by Azure's clock. `slot` is the one that was swapped with the site, empty for releases
+    that set the image. A pending release that isn't completed by `expires` is abandoned: its
+    process crashed.
     """
 
     id: str
@@ -55,43 +55,38 @@ class Release:
     image: str
     digest: str
     previous_image: str
-    setting_was_there: bool
+    setting_existed: bool
     setting_changed: bool
     recipe: str = ""
     base: str = ""
     finished: datetime | None = None
     reason: str = ""
-    setting_print: str = ""
+    setting_fingerprint: str = ""
     setting_removed: bool = False
     log_stamp: str = ""
     slot: str = ""
 
     @property
-    def before_change(self) -> str:
-        """What is newer than this in the container log may come from the release."""
+    def log_since(self) -> str:
+        """Lines of the container log that are newer than this may come from the release."""
         return self.log_stamp or self.started.strftime("%Y-%m-%dT%H:%M:%S")
 
     @property
     def applied(self) -> bool:
-        """Whether it changed the site and what it changed stayed, as far as the record knows."""
+        """Whether it changed the site and its changes stayed, according to the record."""
         undone = self.state == FAILED and self.reason.startswith(NOT_APPLIED)
         return self.state not in (WITHDRAWN, ROLLED_BACK) and not undone
 
-    def wants(self, digest: str | None, setting: str | None) -> bool:
-        """Whether it is of this very image and connection string (a secret; None: of no matter)."""
-        return self.digest == digest and self.setting_print == fingerprint(self.id, setting)
+    def is_of(self, digest: str | None, setting: str | None) -> bool:
+        """Whether it releases this image and connection string (a secret; None: it sets none)."""
+        return self.digest == digest and self.setting_fingerprint == fingerprint(self.id, setting)
 
-    @property
-    def last(self) -> datetime:
-        """When it ended, else when it expires."""
-        return self.finished or self.expires
-
-    def ended(self, state: str, when: datetime, reason: str = "") -> Release:
+    def completed(self, state: State, when: datetime, reason: str = "") -> Release:
         """The same release, completed."""
         return replace(self, state=state, finished=when, reason=reason)
 
     def as_result(self) -> dict[str, Any]:
-        """As `history` shows it."""
+        """An entry of the result of `history`."""
         return {
             "id": self.id,
             "state": self.state,
@@ -107,10 +102,10 @@ class Release:
 
 
 def fingerprint(release: str, setting: str | None) -> str:
-    """What tells whether two connection strings are the same, in a release's record.
+    """A keyed hash that tells whether two connection strings are the same, for a record.
 
-    Keyed by the release's id, so that equal ones look different in two records. It can't be turned
-    back: what is secret in a connection string is a GUID of 122 random bits.
+    The key is the release's id, so equal strings have different fingerprints in two records. It
+    can't be reversed: the secret part of a connection string is a GUID of 122 random bits.
     """
     if setting is None:
         return ""
@@ -139,18 +134,18 @@ def to_manifest(release: Release) -> bytes:
     )
 
 
-def read(listed: Iterable[Mapping[str, Any]]) -> list[Release]:
-    """The releases that records tell of, by their descriptors in a list of referrers: `folded`."""
-    found = (from_annotations(entry.get("annotations")) for entry in listed)
-    return folded(one for one in found if one is not None)
+def from_referrers(descriptors: Iterable[Mapping[str, Any]]) -> list[Release]:
+    """The releases in a list of referrers, as `latest_states` gives them."""
+    found = (from_annotations(one.get("annotations")) for one in descriptors)
+    return latest_states(release for release in found if release is not None)
 
 
 def from_annotations(annotations: object) -> Release | None:
-    """The release that a record's annotations tell of; None when they are not ours."""
-    told = annotations if isinstance(annotations, dict) else {}
+    """The release in a record's annotations; None if they aren't those of a record."""
+    values = annotations if isinstance(annotations, dict) else {}
 
     def text(name: str) -> str:
-        value = told.get(PREFIX + name)
+        value = values.get(PREFIX + name)
         return value if isinstance(value, str) else ""
 
     try:
@@ -163,13 +158,13 @@ def from_annotations(annotations: object) -> Release | None:
             image=text("image"),
             digest=text("digest"),
             previous_image=text("previous-image"),
-            setting_was_there=text("setting-was-there") == "true",
+            setting_existed=text("setting-was-there") == "true",
             setting_changed=text("setting-changed") == "true",
             recipe=text("recipe"),
             base=text("base"),
             finished=_time(text("finished")) if text("finished") else None,
             reason=text("reason"),
-            setting_print=text("setting-print"),
+            setting_fingerprint=text("setting-print"),
             setting_removed=text("setting-removed") == "true",
             log_stamp=text("log-stamp"),
             slot=text("slot"),
@@ -178,23 +173,23 @@ def from_annotations(annotations: object) -> Release | None:
         return None
 
 
-def folded(records: Iterable[Release]) -> list[Release]:
-    """One entry a release, in its last state, newest first."""
+def latest_states(records: Iterable[Release]) -> list[Release]:
+    """Each release once, in its latest state; the newest release first."""
     by_id: dict[str, Release] = {}
-    # A release that was taken up again has several pending records; the last one counts.
-    for record in sorted(records, key=lambda one: (one.state != PENDING, one.last)):
-        by_id[record.id] = record
+    # A release that was resumed has several pending records; the one that expires last counts.
+    for one in sorted(records, key=lambda r: (r.state != PENDING, r.finished or r.expires)):
+        by_id[one.id] = one
     return sorted(by_id.values(), key=lambda release: (release.started, release.id), reverse=True)
 
 
-def under_way(releases: Iterable[Release], now: datetime) -> list[Release]:
-    """The pending releases that haven't expired, oldest first: the first one has the site."""
+def in_progress(releases: Iterable[Release], now: datetime) -> list[Release]:
+    """The pending releases that haven't expired, oldest first."""
     live = [one for one in releases if one.state == PENDING and one.expires > now]
     return sorted(live, key=lambda release: (release.started, release.id))
 
 
 def _annotations(release: Release) -> dict[str, str]:
-    told = {
+    values = {
         "id": release.id,
         "site": release.site,
         "state": release.state,
@@ -203,19 +198,19 @@ def _annotations(release: Release) -> dict[str, str]:
         "image": release.image,
         "digest": release.digest,
         "previous-image": release.previous_image,
-        "setting-was-there": str(release.setting_was_there).lower(),
+        "setting-was-there": str(release.setting_existed).lower(),
         "setting-changed": str(release.setting_changed).lower(),
         "recipe": release.recipe,
         "base": release.base,
         "finished": release.finished.isoformat() if release.finished else "",
         "reason": release.reason,
-        "setting-print": release.setting_print,
+        "setting-print": release.setting_fingerprint,
         "setting-removed": "true" if release.setting_removed else "",
         "log-stamp": release.log_stamp,
         "slot": release.slot,
     }
-    named = {PREFIX + name: value for name, value in told.items() if value}
-    # What tools such as `oras discover` show.
+    named = {PREFIX + name: value for name, value in values.items() if value}
+    # Tools such as `oras discover` show this one.
     return {**named, "org.opencontainers.image.created": release.started.isoformat()}
 
 

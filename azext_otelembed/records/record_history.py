@@ -1,4 +1,4 @@
-"""What a site's records tell of the time before: images to go back to, whose the setting is. Pure.
+"""Facts that follow from all records of a site: earlier images, the origin of the setting. Pure.
 
 Records come as `RecordStore.read` gives them, newest first.
 """
@@ -12,87 +12,93 @@ from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 
 
-def before_this(image: str, known: Sequence[Release]) -> str | None:
-    """The image that came up before `image` did; None where none is on record.
+def unfinished_release(known: Sequence[Release]) -> Release | None:
+    """The site's newest release if it is still pending; withdrawn ones don't count."""
+    newest = next((one for one in known if one.state != record.WITHDRAWN), None)
+    return newest if newest is not None and newest.state == record.PENDING else None
 
-    Going back takes steps back: after a rollback the image before the one gone back to is next,
-    not the one that was left. What never came up isn't gone back to; of what somebody else put
-    there nothing is known, so that counts as having come up.
+
+def image_before(image: str, known: Sequence[Release]) -> str | None:
+    """The image that ran successfully before `image`; None if there is none on record.
+
+    After a rollback, the image before the one that was restored comes next, not the one that was
+    replaced. An image that failed is skipped. An image that another process set has no record of
+    its own, and counts as successful.
     """
-    trail: list[str] = []
+    good: list[str] = []
     bad: list[str] = []
     for release in _applied(known):
-        if not _among(release.previous_image, bad):
-            _step(trail, release.previous_image)
+        if not _contains(bad, release.previous_image):
+            _advance(good, release.previous_image)
         if release.state == record.SUCCEEDED:
             bad = [one for one in bad if not same_image(one, release.image)]
-            _step(trail, release.image)
+            _advance(good, release.image)
         else:
             bad.append(release.image)
-    if _among(image, trail):
-        _step(trail, image)
-        trail.pop()
-    return trail[-1] if trail else None
+    if _contains(good, image):
+        _advance(good, image)
+        good.pop()
+    return good[-1] if good else None
 
 
-def is_ours(setting: str, known: Sequence[Release]) -> bool:
-    """Whether the connection string came with releases of ours, and nobody changed it since.
+def added_the_setting(setting: str, known: Sequence[Release]) -> bool:
+    """Whether releases added this connection string, and no other process changed it since.
 
-    The first release that touched it found none, and the last one wrote this very value. A setting
-    that came with a swap isn't on production's record, and counts as somebody else's.
+    The first release that changed the setting found none, and the last one wrote this value. A
+    setting that came with a swap isn't on production's record, and counts as another process's.
     """
-    ours = False
+    added = False
     last: Release | None = None
     for release in _applied(known):
         if release.setting_removed:
-            ours, last = False, None
+            added, last = False, None
         elif release.setting_changed:
-            ours = ours or not release.setting_was_there
+            added = added or not release.setting_existed
             last = release
-    return ours and last is not None and last.wants(last.digest, setting)
+    return added and last is not None and last.is_of(last.digest, setting)
 
 
-def swapped(slot: str, holds: str, runs: str, known: Sequence[Release]) -> bool:
-    """Whether what production `runs` came by a swap with `slot`, which still `holds` what it ran
-    before.
+def was_swapped(slot: str, slot_image: str, image: str, known: Sequence[Release]) -> bool:
+    """Whether production got `image` by a swap with `slot`, which still runs the image that
+    production ran before.
     """
     last = next((release for release in known if release.applied), None)
     return (
         last is not None
         and last.slot.lower() == slot.lower()
-        and same_image(last.image, runs)
-        and same_image(last.previous_image, holds)
+        and same_image(last.image, image)
+        and same_image(last.previous_image, slot_image)
     )
 
 
-def had_before(image: str, runs: str, known: Sequence[Release]) -> bool:
-    """Whether production, which `runs` something else, ran `image` at an earlier time.
+def ran_before(image: str, current: str, known: Sequence[Release]) -> bool:
+    """Whether production, which runs `current`, ran `image` at an earlier time.
 
-    What a release was to bring that never ended isn't known to have run.
+    It isn't known whether the image of a release that never ended has run: that doesn't count.
     """
-    if same_image(image, runs):
+    if same_image(image, current):
         return False
     ran: list[str] = []
     for release in _applied(known):
         ran.append(release.previous_image)
         if release.state != record.PENDING:
             ran.append(release.image)
-    return _among(image, ran)
+    return _contains(ran, image)
 
 
 def _applied(known: Sequence[Release]) -> Iterable[Release]:
-    """Those that changed the site, oldest first."""
+    """The releases that changed the site, oldest first."""
     return (release for release in reversed(known) if release.applied)
 
 
-def _step(trail: list[str], image: str) -> None:
-    """Goes on to `image`, or back to where it stands already."""
-    for place, one in enumerate(trail):
+def _advance(images: list[str], image: str) -> None:
+    """Appends `image`, or cuts the list after it where it is in it already."""
+    for position, one in enumerate(images):
         if same_image(one, image):
-            del trail[place + 1 :]
+            del images[position + 1 :]
             return
-    trail.append(image)
+    images.append(image)
 
 
-def _among(image: str, images: Iterable[str]) -> bool:
+def _contains(images: Iterable[str], image: str) -> bool:
     return any(same_image(image, one) for one in images)

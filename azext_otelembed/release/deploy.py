@@ -10,16 +10,23 @@ from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference, same_image
+from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.deploy_result import (
     Outcome,
     deploy_result,
     ended,
     plan_lines,
     summary,
-    with_verdict,
 )
-from azext_otelembed.release.release_runner import Image, Options, Runner, unfinished_of
-from azext_otelembed.release.swap import Production, Swapper, meant, production_of
+from azext_otelembed.release.recorded_release import (
+    ReleaseContext,
+    ReleaseImage,
+    ReleaseOptions,
+    alert_log,
+)
+from azext_otelembed.release.release_runner import ReleaseRunner
+from azext_otelembed.release.swap import Production, Swapper, read_production, swap_target
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.build_once import BuildOnce
@@ -28,7 +35,7 @@ from azext_otelembed.target.embed_target import Existing, Target, ToBuild, ToEmb
 from azext_otelembed.target.embedder import Embedder
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
-from azext_otelembed.verification.verify import look
+from azext_otelembed.verification.verify import look, verdict_result
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
 from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
@@ -48,7 +55,7 @@ class DeployRequest:
     """
 
     embed: EmbedOptions
-    release: Options
+    release: ReleaseOptions
     setting: SettingOptions = field(default_factory=SettingOptions)
     image: str | None = None
     registry: str | None = None
@@ -132,7 +139,7 @@ class _Deploy:
         if site.is_swapped(target) and isinstance(target, Existing):
             return self._already_swapped(site, app, target)
         known = self._check_free(site, target)
-        if plan.empty and isinstance(target, Existing) and unfinished_of(known) is None:
+        if plan.empty and isinstance(target, Existing) and unfinished_release(known) is None:
             outcome = self._look(site, app, target)
         else:
             target = self._embed(app, target)
@@ -153,7 +160,7 @@ class _Deploy:
             setting = resolve(observed, request.setting, lambda: Arm(session))
             production = None
             if request.swap:
-                production = production_of(session, self._id, setting.value)
+                production = read_production(session, self._id)
             image = image_for_site(session, observed, request.image, request.registry)
             step.say(f"{self._id} runs {observed.image}")
         if warning := check_grace(request.embed.launcher, observed.settings):
@@ -198,8 +205,9 @@ class _Deploy:
         target = finder.find(app.reference, likely_base=likely_base)
         if site.production is None or named:
             return target
-        store = self._registry.records(observed)
-        return meant(self._session, finder, store, observed, site.production.observed, target)
+        production = site.production.observed
+        known = self._registry.records(production).read()
+        return swap_target(self._session, finder, known, observed, production, target)
 
     def _dry_run(self, site: _Site, app: _App, target: Target, plan: Plan) -> Outcome:
         if self._request.app is not None:
@@ -210,11 +218,10 @@ class _Deploy:
         return Outcome({**result, "dryRun": True, "changed": False}, 0)
 
     def _check_free(self, site: _Site, target: Target) -> list[Release]:
-        """The site's records. Raises `Refused` while another release of it is under way."""
+        """The site's records. Raises `Refused` if another release of it is in progress."""
         digest = str(target.digest) if target.digest else None
-        store = self._registry.records(site.observed)
-        known = store.read()
-        store.check_free(digest, known, site.setting.value)
+        known = self._registry.records(site.observed).read()
+        check_free(known, digest, site.setting.value)
         if left := self._registry.records_left(site.observed):
             try:
                 elsewhere = left.read()
@@ -222,9 +229,9 @@ class _Deploy:
                 elsewhere = []
                 self._console.note(
                     "The release records in the registry of the present image can't be read, so a "
-                    f"release under way there would go unnoticed: {unread.message}"
+                    f"release in progress there would go unnoticed: {unread.message}"
                 )
-            left.check_free(digest, elsewhere, site.setting.value)
+            check_free(elsewhere, digest, site.setting.value)
         return known
 
     def _embed(self, app: _App, target: Target) -> Existing:
@@ -248,15 +255,14 @@ class _Deploy:
     def _release(self, site: _Site, app: _App, target: Existing, known: list[Release]) -> Outcome:
         observed = site.observed
         plan = make_plan(observed, target.image, site.setting)
-        store = self._registry.records(observed)
-        runner = Runner(self._session, site.client, store, self._request.release, self._console)
+        runner = ReleaseRunner(self._context(site.client, observed))
         ending = runner.release(observed, plan, _image(target), known, site.setting.value)
         return ended(self._result(site, app, target, plan), ending)
 
     def _swap(
         self, site: _Site, production: Production, target: Existing, outcome: Outcome
     ) -> Outcome:
-        ending = self._swapper(site, production).swap(_image(target))
+        ending = self._swapper(production).swap(_image(target))
         seconds = dict(self._console.seconds)
         return ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
 
@@ -266,8 +272,8 @@ class _Deploy:
         assert production is not None  # noqa: S101  # `is_swapped`
         there = _Site(production.client, production.observed, site.setting, site.image)
         self._console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
-        swapper = self._swapper(site, production)
-        if swapper.pending() is None:
+        swapper = self._swapper(production)
+        if not swapper.has_unfinished():
             return self._look(there, app, target)
         ending = swapper.swap(_image(target))
         result = self._result(there, app, target, NO_CHANGE)
@@ -280,36 +286,31 @@ class _Deploy:
             step.say(f"asking {observed.host}")
             health_path = self._request.release.health_path
             verdict = look(self._session, site.client, observed, health_path)
-            step.say(verdict.evidence["http"] if verdict.healthy else verdict.reason)
-        result = with_verdict(self._result(site, app, target, NO_CHANGE), verdict)
+            step.say(verdict.summary)
+        result = {**self._result(site, app, target, NO_CHANGE), **verdict_result(verdict)}
         if verdict.healthy:
             return Outcome(result, 0)
         alert = self._console.alert
         alert(f"otelembed: {observed.id} runs the wanted image, but {verdict.reason}.")
-        if verdict.log:
-            alert("The container's last log lines:")
-            for line in verdict.log:
-                alert(f"  | {line}")
+        alert_log(self._console, verdict)
         alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
         return Outcome(result, 5)
 
     def _finder(self, app: _App) -> TargetFinder:
         return TargetFinder(self._registry.open(app.reference), self._request.embed)
 
-    def _swapper(self, site: _Site, production: Production) -> Swapper:
-        return Swapper(
-            self._session,
-            self._id,
-            production,
-            self._registry.records(site.observed).client,
-            self._request.release,
-            self._console,
-        )
+    def _swapper(self, production: Production) -> Swapper:
+        context = self._context(production.client, production.observed)
+        return Swapper(context, self._id, production.observed)
+
+    def _context(self, client: SiteClient, observed: Observed) -> ReleaseContext:
+        store = self._registry.records(observed)
+        return ReleaseContext(self._session, client, store, self._request.release, self._console)
 
     def _result(self, site: _Site, app: _App, target: Target, plan: Plan) -> dict[str, Any]:
         result = deploy_result(site.observed, target, app.build, site.setting, plan)
         return {**result, "seconds": dict(self._console.seconds)}
 
 
-def _image(target: Existing) -> Image:
-    return Image(str(target.image), str(target.digest), target.recipe, str(target.base))
+def _image(target: Existing) -> ReleaseImage:
+    return ReleaseImage(str(target.image), str(target.digest), target.recipe, str(target.base))

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from azext_otelembed.release.release_runner import ROLLED_BACK, Ending
+from azext_otelembed.release.recorded_release import EXIT_ROLLED_BACK, ReleaseResult
 from azext_otelembed.target.embed_target import Existing, Target
+from azext_otelembed.verification.verify import verdict_result
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.plan import NO_NAME_YET, Plan
 from azext_otelembed.webapp.setting import Setting
-
-if TYPE_CHECKING:
-    from azext_otelembed.verification.verify import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ def deploy_result(
     """The fields that are known before the release; `build` is that of the app image."""
     site = observed.id
     return {
-        "site": site.name if not site.slot else f"{site.name}/{site.slot}",
+        "site": site.label,
         "resourceGroup": site.group,
         "host": observed.host,
         "image": {
@@ -46,31 +44,16 @@ def deploy_result(
         "dryRun": False,
         "changes": [change.as_result() for change in plan.changes],
         "setting": {"name": SETTING, "value": setting.masked, "source": setting.source},
-        "healthy": None,
-        "reason": None,
-        "evidence": {},
+        **verdict_result(None),
         "release": None,
         "seconds": {},
     }
 
 
-def with_verdict(result: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
-    """The result with what verification found."""
-    found = {
-        "healthy": verdict.healthy,
-        "reason": verdict.reason or None,
-        "evidence": verdict.evidence,
-    }
-    return {**result, **found}
-
-
-def ended(result: dict[str, Any], ending: Ending) -> Outcome:
+def ended(result: dict[str, Any], ending: ReleaseResult) -> Outcome:
     """The result with how the release ended; after a rollback nothing has changed."""
-    if ending.verdict is not None:
-        result = with_verdict(result, ending.verdict)
-    release = {"id": ending.release.id, "state": ending.release.state}
-    changed = result["changed"] and ending.exit_status != ROLLED_BACK
-    return Outcome({**result, "release": release, "changed": changed}, ending.exit_status)
+    changed = result["changed"] and ending.exit_status != EXIT_ROLLED_BACK
+    return Outcome({**result, **ending.as_result(), "changed": changed}, ending.exit_status)
 
 
 def summary(plan: Plan, target: Target) -> str:

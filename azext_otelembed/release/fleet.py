@@ -1,8 +1,7 @@
-"""Many sites in one go: each deployed as one alone would be, side by side."""
+"""A fleet: many sites deployed in parallel, each as a single deploy would do it."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import InvalidInput, OtelembedError
+from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
 from azext_otelembed.target.build_once import BuildOnce
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
 
 PARALLEL = 20
-"""Sites at a time. Azure Resource Manager's limits are far above what these ask for, and a 429
-with Retry-After is waited for by each call itself."""
+"""Sites at a time. Azure Resource Manager's limits are far above their requests, and each call
+waits and repeats itself after a 429 with Retry-After."""
 SEVERITY = (0, 3, 1, 4, 5)
 """Exit statuses from good to bad: the worst one is the fleet's."""
 
 
 class SiteConsole(Console):
-    """The console of one site among many: its steps show in the fleet's table alone."""
+    """The console of one site of a fleet: its current step is shown in the fleet's table."""
 
     def __init__(self, site: SiteId, quiet: bool) -> None:
         super().__init__(quiet=quiet)
@@ -40,7 +40,7 @@ class SiteConsole(Console):
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """Runs a step; the table shows it while it runs."""
+        """Runs a step, which is the current one meanwhile."""
         step = Step(name, self)
         self.current = step
         try:
@@ -49,19 +49,19 @@ class SiteConsole(Console):
             self.seconds[name] = round(step.seconds, 2)
 
     def note(self, text: str) -> None:
-        """Kept, and shown under the site's name when it has ended."""
+        """Keeps the line; it is shown under the site's name after the site's release."""
         self.lines.append(text)
 
     def tell(self, text: str) -> None:
-        """Kept, as `note`."""
+        """Keeps the lines, as `note` does."""
         self.lines.append(text)
 
     def alert(self, text: str) -> None:
-        """Kept, as `note`."""
+        """Keeps the lines, as `note` does."""
         self.lines.append(text)
 
     def plain(self, text: str) -> None:
-        """Nothing: fifty sites at once would be a wall of text."""
+        """Discards the line: the plain lines of fifty sites at once would be unreadable."""
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class SiteRun:
 
 
 class Fleet:
-    """The sites' states, as threads change them and the table shows them."""
+    """The progress of all sites, as a table while they run."""
 
     def __init__(
         self, runs: Sequence[SiteRun], console: Console, most_failures: int | None
@@ -82,8 +82,6 @@ class Fleet:
         self.runs = runs
         self.console = console
         self._most_failures = most_failures
-        self._lock = threading.Lock()
-        self._waiting = list(runs)
 
     @property
     def failures(self) -> int:
@@ -92,15 +90,8 @@ class Fleet:
 
     @property
     def stopped(self) -> bool:
-        """Whether too many have failed for others to begin."""
+        """Whether so many have failed that no further site starts."""
         return self._most_failures is not None and self.failures >= self._most_failures
-
-    def next(self) -> SiteRun | None:
-        """The next site to begin, if there is one and not too many have failed."""
-        with self._lock:
-            if self.stopped or not self._waiting:
-                return None
-            return self._waiting.pop(0)
 
     def __rich__(self) -> RenderableType:
         from rich.console import Group
@@ -124,7 +115,7 @@ class Fleet:
             step = run.console.current
             if step is not None:
                 table.add_row(
-                    _name(run.console.site),
+                    run.console.site.label,
                     Text(step.name, style="bold"),
                     Text(step.detail, no_wrap=True, overflow="ellipsis"),
                 )
@@ -138,35 +129,31 @@ def deploy_fleet(
     console: Console,
     most_failures: int | None,
 ) -> Outcome:
-    """Deploys all `sites`, `PARALLEL` at a time; what several need is embedded once.
+    """Deploys all `sites`, `PARALLEL` at a time; an image that several need is embedded once.
 
-    After `most_failures` failures no further site begins; running the same again goes on, since a
-    site that is as request costs reads alone. The exit status is the worst site's.
+    After `most_failures` failures no further site starts. The same command run again continues: a
+    site that is deployed already is only read. The exit status is the worst site's.
     """
     runs = [SiteRun(SiteConsole(site, quiet=True)) for site in dict.fromkeys(sites)]
     fleet = Fleet(runs, console, most_failures)
     build_once = BuildOnce()
-    console.stands(_standing(fleet))
+    console.stands(_state(fleet))
 
-    def work() -> None:
-        while (run := fleet.next()) is not None:
-            _run_site(session, run, request, build_once)
-            console.stands(_standing(fleet))
+    def run_site(run: SiteRun) -> None:
+        if not fleet.stopped:
+            _deploy_site(session, run, request, build_once)
+            console.stands(_state(fleet))
             _report(console, run)
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(PARALLEL, len(runs)))]
-    with _shown(fleet):
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(0.2)
-    results = [run.result or _not_begun(run.console.site) for run in runs]
+    with _live_table(fleet):
+        map_concurrently(runs, run_site, limit=PARALLEL)
+    not_started = "not started: too many sites failed before"
+    results = [run.result or _result(run.console.site, None, not_started) for run in runs]
     worst = max((run.exit_status for run in runs), key=SEVERITY.index)
     if fleet.stopped:
         console.alert(
             f"otelembed: stopped after {fleet.failures} failures; run the same command again to "
-            "go on with the others."
+            "continue with the other sites."
         )
     counts = {
         "sites": results,
@@ -178,9 +165,9 @@ def deploy_fleet(
 
 
 def read_sites(lines: Sequence[str]) -> list[SiteId]:
-    """Sites from lines of ARM ids; empty lines and what follows a `#` are passed over.
+    """Sites from lines of ARM ids; empty lines and comments after a `#` are ignored.
 
-    Raises `InvalidInput` naming the line that is no site's id.
+    Raises `InvalidInput` with the number of the line that isn't the id of a site.
     """
     found: list[SiteId] = []
     for number, line in enumerate(lines, 1):
@@ -201,35 +188,34 @@ def read_sites(lines: Sequence[str]) -> list[SiteId]:
     return found
 
 
-def _run_site(
+def _deploy_site(
     session: Session, run: SiteRun, request: DeployRequest, build_once: BuildOnce
 ) -> None:
     site = run.console.site
     began = time.monotonic()
-    here = session
     if site.subscription != session.subscription:
-        here = replace(session, subscription=site.subscription)
+        session = replace(session, subscription=site.subscription)
     try:
-        outcome = deploy(here, site, request, run.console, build_once)
+        outcome = deploy(session, site, request, run.console, build_once)
         run.exit_status = outcome.exit_status
-        result = _told(site, outcome.exit_status) | outcome.result
+        result = _result(site, outcome.exit_status) | outcome.result
     except OtelembedError as error:
         run.exit_status = error.exit_status
         run.console.lines.append(error.message)
-        result = _told(site, run.exit_status, error.message, error.recommendation)
-    except Exception as error:  # noqa: BLE001  # the others' results are worth more than its trace
+        result = _result(site, run.exit_status, error.message, error.recommendation)
+    except Exception as error:  # noqa: BLE001  # the results of the other sites matter more than its trace
         run.exit_status = 1
         from knack.util import CLIError
 
-        # az's own errors are words for people; others may hold what nobody should see.
-        told = str(error) if isinstance(error, CLIError) else type(error).__name__
-        run.console.lines.append(told)
-        result = _told(site, 1, told, "Deploy this one alone with --debug to see more.")
+        # az's own errors are messages for users; the text of others may contain secrets.
+        message = str(error) if isinstance(error, CLIError) else type(error).__name__
+        run.console.lines.append(message)
+        result = _result(site, 1, message, "Deploy this site alone with --debug to see more.")
     run.result = {**result, "elapsed": round(time.monotonic() - began, 2)}
 
 
 def _report(console: Console, run: SiteRun) -> None:
-    name = _name(run.console.site)
+    name = run.console.site.label
     state = "ok" if run.exit_status == 0 else f"failed ({run.exit_status})"
     seconds = (run.result or {}).get("elapsed")
     if run.exit_status:
@@ -242,16 +228,12 @@ def _report(console: Console, run: SiteRun) -> None:
             console.note(f"{name}: {line}")
 
 
-def _not_begun(site: SiteId) -> dict[str, Any]:
-    return _told(site, None, "not begun: too many failures before")
-
-
-def _told(
+def _result(
     site: SiteId, status: int | None, error: str | None = None, recommendation: str | None = None
 ) -> dict[str, Any]:
-    """The fields that every site's result has."""
+    """The fields that the result of every site has."""
     return {
-        "site": _name(site),
+        "site": site.label,
         "resourceGroup": site.group,
         "exitStatus": status,
         "error": error,
@@ -260,20 +242,16 @@ def _told(
     }
 
 
-def _standing(fleet: Fleet) -> str:
+def _state(fleet: Fleet) -> str:
     ended = sum(1 for run in fleet.runs if run.result is not None)
     return (
-        f"{ended} of {len(fleet.runs)} sites are done; the others are unchanged or in the midst "
-        "of a release: run the same command again to go on"
+        f"{ended} of {len(fleet.runs)} sites are done; the others are unchanged or their release "
+        "is in progress: run the same command again to continue"
     )
 
 
-def _name(site: SiteId) -> str:
-    return f"{site.name}/{site.slot}" if site.slot else site.name
-
-
 @contextmanager
-def _shown(fleet: Fleet) -> Iterator[None]:
+def _live_table(fleet: Fleet) -> Iterator[None]:
     if not fleet.console.live:
         yield
         return

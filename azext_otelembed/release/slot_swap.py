@@ -1,76 +1,91 @@
-"""One exchange of a slot with production, followed until it is certain whether it took place.
+"""One swap of a slot with production, followed until it is certain whether it took place.
 
-Made twice, a swap is undone. So what the two run is looked at right before each start, a start
-whose answer is lost isn't made again, and production then shows whether the swap took place.
+A second swap undoes the first. The images of both are therefore read right before each start, a
+start whose answer is lost isn't repeated, and production then shows whether the swap took place.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import MAX_RETRY_AFTER, Arm
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
+from azext_otelembed.release.recorded_release import RecordedRelease, ReleaseContext, Restored
+from azext_otelembed.verification.verify import newest_stamp
+from azext_otelembed.webapp.apply import restore_command
 from azext_otelembed.webapp.observe import Observed, current_image, observe
 
 if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.azure.sites import SiteClient
     from azext_otelembed.console import Step
-    from azext_otelembed.verification.verdict_tracker import Pace
+    from azext_otelembed.records.record import Release
 
 API_VERSION = "2024-11-01"
 BUSY_WAIT = 5.0
-"""Seconds until a start is made again that Azure refused for now without saying for how long."""
+"""Seconds before a start is repeated that Azure refused temporarily, without a Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
 class SwapOutcome:
-    """Production after an exchange. `swapped`: this one did it, else it was so before."""
+    """Production after a swap. `swapped` is False if production ran the image already."""
 
     production: Observed
     swapped: bool
 
 
 class SlotSwap:
-    """Exchanges a slot with production, whichever way round they are.
+    """Swaps a slot with production, which `context` and `begun` are of; and swaps them back."""
 
-    `timeout` is in seconds. `keep` is called again and again while a swap goes on.
-    """
+    action = "swapped back"
 
-    def __init__(
-        self,
-        session: Session,
-        slot: SiteClient,
-        production: SiteClient,
-        timeout: float,
-        pace: Pace,
-        keep: Callable[[], None],
-    ) -> None:
-        self._session = session
-        self._slot = slot
-        self._production = production
-        self._timeout = timeout
-        self._pace = pace
-        self._keep = keep
+    def __init__(self, context: ReleaseContext, slot: SiteId, begun: RecordedRelease) -> None:
+        self._context = context
+        self._slot = SiteClient(context.session, slot)
+        self._timeout = context.options.timeout
+        self._pace = context.options.pace
+        self._keep_pending = begun.keep_pending
+        self.image = begun.release.previous_image
+        self.command = f"az webapp deployment slot swap {slot.arguments} --target-slot production"
 
-    def look(self) -> tuple[Observed, Observed]:
-        """The slot and production as they are now.
+    def restore(self, release: Release, step: Step) -> Restored:
+        """Swaps back, unless another process has done so."""
+        log_since = newest_stamp(self._context.client)
+        outcome = self.swap(self.image, release.image, step)
+        if outcome.swapped:
+            return Restored(outcome.production, log_since)
+        site = self._context.client.id
+        note = f"{site} runs {self.image} again: another process has restored it. It isn't swapped."
+        return Restored(outcome.production, release.log_since, [note])
 
-        The slot is read first: where a swap ends in between, production shows it.
-        """
-        return observe(self._slot), observe(self._production)
+    def instructions(self, release: Release) -> list[str]:
+        """The command that makes production run the previous image, unless it runs it already."""
+        command = self.command
+        try:
+            slot, production = self._observe()
+        except OtelembedError:
+            pass
+        else:
+            if same_image(production.image, self.image):
+                return []
+            if not same_image(slot.image, self.image):
+                command = restore_command(production, self.image)
+        return [f"Restore the previous image, {self.image}, with:\n  {command}"]
 
-    def make(self, wanted: str, instead_of: str, step: Step) -> SwapOutcome:
+    def swap(self, wanted: str, instead_of: str, step: Step) -> SwapOutcome:
         """Makes production, which runs `instead_of`, run `wanted`, which the slot runs.
 
-        Raises the error that stopped it, its `refused` telling whether it is certain that nothing
+        Raises the error that stopped it; its `refused` tells whether it is certain that nothing
         was swapped. `Refused` means that one of the two runs something else by now.
         """
+        self._context.console.stands(
+            f"{self._slot.id} may or may not be swapped with production; run the same command "
+            "again to go on"
+        )
         what = step.detail
         deadline = time.monotonic() + self._timeout
         crossed = False
@@ -78,34 +93,44 @@ class SlotSwap:
             slot, production = self._checked(wanted, instead_of, untouched=not crossed)
             if same_image(production.image, wanted):
                 step.say(f"{production.id} runs {wanted} already")
-                return SwapOutcome(_watched(production, production, slot), swapped=crossed)
-            states = self._started(slot)
+                return SwapOutcome(_with_both_settings(production, slot), swapped=crossed)
+            states = self._start(slot)
             try:
                 first = next(states)
             except OtelembedError as error:
-                if _for_now(error) and (wait := _wait(error, deadline)) is not None:
-                    step.say(f"again in {wait:.0f} s: {what} ({error.message})")
-                    time.sleep(wait)
-                    self._keep()
+                delay = _retry_delay(error, deadline)
+                if delay is not None:
+                    step.say(f"again in {delay:.0f} s: {what} ({error.message})")
+                    time.sleep(delay)
+                    self._keep_pending()
                     continue
-                if _nothing_begun(error):
+                if _has_not_started(error):
                     error.refused = not crossed
                     raise
                 self._wait_for(wanted, production, error, what, step)
             else:
                 self._follow(chain((first,), states), wanted, production, what, step)
-                if not crossed and self._shows(instead_of, production):
-                    # Another swap ended between our look and our start, so ours undid it.
+                if not crossed and self._keeps_running(instead_of, production):
+                    # Another swap ended between the read and this start, which undid it.
                     crossed = True
                     continue
             step.say(what)
-            return SwapOutcome(_watched(production, slot, production), swapped=True)
+            # Production has the slot's settings now, except for its own slot settings.
+            after = replace(production, settings=slot.settings)
+            return SwapOutcome(_with_both_settings(after, production), swapped=True)
+
+    def _observe(self) -> tuple[Observed, Observed]:
+        """The slot and production as they are now.
+
+        The slot is read first: if a swap ends between the two reads, production shows it.
+        """
+        return observe(self._slot), observe(self._context.client)
 
     def _checked(
         self, wanted: str, instead_of: str, *, untouched: bool
     ) -> tuple[Observed, Observed]:
         try:
-            slot, production = self.look()
+            slot, production = self._observe()
             if not same_image(production.image, wanted):
                 _check(production, instead_of)
                 _check(slot, wanted)
@@ -114,10 +139,10 @@ class SlotSwap:
             raise
         return slot, production
 
-    def _started(self, slot: Observed) -> Iterator[str]:
+    def _start(self, slot: Observed) -> Iterator[str]:
         path = f"{slot.id.resource_id}/slotsswap"
         body = {"targetSlot": "production", "preserveVnet": True}
-        arm = Arm(self._session)
+        arm = Arm(self._context.session)
         return arm.start(f"Swap of {slot.id}", path, API_VERSION, body, idempotent=False)
 
     def _follow(
@@ -126,7 +151,7 @@ class SlotSwap:
         began = time.monotonic()
         try:
             for state in states:
-                self._keep()
+                self._keep_pending()
                 step.say(f"{state.lower()}, {time.monotonic() - began:.0f} s: {what}")
         except OtelembedError as error:
             if not _has_failed(error):
@@ -146,13 +171,13 @@ class SlotSwap:
                 error.refused = False
                 raise error
             seconds = time.monotonic() - began
-            step.say(f"watching production, {seconds:.0f} s: {what} ({error.message})")
-            self._keep()
+            step.say(f"waiting for production, {seconds:.0f} s: {what} ({error.message})")
+            self._keep_pending()
             time.sleep(self._pace.interval)
 
-    def _shows(self, old: str, production: Observed) -> bool:
-        """Whether production goes on showing `old` after a swap. Right after it, that may be old
-        news; the wait is a third of the pace's `blind`.
+    def _keeps_running(self, old: str, production: Observed) -> bool:
+        """Whether production still shows `old` some time after a swap, a third of `blind`: right
+        after it, App Service may show the old image.
         """
         deadline = time.monotonic() + self._pace.blind / 3
         while self._runs(old, production):
@@ -163,7 +188,7 @@ class SlotSwap:
 
     def _runs(self, wanted: str, production: Observed) -> bool:
         try:
-            return same_image(current_image(self._production, production), wanted)
+            return same_image(current_image(self._context.client, production), wanted)
         except OtelembedError:
             return False
 
@@ -171,48 +196,48 @@ class SlotSwap:
 def _check(observed: Observed, expected: str) -> None:
     if not same_image(observed.image, expected):
         raise Refused(
-            f"{observed.id} runs {observed.image or 'no image'} by now, not {expected}: somebody "
-            "else has changed it meanwhile, and it stays.",
+            f"{observed.id} runs {observed.image or 'no image'} by now, not {expected}: another "
+            "process has changed it. It is left in place.",
             "Run the same command again if it is still wanted.",
         )
 
 
-def _for_now(error: OtelembedError) -> bool:
-    """Whether Azure only refused to start now. While another swap goes on nothing is asked again:
-    it may be an earlier run's, and the next one would undo it.
+def _retry_delay(error: OtelembedError, deadline: float) -> float | None:
+    """Seconds before the start is repeated, if Azure refused it temporarily; None otherwise, or if
+    the wait would be too long.
+
+    A conflict with another swap is not repeated: that swap may be an earlier run's, and the next
+    one would undo it.
     """
-    return isinstance(error, AzureFailed) and (error.status == 429 or _is_other_work(error))
+    if not isinstance(error, AzureFailed) or not (error.status == 429 or _is_other_work(error)):
+        return None
+    delay = BUSY_WAIT if error.retry_after is None else error.retry_after
+    return delay if delay <= MAX_RETRY_AFTER and time.monotonic() + delay < deadline else None
 
 
-def _wait(error: OtelembedError, deadline: float) -> float | None:
-    """Seconds to wait before the next start; None where that is too long."""
-    asked = error.retry_after if isinstance(error, AzureFailed) else None
-    wait = BUSY_WAIT if asked is None else asked
-    return wait if wait <= MAX_RETRY_AFTER and time.monotonic() + wait < deadline else None
-
-
-def _nothing_begun(error: OtelembedError) -> bool:
-    """Whether an error of the start itself tells for certain that no swap goes on."""
+def _has_not_started(error: OtelembedError) -> bool:
+    """Whether an error of the start itself means for certain that no swap goes on."""
     unsure = isinstance(error, AzureFailed) and error.status in (408, 409)
     return error.refused and (not unsure or _is_other_work(error))
 
 
 def _is_other_work(error: OtelembedError) -> bool:
-    """Whether a conflict names the operation that the site is busy with, and it is no swap."""
+    """Whether a conflict names the operation that keeps the site busy, and that is no swap."""
     conflict = isinstance(error, AzureFailed) and error.status == 409
     return conflict and "OperationName: " in error.message and "SwapSite" not in error.message
 
 
 def _has_failed(error: OtelembedError) -> bool:
-    """Whether an error of following the swap is how the swap ended, such as App Service's 417 for
-    a slot that doesn't answer; else only the way to it was lost.
+    """Whether the swap itself failed, such as with App Service's 417 for a slot that doesn't
+    answer; otherwise only the connection to the operation was lost.
     """
     return isinstance(error, AzureFailed) and error.refused and error.status not in (408, 429)
 
 
-def _watched(production: Observed, now: Observed, other: Observed) -> Observed:
-    """`production` with the settings that it has now. Its container log may tell of the other's,
-    which are no less secret.
+def _with_both_settings(production: Observed, other: Observed) -> Observed:
+    """`production` with the settings of the other one added under names that can't clash.
+
+    Its container log may contain values of both, and all of them have to be masked.
     """
     others = {f"{name} (the other's)": value for name, value in other.settings.items()}
-    return replace(production, settings={**others, **now.settings})
+    return replace(production, settings={**others, **production.settings})

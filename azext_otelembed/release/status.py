@@ -65,7 +65,7 @@ def status(
     if not seen.healthy:
         problems.append(seen.reason)
     return {
-        "site": site.name if not site.slot else f"{site.name}/{site.slot}",
+        "site": site.label,
         "resourceGroup": site.group,
         "state": observed.state,
         "host": observed.host,

@@ -1,1 +1,1 @@
-"""Whether a site came up with its image: evidence, the verdict, the log lines shown."""
+"""Verifies that a site runs its image: evidence, the verdict, the log lines shown."""

@@ -1,4 +1,4 @@
-"""What many looks at a site amount to: up, failed, or not to be told yet. Pure."""
+"""The verdict that follows from repeated observations of a site: up, failed, or open. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from azext_otelembed.verification.log_evidence import LogEvidence
 
 START_LIMIT = 230.0
-"""Seconds that App Service gives a container to answer; the app setting below changes it."""
+"""Seconds within which App Service expects a container to answer; the app setting changes it."""
 START_LIMIT_SETTING = "WEBSITES_CONTAINER_START_TIME_LIMIT"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How patiently a site is watched. Seconds, except `answers`.
+    """Intervals and limits of the verification. Seconds, except `answers`.
 
-    `interval` lies between looks. A new container that the log shows ready has to give `answers`
-    answers in a row, over `settled` seconds. `blind` is how long answers are asked for when there
-    is no log to tell that it is the new container that answers; twice that when there is a log
-    and it shows nothing of the new image. After the log told of a failure App Service has
-    `recovery` to start the container again, and then it has to stay up as long.
+    `interval` is the time between two observations. A new container that is ready according to the
+    log has to give `answers` answers in a row, over `settled` seconds. Without a log, the site has
+    to answer for `blind` seconds, since the old container may be the one that answers; twice that
+    if the log shows nothing of the new image. After a failure in the log, App Service has
+    `recovery` to start the container again, and the container then has to stay up as long.
     """
 
     interval: float = 1.0
@@ -36,56 +36,59 @@ PACE = Pace()
 
 
 class VerdictTracker:
-    """What the looks at a site amount to. `recovery` and `start_limit` are in seconds."""
+    """Takes observations of a site and gives the verdict so far.
+
+    `recovery` and `start_limit` are in seconds.
+    """
 
     def __init__(self, pace: Pace, recovery: float, start_limit: float) -> None:
         self._pace = pace
         self._recovery = recovery
         self._start_limit = start_limit
-        self._good_since: float | None = None
-        self._first_fall: float | None = None
-        self._last_fall = 0.0
+        self._answers_since: float | None = None
+        self._first_failure: float | None = None
+        self._last_failure = 0.0
         self._log: LogEvidence | None = None
         self._stopped = False
         self.now = 0.0
-        self.good = 0
+        self.answers = 0
         self.failure = ""
 
-    def see(self, now: float, log: LogEvidence | None, stopped: bool, answers: bool) -> None:
-        """One look, at `now`."""
-        falls = self._log.falls if self._log else 0
+    def observe(self, now: float, log: LogEvidence | None, stopped: bool, answered: bool) -> None:
+        """Takes one observation, made at `now` (monotonic seconds)."""
+        failures = self._log.failures if self._log else 0
         self.now, self._stopped = now, stopped
-        if log is not None and (log.failure or log.falls > falls):
+        if log is not None and (log.failure or log.failures > failures):
             self.failure = log.failure or self.failure or "it exited"
-            self._last_fall = now
-            if self._first_fall is None:
-                self._first_fall = now
+            self._last_failure = now
+            if self._first_failure is None:
+                self._first_failure = now
         if log is not None and log.ready and not self.is_ready:
-            # What has answered until now was the old container.
-            self.good, self._good_since = 0, None
+            # Until now the old container answered.
+            self.answers, self._answers_since = 0, None
         self._log = log or self._log
-        if answers and not stopped:
-            self.good += 1
-            self._good_since = self._good_since or now
+        if answered and not stopped:
+            self.answers += 1
+            self._answers_since = self._answers_since or now
         else:
-            self.good, self._good_since = 0, None
+            self.answers, self._answers_since = 0, None
 
     @property
     def is_up(self) -> bool:
         """Whether the new container has answered for long enough."""
-        if self.good < self._pace.answers or self._good_since is None:
+        if self.answers < self._pace.answers or self._answers_since is None:
             return False
-        if self.now - self._good_since < self._patience:
+        if self.now - self._answers_since < self._required_seconds:
             return False
-        return self._first_fall is None or self.now - self._last_fall >= self._recovery
+        return self._first_failure is None or self.now - self._last_failure >= self._recovery
 
     @property
     def has_failed(self) -> bool:
-        """Whether it failed and didn't recover: it is still down, or it went down again."""
-        if self._first_fall is None or self.now - self._first_fall < self._recovery:
+        """Whether the new container failed and didn't recover, or failed again."""
+        if self._first_failure is None or self.now - self._first_failure < self._recovery:
             return False
         log = self._log
-        return self._stopped or (log is not None and (bool(log.failure) or log.falls > 1))
+        return self._stopped or (log is not None and (bool(log.failure) or log.failures > 1))
 
     @property
     def is_ready(self) -> bool:
@@ -93,8 +96,8 @@ class VerdictTracker:
         return self._log is not None and self._log.ready
 
     @property
-    def _patience(self) -> float:
-        """Seconds of good answers that are enough, given what the log shows."""
+    def _required_seconds(self) -> float:
+        """Seconds over which the site has to answer, which depends on the log."""
         if self._log is None:
             return self._pace.blind
         if self._log.ready:
@@ -104,6 +107,6 @@ class VerdictTracker:
 
 
 def start_limit(settings: Mapping[str, str]) -> float:
-    """Seconds after which App Service has given up a container that doesn't answer."""
+    """Seconds after which App Service stops a container that doesn't answer."""
     given = settings.get(START_LIMIT_SETTING, "")
     return (float(given) if given.isdigit() else START_LIMIT) + 10

@@ -1,11 +1,11 @@
-"""Whether a site came up with its image: a verdict from evidence, each piece of it named."""
+"""Verifies that a site runs its image and answers: a verdict, with each piece of evidence."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """One request to the site: its status, or why there is none."""
+    """One request to the site: the HTTP status, or why there is no answer."""
 
     status: int | None
     problem: str = ""
 
     @property
-    def good(self) -> bool:
-        """Whether the app answers: any status below 500."""
+    def answered(self) -> bool:
+        """Whether the app answered: with any status below 500."""
         return self.status is not None and self.status < 500
 
     def __str__(self) -> str:
@@ -39,16 +39,30 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`evidence` holds each piece seen, in words, and what couldn't be seen."""
+    """`evidence` describes each observation, and the ones that couldn't be made."""
 
     healthy: bool
     reason: str
     evidence: dict[str, str]
     log: tuple[str, ...] = ()
 
+    @property
+    def summary(self) -> str:
+        """The line that a step ends with."""
+        return self.evidence["http"] if self.healthy else self.reason
+
+
+def verdict_result(verdict: Verdict | None) -> dict[str, Any]:
+    """The fields of a verdict in a command's result; None if the site was not verified."""
+    return {
+        "healthy": verdict.healthy if verdict else None,
+        "reason": (verdict.reason or None) if verdict else None,
+        "evidence": verdict.evidence if verdict else {},
+    }
+
 
 def ping(session: Session, host: str, path: str) -> Ping:
-    """Asks the site's own host name, without following redirects.
+    """Sends one request to the site's own host name, without following redirects.
 
     An answer that takes longer than 15 seconds counts as none.
     """
@@ -76,14 +90,14 @@ def ping(session: Session, host: str, path: str) -> Ping:
 
 
 def look(session: Session, client: SiteClient, observed: Observed, health_path: str) -> Verdict:
-    """One look at a site that shouldn't have changed: its instances, and whether it answers."""
+    """Checks once whether a site that wasn't changed is healthy: its instances and its answer."""
     instances, answer = run_concurrently(
         lambda: _Instances.of(client), lambda: ping(session, observed.host, health_path)
     )
     evidence = {"instances": str(instances), "http": f"{answer} on {health_path}"}
-    if instances.one_is_stopped:
+    if instances.any_stopped:
         reason = "an instance is stopped"
-    elif not answer.good:
+    elif not answer.answered:
         reason = f"it doesn't answer on {health_path}: {answer}"
     else:
         return Verdict(True, "", evidence)
@@ -97,7 +111,7 @@ def verify(
     observed: Observed,
     image: str,
     *,
-    after: str,
+    log_since: str,
     health_path: str,
     timeout: float,
     say: Callable[[str], None],
@@ -106,74 +120,74 @@ def verify(
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
-    `after` is the container log's newest time before the change: only what is newer counts.
+    `log_since` is the container log's newest time before the change: only newer lines count.
     `written` is the connection string that was set after `observed`: no log line may show it.
     """
     secrets = secrets_of(observed.settings) + secrets_of({SETTING: written or ""})
     deadline = time.monotonic() + timeout
     tracker = VerdictTracker(pace, min(pace.recovery, timeout / 2), start_limit(observed.settings))
-    configured = _Configured(client, observed, image)
+    configuration = _Configuration(client, observed, image)
     while True:
-        if not configured.yes:
-            configured.look()
+        if not configuration.matches:
+            configuration.read()
         text, instances, answer = run_concurrently(
             lambda: _log(client),
             lambda: _Instances.of(client),
             lambda: ping(session, observed.host, health_path),
         )
-        log = read_log(text, image, after, secrets, len(instances.states)) if text else None
-        tracker.see(time.monotonic(), log, instances.one_is_stopped, answer.good)
-        up = configured.yes and tracker.is_up
+        log = read_log(text, image, log_since, secrets, len(instances.states)) if text else None
+        tracker.observe(time.monotonic(), log, instances.any_stopped, answer.answered)
+        up = configuration.matches and tracker.is_up
         if up:
-            # Somebody else may have pointed the site elsewhere since it was read.
-            configured.look()
+            # Another process may have changed the image since it was read.
+            configuration.read()
         evidence = {
-            "configuration": str(configured),
+            "configuration": str(configuration),
             "instances": str(instances),
             "log": _log_words(log),
             "http": f"{answer} on {health_path}"
-            + (f", {tracker.good} in a row" * (tracker.good > 1)),
+            + (f", {tracker.answers} in a row" * (tracker.answers > 1)),
         }
         tail = log.tail if log else ()
-        if up and configured.yes:
+        if up and configuration.matches:
             return Verdict(True, "", evidence, tail)
         if tracker.has_failed:
             return Verdict(False, f"the new container failed: {tracker.failure}", evidence, tail)
         if tracker.now >= deadline:
-            reason = _late(timeout, configured, instances, tracker, answer)
+            reason = _timed_out(timeout, configuration, instances, tracker, answer)
             return Verdict(False, reason, evidence, tail)
-        say(_now(configured, log, answer))
+        say(_progress(configuration, log, answer))
         time.sleep(min(pace.interval, max(deadline - time.monotonic(), 0)))
 
 
-class _Configured:
+class _Configuration:
     """Whether the site's configuration reads back as written."""
 
     def __init__(self, client: SiteClient, observed: Observed, image: str) -> None:
         self._client = client
         self._observed = observed
         self._image = image
-        self._told = "doesn't read back yet"
-        self.yes = False
+        self._words = "doesn't read back yet"
+        self.matches = False
 
-    def look(self) -> None:
-        """Reads it again. What can't be read now may be readable at the next look."""
+    def read(self) -> None:
+        """Reads the image again. An error counts as no match: the next read may succeed."""
         try:
             found = current_image(self._client, self._observed)
         except OtelembedError as unseen:
-            self._told = f"not seen: {unseen.message}"
-            self.yes = False
+            self._words = f"not seen: {unseen.message}"
+            self.matches = False
             return
-        self.yes = same_image(found, self._image)
-        self._told = self._image if self.yes else f"doesn't read back: it is {found or 'none'}"
+        self.matches = same_image(found, self._image)
+        self._words = self._image if self.matches else f"doesn't read back: it is {found or 'none'}"
 
     def __str__(self) -> str:
-        return self._told
+        return self._words
 
 
 @dataclass(frozen=True, slots=True)
 class _Instances:
-    """The state of each of the site's instances, or why they can't be seen."""
+    """The state of each of the site's instances, or why they can't be read."""
 
     states: tuple[str, ...]
     problem: str = ""
@@ -186,7 +200,7 @@ class _Instances:
             return cls((), unseen.message)
 
     @property
-    def one_is_stopped(self) -> bool:
+    def any_stopped(self) -> bool:
         return "STOPPED" in self.states
 
     def __str__(self) -> str:
@@ -197,7 +211,7 @@ class _Instances:
 
 
 def _log(client: SiteClient) -> str:
-    """The container log; empty when there is none to see."""
+    """The container log; empty if there is none, or if it can't be read."""
     try:
         return client.container_log()
     except OtelembedError:
@@ -205,7 +219,7 @@ def _log(client: SiteClient) -> str:
 
 
 def newest_stamp(client: SiteClient) -> str:
-    """The time of the container log's newest line; empty when there is none to see."""
+    """The time of the container log's newest line; empty if there is none."""
     return last_stamp(_log(client))
 
 
@@ -219,27 +233,27 @@ def _log_words(log: LogEvidence | None) -> str:
     return "the new image is starting" if log.started else "nothing of the new image yet"
 
 
-def _now(configured: _Configured, log: LogEvidence | None, answer: Ping) -> str:
-    if not configured.yes:
+def _progress(configuration: _Configuration, log: LogEvidence | None, answer: Ping) -> str:
+    if not configuration.matches:
         return "waiting for the configuration to read back"
     return f"{_log_words(log)}; {answer}"
 
 
-def _late(
+def _timed_out(
     timeout: float,
-    configured: _Configured,
+    configuration: _Configuration,
     instances: _Instances,
     tracker: VerdictTracker,
     answer: Ping,
 ) -> str:
     seconds = f"after {timeout:.0f} s"
-    if not configured.yes:
-        return f"{seconds} its configuration {configured}"
+    if not configuration.matches:
+        return f"{seconds} its configuration {configuration}"
     if tracker.failure:
         return f"the new container failed: {tracker.failure}"
-    if instances.one_is_stopped:
+    if instances.any_stopped:
         return f"{seconds} an instance is stopped"
-    if not answer.good:
+    if not answer.answered:
         return f"{seconds} it doesn't answer: {answer}"
     if tracker.is_ready:
         return f"{seconds} it has not answered steadily for long enough"

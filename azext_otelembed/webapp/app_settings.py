@@ -1,4 +1,4 @@
-"""The one app setting, written into a document that others write to as well."""
+"""Writes the connection string into the app settings, which other processes write to as well."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ def write_setting(client: SiteClient, value: str | None, fresh: Mapping[str, str
     """Sets the connection string to `value` (None removes it); returns notes on other writers.
 
     App settings are one document, replaced as a whole and without conditions: `fresh` is what was
-    read just before. What falls between that read and the write can't be seen, so the document is
-    read back: what differs then is told. Raises `AzureFailed` where our own setting does.
+    read just before. A change between that read and the write can't be detected. The document is
+    read back, and differences are returned as notes. Raises `AzureFailed` if the connection string
+    differs.
     """
     wanted = {name: held for name, held in fresh.items() if name != SETTING}
     if value is not None:
@@ -27,17 +28,16 @@ def write_setting(client: SiteClient, value: str | None, fresh: Mapping[str, str
     if found.get(SETTING) != value:
         raise AzureFailed(
             f"The app setting {SETTING} of {client.id} doesn't read back as it was written: "
-            "somebody else may be writing app settings.",
+            "another process may be writing app settings.",
             "Run the same command again.",
         )
-    differ = changed(wanted, found)
-    if not differ:
+    names = ", ".join(changed(wanted, found))
+    if not names:
         return []
-    names = ", ".join(differ)
-    return [f"Somebody else changed app settings right after they were written: {names}."]
+    return [f"Another process changed app settings right after they were written: {names}."]
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """The names of other settings that two readings differ in."""
+    """The names of other settings that differ between two readings."""
     names = {*before, *now} - {SETTING}
     return sorted(name for name in names if before.get(name) != now.get(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def apply(
-    client: SiteClient, observed: Observed, plan: Plan, standing: Callable[[str], None]
+    client: SiteClient, observed: Observed, plan: Plan, set_state: Callable[[str], None]
 ) -> list[str]:
-    """Applies `plan` and returns notes about what other writers did meanwhile.
+    """Applies `plan` and returns notes about changes that other processes made meanwhile.
 
-    `standing` is told, before each write, what state things will be in if it is the last one.
+    Before each write, `set_state` gets the state that things are in if the process ends there.
     App settings are one document without conditions: it is read again just before the write and
-    read back after it. A change that falls between that read and the write can't be seen. So it is
-    with the image, which is read again just before it is written. Raises `Refused` when somebody
-    else has changed the image: the caller takes back what was written until then.
+    read back after it. A change between that read and the write can't be detected. The same is
+    true of the image. Raises `Refused` if another process has changed the image: the caller undoes
+    what was written until then.
     """
     notes: list[str] = []
     site = observed.id
@@ -37,75 +37,41 @@ def apply(
     fresh, image = run_concurrently(client.settings, partial(current_image, client, observed))
     _check_image(observed, plan, image)
     if plan.setting is not None:
-        notes += _changed_meanwhile(observed.settings, fresh)
+        if names := changed(observed.settings, fresh):
+            notes.append(
+                "Another process changed app settings in the meantime, and they were kept: "
+                f"{', '.join(names)}."
+            )
         if fresh.get(SETTING) != plan.setting.value:
             during = f"the app setting {SETTING} of {site} may or may not be set"
-            with _told(standing, f"{during}; its image is unchanged", so_far):
+            with _write(set_state, f"{during}; its image is unchanged", so_far):
                 notes += write_setting(client, plan.setting.value, fresh)
             so_far = f"the app setting {SETTING} of {site} is set; its image is unchanged"
-            standing(so_far)
+            set_state(so_far)
             try:
                 _check_reference(client, plan.setting.value, fresh.get(SETTING))
             except Refused:
-                standing(f"{site} is as it was")
+                set_state(f"{site} is as it was before")
                 raise
-            # Writing the setting took a while, and so may its reference have.
+            # The write took a while, and the check of a reference up to a minute.
             image = current_image(client, observed)
-            _check_image(observed, plan, image, "What was changed is put back.")
+            _check_image(observed, plan, image, "The changes are undone.")
     if plan.image is not None and not same_image(image, plan.image):
         during = (
-            f"{site} may or may not point at the new image yet; put the old one back with "
-            f"`{put_back(observed, observed.image)}`"
+            f"{site} may or may not run the new image yet; restore the old one with "
+            f"`{restore_command(observed, observed.image)}`"
         )
-        with _told(standing, during, so_far):
+        with _write(set_state, during, so_far):
             set_image(client, observed, str(plan.image))
     if plan.removes_setting:
         fresh = client.settings()
-        standing(
-            f"{site} points at the new image; the app setting {SETTING} may or may not be removed"
-        )
+        set_state(f"{site} runs the new image; the app setting {SETTING} may or may not be removed")
         if SETTING in fresh:
             notes += write_setting(client, None, fresh)
     return notes
 
 
-def _check_image(
-    observed: Observed, plan: Plan, image: str, left: str = "Nothing was changed."
-) -> None:
-    if same_image(image, observed.image) or (plan.image and same_image(image, plan.image)):
-        return
-    raise Refused(
-        f"Somebody else has changed the image of {observed.id} meanwhile, from {observed.image} to "
-        f"{image or 'none'}. {left}",
-        "Run the same command again.",
-    )
-
-
-def _check_reference(client: SiteClient, value: str, before: str | None) -> None:
-    """A reference that can't be resolved goes again, and what was there before comes back."""
-    try:
-        check_reference(client, value)
-    except Refused as refused:
-        write_setting(client, before, client.settings())
-        raise Refused(
-            f"{refused.message} The setting was put back; the image is unchanged.",
-            refused.recommendation,
-        ) from None
-
-
-@contextmanager
-def _told(standing: Callable[[str], None], during: str, refused: str) -> Iterator[None]:
-    """Around a write: what state it may leave things in, and what they are in if it is refused."""
-    standing(during)
-    try:
-        yield
-    except OtelembedError as error:
-        if error.refused:
-            standing(refused)
-        raise
-
-
-def put_back(observed: Observed, image: str) -> str:
+def restore_command(observed: Observed, image: str) -> str:
     """The az command that makes the site (or its main container) run `image`."""
     site = observed.id
     if observed.container is None:
@@ -121,10 +87,37 @@ def put_back(observed: Observed, image: str) -> str:
     return command + (f" --startup-cmd {shlex.quote(str(startup))}" if startup else "")
 
 
-def _changed_meanwhile(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    names = changed(before, now)
-    if not names:
-        return []
-    return [
-        f"Somebody else changed app settings meanwhile, and they were kept: {', '.join(names)}."
-    ]
+def _check_image(
+    observed: Observed, plan: Plan, image: str, state: str = "Nothing was changed."
+) -> None:
+    if same_image(image, observed.image) or (plan.image and same_image(image, plan.image)):
+        return
+    raise Refused(
+        f"Another process has changed the image of {observed.id}, from {observed.image} to "
+        f"{image or 'none'}. {state}",
+        "Run the same command again.",
+    )
+
+
+def _check_reference(client: SiteClient, value: str, before: str | None) -> None:
+    """Checks a Key Vault reference. One that can't be resolved is replaced by the old value."""
+    try:
+        check_reference(client, value)
+    except Refused as refused:
+        write_setting(client, before, client.settings())
+        raise Refused(
+            f"{refused.message} The setting was restored; the image is unchanged.",
+            refused.recommendation,
+        ) from None
+
+
+@contextmanager
+def _write(set_state: Callable[[str], None], during: str, refused: str) -> Iterator[None]:
+    """Around a write: the state `during` it, and the state if Azure refuses it."""
+    set_state(during)
+    try:
+        yield
+    except OtelembedError as error:
+        if error.refused:
+            set_state(refused)
+        raise

@@ -1,4 +1,4 @@
-"""Whether App Service could resolve a Key Vault reference, before the image that needs it runs."""
+"""Checks that App Service resolves a Key Vault reference, before the image that needs it runs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.sites import SiteClient
 
 PATIENCE = 60.0
-"""Seconds that App Service gets to resolve a reference."""
+"""Seconds that App Service has to resolve a reference."""
 INTERVAL = 2.0
 PENDING = ("", "initialized", "fetchtimedout")
 
-# What mends each status (learn.microsoft.com: "Use Key Vault references", troubleshooting).
-MENDS = {
+# How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting).
+FIXES = {
     "msinotenabled": "Give the site an identity: `az webapp identity assign {site}`.",
     "accesstokeyvaultdenied": "Let the site's identity read it: `az role assignment create --role "
     "'Key Vault Secrets User' --assignee-object-id <its principal id> --assignee-principal-type "
@@ -36,7 +36,7 @@ MENDS = {
 def check_reference(client: SiteClient, value: str) -> None:
     """Waits until a reference in the setting is resolved; other values pass at once.
 
-    Raises `Refused` with what is wrong and the command that mends it.
+    Raises `Refused` with the cause and the command that fixes it.
     """
     if not is_key_vault_reference(value):
         return
@@ -47,10 +47,10 @@ def check_reference(client: SiteClient, value: str) -> None:
         status, details = client.reference_status(SETTING)
     if status.lower() == "resolved":
         return
-    told = f" ({details})" if details else ""
-    mend = MENDS.get(status.lower(), "See `az webapp show {site}` and the vault's access rights.")
+    detail = f" ({details})" if details else ""
+    fix = FIXES.get(status.lower(), "See `az webapp show {site}` and the vault's access rights.")
     raise Refused(
         f"{client.id} can't read the Key Vault secret of {SETTING}: "
-        f"{status or 'no status yet'}{told}.",
-        mend.format(site=client.id.arguments),
+        f"{status or 'no status yet'}{detail}.",
+        fix.format(site=client.id.arguments),
     )

@@ -1,4 +1,4 @@
-"""The way back: the image and the one setting as they were before a release."""
+"""Undoing a release: the image and the setting that the site had before."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class PreviousState:
     """What a site had before a release: `image`, and `setting` (a secret; None: it had none).
 
-    `restores_setting` is False where the setting stays: it wasn't changed, or its old value died
+    `restores_setting` is False if the setting stays: it wasn't changed, or its old value is lost
     with the process that knew it, since values are never recorded.
     """
 
@@ -29,56 +29,56 @@ class Before:
     restores_setting: bool
 
 
-def before(observed: Observed, plan: Plan, unfinished: Release | None) -> Before:
-    """What to go back to. `unfinished` is a release of this site that a crash left pending.
+def previous_state(observed: Observed, plan: Plan, unfinished: Release | None) -> PreviousState:
+    """The state to roll back to. `unfinished` is a release of this site that a crash left pending.
 
-    Where the site runs the unfinished release's image, nobody ever saw that come up: what was
-    there before it counts.
+    If the site runs the image of the unfinished release, which was never verified, it is the state
+    before that release.
     """
     now = observed.settings.get(SETTING)
     writes = plan.setting is not None or plan.removes_setting
     if unfinished is None or not same_image(observed.image, unfinished.image):
-        kept = unfinished.setting_was_there if unfinished and unfinished.setting_changed else True
+        kept = unfinished.setting_existed if unfinished and unfinished.setting_changed else True
         setting = now if kept else None
-        return Before(observed.image, setting, writes or not kept)
-    lost = unfinished.setting_changed and unfinished.setting_was_there
-    added = unfinished.setting_changed and not unfinished.setting_was_there
-    return Before(
+        return PreviousState(observed.image, setting, writes or not kept)
+    lost = unfinished.setting_changed and unfinished.setting_existed
+    added = unfinished.setting_changed and not unfinished.setting_existed
+    return PreviousState(
         image=unfinished.previous_image,
         setting=None if added else now,
         restores_setting=added or (writes and not lost),
     )
 
 
-def put_everything_back(
+def restore(
     client: SiteClient,
     observed: Observed,
-    earlier: Before,
+    previous: PreviousState,
     image: str,
     setting: str | None,
-    standing: Callable[[str], None],
+    set_state: Callable[[str], None],
 ) -> list[str]:
-    """Undoes what a release wrote, and nothing else; returns notes about what was left alone.
+    """Undoes what a release wrote, and nothing else; returns notes about what was not restored.
 
-    `image` and `setting` are what the release wrote: where the site has something else by now,
-    somebody else put it there, and it stays.
+    `image` and `setting` are what the release wrote. If the site has something else now, another
+    process wrote that, and it stays. `set_state` gets the state that things are in meanwhile.
     """
     notes: list[str] = []
     site = client.id
-    standing(
+    set_state(
         f"{site} may have its old or its new image and setting: see `az otelembed status "
         f"{site.arguments}`"
     )
     current = current_image(client, observed)
-    if same_image(current, image) and not same_image(image, earlier.image):
-        set_image(client, observed, earlier.image)
-    elif not same_image(current, earlier.image):
-        notes.append(f"The image was changed by somebody else meanwhile, to {current}: it stays.")
-    if not earlier.restores_setting:
+    if same_image(current, image) and not same_image(image, previous.image):
+        set_image(client, observed, previous.image)
+    elif not same_image(current, previous.image):
+        notes.append(f"Another process has changed the image to {current}: it was not restored.")
+    if not previous.restores_setting:
         return notes
     fresh = client.settings()
-    if fresh.get(SETTING) == earlier.setting:
+    if fresh.get(SETTING) == previous.setting:
         return notes
     if setting is not None and fresh.get(SETTING) != setting:
-        return [*notes, f"Somebody else changed {SETTING} meanwhile: it stays."]
-    return notes + write_setting(client, earlier.setting, fresh)
+        return [*notes, f"Another process has changed {SETTING}: it was not restored."]
+    return notes + write_setting(client, previous.setting, fresh)

@@ -134,7 +134,7 @@ def test_without_a_terminal_to_ask_on_it_names_yes_and_deletes_nothing(shelf: Sh
     answer = shelf.prune("--delete")
     assert answer.returncode == 1, answer.show()
     assert "--yes" in answer.stderr
-    assert "there is no terminal to ask on" in answer.stderr
+    assert "standard input is not a terminal" in answer.stderr
     assert answer.writes == []
     assert orphan in shelf.tags()
 
@@ -205,7 +205,7 @@ def test_while_a_subscription_can_not_be_read_nothing_is_deleted_and_it_says_so(
     assert answer.returncode == 0, answer.show()
     kept = f"subscription '{shelf.far}' can't be read"
     assert by_tag(answer.json)[orphan] == f"{kept} and may run it"
-    assert f"{kept}, so everything is kept" in answer.stderr
+    assert f"{kept}, so all images are kept" in answer.stderr
     assert "You may not." in answer.stderr
     assert answer.writes == []
     assert orphan in shelf.tags()

@@ -1,4 +1,4 @@
-"""A site whose new container doesn't come up: what is said, and the way back that is offered."""
+"""A site whose new container fails to start: the messages, and the command that restores it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_container_that_exits_is_told_with_its_last_words_and_the_way_back(
     assert result["changed"] is True
     assert result["reason"] == "the new container failed: it exited with status 3"
     assert result["image"]["name"] == shared.runs
-    assert f"Web App '{shared.name}' doesn't come up" in answer.stderr
+    assert f"Web App '{shared.name}' fails to start" in answer.stderr
     assert result["reason"] in answer.stderr
     assert BOOM in answer.stderr
     assert API_KEY not in answer.stderr + answer.stdout
@@ -135,10 +135,12 @@ def test_only_show_errors_still_tells_what_failed(shared: Site, tmp_path: Path) 
     arguments = ("--image", shared.image("quiet"), *LEAVE, "6", "--only-show-errors")
     answer = shared.deploy(*arguments)
     assert answer.returncode == 5, answer.show()
-    assert answer.stderr.startswith(f"otelembed: Web App '{shared.name}' doesn't come up: ")
+    assert answer.stderr.startswith(f"otelembed: Web App '{shared.name}' fails to start: ")
     assert BOOM in answer.stderr
     again = shared.deploy(*arguments)
     assert again.returncode == 5, again.show()
-    assert again.json["changed"] is False, "what runs is what was asked for, and it is still ill"
+    assert again.json["changed"] is False, (
+        "what runs is what was asked for, and it is still unhealthy"
+    )
     assert again.json["healthy"] is False
     goes_back(shared, answer)

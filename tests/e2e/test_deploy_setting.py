@@ -103,7 +103,7 @@ def test_a_component_is_named_by_its_id(make_site: Callable[..., Site], shared: 
     assert changes == [f"app setting {SETTING}", "image"]
 
 
-def test_a_setting_that_somebody_else_adds_meanwhile_is_kept_and_reported(
+def test_a_setting_that_another_process_adds_meanwhile_is_kept_and_reported(
     make_site: Callable[..., Site],
 ) -> None:
     site = make_site()
@@ -115,15 +115,15 @@ def test_a_setting_that_somebody_else_adds_meanwhile_is_kept_and_reported(
         process = cloud.az.popen("otelembed", "deploy", *site.arguments)
         held = cloud.until_held(process, before)
         assert held["path"].lower().endswith(f"{site.name}/config/appsettings/list")
-        site.set(ADDED_MEANWHILE="by somebody else")
+        site.set(ADDED_MEANWHILE="by another process")
         cloud.local.release()
         stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 0, stderr
-    assert site.settings()["ADDED_MEANWHILE"] == "by somebody else"
+    assert site.settings()["ADDED_MEANWHILE"] == "by another process"
     assert site.settings()[SETTING] == cloud.connection_string(site.component or "")
-    assert "Somebody else changed app settings meanwhile" in stderr
+    assert "Another process changed app settings in the meantime" in stderr
     assert "ADDED_MEANWHILE" in stderr
-    assert "by somebody else" not in stdout + stderr
+    assert "by another process" not in stdout + stderr
 
 
 def test_the_path_given_is_the_one_that_must_answer(make_site: Callable[..., Site]) -> None:

@@ -111,7 +111,7 @@ def test_a_fleet_stops_after_so_many_failures_and_goes_on_when_run_again(
     for site in (bad, *good):
         site.answers(within=120)
     options = (*collector, "--max-failures", "1")
-    # Fails at its first requests, long before the first of the others has come up.
+    # Fails at its first requests, long before the first of the others has started.
     with cloud.fault(service="arm", path=f"{bad.id}/config/.*", status=403, times=0):
         answer = cloud.otelembed("deploy", "--ids", *ids, *options)
     assert answer.returncode == 1, answer.show()

@@ -40,7 +40,7 @@ MOMENTS: dict[str, tuple[dict[str, Any], signal.Signals, str]] = {
     "recording": (
         {"service": "acr", "method": "PUT", "path": "/v2/otelembed/releases/manifests/sha256"},
         signal.SIGINT,
-        "is unchanged; its pending release may be recorded: the same command takes it up",
+        "is unchanged; its pending release may be recorded: the same command resumes it",
     ),
     "writing the settings": (
         {"service": "arm", "method": "PUT", "path": "/config/appsettings$", "hold_after": True},
@@ -50,7 +50,7 @@ MOMENTS: dict[str, tuple[dict[str, Any], signal.Signals, str]] = {
     "switching the image": (
         {"service": "arm", "method": "PATCH", "path": "/config/web$"},
         signal.SIGTERM,
-        "may or may not point at the new image yet; put the old one back with `az webapp config",
+        "may or may not run the new image yet; restore the old one with `az webapp config",
     ),
     "verifying": (
         {"service": "site", "nth": 2},

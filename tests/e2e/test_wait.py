@@ -103,7 +103,7 @@ def test_the_same_deploy_again_ends_what_was_not_waited_for_and_another_one_stop
     shared.push("3.0", source="1.0")
     other = shared.deploy("--image", shared.image("3.0"), "--tag", "another")
     assert other.returncode == 1, other.show()
-    assert "Another release of this site is under way" in other.stderr
+    assert "Another release of this site is in progress" in other.stderr
     assert shared.runs == begun.json["image"]["name"]
     again = shared.deploy("--image", shared.image("2.0"))
     assert again.returncode == 0, again.show()

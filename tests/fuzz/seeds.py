@@ -39,7 +39,7 @@ _RELEASE = Release(
     image="localhost/a:1",
     digest=f"sha256:{0:064}",
     previous_image="localhost/a:0",
-    setting_was_there=True,
+    setting_existed=True,
     setting_changed=True,
     finished=_WHEN,
 )

@@ -101,11 +101,11 @@ def tags(data: bytes) -> None:
 
 
 def referrers(data: bytes) -> None:
-    releases = record.read(response_json.manifests(data) or ())
-    record.under_way(releases, datetime.now(timezone.utc))
+    releases = record.from_referrers(response_json.manifests(data) or ())
+    record.in_progress(releases, datetime.now(timezone.utc))
     for release in releases:
         release.as_result()
-        release.wants(release.digest, "setting")
+        release.is_of(release.digest, "setting")
 
 
 @dataclass(frozen=True)

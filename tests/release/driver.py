@@ -18,7 +18,7 @@ from localazure.client import LocalAzure
 from tests.release.support import request_of, session_of
 
 HASTY = Pace(interval=0.2, answers=2, settled=0.1, blind=1, recovery=1)
-"""For containers that come up if they are let."""
+"""For containers that start quickly."""
 
 
 def run(

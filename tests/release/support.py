@@ -21,10 +21,13 @@ from azext_otelembed.image.reference import Digest
 from azext_otelembed.inputs import embed_options
 from azext_otelembed.records import record
 from azext_otelembed.registry.auth import Basic
-from azext_otelembed.release import history as releases
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.release.release_runner import Options
+from azext_otelembed.release.history import history
+from azext_otelembed.release.recorded_release import ReleaseOptions
+from azext_otelembed.release.recorded_site import RecordedSite, open_site
+from azext_otelembed.release.rollback import PlannedRollback, plan_removal, plan_rollback, roll_back
+from azext_otelembed.release.wait import wait as wait_for_release
 from azext_otelembed.verification.verdict_tracker import Pace
 from azext_otelembed.webapp.setting import SettingOptions
 from localazure.client import LocalAzure
@@ -109,7 +112,7 @@ def request_of(
         unwrap=unwrap,
         login=login,
     )
-    options = Options(timeout, health_path, rollback, wait, pace)
+    options = ReleaseOptions(timeout, health_path, rollback, wait, pace)
     setting = SettingOptions(connection_string, app_insights, secret_uri)
     return DeployRequest(embed, options, setting, **given)
 
@@ -154,7 +157,7 @@ class Hand:
 
     def history(self, site: Site) -> list[dict[str, Any]]:
         """`az otelembed history`."""
-        return releases.history(self._open(site, io.StringIO()))
+        return history(self._open(site, io.StringIO()))
 
     def states(self, site: Site) -> list[str]:
         """The states of all releases, newest first."""
@@ -163,14 +166,14 @@ class Hand:
     def rollback(self, site: Site, to: str | None = None, timeout: int = 60) -> Ended:
         """`az otelembed rollback --yes`."""
         stream = io.StringIO()
-        way = releases.way_back(self._open(site, stream), to)
-        return self._go(way, stream, timeout)
+        planned = plan_rollback(self._open(site, stream), to)
+        return self._roll_back(planned, stream, timeout)
 
     def remove(self, site: Site, *, keep_setting: bool = False, timeout: int = 60) -> Ended:
         """`az otelembed remove --yes`."""
         stream = io.StringIO()
-        way = releases.way_out(self._open(site, stream), keep_setting=keep_setting)
-        return self._go(way, stream, timeout)
+        planned = plan_removal(self._open(site, stream), keep_setting=keep_setting)
+        return self._roll_back(planned, stream, timeout)
 
     def wait(self, site: Site, *, rollback: bool = True, timeout: int = 60) -> Ended:
         """`az otelembed wait`."""
@@ -178,19 +181,19 @@ class Hand:
         options = replace(self._options(timeout), rollback=rollback)
         console = Console(stream=stream)
         opened = self._open(site, stream)
-        result, exit_status = releases.wait(self.session, opened, options, console)
-        return Ended(exit_status, dict(result), stream.getvalue())
+        result, exit_status = wait_for_release(opened, options, console)
+        return Ended(exit_status, result, stream.getvalue())
 
-    def _go(self, way: releases.Way, stream: io.StringIO, timeout: int) -> Ended:
+    def _roll_back(self, planned: PlannedRollback, stream: io.StringIO, timeout: int) -> Ended:
         console = Console(stream=stream)
-        result, exit_status = releases.go(self.session, way, self._options(timeout), console)
-        return Ended(exit_status, dict(result), stream.getvalue())
+        result, exit_status = roll_back(planned, self._options(timeout), console)
+        return Ended(exit_status, result, stream.getvalue())
 
-    def _options(self, timeout: int) -> Options:
-        return Options(timeout, "/", pace=self.pace)
+    def _options(self, timeout: int) -> ReleaseOptions:
+        return ReleaseOptions(timeout, "/", pace=self.pace)
 
-    def _open(self, site: Site, stream: io.StringIO) -> releases.Site:
-        return releases.open_site(self.session, id_of(site), Console(stream=stream))
+    def _open(self, site: Site, stream: io.StringIO) -> RecordedSite:
+        return open_site(self.session, id_of(site), Console(stream=stream))
 
 
 def id_of(site: Site) -> SiteId:
@@ -286,7 +289,7 @@ class Contents:
         anchor = Digest.of(record.anchor(site.id))
         found = self.referrers(record.REPOSITORY, str(anchor))
         read = (record.from_annotations(one["annotations"]) for one in found)
-        return record.folded(one for one in read if one is not None)
+        return record.latest_states(one for one in read if one is not None)
 
     def _manifest(self, method: str, repository: str, reference: str) -> httpx.Response:
         kind = "application/vnd.oci.image.manifest.v1+json"

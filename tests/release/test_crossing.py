@@ -1,4 +1,4 @@
-"""Releases that cross others, or whose way back is barred."""
+"""Releases that meet others, or whose rollback is refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_setting_that_a_release_brings_is_hidden_in_its_containers_log(
     assert key not in ended.said
 
 
-def test_who_withdraws_leaves_the_others_pending_release_as_it_was(
+def test_a_withdrawal_leaves_the_other_pending_release_as_it_was(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
     """The loser read the records before the winner began, and writes its own after that."""
@@ -46,7 +46,7 @@ def test_who_withdraws_leaves_the_others_pending_release_as_it_was(
         "method": "PUT",
         "path": "/manifests/2.0-otelembed",
     }
-    with meanwhile(cloud, win, **embedding), pytest.raises(Refused, match="under way"):
+    with meanwhile(cloud, win, **embedding), pytest.raises(Refused, match="in progress"):
         hand.deploy(site, image=site.image("2.0"))
     assert begun == ["pending"]
     assert hand.states(site) == ["withdrawn", "pending"]
@@ -56,14 +56,14 @@ def test_who_withdraws_leaves_the_others_pending_release_as_it_was(
 
 def test_twins_that_want_another_setting_are_no_twins(site: Site, hand: Hand) -> None:
     hand.deploy(site, connection_string=OLD, wait=False)
-    with pytest.raises(Refused, match="under way"):
+    with pytest.raises(Refused, match="in progress"):
         hand.deploy(site, connection_string=NEW)
     assert site.settings()[SETTING] == OLD
     assert hand.deploy(site, connection_string=OLD).exit_status == 0
     assert hand.states(site) == ["succeeded"]
 
 
-def test_a_pending_record_outlives_the_way_back(
+def test_a_pending_record_outlives_the_rollback(
     site: Site, hand: Hand, cloud: Cloud, push: Push
 ) -> None:
     left: list[timedelta] = []
@@ -80,7 +80,7 @@ def test_a_pending_record_outlives_the_way_back(
     assert left[0] > timedelta(seconds=230), "the old image gets 120 s, and the margin is 120 s"
 
 
-def test_a_way_back_that_azure_refuses_is_told_and_can_be_gone_again(
+def test_a_rollback_that_azure_refuses_is_told_and_can_be_repeated(
     site: Site, hand: Hand, cloud: Cloud, push: Push
 ) -> None:
     image = push(site, "bad", "exit 3")
@@ -90,7 +90,7 @@ def test_a_way_back_that_azure_refuses_is_told_and_can_be_gone_again(
     assert (ended.exit_status, ended.release) == (5, "pending")
     assert ended.result["healthy"] is False
     assert ended.result["reason"] == "the new container failed: it exited with status 3"
-    assert "can't be rolled back" in ended.said
+    assert "was not rolled back" in ended.said
     assert (
         f"az webapp config container set {' '.join(site.arguments)} --container-image-name "
         f"{site.image()}" in ended.said
@@ -119,7 +119,7 @@ def test_a_record_that_cannot_be_completed_does_not_hide_how_the_site_is(
     assert hand.wait(site).release == "succeeded"
 
 
-def test_an_image_that_somebody_sets_while_the_setting_is_written_stays(
+def test_an_image_that_another_process_sets_while_the_setting_is_written_stays(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
     other = f"DOCKER|{site.image('9.9')}"
@@ -131,7 +131,7 @@ def test_an_image_that_somebody_sets_while_the_setting_is_written_stays(
     }
     with (
         meanwhile(cloud, lambda: site.configure(linuxFxVersion=other), after=True, **put),
-        pytest.raises(Refused, match="Somebody else has changed the image"),
+        pytest.raises(Refused, match="Another process has changed the image"),
     ):
         hand.deploy(site)
     assert f"DOCKER|{site.runs}" == other
@@ -147,7 +147,7 @@ def test_an_empty_setting_comes_back_empty(
     assert site.settings() == before
 
 
-def test_remove_leaves_a_setting_that_somebody_changed_since(site: Site, hand: Hand) -> None:
+def test_remove_leaves_a_setting_that_another_process_changed_since(site: Site, hand: Hand) -> None:
     hand.deploy(site)
     site.set(**{SETTING: OLD})
     assert hand.remove(site).exit_status == 0
@@ -179,7 +179,7 @@ def test_a_second_rollback_goes_a_step_further_back(site: Site, hand: Hand) -> N
     assert site.runs == first
     hand.rollback(site)
     assert site.runs == site.image()
-    with pytest.raises(NotFound, match="Nothing on record came up before"):
+    with pytest.raises(NotFound, match="No image on record ran successfully before"):
         hand.rollback(site)
 
 
@@ -210,7 +210,7 @@ def test_a_release_under_way_stops_one_that_moves_to_another_registry(
     site, image = moving
     hand.deploy(site, wait=False)
     runs = site.runs
-    with pytest.raises(Refused, match="under way"):
+    with pytest.raises(Refused, match="in progress"):
         hand.deploy(site, image=image)
     assert site.runs == runs
 
@@ -222,6 +222,6 @@ def test_the_log_is_read_from_where_it_stood_by_azures_clock(
     hand.deploy(site, wait=False)
     (release,) = Contents(cloud, site.host).releases(site)
     assert isinstance(release, Release)
-    assert release.before_change >= stamp
-    assert release.before_change[-1] == "Z"
+    assert release.log_since >= stamp
+    assert release.log_since[-1] == "Z"
     assert hand.wait(site).evidence["log"] == "the new image started and is ready"

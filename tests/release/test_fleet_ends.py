@@ -21,7 +21,7 @@ class LoggedOut:
         raise CLIError("AADSTS700082: log in with `az login`")
 
 
-def test_what_nobody_expected_is_one_sites_result(site: Site, hand: Hand) -> None:
+def test_an_unexpected_error_is_the_result_of_one_site(site: Site, hand: Hand) -> None:
     session = replace(hand.session, credential=LoggedOut())
     said = io.StringIO()
     outcome = deploy_fleet(session, [id_of(site)], request_of(), Console(stream=said), None)

@@ -1,4 +1,4 @@
-"""What is recorded of releases, and what `history`, `rollback`, `remove` and `wait` make of it."""
+"""The records of releases, and the commands that read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.release.support import Contents, Hand, id_of
 OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
 Push = Callable[[Site, str, str], str]
 LEFT_BEHIND = -200
-"""A timeout after which a pending release counts as left behind by a crash at once."""
+"""A timeout with which a pending release counts as abandoned at once."""
 
 
 @pytest.fixture(params=[True, False], ids=["referrers", "fall-back tag"])
@@ -109,7 +109,7 @@ def test_no_record_holds_the_value_of_the_setting(
     )
     for value in (OLD, new):
         assert value.partition("=")[2].partition(";")[0] not in text
-    assert text.count(record.ARTIFACT_TYPE) == 7, "two a release, and one more of the way back"
+    assert text.count(record.ARTIFACT_TYPE) == 7, "two a release, and one more of the rollback"
 
 
 def test_history_lists_releases_newest_first_with_how_each_ended(
@@ -140,7 +140,7 @@ def test_history_lists_releases_newest_first_with_how_each_ended(
         site.image(),
     ]
     assert listed[1]["reason"] == "the new container failed: it exited with status 3"
-    assert not any(entry["current"] for entry in listed), "what runs never came up"
+    assert not any(entry["current"] for entry in listed), "the running image never started"
     back = hand.rollback(site)
     assert back.exit_status == 0, back
     assert site.runs == two.result["image"]["name"]
@@ -177,9 +177,7 @@ def test_rollback_needs_a_release(site: Site, hand: Hand) -> None:
         hand.rollback(site)
 
 
-def test_a_rollback_that_does_not_come_up_is_rolled_back(
-    site: Site, hand: Hand, push: Push
-) -> None:
+def test_a_rollback_that_fails_to_start_is_rolled_back(site: Site, hand: Hand, push: Push) -> None:
     bad = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6, rollback=False)
     good = hand.deploy(site, image=site.image())
     assert (bad.exit_status, good.exit_status) == (5, 0)
@@ -209,7 +207,7 @@ def test_remove_brings_the_base_image_back_and_takes_only_what_we_set(
     assert site.runs == site.image("2.0")
     assert site.settings() == ({**settings, SETTING: value} if left else settings)
     site.answers()
-    with pytest.raises(Refused, match="holds no collector of ours"):
+    with pytest.raises(Refused, match="is no embedded image"):
         hand.remove(site)
 
 
@@ -218,7 +216,7 @@ def test_a_removal_that_fails_puts_image_and_setting_back(
 ) -> None:
     ended = hand.deploy(site)
     settings = site.settings()
-    # The base has become one that can't come up.
+    # The base image fails to start now.
     push(site, "1.0", "exit 3")
     removed = hand.remove(site, timeout=6)
     assert removed.exit_status == 4, removed
@@ -239,7 +237,7 @@ def test_a_pending_release_is_verified_and_completed_by_wait(site: Site, hand: H
 
 
 @pytest.mark.parametrize("before", [None, OLD], ids=["absent", "there"])
-def test_wait_rolls_back_what_does_not_come_up(
+def test_wait_rolls_back_a_release_that_fails_to_start(
     make_site: Callable[..., Site], hand: Hand, push: Push, before: str | None
 ) -> None:
     """The old value of the setting died with the deploy: one that was there is left."""
@@ -254,7 +252,7 @@ def test_wait_rolls_back_what_does_not_come_up(
     assert hand.states(site) == ["rolled back"]
 
 
-def test_a_twin_is_taken_up(site: Site, hand: Hand) -> None:
+def test_the_same_deploy_resumes_its_pending_release(site: Site, hand: Hand) -> None:
     begun = hand.deploy(site, wait=False)
     again = hand.deploy(site)
     assert (again.exit_status, again.release) == (0, "succeeded")
@@ -273,9 +271,9 @@ def test_a_deploy_of_another_image_meanwhile_stops_before_it_changes_anything(
     with pytest.raises(Refused) as refused:
         hand.deploy(site, image=site.image("2.0"))
     assert begun.result["image"]["name"] in refused.value.message
-    assert "under way" in refused.value.message
+    assert "in progress" in refused.value.message
     assert "Nothing was changed." in refused.value.message
-    with pytest.raises(Refused, match="under way"):
+    with pytest.raises(Refused, match="in progress"):
         hand.remove(site)
     assert (site.runs, site.settings()) == (runs, settings)
     assert contents.manifests(site.repository) == held
@@ -284,7 +282,7 @@ def test_a_deploy_of_another_image_meanwhile_stops_before_it_changes_anything(
     assert hand.deploy(site, image=site.image("2.0")).exit_status == 0
 
 
-def test_what_a_crash_left_long_ago_stops_nobody(
+def test_a_record_that_a_crash_left_long_ago_stops_no_release(
     make_site: Callable[..., Site], hand: Hand, push: Push, shelf: str
 ) -> None:
     site = make_site(registry=shelf)
@@ -294,7 +292,7 @@ def test_what_a_crash_left_long_ago_stops_nobody(
     ended = hand.deploy(site, image=site.image("2.0"))
     assert ended.exit_status == 0, ended
     assert hand.states(site) == ["succeeded", "failed"]
-    assert hand.history(site)[0]["previousImage"] == site.image(), "nobody saw the bad one come up"
+    assert hand.history(site)[0]["previousImage"] == site.image(), "the bad one never started"
 
 
 def test_after_a_crash_long_ago_a_failure_goes_back_to_what_was_there_before_it(
@@ -318,7 +316,7 @@ def test_rollback_and_remove_ask_before_they_change_anything(
         answer = site.cloud.otelembed(command, *site.arguments)
         assert answer.returncode == 1, answer.show()
         assert "--yes" in answer.stderr
-        assert "there is no terminal to ask on" in answer.stderr
+        assert "standard input is not a terminal" in answer.stderr
         assert not answer.writes, answer.show()
     assert site.runs == name
     answer = site.cloud.otelembed("remove", *site.arguments, "--yes")

@@ -15,9 +15,9 @@ import pytest
 
 from azext_otelembed.console import Console
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
-from azext_otelembed.records import record_store
+from azext_otelembed.records import release_lock
 from azext_otelembed.records.record import Release
-from azext_otelembed.release import slot_swap, swap
+from azext_otelembed.release import recorded_release, slot_swap
 from azext_otelembed.release.deploy import deploy
 from localazure.client import LocalAzure
 from tests.e2e import images
@@ -32,7 +32,7 @@ HIDDEN = "slot-secret-7d41f0"
 ONLY_IN_THE_SLOT = (
     'echo "the key is $SLOT_KEY"; [ "$WHERE" = staging ] || exit 3; exec /usr/local/bin/shop'
 )
-"""An image that comes up where a setting is that stays in the slot."""
+"""An image that starts only with a setting that stays in the slot."""
 
 FAST = replace(QUICK, recovery=1)
 """For containers that end at once, each time."""
@@ -56,7 +56,7 @@ class Pair:
         return self.hand.deploy(self.slot, image=image, swap=True, **given)
 
     def by_hand(self) -> None:
-        """Somebody else's swap."""
+        """A swap by another process."""
         self.cloud.arm("POST", f"{self.slot.id}/slotsswap", SWAP)
 
     def starts(self, since: int) -> list[int]:
@@ -131,7 +131,7 @@ def picky(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def failing(picky: Pair) -> Iterator[Pair]:
-    """A pair with 1.0 in production, and in the slot what doesn't come up in production."""
+    """A pair with 1.0 in production, and in the slot an image that fails to start in production."""
     slot = picky.slot.runs
     yield picky
     picky.cloud.local.clear_faults()
@@ -195,7 +195,7 @@ def test_a_swap_that_goes_on_already_is_waited_for_and_not_undone(shared: Pair) 
 
 
 def test_a_swap_that_crosses_another_one_is_made_again(shared: Pair) -> None:
-    """Somebody's swap ends between our look and our start, which then undoes it."""
+    """Another swap ends between the read and the start of this one, which then undoes it."""
 
     def all_of_it() -> None:
         new = shared.slot.runs
@@ -240,7 +240,9 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
 
 
 @pytest.mark.parametrize("why", REFUSED)
-def test_a_swap_that_certainly_did_not_take_place_blocks_nobody(shared: Pair, why: str) -> None:
+def test_a_swap_that_certainly_did_not_take_place_blocks_no_other_release(
+    shared: Pair, why: str
+) -> None:
     faults, said = REFUSED[why]
     at = f"{shared.cloud.local.management}{shared.slot.id}"
     before = shared.cloud.mark()
@@ -261,7 +263,9 @@ def test_a_swap_that_certainly_did_not_take_place_blocks_nobody(shared: Pair, wh
 
 
 @pytest.mark.parametrize("other", ["production", "staging"])
-def test_what_somebody_else_released_meanwhile_is_not_swapped(shared: Pair, other: str) -> None:
+def test_an_image_that_another_process_released_meanwhile_is_not_swapped(
+    shared: Pair, other: str
+) -> None:
     site = shared.production if other == "production" else shared.slot
     runs = site.runs
     before = shared.cloud.mark()
@@ -297,13 +301,13 @@ def test_a_swap_shows_how_it_goes_on(shared: Pair) -> None:
 def test_a_pending_record_outlives_a_long_swap(
     shared: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(swap, "SPARE", record_store.MARGIN.total_seconds())
+    monkeypatch.setattr(recorded_release, "SPARE", release_lock.MARGIN.total_seconds())
     seen: list[Release] = []
     with meanwhile(shared.cloud, lambda: seen.extend(shared.releases()[:1]), **FOLLOW):
         shared.swap(timeout=20)
     (release,) = seen
     assert release.state == "pending"
-    assert release.expires - release.started > record_store.MARGIN + timedelta(seconds=20)
+    assert release.expires - release.started > release_lock.MARGIN + timedelta(seconds=20)
 
 
 def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
@@ -321,13 +325,13 @@ def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
     assert again.result["image"] == first.result["image"]
     assert f"runs {pair.production.runs} already: it isn't swapped" in again.said
     assert pair.swap(None, dry_run=True).result["changes"] == []
-    with pytest.raises(Refused, match="can't be told without --image") as refused:
+    with pytest.raises(Refused, match="Without --image it is ambiguous") as refused:
         pair.swap(None, tag="another")
     assert "--image" in str(refused.value.recommendation)
 
-    # Somebody swapped back: whether 2.0 is still wanted isn't for a rerun to decide.
+    # Another process swapped back: a rerun can't decide whether 2.0 is still wanted.
     pair.swaps_back()
-    with pytest.raises(Refused, match="can't be told without --image"):
+    with pytest.raises(Refused, match="Without --image it is ambiguous"):
         pair.swap(None)
     assert pair.starts(before) == []
     assert [release.state for release in pair.releases()] == ["succeeded"]
@@ -399,7 +403,7 @@ def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(
     assert "the key is ***" in ended.said
     assert HIDDEN not in ended.said
     command = f"az webapp deployment slot swap {' '.join(failing.slot.arguments)}"
-    assert "wasn't swapped back: " in ended.said
+    assert "was not swapped back: " in ended.said
     assert f"{command} --target-slot production" in ended.said
     left: list[timedelta] = []
     bad = failing.production.runs
@@ -414,10 +418,10 @@ def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(
     assert (again.exit_status, again.release) == (4, "rolled back")
     assert (failing.production.runs, failing.slot.runs) == (failing.production.image(), bad)
     assert "the key is ***" in again.said
-    assert left[0] > timedelta(seconds=120) + record_store.MARGIN, "what is swapped back gets 120 s"
+    assert left[0] > timedelta(seconds=120) + release_lock.MARGIN, "what is swapped back gets 120 s"
 
 
-def test_what_somebody_swapped_back_meanwhile_is_not_swapped_again(
+def test_production_that_another_process_swapped_back_is_not_swapped_again(
     failing: Pair,
 ) -> None:
     before = failing.cloud.mark()
@@ -425,7 +429,7 @@ def test_what_somebody_swapped_back_meanwhile_is_not_swapped_again(
     with meanwhile(failing.cloud, failing.swaps_back, service="site", host=host):
         ended = failing.swap("picky", pace=FAST, timeout=3)
     assert (ended.exit_status, ended.release) == (4, "rolled back")
-    assert "somebody else has put it back" in ended.said
+    assert "another process has restored it" in ended.said
     assert failing.starts(before) == [202]
     assert failing.production.runs == failing.production.image()
     failing.production.answers()
@@ -453,7 +457,7 @@ def test_a_release_that_was_never_completed_is_closed_by_a_swap(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as hurried:
-        hurried.setattr(record_store, "MARGIN", timedelta(0))
+        hurried.setattr(release_lock, "MARGIN", timedelta(0))
         pair.hand.deploy(pair.production, timeout=1, wait=False)
     time.sleep(1)
     assert pair.swap().exit_status == 0
@@ -461,7 +465,7 @@ def test_a_release_that_was_never_completed_is_closed_by_a_swap(
     assert states == [("succeeded", ""), ("failed", "never completed")]
 
 
-def test_without_rollback_a_failed_swap_tells_the_way_back(
+def test_without_rollback_a_failed_swap_prints_the_command_that_swaps_back(
     failing: Pair,
 ) -> None:
     ended = failing.swap("picky", pace=FAST, timeout=6, rollback=False)

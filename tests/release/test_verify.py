@@ -102,10 +102,10 @@ def test_an_image_that_is_gone_when_the_site_pulls_it_is_rolled_back(
     is_as_before(site, hand, site.image())
 
 
-def test_a_role_that_is_withdrawn_meanwhile_leaves_a_site_that_nobody_can_bring_up(
+def test_a_role_that_is_withdrawn_meanwhile_leaves_a_site_that_can_not_start(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
-    """The old image can't be pulled then either: that is said, and not called a way back."""
+    """The old image can't be pulled then either: the message says so."""
     scope = cloud.registry_id()
     path = f"{scope}/providers/Microsoft.Authorization/roleAssignments"
     resource = cloud.arm("GET", site.id)
@@ -120,7 +120,7 @@ def test_a_role_that_is_withdrawn_meanwhile_leaves_a_site_that_nobody_can_bring_
         ended = hand.deploy(site, timeout=6)
     assert ended.exit_status == 5, ended
     assert ended.result["reason"] == "the new container failed: its image can't be pulled"
-    assert "but that doesn't come up either" in ended.said
+    assert "which fails to start too" in ended.said
     assert site.runs == site.image()
     assert SETTING not in site.settings()
     assert hand.states(site) == ["failed"]
@@ -215,7 +215,7 @@ def test_what_others_changed_meanwhile_stays_when_it_is_rolled_back(
     is_as_before(site, hand, site.image())
 
 
-def test_without_rollback_it_is_left_and_the_way_back_told(
+def test_without_rollback_it_is_left_in_place_and_the_commands_printed(
     site: Site, hand: Hand, push: Push
 ) -> None:
     image = push(site, "bad", f"echo {LAST_WORDS}; exit 3")

@@ -13,7 +13,7 @@ import pytest
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.parallel import MAX_CONCURRENT
-from azext_otelembed.prune.deployed_images import Running, find_running
+from azext_otelembed.prune.deployed_images import DeployedImages, find_deployed_images
 from tests.e2e.support import Cloud
 from tests.release.support import session_of
 
@@ -61,10 +61,12 @@ class Estate:
 
     def look(self) -> tuple[dict[str, tuple[str, ...]], list[str]]:
         """What runs, by the sites' names here, and what can't be read."""
-        found = find_running(self.session())
-        return self.short(found), [name.replace(f"{self.name}-", "") for name, _ in found.unread]
+        found = find_deployed_images(self.session())
+        return self.short(found), [
+            name.replace(f"{self.name}-", "") for name, _ in found.unreadable
+        ]
 
-    def short(self, running: Running) -> dict[str, tuple[str, ...]]:
+    def short(self, running: DeployedImages) -> dict[str, tuple[str, ...]]:
         """What runs by names instead of ARM ids."""
         start = f"/subscriptions/{self.id}/resourceGroups/{self.name}/providers/Microsoft.Web/sites"
         images = running.images.items()
@@ -176,8 +178,8 @@ def test_a_subscription_that_never_had_web_apps_runs_nothing(estate: Estate) -> 
 def test_all_subscriptions_that_the_caller_can_see_are_looked_at(estate: Estate) -> None:
     seen, hidden = Estate(estate.cloud), Estate(estate.cloud)
     sites = {one: one.add("plain", f"DOCKER|{SHOP}") for one in (estate, seen, hidden)}
-    running = find_running(estate.session(seen))
-    assert running == Running({sites[estate]: (SHOP,), sites[seen]: (SHOP,)})
+    running = find_deployed_images(estate.session(seen))
+    assert running == DeployedImages({sites[estate]: (SHOP,), sites[seen]: (SHOP,)})
 
 
 def test_many_sites_are_asked_side_by_side_but_not_all_at_once(estate: Estate) -> None:
@@ -187,7 +189,7 @@ def test_many_sites_are_asked_side_by_side_but_not_all_at_once(estate: Estate) -
     session = estate.session()
     estate.cloud.local.fault(service="arm", path=f"{estate.name}.*/slots$", latency=0.1, times=0)
     before = estate.cloud.mark()
-    assert len(find_running(session).images) == count
+    assert len(find_deployed_images(session).images) == count
     asked = [r for r in estate.cloud.requests(before) if r["service"] == "arm"]
     assert len(asked) == 2 + count, "subscriptions, sites, and each one's slots"
     slots = [r for r in asked if r["path"].endswith("/slots")]

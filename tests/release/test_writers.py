@@ -97,8 +97,9 @@ def test_what_others_changed_meanwhile_is_told(site: Site, hand: Hand, cloud: Cl
     with meanwhile(cloud, change, path=f"{site.name}/containerlogs"):
         ended = hand.deploy(site)
     assert ended.exit_status == 0
-    assert "Somebody else changed app settings meanwhile, and they were kept: SHOP_CURRENCY." in (
-        ended.said
+    assert (
+        "Another process changed app settings in the meantime, and they were kept: SHOP_CURRENCY."
+        in (ended.said)
     )
     assert site.settings()["SHOP_CURRENCY"] == "CHF"
 
@@ -118,7 +119,7 @@ def test_another_writer_who_takes_our_setting_away_at_once_is_noticed(
     assert hand.states(site) == ["failed"]
 
 
-def test_an_image_that_somebody_else_has_changed_meanwhile_stays(
+def test_an_image_that_another_process_has_changed_stays(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
     site.push("2.0", IMAGES / "app", source="1.0")
@@ -127,7 +128,7 @@ def test_an_image_that_somebody_else_has_changed_meanwhile_stays(
     settings = site.settings()
     with (
         meanwhile(cloud, change, path=f"{site.name}/containerlogs"),
-        pytest.raises(Refused, match="Somebody else has changed the image"),
+        pytest.raises(Refused, match="Another process has changed the image"),
     ):
         hand.deploy(site)
     assert site.runs == site.image("2.0")

@@ -23,7 +23,7 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.azure.tasks import Tasks
 from azext_otelembed.errors import AzureFailed, OtelembedError
-from azext_otelembed.prune.deployed_images import find_running
+from azext_otelembed.prune.deployed_images import find_deployed_images
 from azext_otelembed.prune.prune import Pruner
 from azext_otelembed.webapp.observe import check_kind, observe
 from tests.fuzz.shapes import reshaped
@@ -179,11 +179,11 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
         "/roleAssignments",
         lambda told: pull_access.check(Arm(told), SHOP, PullMethod("p"), REGISTRY),
     ),
-    "subscriptions": ("/subscriptions", find_running),
+    "subscriptions": ("/subscriptions", find_deployed_images),
     "a subscription": ("/subscriptions", lambda told: sign_in._resolve_subscription(told)),
-    "sites": ("/Microsoft.Web/sites", find_running),
-    "slots": ("/slots", find_running),
-    "all containers": ("/sitecontainers", find_running),
+    "sites": ("/Microsoft.Web/sites", find_deployed_images),
+    "slots": ("/slots", find_deployed_images),
+    "all containers": ("/sitecontainers", find_deployed_images),
     "an upload of the source": (
         "/listBuildSourceUploadUrl",
         lambda told: Tasks(Arm(told), REGISTRY).create_upload(),

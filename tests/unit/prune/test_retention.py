@@ -1,4 +1,4 @@
-"""Which embedded images something needs."""
+"""Which embedded images are retained, and why."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from hashlib import sha256
 
 import pytest
 
-from azext_otelembed.prune.deployed_images import Running
-from azext_otelembed.prune.retention import Stored, judge
+from azext_otelembed.prune.deployed_images import DeployedImages
+from azext_otelembed.prune.retention import StoredImage, decide
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 HOST = "r.azurecr.io"
 SITE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop"
-NOTHING = Running()
+NOTHING = DeployedImages()
 
 
 def digest(tag: str) -> str:
@@ -25,9 +25,9 @@ def digest(tag: str) -> str:
     return f"sha256:{sha256(tag.encode()).hexdigest()}"
 
 
-def stored(*tags: str, age: timedelta = timedelta(days=30), of: str = "") -> Stored:
+def stored(*tags: str, age: timedelta = timedelta(days=30), of: str = "") -> StoredImage:
     """A manifest with tags, that of the image that had the tag `of`, or else the first one."""
-    return Stored("shop", digest(of or tags[0]), tags, NOW - age, NOW - age)
+    return StoredImage("shop", digest(of or tags[0]), tags, NOW - age, NOW - age)
 
 
 def name(number: int) -> str:
@@ -47,27 +47,27 @@ def release(number: int, tag: str = "", state: str = record.SUCCEEDED) -> Releas
         image=f"{HOST}/shop:{tag or name(number)}",
         digest=digest(tag or name(number)),
         previous_image=f"{HOST}/shop:{name(number - 1)}",
-        setting_was_there=True,
+        setting_existed=True,
         setting_changed=False,
         recipe="sha256:0",
     )
 
 
-def runs(*images: str, site: str = SITE) -> Running:
+def runs(*images: str, site: str = SITE) -> DeployedImages:
     """A site that runs images, and nothing else does."""
-    return Running({site: images})
+    return DeployedImages({site: images})
 
 
 def kept(
-    images: Sequence[Stored],
-    running: Running = NOTHING,
+    images: Sequence[StoredImage],
+    deployed: DeployedImages = NOTHING,
     releases: Sequence[Release] = (),
     keep: int = 1,
     host: str = HOST,
 ) -> dict[str, str]:
     """Why each is kept, by its first tag or its digest."""
-    judged = judge(images, host, running, [list(releases)], keep, NOW)
-    return {(*one.stored.tags, one.stored.digest)[0]: one.kept_because for one in judged}
+    decisions = decide(images, host, deployed, [list(releases)], keep, NOW)
+    return {(*one.image.tags, one.image.digest)[0]: one.kept_because for one in decisions}
 
 
 def test_what_runs_and_the_newest_releases_are_kept_and_the_rest_is_not() -> None:
@@ -76,29 +76,29 @@ def test_what_runs_and_the_newest_releases_are_kept_and_the_rest_is_not() -> Non
     found = kept(images, runs(f"{HOST}/shop:{name(1)}"), releases, 2)
     assert found[name(5)] == "among the newest releases of 'shop'"
     assert found[name(4)] == "among the newest releases of 'shop'"
-    assert found[name(3)] == "what 'shop' goes back to"
+    assert found[name(3)] == "'shop' would roll back to it"
     assert found[name(2)] == ""
     assert found[name(1)] == "'shop' runs it"
     assert found[name(9)] == "", "an orphan: no record, no site"
 
 
-def test_app_images_are_never_judged() -> None:
+def test_app_images_are_never_listed() -> None:
     assert kept([stored("1.0"), stored("latest", "2.0")]) == {}
 
 
-def test_an_app_image_that_a_site_went_back_to_is_never_judged() -> None:
+def test_an_app_image_that_a_site_went_back_to_is_never_listed() -> None:
     removed = replace(release(2, "1.0"), recipe="")
     later = [release(number) for number in (6, 5, 4, 3)]
     assert kept([stored("1.0")], releases=[*later, removed, release(1)]) == {}
 
 
-def test_an_app_image_under_a_tag_that_an_embedded_one_had_is_never_judged() -> None:
+def test_an_app_image_under_a_tag_that_an_embedded_one_had_is_never_listed() -> None:
     releases = [release(3), release(2), release(1, "nightly")]
     assert kept([stored("nightly", of="pushed since")], releases=releases) == {}
 
 
-def test_an_embedded_image_that_somebody_tagged_otherwise_too_is_kept() -> None:
-    assert kept([stored(name(1), "golden")]) == {name(1): "it has a tag that isn't ours"}
+def test_an_embedded_image_with_a_tag_of_another_origin_is_kept() -> None:
+    assert kept([stored(name(1), "golden")]) == {name(1): "it has a tag that otelembed didn't make"}
 
 
 def test_an_embedded_image_under_a_tag_of_the_callers_is_known_from_its_record() -> None:
@@ -106,20 +106,20 @@ def test_an_embedded_image_under_a_tag_of_the_callers_is_known_from_its_record()
     releases = [release(3), release(2), release(1, "nightly")]
     assert kept(images, runs(f"{HOST}/shop:{name(3)}"), releases) == {
         "nightly": "",
-        name(2): "what 'shop' goes back to",
+        name(2): "'shop' would roll back to it",
         name(3): "'shop' runs it",
     }
 
 
 def test_an_embedded_image_whose_tag_went_to_another_one_is_known_from_its_record() -> None:
-    untagged, strange = stored(of="nightly"), stored(of="somebody else's")
+    untagged, strange = stored(of="nightly"), stored(of="another")
     releases = [release(3), release(2), release(1, "nightly")]
     assert kept([untagged, strange], releases=releases) == {untagged.digest: ""}
     newest = kept([untagged], releases=[release(1, "nightly")])
     assert newest == {untagged.digest: "among the newest releases of 'shop'"}
 
 
-def test_an_image_that_was_pushed_just_now_may_belong_to_a_deploy_that_is_under_way() -> None:
+def test_an_image_that_was_pushed_just_now_may_belong_to_a_deploy_in_progress() -> None:
     young = stored(name(1), age=timedelta(minutes=5))
     again = replace(stored(name(2)), pushed=NOW - timedelta(minutes=5))
     assert set(kept([young, again]).values()) == {"it is younger than an hour"}
@@ -173,9 +173,9 @@ def test_a_slot_is_told_by_its_own_name() -> None:
 
 
 def test_while_something_can_not_be_read_everything_is_kept() -> None:
-    running = Running(unread=(("subscription 'far'", "not allowed"),))
+    deployed = DeployedImages(unreadable=(("subscription 'far'", "not allowed"),))
     images = [stored(name(1)), stored("1.0")]
-    assert kept(images, running) == {name(1): "subscription 'far' can't be read and may run it"}
+    assert kept(images, deployed) == {name(1): "subscription 'far' can't be read and may run it"}
 
 
 def test_releases_that_did_not_stay_do_not_push_out_those_that_did() -> None:
@@ -187,7 +187,7 @@ def test_releases_that_did_not_stay_do_not_push_out_those_that_did() -> None:
         name(5): "",
         name(4): "",
         name(2): "among the newest releases of 'shop'",
-        name(1): "what 'shop' goes back to",
+        name(1): "'shop' would roll back to it",
     }
 
 
@@ -199,15 +199,15 @@ def test_what_rollback_would_go_to_is_kept_however_long_ago_it_ran() -> None:
     forth = [release(number) for number in (4, 3, 2)]
     images = [stored(name(1)), stored(name(4))]
     found = kept(images, runs(f"{HOST}/shop:{name(2)}"), [*back, *forth])
-    assert found == {name(1): "what 'shop' goes back to", name(4): ""}
+    assert found == {name(1): "'shop' would roll back to it", name(4): ""}
 
 
-def test_a_release_that_is_under_way_keeps_what_it_names_behind_newer_ones() -> None:
+def test_a_release_in_progress_keeps_what_it_names_behind_newer_ones() -> None:
     pending = replace(release(2, state=record.PENDING), expires=NOW + timedelta(minutes=1))
     images = [stored(name(number)) for number in (2, 1)]
     assert kept(images, releases=[release(9), pending]) == {
         name(2): "among the newest releases of 'shop'",
-        name(1): "what 'shop' goes back to",
+        name(1): "'shop' would roll back to it",
     }
     ended = replace(pending, expires=NOW)
     assert kept(images, releases=[release(9), ended])[name(2)] == ""

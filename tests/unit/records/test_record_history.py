@@ -1,4 +1,4 @@
-"""What a site's records tell of the time before."""
+"""Facts that follow from all records of a site."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ import pytest
 
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release, fingerprint
-from azext_otelembed.records.record_history import before_this, had_before, is_ours, swapped
-from azext_otelembed.release.release_runner import unfinished_of
+from azext_otelembed.records.record_history import (
+    added_the_setting,
+    image_before,
+    ran_before,
+    unfinished_release,
+    was_swapped,
+)
 
 START = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
-OURS, OTHER = "InstrumentationKey=ours", "InstrumentationKey=other"
+ADDED, OTHER = "InstrumentationKey=ours", "InstrumentationKey=other"
 
 
 def released(*steps: str) -> list[Release]:
@@ -34,7 +39,7 @@ def released(*steps: str) -> list[Release]:
                 image=after,
                 digest=after,
                 previous_image=before,
-                setting_was_there=False,
+                setting_existed=False,
                 setting_changed=False,
             )
         )
@@ -59,68 +64,70 @@ def released(*steps: str) -> list[Release]:
         ("new", [], None),
     ],
 )
-def test_going_back_takes_steps_back_over_what_came_up(
+def test_a_rollback_goes_to_the_image_that_ran_successfully_before(
     runs: str, steps: list[str], expected: str | None
 ) -> None:
-    assert before_this(runs, released(*steps)) == expected
+    assert image_before(runs, released(*steps)) == expected
 
 
 def changed(release: Release, value: str, *, there: bool) -> Release:
     kept = fingerprint(release.id, value)
-    return replace(release, setting_changed=True, setting_was_there=there, setting_print=kept)
+    return replace(release, setting_changed=True, setting_existed=there, setting_fingerprint=kept)
 
 
-def test_a_setting_is_ours_when_we_found_none_and_wrote_what_is_there() -> None:
+def test_releases_added_the_setting_if_there_was_none_and_its_value_is_theirs() -> None:
     first, second = released("v0>v1", "v1>v2")[::-1]
-    added = changed(first, OURS, there=False)
-    assert is_ours(OURS, [second, added])
-    assert not is_ours(OTHER, [second, added]), "somebody changed it since"
-    assert not is_ours(OURS, [second, changed(first, OURS, there=True)])
-    assert is_ours(OTHER, [changed(second, OTHER, there=True), added]), "we changed it since"
-    assert not is_ours(OURS, [])
+    added = changed(first, ADDED, there=False)
+    assert added_the_setting(ADDED, [second, added])
+    assert not added_the_setting(OTHER, [second, added]), "another process changed it since"
+    assert not added_the_setting(ADDED, [second, changed(first, ADDED, there=True)])
+    assert added_the_setting(OTHER, [changed(second, OTHER, there=True), added]), (
+        "a release changed it since"
+    )
+    assert not added_the_setting(ADDED, [])
 
 
 @pytest.mark.parametrize("state", [record.WITHDRAWN, record.ROLLED_BACK])
-def test_a_release_that_left_nothing_owns_no_setting(state: str) -> None:
+def test_a_release_that_was_undone_added_no_setting(state: str) -> None:
     (only,) = released("v0>v1")
-    assert not is_ours(OURS, [replace(changed(only, OURS, there=False), state=state)])
+    assert not added_the_setting(ADDED, [replace(changed(only, ADDED, there=False), state=state)])
 
 
-def test_a_release_that_was_taken_back_owns_no_setting() -> None:
+def test_a_release_that_was_not_applied_added_no_setting() -> None:
     (only,) = released("v0>v1 failed")
-    added = changed(only, OURS, there=False)
-    assert not is_ours(OURS, [replace(added, reason=f"{record.NOT_APPLIED}: 409")])
-    assert is_ours(OURS, [replace(added, reason="it exited")]), "it was left"
+    added = changed(only, ADDED, there=False)
+    assert not added_the_setting(ADDED, [replace(added, reason=f"{record.NOT_APPLIED}: 409")])
+    assert added_the_setting(ADDED, [replace(added, reason="it exited")]), "it was left in place"
 
 
-def test_a_setting_that_was_removed_and_came_again_is_not_ours() -> None:
+def test_a_setting_that_came_again_after_its_removal_was_not_added_by_releases() -> None:
     first, second, third = released("v0>v1", "v1>v0", "v0>v1")[::-1]
-    added = changed(first, OURS, there=False)
-    removed = replace(second, setting_changed=True, setting_was_there=True, setting_removed=True)
-    assert not is_ours(OURS, [third, removed, added])
+    added = changed(first, ADDED, there=False)
+    removed = replace(second, setting_changed=True, setting_existed=True, setting_removed=True)
+    assert not added_the_setting(ADDED, [third, removed, added])
 
 
-def test_who_withdrew_hides_no_pending_release() -> None:
+def test_a_withdrawn_release_hides_no_pending_one() -> None:
     known = released("v0>v1 pending", "v0>v2 withdrawn")
-    pending = unfinished_of(known)
+    pending = unfinished_release(known)
     assert pending is not None
     assert pending.image == "v1"
-    assert unfinished_of(released("v0>v1 pending", "v0>v2 failed")) is None
+    assert unfinished_release(released("v0>v1 pending", "v0>v2 failed")) is None
 
 
-def test_a_fingerprint_tells_settings_apart_and_says_nothing_else() -> None:
-    assert fingerprint("a", OURS) == fingerprint("a", OURS)
-    assert fingerprint("a", OURS) != fingerprint("a", OTHER)
-    assert fingerprint("a", OURS) != fingerprint("b", OURS)
+def test_a_fingerprint_distinguishes_settings_and_reveals_nothing() -> None:
+    assert fingerprint("a", ADDED) == fingerprint("a", ADDED)
+    assert fingerprint("a", ADDED) != fingerprint("a", OTHER)
+    assert fingerprint("a", ADDED) != fingerprint("b", ADDED)
     assert fingerprint("a", None) == ""
     (release,) = released("v0>v1")
-    told = changed(release, OURS, there=False)
+    told = changed(release, ADDED, there=False)
     assert record.from_annotations(json.loads(record.to_manifest(told))["annotations"]) == told
-    assert told.wants("v1", OURS)
-    assert not told.wants("v1", OTHER)
-    assert not told.wants("v2", OURS)
-    assert not told.wants("v1", None)
-    assert release.wants("v1", None)
+    assert told.is_of("v1", ADDED)
+    assert not told.is_of("v1", OTHER)
+    assert not told.is_of("v2", ADDED)
+    assert not told.is_of("v1", None)
+    assert release.is_of("v1", None)
 
 
 @pytest.mark.parametrize(
@@ -140,15 +147,15 @@ def test_a_fingerprint_tells_settings_apart_and_says_nothing_else() -> None:
 def test_what_production_ran_before_is_on_record(
     image: str, runs: str, steps: list[str], expected: bool
 ) -> None:
-    assert had_before(image, runs, released(*steps)) is expected
+    assert ran_before(image, runs, released(*steps)) is expected
 
 
 def test_a_swap_shows_by_its_slot_and_by_what_the_two_hold() -> None:
     first, *others = released("v0>v1", "v1>v2")
     known = [replace(first, slot="staging"), *others]
-    assert swapped("Staging", "v1", "v2", known)
-    assert not swapped("blue", "v1", "v2", known)
-    assert not swapped("staging", "v0", "v2", known)
-    assert not swapped("staging", "v1", "v1", known)
-    assert not swapped("staging", "v1", "v2", [first, *others])
-    assert not swapped("staging", "v1", "v2", [])
+    assert was_swapped("Staging", "v1", "v2", known)
+    assert not was_swapped("blue", "v1", "v2", known)
+    assert not was_swapped("staging", "v0", "v2", known)
+    assert not was_swapped("staging", "v1", "v1", known)
+    assert not was_swapped("staging", "v1", "v2", [first, *others])
+    assert not was_swapped("staging", "v1", "v2", [])

@@ -89,7 +89,7 @@ def test_a_start_that_the_next_change_of_the_site_cuts_short_is_not_waited_for()
     cut = (*start("aaaa"), "Stopping container: aaaa_shop.")
     assert not read_log(log(*cut, *start("bbbb")), NEW, "").ready
     assert read_log(log(*cut, *start("bbbb"), "Site started."), NEW, "").ready
-    # One that came up and was replaced is no proof that its successor will.
+    # A container that was ready and was replaced is no evidence for its successor.
     up = (*start("aaaa"), "Site started.", "Stopping container: aaaa_shop.")
     assert not read_log(log(*up, *start("bbbb")), NEW, "").ready
 

@@ -10,7 +10,7 @@ from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import Refused
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.target.app_image import host_as_configured
-from azext_otelembed.webapp.apply import put_back
+from azext_otelembed.webapp.apply import restore_command
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind
 from azext_otelembed.webapp.plan import make_plan
 from azext_otelembed.webapp.setting import Setting, linked_component
@@ -94,9 +94,9 @@ def test_only_the_hosts_case_is_ignored() -> None:
     assert not same_image("r.io/a:1", "r.io/a:B")
 
 
-def test_the_way_back_names_slot_and_image() -> None:
+def test_the_command_that_restores_an_image_names_slot_and_image() -> None:
     slot = replace(SITE, id=SiteId("sub", "rg", "shop", "staging"))
-    command = put_back(slot, slot.image)
+    command = restore_command(slot, slot.image)
     assert "--slot staging" in command
     assert command.endswith("r.azurecr.io/shop:1")
 

@@ -1,0 +1,117 @@
+"""Which process may release a site now: the pending records are the lock.
+
+Azure Resource Manager has no lock that two deploys could take. Each deploy therefore writes a
+pending record, and then reads the records of the site:
+
+- If no other release is in progress, the deploy continues.
+- If an older one is in progress, the deploy withdraws.
+- If only younger ones are in progress, the deploy waits until they withdraw. If one of them doesn't
+  within `PATIENCE`, it continued before it could see this record, and the deploy withdraws.
+
+The second of two deploys to write its record always sees the record of the first.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+from azext_otelembed.errors import Refused
+from azext_otelembed.records import record
+from azext_otelembed.records.record import Release
+from azext_otelembed.records.record_store import RecordStore
+
+MARGIN = timedelta(seconds=120)
+"""How long a pending release stays in progress after its timeout."""
+POLL_INTERVAL = 1.0
+"""Seconds between two reads of the records while a rival is in progress."""
+PATIENCE = 15.0
+"""Seconds that a younger release has to see the older one and to withdraw."""
+
+
+def check_free(known: list[Release], digest: str | None, setting: str | None = None) -> None:
+    """Raises `Refused` if a release of another image or connection string is in progress.
+
+    One of the same image and setting is resumed instead: it is the same command, run before and
+    killed or running now, and both have the same result.
+    """
+    for other in record.in_progress(known, _now()):
+        if not other.is_of(digest, setting):
+            raise _taken(other)
+
+
+def acquire(
+    store: RecordStore, release: Release, known: list[Release], setting: str | None = None
+) -> None:
+    """Writes the pending record of `release`. Raises `Refused` if another release came first.
+
+    `known` are the records that `RecordStore.read` gave before; the anchor of a site without
+    records is stored first. `setting` is the wanted connection string.
+    """
+    check_free(known, release.digest, setting)
+    if not known:
+        store.create()
+    store.publish(release)
+    deadline = time.monotonic() + PATIENCE
+    while rival := find_rival(release, store.read(), known, setting, _now()):
+        is_older = (rival.started, rival.id) < (release.started, release.id)
+        if is_older or rival.state != record.PENDING or time.monotonic() >= deadline:
+            reason = f"release {rival.id} came first"
+            # Published, since another process waits until this one has withdrawn.
+            store.publish(release.completed(record.WITHDRAWN, _now(), reason))
+            raise _taken(rival)
+        time.sleep(POLL_INTERVAL)
+
+
+def is_in_progress(release: Release) -> bool:
+    """Whether the process of a pending release may still be running."""
+    return bool(record.in_progress([release], _now()))
+
+
+def lasts(release: Release, seconds: float) -> bool:
+    """Whether a pending release expires later than that."""
+    return release.expires > _now() + timedelta(seconds=seconds)
+
+
+def extended(release: Release, timeout: float) -> Release:
+    """A pending release with another `timeout` seconds, and the margin."""
+    return replace(release, expires=_now() + timedelta(seconds=timeout) + MARGIN)
+
+
+def find_rival(
+    release: Release,
+    records: list[Release],
+    known: list[Release],
+    setting: str | None,
+    now: datetime,
+) -> Release | None:
+    """The release that stands against `release`, which wants `setting`, among the site's records.
+
+    It is one of another image or setting: one that ended after `known` was read, since it may have
+    changed the site; otherwise the oldest one in progress.
+    """
+    before = {one.id for one in known}
+    others = [one for one in records if not one.is_of(release.digest, setting)]
+    ended = (record.SUCCEEDED, record.FAILED, record.ROLLED_BACK)
+    finished = [one for one in others if one.state in ended and one.id not in before]
+    return next(iter([*finished, *record.in_progress(others, now)]), None)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _taken(other: Release) -> Refused:
+    if other.state != record.PENDING:
+        return Refused(
+            f"Another release of this site has ended in the meantime ({other.state}): "
+            f"{other.image}. Nothing was changed.",
+            "Run the same command again: `az otelembed history` shows the other release.",
+        )
+    return Refused(
+        f"Another release of this site is in progress: {other.image}, started at "
+        f"{other.started:%Y-%m-%d %H:%M:%S} UTC. Nothing was changed.",
+        f"Wait until it ends (at the latest at {other.expires:%H:%M:%S} UTC), then run the same "
+        "command again: `az otelembed history` shows the other release.",
+    )

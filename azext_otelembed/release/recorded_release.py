@@ -1,0 +1,305 @@
+"""One release of a site, from its pending record to its completed one."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Protocol
+
+from azext_otelembed.errors import OtelembedError, Refused
+from azext_otelembed.records import record, release_lock
+from azext_otelembed.records.record import Release, State
+from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.records.record_store import RecordStore
+from azext_otelembed.verification.verdict_tracker import PACE, Pace
+from azext_otelembed.verification.verify import Verdict, newest_stamp, verdict_result, verify
+from azext_otelembed.webapp.observe import Observed
+
+if TYPE_CHECKING:
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.azure.sites import SiteClient
+    from azext_otelembed.console import Console, Step
+
+EXIT_ROLLED_BACK = 4
+EXIT_NOT_ROLLED_BACK = 5
+ROLLBACK_TIMEOUT = 120
+"""Seconds that the old image has at least to start again, however short the timeout was."""
+SPARE = 60.0
+"""Seconds by which a pending record outlasts the next wait, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseOptions:
+    """`timeout` is in seconds, for the verification; `wait`: whether there is one. `rollback`:
+    whether a release that fails is rolled back.
+    """
+
+    timeout: int
+    health_path: str
+    rollback: bool = True
+    wait: bool = True
+    pace: Pace = PACE
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseImage:
+    """The image to release, as linuxFxVersion spells it, and what the record says about it."""
+
+    name: str
+    digest: str
+    recipe: str = ""
+    base: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseResult:
+    """The record of a release, its verdict (None without a verification), and the exit status."""
+
+    release: Release
+    verdict: Verdict | None
+    exit_status: int
+
+    def as_result(self) -> dict[str, Any]:
+        """The fields of a release in a command's result."""
+        state = {"id": self.release.id, "state": self.release.state}
+        return {**verdict_result(self.verdict), "release": state}
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseContext:
+    """The site that is released, its records, and the means to release it."""
+
+    session: Session
+    client: SiteClient
+    store: RecordStore
+    options: ReleaseOptions
+    console: Console
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A site after its old image was restored. Log lines newer than `log_since` count."""
+
+    observed: Observed
+    log_since: str
+    notes: Sequence[str] = ()
+
+
+class Undo(Protocol):
+    """How a release is rolled back."""
+
+    @property
+    def action(self) -> str:
+        """`rolled back`, or the exact term for it."""
+
+    @property
+    def image(self) -> str:
+        """The image that the site runs again then."""
+
+    def restore(self, release: Release, step: Step) -> Restored:
+        """Rolls back. Raises `Refused` if another process has changed the site meanwhile."""
+
+    def instructions(self, release: Release) -> list[str]:
+        """The commands that do the same by hand, each after a line that introduces it."""
+
+
+def resumable(known: list[Release], digest: str, setting: str | None) -> Release | None:
+    """The unfinished release on record if it is of this image and setting: a run was killed."""
+    unfinished = unfinished_release(known)
+    return unfinished if unfinished and unfinished.is_of(digest, setting) else None
+
+
+def new_release(
+    context: ReleaseContext,
+    image: ReleaseImage,
+    previous_image: str,
+    *,
+    setting_existed: bool,
+    setting_changed: bool,
+    setting: str | None = None,
+    setting_removed: bool = False,
+    slot: str = "",
+) -> Release:
+    """A release that starts now. `setting` is the wanted connection string, kept as fingerprint."""
+    started = datetime.now(timezone.utc)
+    name = secrets.token_hex(6)
+    return Release(
+        id=name,
+        site=context.store.site,
+        state=record.PENDING,
+        started=started,
+        expires=started,
+        image=image.name,
+        digest=image.digest,
+        previous_image=previous_image,
+        setting_existed=setting_existed,
+        setting_changed=setting_changed,
+        recipe=image.recipe,
+        base=image.base,
+        setting_fingerprint=record.fingerprint(name, setting),
+        setting_removed=setting_removed,
+        log_stamp=newest_stamp(context.client),
+        slot=slot,
+    )
+
+
+class RecordedRelease:
+    """A release whose record is pending: verifies it, rolls it back if it fails, completes it.
+
+    `release` is the record as written last; `resumed` tells whether another run has begun it.
+    """
+
+    def __init__(self, context: ReleaseContext, release: Release, *, resumed: bool = True) -> None:
+        self._context = context
+        self._options = context.options
+        self._console = context.console
+        self._site = context.client.id
+        self.release = release
+        self.resumed = resumed
+
+    @classmethod
+    def begin(
+        cls,
+        context: ReleaseContext,
+        release: Release,
+        known: list[Release],
+        setting: str | None = None,
+    ) -> RecordedRelease:
+        """Writes the pending record. Raises `Refused` if another release is in progress."""
+        unfinished = unfinished_release(known)
+        if (
+            unfinished
+            and unfinished.id != release.id
+            and not release_lock.is_in_progress(unfinished)
+        ):
+            context.store.complete(unfinished, record.FAILED, "never completed")
+        release = release_lock.extended(release, context.options.timeout)
+        release_lock.acquire(context.store, release, known, setting)
+        return cls(context, release, resumed=release.id in {one.id for one in known})
+
+    def finish(self, observed: Observed, undo: Undo, written: str | None = None) -> ReleaseResult:
+        """Verifies the site, rolls the release back if it fails, and completes its record.
+
+        `written` is the connection string that this process wrote: no log line may show it.
+        """
+        self.keep_pending()
+        with self._console.step("verify") as step:
+            step.say(f"asking {observed.host}")
+            verdict = self._verify(
+                observed, self.release.image, self.release.log_since, written, step
+            )
+            step.say(verdict.summary)
+        if verdict.healthy:
+            self.complete(record.SUCCEEDED)
+            return ReleaseResult(self.release, verdict, 0)
+        self._alert_failure(verdict, f"{self._site} fails to start: {verdict.reason}.")
+        if self._options.rollback:
+            return self._roll_back(undo, verdict, written)
+        self.complete(record.FAILED, verdict.reason)
+        self._alert_instructions(undo)
+        return ReleaseResult(self.release, verdict, EXIT_NOT_ROLLED_BACK)
+
+    def keep_pending(self, seconds: float | None = None) -> None:
+        """Extends the record, unless it outlasts another `seconds` (default: the timeout)."""
+        seconds = seconds or self._options.timeout
+        if release_lock.lasts(self.release, seconds + SPARE):
+            return
+        extended = release_lock.extended(self.release, seconds)
+        try:
+            self._context.store.write(extended)
+        except OtelembedError as error:
+            self._console.note(f"The record of the release can't be extended: {error.message}")
+        else:
+            self.release = extended
+
+    def complete(self, state: State, reason: str = "") -> None:
+        """Completes the record. An error is only noted: the site's own state matters more."""
+        try:
+            self.release = self._context.store.complete(self.release, state, reason)
+        except OtelembedError as error:
+            self._console.note(
+                f"The record of the release stays pending: {error.message} Run the same command "
+                "again, or `az otelembed wait`, to complete it."
+            )
+
+    def _roll_back(self, undo: Undo, failed: Verdict, written: str | None) -> ReleaseResult:
+        timeout = max(self._options.timeout, ROLLBACK_TIMEOUT)
+        self.keep_pending(timeout)
+        with self._console.step("rollback") as step:
+            step.say(f"restoring {undo.image}")
+            try:
+                restored = undo.restore(self.release, step)
+            except OtelembedError as error:
+                step.say(f"failed: {error.message}")
+                return self._not_rolled_back(undo, failed, error)
+            for note in restored.notes:
+                self._console.note(note)
+            self.keep_pending(timeout)
+            verdict = self._verify(
+                restored.observed, undo.image, restored.log_since, written, step, timeout
+            )
+            step.say(f"{undo.image} runs again" if verdict.healthy else f"failed: {verdict.reason}")
+        done = f"{self._site} was {undo.action} to {undo.image}"
+        if verdict.healthy:
+            self.complete(record.ROLLED_BACK, failed.reason)
+            self._console.alert(f"otelembed: {done}.")
+            return ReleaseResult(self.release, failed, EXIT_ROLLED_BACK)
+        reason = f"{failed.reason}; {undo.action}, but then: {verdict.reason}"
+        self.complete(record.FAILED, reason)
+        self._alert_failure(verdict, f"{done}, which fails to start too: {verdict.reason}.")
+        return ReleaseResult(self.release, failed, EXIT_NOT_ROLLED_BACK)
+
+    def _not_rolled_back(self, undo: Undo, failed: Verdict, error: OtelembedError) -> ReleaseResult:
+        told = f"otelembed: {self._site} was not {undo.action}: {error.message}"
+        if isinstance(error, Refused):
+            # Another process has changed the site: a rerun must not roll that back either.
+            self._console.alert(told)
+            reason = f"{failed.reason}; not {undo.action}: {error.message}"
+            self.complete(record.FAILED, reason)
+        else:
+            self._console.alert(f"{told} Run the same command again to roll it back.")
+        self._alert_instructions(undo)
+        return ReleaseResult(self.release, failed, EXIT_NOT_ROLLED_BACK)
+
+    def _verify(
+        self,
+        observed: Observed,
+        image: str,
+        log_since: str,
+        written: str | None,
+        step: Step,
+        timeout: int | None = None,
+    ) -> Verdict:
+        return verify(
+            self._context.session,
+            self._context.client,
+            observed,
+            image,
+            log_since=log_since,
+            health_path=self._options.health_path,
+            timeout=timeout or self._options.timeout,
+            say=step.say,
+            pace=self._options.pace,
+            written=written,
+        )
+
+    def _alert_failure(self, verdict: Verdict, message: str) -> None:
+        alert = self._console.alert
+        alert(f"otelembed: {message}")
+        for name, words in verdict.evidence.items():
+            alert(f"  {name}: {words}")
+        alert_log(self._console, verdict)
+
+    def _alert_instructions(self, undo: Undo) -> None:
+        for text in undo.instructions(self.release):
+            self._console.alert(text)
+
+
+def alert_log(console: Console, verdict: Verdict) -> None:
+    """Shows the last log lines of the container."""
+    if verdict.log:
+        console.alert("The container's last log lines:")
+    for line in verdict.log:
+        console.alert(f"  | {line}")

@@ -1,0 +1,75 @@
+"""A site as observed, with its records: the start of the commands that work on releases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.release.recorded_release import (
+    EXIT_ROLLED_BACK,
+    ReleaseContext,
+    ReleaseOptions,
+    ReleaseResult,
+)
+from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.webapp.observe import Observed, check_kind, observe
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from azext_otelembed.azure.session import Session
+    from azext_otelembed.console import Console
+    from azext_otelembed.records.record import Release
+    from azext_otelembed.records.record_store import RecordStore
+    from azext_otelembed.webapp.plan import Change
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedSite:
+    """A site with its records (`known`, newest first) and the means to release it."""
+
+    session: Session
+    client: SiteClient
+    observed: Observed
+    registry: AppRegistry
+    store: RecordStore
+    known: list[Release]
+
+    @property
+    def see_history(self) -> str:
+        """The recommendation to list the releases."""
+        return f"See `az otelembed history {self.observed.id.arguments}`."
+
+    def context(self, options: ReleaseOptions, console: Console) -> ReleaseContext:
+        """The context of a release of the site."""
+        return ReleaseContext(self.session, self.client, self.store, options, console)
+
+    def result(
+        self, changes: Sequence[Change], ended: ReleaseResult, console: Console
+    ) -> dict[str, Any]:
+        """The result object of a command that released the site."""
+        release = ended.release
+        return {
+            "site": self.observed.id.label,
+            "resourceGroup": self.observed.id.group,
+            "image": {"name": release.image, "digest": release.digest},
+            "changed": ended.exit_status != EXIT_ROLLED_BACK,
+            "changes": [change.as_result() for change in changes],
+            **ended.as_result(),
+            "seconds": dict(console.seconds),
+        }
+
+
+def open_site(session: Session, site: SiteId, console: Console) -> RecordedSite:
+    """Reads a site and its records."""
+    client = SiteClient(session, site)
+    registry = AppRegistry(session)
+    with console.step("observe") as step:
+        step.say(f"reading {site} and its records")
+        observed = observe(client)
+        check_kind(observed)
+        store = registry.records(observed)
+        known = store.read()
+        step.say(f"{site} runs {observed.image}; releases on record: {len(known)}")
+    return RecordedSite(session, client, observed, registry, store, known)

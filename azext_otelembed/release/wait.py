@@ -1,0 +1,36 @@
+"""`az otelembed wait`: verifies a release that `deploy --no-wait` or a killed run left pending."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azext_otelembed.errors import NotFound
+from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.release.recorded_site import RecordedSite
+from azext_otelembed.release.release_runner import ReleaseRunner
+from azext_otelembed.webapp.plan import Change
+from azext_otelembed.webapp.preflight import check_running
+from azext_otelembed.webapp.restore import PreviousState
+
+if TYPE_CHECKING:
+    from azext_otelembed.console import Console
+    from azext_otelembed.release.recorded_release import ReleaseOptions
+
+
+def wait(
+    site: RecordedSite, options: ReleaseOptions, console: Console
+) -> tuple[dict[str, Any], int]:
+    """Verifies the pending release of a site, rolls it back if it fails, and completes it.
+
+    Returns the result object and the exit status. Raises `NotFound` if no release is pending.
+    """
+    pending = unfinished_release(site.known)
+    if pending is None:
+        raise NotFound(f"{site.observed.id} has no pending release.", site.see_history)
+    check_running(site.observed)
+    added = pending.setting_changed and not pending.setting_existed
+    previous = PreviousState(pending.previous_image, None, restores_setting=added)
+    runner = ReleaseRunner(site.context(options, console))
+    ended = runner.resume(site.observed, pending, previous)
+    changes = [Change("image", pending.previous_image, pending.image)]
+    return site.result(changes, ended, console), ended.exit_status
