@@ -76,6 +76,20 @@ def test_the_added_layers_come_on_top_in_the_bases_family(family: Family) -> Non
     assert embedded.digest == Digest.of(embedded.manifest) == embedded.reference.digest
 
 
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        (Family.DOCKER, "64d8ec6f38c383b20320755ce32b076745b97a5153b8c88b5c50fa90700d7ebf"),
+        (Family.OCI, "d1c952515619ce53803b9ee49b5f3dd6c46940e9912ed23914cf6025c2ce14e9"),
+    ],
+)
+def test_an_embedded_image_is_the_same_byte_for_byte_everywhere(
+    family: Family, expected: str
+) -> None:
+    # A change here needs a new recipe.FORMAT: the same recipe must give the same image.
+    assert embed(base(family), COLLECTOR, CONFIG, LAUNCHER).digest.hex == expected
+
+
 def test_the_uploads_are_the_configuration_layer_and_the_configuration_and_small() -> None:
     embedded = embed(base(), COLLECTOR, CONFIG, LAUNCHER)
     assert [upload.digest for upload in embedded.uploads] == [
