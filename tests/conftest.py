@@ -1,10 +1,20 @@
-"""How the tests are run: in which order, and what is shown of failures while others go on."""
+"""How the tests run: their order, the double of a worker, and failures shown at once."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from localazure.az import AZ, Az
+from localazure.client import LocalAzure
+from localazure.seed import demo
+from tests.e2e.support import EXTENSIONS, IMAGES, Cloud
+from tests.warm import WarmAz
+
+GROUPS = 500
+"""Resource groups in the double from the start: a test's site takes the next one."""
 
 LONGEST = (
     "e2e/test_fleet.py",
@@ -53,3 +63,49 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Failures(terminal))
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    """The double that all tests of this worker share: the demo's registries, and no site.
+
+    A test takes names of its own (sites, repositories, registries), and clears its faults.
+    """
+    for needed in (AZ, EXTENSIONS / "otelembed", IMAGES / "app" / "index.json"):
+        if not needed.exists():
+            pytest.fail(f"{needed} is missing: `make setup` makes it", pytrace=False)
+    seed = demo()
+    names = [f"group-{number}" for number in range(1, GROUPS)]
+    seed["groups"] += [{"name": name, "location": "westeurope"} for name in names]
+    seed["sites"] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        with LocalAzure.start(tmp_path_factory.mktemp("double") / "localazure", seed) as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def cloud(local: LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The double and an az, which is logged in where a test asks for `az`."""
+    directory = tmp_path_factory.mktemp("cloud")
+    with WarmAz(local, directory / "azure", EXTENSIONS) as az:
+        _CLOUDS.append(Cloud(local, az, directory))
+        yield _CLOUDS[0]
+
+
+_CLOUDS: list[Cloud] = []
+"""The session's one, once a test has asked for it."""
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stops the sites of a test file with its last test."""
+    if nextitem is not None and nextitem.path != item.path:
+        for cloud in _CLOUDS:
+            cloud.rest()
+
+
+@pytest.fixture(scope="session")
+def az(cloud: Cloud) -> Az:
+    """The real az with the extension, logged in as the subscription's owner."""
+    cloud.az.login()
+    return cloud.az

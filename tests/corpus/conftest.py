@@ -29,7 +29,10 @@ __all__ = ["docker_engine"]
 
 COLLECTOR = "otel/opentelemetry-collector-contrib"
 VERSION = "0.150.0"
-GROUP = "rg"
+GROUP = "shop-rg"
+REGISTRY = "corpusregistry"
+HUB = "corpushub"
+"""A public registry without the collector that other tests embed."""
 
 
 @dataclass
@@ -44,11 +47,9 @@ class Corpus:
 
     @property
     def host(self) -> str:
-        return self.azure.registries["shopregistry"]
+        return self.azure.registries[REGISTRY]
 
-    def push(
-        self, repository: str, tag: str, *images: Image, to: str = "shopregistry"
-    ) -> Reference:
+    def push(self, repository: str, tag: str, *images: Image, to: str = REGISTRY) -> Reference:
         """An image, or an index of several, in a registry."""
         layout = self.directory / to / repository.replace("/", "-")
         write_layout(layout, images[0] if len(images) == 1 else images, tag)
@@ -88,7 +89,7 @@ class Corpus:
 
     def prepare(self, image: Image, tag: str = VERSION) -> PreparedCollector:
         """A collector image brought in from the hub."""
-        reference = self.push(COLLECTOR, tag, image, to="hub")
+        reference = self.push(COLLECTOR, tag, image, to=HUB)
         return prepare_collector(self.client, reference, self.hub)
 
     def embed(self, reference: Reference, *, unwrap: bool = False) -> Embedded:
@@ -116,20 +117,11 @@ class Corpus:
 
 
 @pytest.fixture(scope="session")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    seed = {
-        "groups": [{"name": GROUP, "location": "westeurope"}],
-        "registries": [
-            {"name": "shopregistry", "group": GROUP, "anonymous_pull": True},
-            {"name": "hub", "acr": False, "aliases": ["docker.io"]},
-        ],
-        "components": [{"name": "shop-insights", "group": GROUP}],
-    }
-    directory = tmp_path_factory.mktemp("corpus") / "azure"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
-        with LocalAzure.start(directory, seed) as started:
-            yield started
+def azure(local: LocalAzure) -> LocalAzure:
+    """The worker's double, with two registries of the corpus."""
+    local.add_registry({"name": REGISTRY, "group": GROUP, "anonymous_pull": True})
+    local.add_registry({"name": HUB, "acr": False})
+    return local
 
 
 @pytest.fixture(scope="session")
@@ -137,7 +129,7 @@ def corpus(azure: LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Itera
     token = azure.token()
     trust = {"connection_verify": azure.ca}
     owner = AcrExchange(lambda: token, azure.tenant)
-    shop, hub = azure.registries["shopregistry"], azure.registries["hub"]
+    shop, hub = azure.registries[REGISTRY], azure.registries[HUB]
     with (
         RegistryClient(shop, owner, transport=trust) as client,
         RegistryClient(hub, Anonymous(), transport=trust) as upstream,

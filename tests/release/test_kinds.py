@@ -422,7 +422,7 @@ def test_a_policy_is_explained_and_what_was_written_is_taken_back(
 
 
 def test_a_site_that_is_not_there_is_named(site: Site, hand: Hand) -> None:
-    site.cloud.arm("DELETE", site.id)
+    site.cloud.delete(site)
     with pytest.raises(NotFound, match=f"'{site.name}' was not found"):
         hand.deploy(site)
     site.cloud.make_site(group=site.group, name=site.name, wait=False)

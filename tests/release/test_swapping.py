@@ -98,7 +98,7 @@ def pair(cloud: Cloud, hand: Hand, tmp_path: Path) -> Iterator[Pair]:
     made = make_pair(cloud, hand, tmp_path)
     yield made
     cloud.local.clear_faults()
-    cloud.arm("DELETE", made.production.id)
+    cloud.delete(made.production)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def kept(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> 
     made = make_pair(cloud, hand, tmp_path_factory.mktemp("pair"))
     hand.deploy(made.slot)
     yield made
-    cloud.arm("DELETE", made.production.id)
+    cloud.delete(made.production)
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def picky(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) ->
     made.slot.push("picky", images.variant(directory / "picky", Entrypoint=command, Cmd=[]))
     hand.deploy(made.slot, image=made.slot.image("picky"))
     yield made
-    cloud.arm("DELETE", made.production.id)
+    cloud.delete(made.production)
 
 
 @pytest.fixture
