@@ -20,6 +20,10 @@ TOOL_SOURCES := $(shell find localazure/images/tools -type f)
 # A source that is gone makes nothing older: which ones there are is an input of its own.
 LIST := $(L)/sources-$(firstword $(shell echo $(sort $(SOURCES) $(IMAGE_SOURCES)) | cksum))
 
+# Python's cache of compiled modules is what makes a start of az or of the double cheap: where this
+# variable is set, each of hundreds of processes would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help env setup demo play test test-all lint wheel picture clean
 help:
 	@echo 'make demo     embed the collector in a sample app, on a local double of Azure'
