@@ -38,6 +38,7 @@ def test_a_request_arrives_whole_and_says_where_it_came_from(tmp_path: Path) -> 
     run(test)
 
 
+@pytest.mark.thorough
 def test_an_answer_is_passed_on_as_it_comes(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -52,6 +53,7 @@ def test_an_answer_is_passed_on_as_it_comes(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_an_answer_that_breaks_off_cuts_the_clients_connection(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -64,6 +66,7 @@ def test_an_answer_that_breaks_off_cuts_the_clients_connection(tmp_path: Path) -
     run(test)
 
 
+@pytest.mark.thorough
 def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "FRONT_END_TIMEOUT", 0.5)
 
@@ -75,6 +78,7 @@ def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.M
     run(test)
 
 
+@pytest.mark.thorough
 def test_requests_are_served_side_by_side(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from localazure.images.assemble import Image
 from localazure.runtime.context import Timing
@@ -73,6 +74,7 @@ def test_the_old_container_serves_until_the_new_one_answers(tmp_path: Path) -> N
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_change_while_starting_gives_that_start_up(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -144,6 +146,7 @@ def test_a_container_that_never_answers_fails_within_the_limit(tmp_path: Path) -
     run(test)
 
 
+@pytest.mark.thorough
 def test_the_port_is_the_exposed_one_where_no_setting_names_it(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -154,6 +157,7 @@ def test_the_port_is_the_exposed_one_where_no_setting_names_it(tmp_path: Path) -
     run(test)
 
 
+@pytest.mark.thorough
 def test_without_any_word_on_the_port_80_and_8080_are_tried(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -185,6 +189,7 @@ def test_a_stopped_site_answers_403_and_starts_again(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_site_can_be_scaled(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -200,6 +205,7 @@ def test_a_site_can_be_scaled(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_one_instance_that_is_down_leaves_the_others_serving(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -213,6 +219,7 @@ def test_one_instance_that_is_down_leaves_the_others_serving(tmp_path: Path) -> 
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_slot_runs_beside_its_site(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -271,6 +278,7 @@ def test_missing_pull_rights_fail_as_in_app_service(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_user_assigned_identity_pulls_where_it_is_named(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -325,6 +333,7 @@ def test_an_image_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_an_index_gives_its_linux_amd64_image(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -341,6 +350,7 @@ def test_an_index_gives_its_linux_amd64_image(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_moved_tag_is_pulled_anew_at_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -429,6 +439,7 @@ def test_containers_end_with_the_double_even_when_it_is_killed(tmp_path: Path) -
             double.stdout.close() if double.stdout else None
 
 
+@pytest.mark.thorough
 def test_the_event_loop_is_never_held_up_by_a_pull(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -451,6 +462,7 @@ def test_the_event_loop_is_never_held_up_by_a_pull(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_requests_that_wait_for_the_start_are_all_answered(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:

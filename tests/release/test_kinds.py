@@ -37,7 +37,13 @@ def test_a_key_vault_reference_is_set_and_resolved(
     assert again.result["setting"]["source"] == "already set"
 
 
-@pytest.mark.parametrize("before", [None, OLD], ids=["absent", "there"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(None, id="absent"),
+        pytest.param(OLD, id="there", marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize(
     ("status", "mend"),
     [
@@ -333,6 +339,7 @@ def test_a_registry_that_cannot_be_seen_is_noted_and_not_refused(
     assert "az role assignment list --scope" in ended.said
 
 
+@pytest.mark.thorough
 def test_the_sites_own_subscription_is_asked_no_second_time_where_its_id_is_in_capitals(
     site: Site, hand: Hand, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
