@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
-from _pytest.mark import ParameterSet
 
 Row = TypeVar("Row")
 
 
-def rest_is_thorough(
-    rows: Iterable[Row], always: Callable[[Row], bool]
-) -> list[Row | ParameterSet]:
-    """All rows, for `parametrize`; those that aren't run `always` carry the mark `thorough`."""
+def rest_is_thorough(rows: Iterable[Row], always: Callable[[Row], bool]) -> list[Any]:
+    """All rows, for `parametrize`; those that `make test` doesn't run have the mark `thorough`."""
     return [row if always(row) else pytest.param(row, marks=pytest.mark.thorough) for row in rows]

@@ -68,7 +68,7 @@ class Place:
         """The same without az."""
         wanted = {name: self.fill(value) for name, value in (row.wanted or {}).items()}
         fields = ("group", "name", "slot")
-        named = {name: wanted.pop(name) for name in fields if name in wanted}
+        named: dict[str, Any] = {name: wanted.pop(name) for name in fields if name in wanted}
         session = owner
         if row.caller != "owner":
             session = inprocess.session(self.cloud, self.cloud.token(*self.roles[row.caller]))

@@ -277,7 +277,7 @@ def test_a_deploy_killed_after_any_write_converges_when_it_is_run_again(
     assert not try_all(bench, writes, attempt)
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=4)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", KILLED)
 def test_a_deploy_killed_at_any_request_converges_when_it_is_run_again(
@@ -298,7 +298,7 @@ def test_a_deploy_killed_at_any_request_converges_when_it_is_run_again(
     assert all(place.where in ("arm", "site") for place in unmet), "only a look more or less"
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=4)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", FAULTS)
 def test_a_deploy_disturbed_at_any_request_converges(

@@ -55,6 +55,7 @@ def requests(cloud: Cloud) -> list[Asked]:
     ]
 
 
+@pytest.mark.thorough(minutes=3)
 def test_what_others_write_before_the_last_read_or_after_the_write_survives(
     requests: list[Asked], cloud: Cloud, hand: Hand
 ) -> None:
@@ -172,6 +173,7 @@ def test_of_two_deploys_that_meet_one_wins_and_the_other_has_changed_nothing(
     one_wins(site, cloud, outcomes, before, [second, first])
 
 
+@pytest.mark.thorough(minutes=3)
 @pytest.mark.parametrize("referrers", [True, False], ids=["referrers", "fall-back"])
 def test_of_deploys_at_the_very_same_time_one_wins(
     make_site: Callable[..., Site], cloud: Cloud, referrers: bool
