@@ -1,24 +1,49 @@
-"""How the tests are run: in which order, and what is shown of failures while others go on."""
+"""How the tests run: their order, the double of a worker, and failures shown at once."""
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from localazure.az import AZ, Az
+from localazure.client import LocalAzure
+from localazure.seed import demo
+from tests.e2e.support import EXTENSIONS, IMAGES, Cloud
+from tests.warm import WarmAz
+
+GROUPS = 500
+"""Resource groups in the double from the start: a test's site takes the next one."""
+
 LONGEST = (
+    "release/test_crash.py",
     "e2e/test_fleet.py",
     "release/test_records.py",
     "e2e/test_faults.py",
-    "release/test_verify.py",
     "e2e/test_release_steps.py",
+    "release/test_verify.py",
+    "release/test_swapping.py",
+    "release/test_writers.py",
+    "e2e/test_refusals.py",
     "corpus/test_judges.py",
     "release/test_kinds.py",
-    "e2e/test_refusals.py",
-    "launchers/test_the_app.py",
+    "e2e/test_deploy_images.py",
+    "registry/test_lies.py",
+    "builders/test_acr_build.py",
+    "e2e/test_swap.py",
+    "release/test_crossing.py",
+    "registry/test_bringing_in.py",
+    "e2e/test_wait.py",
     "builders/test_build_dockerfile.py",
+    "e2e/test_deploy_failing.py",
+    "e2e/test_budget.py",
+    "builders/test_build.py",
+    "launchers/test_the_app.py",
     "corpus/test_dockerfile.py",
-    "localazure/test_az_commands.py",
+    "e2e/test_az_prune.py",
 )
 """Begun first, so that no worker is left alone with one of them at the end."""
 
@@ -32,6 +57,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return (LONGEST.index(name) if name in LONGEST else len(LONGEST), name.startswith("unit/"))
 
     items.sort(key=rank)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--until`, for CI: what doesn't fit into its time is skipped, and the summary says so."""
+    parser.addoption(
+        "--until",
+        type=float,
+        default=math.inf,
+        help="seconds since 1970; a test that would end later is skipped",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test for which there is no time left, before its fixtures are set up."""
+    marker = item.get_closest_marker("thorough")
+    minutes = marker.kwargs.get("minutes", 0.5) if marker else 0.5
+    if time.time() + 60 * minutes > item.config.getoption("until"):
+        pytest.skip("no time left: `make test-all` runs it")
 
 
 class Failures:
@@ -53,3 +97,49 @@ def pytest_configure(config: pytest.Config) -> None:
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Failures(terminal))
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
+    """The double that all tests of this worker share: the demo's registries, and no site.
+
+    A test takes names of its own (sites, repositories, registries), and clears its faults.
+    """
+    for needed in (AZ, EXTENSIONS / "otelembed", IMAGES / "app" / "index.json"):
+        if not needed.exists():
+            pytest.fail(f"{needed} is missing: `make setup` makes it", pytrace=False)
+    seed = demo()
+    names = [f"group-{number}" for number in range(1, GROUPS)]
+    seed["groups"] += [{"name": name, "location": "westeurope"} for name in names]
+    seed["sites"] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        with LocalAzure.start(tmp_path_factory.mktemp("double") / "localazure", seed) as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
+def cloud(local: LocalAzure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The double and an az, which is logged in where a test asks for `az`."""
+    directory = tmp_path_factory.mktemp("cloud")
+    with WarmAz(local, directory / "azure", EXTENSIONS) as az:
+        _CLOUDS.append(Cloud(local, az, directory))
+        yield _CLOUDS[0]
+
+
+_CLOUDS: list[Cloud] = []
+"""The session's one, once a test has asked for it."""
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stops the sites of a test file with its last test."""
+    if nextitem is not None and nextitem.path != item.path:
+        for cloud in _CLOUDS:
+            cloud.rest()
+
+
+@pytest.fixture(scope="session")
+def az(cloud: Cloud) -> Az:
+    """The real az with the extension, logged in as the subscription's owner."""
+    cloud.az.login()
+    return cloud.az

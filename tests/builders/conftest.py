@@ -1,4 +1,4 @@
-"""A real Docker engine, and one double with az, for all tests of this room."""
+"""A real Docker engine, and the worker's double with az."""
 
 from __future__ import annotations
 

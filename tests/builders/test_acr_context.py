@@ -66,7 +66,10 @@ def _files_that_docker_sends(engine: Engine, folder: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     ("random", "zeros"),
-    [(40, 300), pytest.param(1024, 0, marks=[pytest.mark.thorough, pytest.mark.timeout(600)])],
+    [
+        (40, 300),
+        pytest.param(1024, 0, marks=[pytest.mark.thorough(minutes=3), pytest.mark.timeout(600)]),
+    ],
 )
 def test_a_large_context_takes_no_more_memory_than_a_small_one(
     builds: Builds, random: int, zeros: int

@@ -17,6 +17,7 @@ from tests.builders.support import Builds
 from tests.e2e import images
 from tests.e2e.support import IMAGES, SETTING, eventually
 from tests.localazure import runtime_support as machine
+from tests.selection import rest_is_thorough
 
 ARGUMENTS = ["--greeting", 'it\'s "two words" $HOME']
 CONNECTION = {
@@ -96,7 +97,7 @@ def delivers(builds: Builds, container: str) -> bool:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("shell", rest_is_thorough(SHELLS, lambda shell: shell == "dash"))
 def test_the_app_is_pid_1_with_its_own_arguments_and_its_telemetry_is_taken(
     builds: Builds, shell: str, way: str
 ) -> None:
@@ -119,7 +120,10 @@ def test_the_app_is_pid_1_with_its_own_arguments_and_its_telemetry_is_taken(
 
 @pytest.mark.parametrize(
     ("what", "path"),
-    [("binary", "/usr/bin/otelcol"), ("configuration", "/etc/otel-collector-config.yml")],
+    [
+        ("binary", "/usr/bin/otelcol"),
+        pytest.param("configuration", "/etc/otel-collector-config.yml", marks=pytest.mark.thorough),
+    ],
 )
 def test_the_app_serves_where_the_collector_cannot_start(
     builds: Builds, what: str, path: str

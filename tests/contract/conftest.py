@@ -1,4 +1,5 @@
-"""One double for all recordings."""
+"""One double for all recordings, of its own: lists of a subscription hold what was recorded and no
+other test's resources, whose shapes may differ."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.release.dockerfile import app_of
 from tests.corpus.bases import Case
-from tests.corpus.conftest import COLLECTOR, VERSION, Corpus
+from tests.corpus.conftest import COLLECTOR, HUB, VERSION, Corpus
 from tests.corpus.facts import on_engine
 from tests.engine import Engine
 
@@ -64,5 +64,5 @@ def built(case: Case, corpus: Corpus, engine: Engine, folder: Path) -> str:
 def dockerfile(corpus: Corpus, app: App) -> str:
     """As it is printed, with the corpus' collector."""
     corpus.collector()
-    hub = Reference(corpus.azure.registries["hub"], COLLECTOR, VERSION)
+    hub = Reference(corpus.azure.registries[HUB], COLLECTOR, VERSION)
     return make_dockerfile(hub, collector_config.default(), Launcher(), app)

@@ -9,21 +9,21 @@ import pytest
 
 from localazure.client import LocalAzure
 from tests.corpus.bases import Case
-from tests.corpus.conftest import GROUP, Corpus
+from tests.corpus.conftest import GROUP, REGISTRY, Corpus
 from tests.corpus.facts import COLLECTOR, Facts, parse
 
 
 def on_a_site(azure: LocalAzure, name: str, image: str, startup: str = "") -> Facts:
-    """What the app says of itself when a site runs the image."""
+    """What the app says of itself when a site runs the image; the site is stopped then."""
     made = azure.add_site(
         {
-            "name": name,
+            "name": f"corpus-{name}",
             "group": GROUP,
             "image": image,
             "app_settings": {"WEBSITES_PORT": "8080"},
             "config": {"appCommandLine": startup, "acrUseManagedIdentityCreds": True},
             "system_identity": True,
-            "roles": [{"role": "AcrPull", "scope": "{shopregistry.id}"}],
+            "roles": [{"role": "AcrPull", "scope": f"{{{REGISTRY}.id}}"}],
         }
     )
     with azure.http() as http:
@@ -34,9 +34,13 @@ def on_a_site(azure: LocalAzure, name: str, image: str, startup: str = "") -> Fa
             except httpx.TransportError:
                 answer = None
             if answer is not None and answer.status_code == 200:
-                return parse(answer.text)
+                break
             assert time.monotonic() < deadline, answer.text if answer is not None else "silence"
             time.sleep(0.1)
+        stop = f"{azure.management}{made['id']}/stop?api-version=2024-04-01"
+        owner = {"authorization": f"Bearer {azure.token()}"}
+        http.post(stop, headers=owner).raise_for_status()
+    return parse(answer.text)
 
 
 def test_the_app_runs_as_before_with_one_collector_beside_it(

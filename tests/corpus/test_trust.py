@@ -25,7 +25,7 @@ from azext_otelembed.image.reference import Reference
 from localazure.client import ROOT
 from localazure.images.assemble import Entry, Image, Layer, layer
 from tests.corpus.bases import image
-from tests.corpus.conftest import Corpus
+from tests.corpus.conftest import HUB, Corpus
 from tests.engine import Engine
 from tests.needs import lacking
 
@@ -93,8 +93,8 @@ def collector(corpus: Corpus) -> PreparedCollector:
     """The real collector, whose own bundle has the double's authority."""
     if not LAYOUT.exists():
         lacking("`make test` builds the collector's image")
-    corpus.azure.push("hub", "otel/real", "0.150.0", LAYOUT)
-    reference = Reference(corpus.azure.registries["hub"], "otel/real", "0.150.0")
+    corpus.azure.push(HUB, "otel/real", "0.150.0", LAYOUT)
+    reference = Reference(corpus.azure.registries[HUB], "otel/real", "0.150.0")
     return prepare_collector(corpus.client, reference, corpus.hub)
 
 

@@ -25,7 +25,7 @@ from tests.release.support import request_of
 
 
 class Owner:
-    """A credential that holds one token of the subscription's owner."""
+    """A credential that holds one token, the subscription's owner's unless another is given."""
 
     def __init__(self, token: str) -> None:
         self._token = AccessToken(token, int(time.time()) + 3600)
@@ -60,12 +60,12 @@ class Ended:
         return f"status {self.exit_status} after {self.seconds:.1f} s\n{self.said}\n{asked}"
 
 
-def session(cloud: Cloud) -> Session:
-    """The subscription's owner."""
+def session(cloud: Cloud, token: str = "") -> Session:
+    """The subscription's owner, or the caller of `token`."""
     local = cloud.local
     audience = "https://management.core.windows.net/"
     return Session(
-        credential=Owner(local.token(audience)),
+        credential=Owner(token or local.token(audience)),
         subscription=local.subscription,
         tenant=local.tenant,
         arm_endpoint=local.management,

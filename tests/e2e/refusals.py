@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from tests.e2e.support import SETTING
@@ -29,6 +30,28 @@ class Row:
     caller: str = "owner"
     input: str | None = None
     whole: bool = False
+
+    @property
+    def wanted(self) -> dict[str, str] | None:
+        """What the deploy wants, by its names in Python; None where az itself has a part in it.
+
+        That is the case for other commands, values that az's layer checks or reads from files, and
+        a caller who isn't logged in.
+        """
+        options = shlex.split(self.arguments)
+        names = ("image", "registry", "app_insights", "collector_image", "slot", "group", "name")
+        if self.whole:
+            if options.pop(0) != "deploy":
+                return None
+            short = {"-g": "--group", "-n": "--name"}
+            options = [short.get(option, option) for option in options]
+        given = {
+            option.removeprefix("--").replace("-", "_"): value
+            for option, value in zip(options[::2], options[1::2], strict=False)
+        }
+        if len(options) % 2 or not given.keys() <= set(names) or self.caller == "nobody":
+            return None
+        return given
 
 
 NOT_FOUND = (
@@ -502,3 +525,16 @@ OTHER_COMMANDS = (
 )
 
 ROWS = (*NOT_FOUND, *KINDS, *IMAGES, *RIGHTS, *ARGUMENTS, *COLLECTORS, *STRINGS, *OTHER_COMMANDS)
+IN_PROCESS = tuple(row for row in ROWS if row.wanted is not None and row not in ARGUMENTS)
+"""Rows that need no az: the deploy itself refuses them."""
+WITH_AZ = (
+    "a site that isn't there",
+    "a registry that isn't there",
+    "two components to choose from",
+    "a COMPOSE site",
+    "a Windows image",
+    "a base without a shell",
+    "a caller who may not read app settings",
+    "a collector image that isn't there",
+)
+"""Rows of those that `make test` runs with az all the same: one of each kind."""

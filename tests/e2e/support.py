@@ -301,6 +301,12 @@ class Cloud:
         while len(self.awake) > before:
             self.arm("POST", f"{self.awake.pop().id}/stop")
 
+    def delete(self, site: Site) -> None:
+        """Delete a site, and its slots with it."""
+        self.arm("DELETE", site.id)
+        for one in [one for one in self.awake if f"{one.id}/".startswith(f"{site.id}/")]:
+            self.awake.remove(one)
+
     def connection_string(self, component: str) -> str:
         """What a component would have a site set."""
         return self.local.components[component]

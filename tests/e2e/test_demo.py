@@ -7,13 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from localazure.client import ROOT
 from tests.e2e.support import Site, eventually
 
 
-@pytest.mark.slow
 def test_the_demo_shows_a_request_in_application_insights_that_was_not_there_before(
     tmp_path: Path,
 ) -> None:

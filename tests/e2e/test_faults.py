@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.e2e.faults import (
     BRINGING_IN,
     READS,
     REAL,
+    REAL_ALWAYS,
     REGISTRY_READS,
     REGISTRY_WRITES,
     VERIFIED,
@@ -26,9 +28,11 @@ from tests.e2e.faults import (
     WHERE,
     WRITES,
     Row,
+    is_always_run,
 )
 from tests.e2e.inprocess import Ended
 from tests.e2e.support import API_KEY, COLLECTOR, SETTING, Answer, Cloud, Site
+from tests.selection import rest_is_thorough
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,9 @@ def _id(row: Row) -> str:
     return re.sub(r"\W+", "_", row.title)
 
 
+some_always = partial(rest_is_thorough, always=is_always_run)
+
+
 @dataclass(frozen=True, slots=True)
 class Batches:
     """Rows that run in the background: most of their time is waiting."""
@@ -163,7 +170,7 @@ def runs(trial: Trial, request: pytest.FixtureRequest) -> Iterator[Batches]:
         batch.close()
 
 
-@pytest.mark.parametrize("row", [*READS, *REGISTRY_READS], ids=_id)
+@pytest.mark.parametrize("row", some_always([*READS, *REGISTRY_READS]), ids=_id)
 def test_a_fault_before_the_first_write(row: Row, runs: Batches) -> None:
     met = runs.reads.result(row)
     assert_ended(met.first, row, met.site)
@@ -171,7 +178,7 @@ def test_a_fault_before_the_first_write(row: Row, runs: Batches) -> None:
     assert met.after == met.before
 
 
-@pytest.mark.parametrize("row", REGISTRY_WRITES, ids=_id)
+@pytest.mark.parametrize("row", some_always(REGISTRY_WRITES), ids=_id)
 def test_a_fault_in_writing_to_the_registry(row: Row, runs: Batches) -> None:
     met = runs.writes.result(row)
     assert_ended(met.first, row, met.site)
@@ -180,7 +187,7 @@ def test_a_fault_in_writing_to_the_registry(row: Row, runs: Batches) -> None:
     assert_deployed(met)
 
 
-@pytest.mark.parametrize("row", [*WRITES, *VERIFIED], ids=_id)
+@pytest.mark.parametrize("row", some_always([*WRITES, *VERIFIED]), ids=_id)
 def test_a_fault_in_writing_to_azure(row: Row, runs: Batches) -> None:
     met = runs.writes.result(row)
     assert_ended(met.first, row, met.site)
@@ -191,7 +198,7 @@ def test_a_fault_in_writing_to_azure(row: Row, runs: Batches) -> None:
     assert_deployed(met)
 
 
-@pytest.mark.parametrize("row", VERIFYING, ids=_id)
+@pytest.mark.parametrize("row", some_always(VERIFYING), ids=_id)
 def test_what_azure_does_not_show_is_said_and_the_verdict_is_right(row: Row, runs: Batches) -> None:
     met = runs.writes.result(row)
     assert met.first.exit_status == 0, met.first.show()
@@ -210,7 +217,11 @@ def test_a_fault_in_bringing_the_collector_in(row: Row, runs: Batches) -> None:
     assert_deployed(met)
 
 
-@pytest.mark.parametrize("row", REAL, ids=_id)
+@pytest.mark.parametrize(
+    "row",
+    rest_is_thorough(REAL, lambda row: row.title.removesuffix(", with az") in REAL_ALWAYS),
+    ids=_id,
+)
 def test_az_ends_with_one_message_and_the_right_status(row: Row, runs: Batches) -> None:
     answer = runs.real.result(row)
     assert answer.returncode == row.status, answer.show()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -22,12 +23,15 @@ from tests.e2e.refusals import (
     CONNECTION_STRINGS,
     DIGEST,
     IMAGE_NAMES,
+    IN_PROCESS,
     KEY,
     NOBODY,
     ROWS,
+    WITH_AZ,
     Row,
 )
 from tests.e2e.support import API_KEY, Answer, Cloud, Site, is_write
+from tests.selection import rest_is_thorough
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +40,11 @@ class Place:
 
     cloud: Cloud
     sites: Mapping[str, Site]
-    callers: Mapping[str, Az]
+    roles: Mapping[str, tuple[tuple[str, str], ...]]
+    """What each caller but the owner may do, as `(role, scope)`."""
     names: Mapping[str, Any]
+    logged_in: dict[str, Az]
+    lock: Lock
 
     def run(self, row: Row) -> Answer:
         """Run a row's command, with the real az."""
@@ -45,8 +52,27 @@ class Place:
         arguments = shlex.split(self.fill(row.arguments))
         if not row.whole:
             arguments = ["deploy", *site.arguments, *arguments]
-        az = self.callers[row.caller]
-        return self.cloud.otelembed(*arguments, az=az, input=row.input)
+        return self.cloud.otelembed(*arguments, az=self.caller(row.caller), input=row.input)
+
+    def caller(self, name: str) -> Az:
+        """The az of a caller, who logs in when a row first asks for it; `nobody` has logged out."""
+        with self.lock:
+            if name not in self.logged_in:
+                az = self.cloud.caller(*self.roles[name])
+                if name == "nobody":
+                    assert az.run("logout").returncode == 0
+                self.logged_in[name] = az
+            return self.logged_in[name]
+
+    def run_in_process(self, row: Row, owner: Session) -> Ended:
+        """The same without az."""
+        wanted = {name: self.fill(value) for name, value in (row.wanted or {}).items()}
+        fields = ("group", "name", "slot")
+        named: dict[str, Any] = {name: wanted.pop(name) for name in fields if name in wanted}
+        session = owner
+        if row.caller != "owner":
+            session = inprocess.session(self.cloud, self.cloud.token(*self.roles[row.caller]))
+        return inprocess.deploy(session, replace(self.sites[row.site], **named), **wanted)
 
     def fill(self, text: str) -> str:
         """`text` with the names in braces filled in."""
@@ -62,15 +88,12 @@ def place(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Place:
     write_files(files)
     scope = plain.id.partition("/providers/")[0]
     registry = cloud.registry_id()
-    nobody = cloud.caller(("Reader", registry))
-    assert nobody.run("logout").returncode == 0
-    callers = {
-        "owner": cloud.az,
-        "nobody": nobody,
-        "reader": cloud.caller(("Reader", scope)),
-        "stranger": cloud.caller(("Reader", registry)),
-        "websites": cloud.caller(("Website Contributor", scope), ("Monitoring Reader", scope)),
-        "puller": cloud.caller(("Contributor", scope), ("AcrPull", registry)),
+    roles = {
+        "nobody": (("Reader", registry),),
+        "reader": (("Reader", scope),),
+        "stranger": (("Reader", registry),),
+        "websites": (("Website Contributor", scope), ("Monitoring Reader", scope)),
+        "puller": (("Contributor", scope), ("AcrPull", registry)),
     }
     names = {
         **sites,
@@ -84,7 +107,7 @@ def place(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Place:
         "hub": cloud.local.registries["hub"],
         "component": component_id(plain),
     }
-    return Place(cloud, sites, callers, names)
+    return Place(cloud, sites, roles, names, {"owner": cloud.az}, Lock())
 
 
 @pytest.fixture(scope="module")
@@ -107,8 +130,16 @@ def refusals(
     batch.close()
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: re.sub(r"\W+", "_", row.title))
-def test_it_is_refused(
+def _title(row: Row) -> str:
+    return re.sub(r"\W+", "_", row.title)
+
+
+@pytest.mark.parametrize(
+    "row",
+    rest_is_thorough(ROWS, lambda row: row not in IN_PROCESS or row.title in WITH_AZ),
+    ids=_title,
+)
+def test_az_refuses_it(
     row: Row, refusals: Batch[Row, Answer], place: Place, before: dict[str, Any]
 ) -> None:
     answer = refusals.result(row)
@@ -123,13 +154,30 @@ def test_it_is_refused(
     assert _snapshot(place.sites[row.site]) == before[row.site]
 
 
+@pytest.mark.parametrize("refused", IN_PROCESS, ids=_title)
+def test_it_is_refused(refused: Row, place: Place, before: dict[str, Any], caller: Session) -> None:
+    row = refused  # `row` is for what runs with az
+    ended = place.run_in_process(row, caller)
+    assert ended.exit_status == row.status, ended.show()
+    assert ended.said.count("ERROR:") == 1, ended.show()
+    for text in row.says:
+        assert place.fill(text) in ended.said, ended.show()
+    for secret in (KEY, API_KEY, "not-a-guid-but-secret"):
+        assert secret not in ended.said, ended.show()
+    assert [write for write in ended.writes if not COLLECTOR_WRITE.search(write)] == []
+    assert _snapshot(place.sites[row.site]) == before[row.site]
+
+
+COLLECTOR_WRITE = re.compile(r"/importImage$|/v2/otelembed/")
+"""Whether a collector image can be used shows only when it has been brought in."""
+
+
 def test_no_refusal_has_written_anything_but_a_collector(
     refusals: Batch[Row, Answer], place: Place
 ) -> None:
-    """Whether a collector image can be used shows only when it has been brought in."""
     answers = refusals.wait()
     tried = {write for answer in answers for write in answer.writes}
-    left = {write for write in tried if not re.search(r"/importImage$|/v2/otelembed/", write)}
+    left = {write for write in tried if not COLLECTOR_WRITE.search(write)}
     assert left == set()
     # Nobody found out about a base without a shell by bringing a collector in for it.
     home = place.sites["scratch"].host

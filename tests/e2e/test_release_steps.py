@@ -28,20 +28,7 @@ NAMES = ("release.sh", "github-workflow.yml", "azure-pipelines.yml")
 @pytest.fixture(scope="module")
 def shared(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The site that the examples name, embedded; `2.0` and `3.0` come up, `crash` doesn't."""
-    local = cloud.local
-    site = Site(
-        cloud=cloud,
-        group="shop-rg",
-        name="shop",
-        slot=None,
-        id=f"/subscriptions/{local.subscription}/resourceGroups/shop-rg"
-        "/providers/Microsoft.Web/sites/shop",
-        url=local.sites["shop"],
-        repository="shop",
-        registry="shopregistry",
-        host=local.registries["shopregistry"],
-        component="shop-insights",
-    )
+    site = cloud.make_site(group="shop-rg", name="shop", repository="shop", component=False)
     answer = site.deploy("--only-show-errors")
     assert answer.returncode == 0, answer.show()
     site.push("2.0")

@@ -99,7 +99,8 @@ def test_a_setting_of_another_component_fails_the_check(shared: Site) -> None:
 
 def test_a_component_of_another_group_is_found_by_its_key(shared: Site) -> None:
     cloud = shared.cloud
-    cloud.local.add_component({"name": "elsewhere-insights", "group": "shop-rg"})
+    group = f"group-{next(cloud.numbers)}"
+    cloud.local.add_component({"name": "elsewhere-insights", "group": group})
     shared.set(**{SETTING: cloud.connection_string("elsewhere-insights")})
     shared.answers()
     answer = shared.status("--check")

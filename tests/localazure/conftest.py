@@ -1,4 +1,7 @@
-"""One double for the tests of its own services (`test_core_*`, `test_aad_*`, `test_acr_*` …)."""
+"""One double for the tests of its own packages (`test_core_*`, `test_aad_*`, `test_acr_*` …).
+
+It isn't the one that other tests share: here request logs are emptied, and lists compared.
+"""
 
 from __future__ import annotations
 

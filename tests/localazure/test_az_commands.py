@@ -19,6 +19,7 @@ from tests.warm import WarmAz
 pytestmark = [
     pytest.mark.skipif(not AZ.exists(), reason="az is not there: `make env` installs it"),
     pytest.mark.timeout(600),
+    pytest.mark.thorough,
 ]
 
 SITE = ("-g", "shop-rg", "-n", "shop")

@@ -28,6 +28,7 @@ def said(az: Az, *arguments: str) -> object:
     return json.loads(done.stdout) if done.stdout else None
 
 
+@pytest.mark.thorough
 def test_a_cloud_can_be_registered_from_the_metadata(azure: LocalAzure, tmp_path: Path) -> None:
     az = Az(azure, tmp_path / "az")
     credentials = ("-u", azure.client_id, "-p", azure.client_secret)
@@ -65,6 +66,7 @@ def test_a_wrong_secret_is_reported_with_entras_message(azure: LocalAzure, tmp_p
         az.login(user="99999999-0000-4000-8000-000000000000")
 
 
+@pytest.mark.thorough
 def test_az_lists_imports_shows_and_deletes_images(
     azure: LocalAzure, az: Az, tmp_path: Path
 ) -> None:
@@ -87,6 +89,7 @@ def test_az_lists_imports_shows_and_deletes_images(
     assert "team/az" in done.stderr
 
 
+@pytest.mark.thorough
 def test_az_rest_queries_application_insights(azure: LocalAzure, az: Az) -> None:
     app_id = azure.components["shop-insights"].rpartition("ApplicationId=")[2]
     url = f"{azure.insights}/v1/apps/{app_id}/query"
@@ -96,6 +99,7 @@ def test_az_rest_queries_application_insights(azure: LocalAzure, az: Az) -> None
     assert found["tables"][0]["rows"] == [[0]]
 
 
+@pytest.mark.thorough
 def test_az_finds_a_service_principal_through_graph(azure: LocalAzure, az: Az) -> None:
     found = said(az, "role", "assignment", "list", "--assignee", azure.client_id, "--all")
     assert isinstance(found, list)

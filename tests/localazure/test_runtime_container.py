@@ -100,6 +100,7 @@ def test_the_startup_command_replaces_cmd(tmp_path: Path) -> None:
 
 
 @needs_root
+@pytest.mark.thorough
 def test_a_numeric_user_can_log_to_dev_stdout_and_listen_on_port_80(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -149,6 +150,7 @@ def test_each_container_has_a_localhost_of_its_own(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_an_app_that_listens_on_localhost_only_is_not_reached(tmp_path: Path) -> None:
     async def test() -> None:
         settings = {"BIND": "127.0.0.1", "WEBSITES_CONTAINER_START_TIME_LIMIT": "1"}
@@ -160,6 +162,7 @@ def test_an_app_that_listens_on_localhost_only_is_not_reached(tmp_path: Path) ->
     run(test)
 
 
+@pytest.mark.thorough
 def test_application_insights_is_reached_through_localhost(tmp_path: Path) -> None:
     async def test() -> None:
         async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -181,6 +184,7 @@ def test_application_insights_is_reached_through_localhost(tmp_path: Path) -> No
     run(test)
 
 
+@pytest.mark.thorough
 def test_files_of_a_container_are_its_own_and_lost_after_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -206,6 +210,7 @@ async def _until_files(folder: Path, count: int) -> None:
     raise AssertionError(list(folder.iterdir()))
 
 
+@pytest.mark.thorough
 def test_home_is_kept_with_app_service_storage(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -357,6 +362,7 @@ def test_an_image_without_a_command_is_reported(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_much_output_is_logged_without_a_delay(tmp_path: Path) -> None:
     async def test() -> None:
         script = """
@@ -375,6 +381,7 @@ def test_much_output_is_logged_without_a_delay(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_without_overlays_each_container_gets_a_copy_of_the_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def test_a_request_is_forwarded_completely_with_the_clients_address(tmp_path: Pa
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_response_is_forwarded_as_a_stream(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -52,6 +53,7 @@ def test_a_response_is_forwarded_as_a_stream(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_an_incomplete_response_cuts_the_clients_connection(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -64,6 +66,7 @@ def test_an_incomplete_response_cuts_the_clients_connection(tmp_path: Path) -> N
     run(test)
 
 
+@pytest.mark.thorough
 def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy, "FRONT_END_TIMEOUT", 0.5)
 
@@ -75,6 +78,7 @@ def test_an_app_that_is_too_slow_gives_504(tmp_path: Path, monkeypatch: pytest.M
     run(test)
 
 
+@pytest.mark.thorough
 def test_requests_are_served_concurrently(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from localazure.images.assemble import Image
 from localazure.runtime.context import Timing
@@ -73,6 +74,7 @@ def test_the_old_container_serves_until_the_new_one_answers(tmp_path: Path) -> N
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_change_during_a_start_cancels_that_start(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -144,6 +146,7 @@ def test_a_container_that_never_answers_fails_within_the_limit(tmp_path: Path) -
     run(test)
 
 
+@pytest.mark.thorough
 def test_the_port_is_the_exposed_one_without_a_setting(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -154,6 +157,7 @@ def test_the_port_is_the_exposed_one_without_a_setting(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_without_a_setting_or_exposed_port_80_and_8080_are_tried(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -185,6 +189,7 @@ def test_a_stopped_site_answers_403_and_starts_again(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_site_can_be_scaled(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -200,6 +205,7 @@ def test_a_site_can_be_scaled(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_the_other_instances_serve_when_one_is_down(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -213,6 +219,7 @@ def test_the_other_instances_serve_when_one_is_down(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_slot_runs_beside_its_site(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -271,6 +278,7 @@ def test_missing_pull_rights_fail_as_in_app_service(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_user_assigned_identity_pulls_where_it_is_named(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -325,6 +333,7 @@ def test_a_missing_image_is_reported(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_the_linux_amd64_image_of_an_index_is_pulled(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -341,6 +350,7 @@ def test_the_linux_amd64_image_of_an_index_is_pulled(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_a_moved_tag_is_pulled_again_at_a_restart(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -429,6 +439,7 @@ def test_containers_end_with_the_double_even_when_it_is_killed(tmp_path: Path) -
             double.stdout.close() if double.stdout else None
 
 
+@pytest.mark.thorough
 def test_a_pull_does_not_block_the_event_loop(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:
@@ -451,6 +462,7 @@ def test_a_pull_does_not_block_the_event_loop(tmp_path: Path) -> None:
     run(test)
 
 
+@pytest.mark.thorough
 def test_requests_that_wait_for_the_start_all_get_a_response(tmp_path: Path) -> None:
     async def test() -> None:
         async with runtime_fixture(tmp_path) as here:

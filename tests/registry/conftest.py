@@ -1,4 +1,4 @@
-"""One double for this room's tests, and the calls that they make again and again."""
+"""The registries of these tests in the worker's double, and calls that they repeat."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +16,11 @@ from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.policies import RetryOptions
 from localazure.client import LocalAzure
 
-PUSHER = "44444444-0000-4000-8000-000000000001"
-PULLER = "44444444-0000-4000-8000-000000000002"
+SHOP = "registriesshop"
+"""The name of the ACR."""
+HUB = "hub"
+PUSHER = "66666666-0000-4000-8000-000000000001"
+PULLER = "66666666-0000-4000-8000-000000000002"
 SECRET = "not-a-secret"
 
 QUICK = RetryOptions(
@@ -82,31 +84,12 @@ class Registries:
 
 
 @pytest.fixture(scope="session")
-def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
-    seed = {
-        "groups": [{"name": "shop-rg", "location": "westeurope"}],
-        "registries": [
-            {"name": "shopregistry", "group": "shop-rg", "admin_enabled": True},
-            {"name": "hub", "acr": False, "aliases": ["docker.io"]},
-        ],
-        "principals": [
-            {
-                "client_id": PUSHER,
-                "secret": SECRET,
-                "roles": [{"role": "AcrPush", "scope": "{shopregistry.id}"}],
-            },
-            {
-                "client_id": PULLER,
-                "secret": SECRET,
-                "roles": [{"role": "AcrPull", "scope": "{shopregistry.id}"}],
-            },
-        ],
-    }
-    directory: Path = tmp_path_factory.mktemp("registries") / "azure"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
-        with LocalAzure.start(directory, seed, ca=directory / "ca") as started:
-            yield started
+def azure(local: LocalAzure) -> LocalAzure:
+    """The worker's double, with a registry of these tests and principals of it."""
+    made = local.add_registry({"name": SHOP, "group": "shop-rg", "admin_enabled": True})
+    for client, role in ((PUSHER, "AcrPush"), (PULLER, "AcrPull")):
+        local.add_principal(client, SECRET, [{"role": role, "scope": made["id"]}])
+    return local
 
 
 @pytest.fixture(scope="session")
@@ -118,7 +101,7 @@ def arm_token(azure: LocalAzure) -> str:
 @pytest.fixture
 def registries(azure: LocalAzure, arm_token: str) -> Iterator[Registries]:
     login_servers = azure.registries
-    made = Registries(azure, login_servers["shopregistry"], login_servers["hub"], arm_token)
+    made = Registries(azure, login_servers[SHOP], login_servers[HUB], arm_token)
     yield made
     for client in made.clients:
         client.close()

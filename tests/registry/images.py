@@ -13,7 +13,7 @@ from azext_otelembed.azure.registries import find, import_image
 from azext_otelembed.image.reference import Reference
 from localazure.images.assemble import Entry, Image, Layer, layer, sha256, write_layout
 from tests.programs import program as linux_program
-from tests.registry.conftest import Registries, blob
+from tests.registry.conftest import HUB, SHOP, Registries, blob
 from tests.release.support import session_of
 
 CA_BUNDLE = b"-----BEGIN CERTIFICATE-----\nbWFkZSB1cA==\n-----END CERTIFICATE-----\n" * 200
@@ -84,7 +84,7 @@ def upstream(
     """A collector image in the hub, with an entry for another platform."""
     other = Image([program("otelcol-contrib", 5000)], {}, platform=("linux", "arm64"))
     write_layout(tmp_path / "upstream", [other, image or collector()], tag)
-    registries.azure.push("hub", COLLECTOR, tag, tmp_path / "upstream")
+    registries.azure.push(HUB, COLLECTOR, tag, tmp_path / "upstream")
     return Reference(registries.hub, COLLECTOR, tag)
 
 
@@ -92,7 +92,7 @@ def push(registries: Registries, tmp_path: Path, name: str, tag: str, *images: I
     """An app image in the shop's registry; several make an index."""
     directory = tmp_path / "app"
     write_layout(directory, images[0] if len(images) == 1 else images, tag)
-    registries.azure.push("shopregistry", name, tag, directory)
+    registries.azure.push(SHOP, name, tag, directory)
     return Reference(registries.shop, name, tag)
 
 

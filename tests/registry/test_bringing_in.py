@@ -21,13 +21,13 @@ from azext_otelembed.registry.client import RegistryClient
 from localazure.images.assemble import Entry, Image, Layer, layer, sha256
 from tests.programs import LOADER, program
 from tests.registry import images
-from tests.registry.conftest import PUSHER, Registries
+from tests.registry.conftest import PUSHER, SHOP, Registries
 
 
 @pytest.fixture
 def tag(name: str) -> str:
     """A collector version that no other test has brought in."""
-    return f"0.{name.removeprefix('team/app')}.0"
+    return f"9.{name.removeprefix('team/app')}.0"
 
 
 def assert_prepared(client: RegistryClient, prepared: PreparedCollector, image: Image) -> None:
@@ -212,13 +212,13 @@ def test_a_registry_that_does_not_mount_gets_the_binary_copied(
     image = images.collector(binary)
     reference = images.upstream(registries, tmp_path, tag, image)
     client = registries.owner()
-    registries.azure.change_registry("shopregistry", mounts=False)
+    registries.azure.change_registry(SHOP, mounts=False)
     try:
         prepared = prepare_collector(
             client, reference, registries.anonymous(), partial(images.importer, registries)
         )
     finally:
-        registries.azure.change_registry("shopregistry", mounts=True)
+        registries.azure.change_registry(SHOP, mounts=True)
     assert_prepared(client, prepared, image)
 
 

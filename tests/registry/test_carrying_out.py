@@ -24,7 +24,7 @@ from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.scope import pull, push
 from localazure.images.assemble import Entry, Image, Layer, layer
 from tests.registry import images
-from tests.registry.conftest import PULLER, Registries, blob
+from tests.registry.conftest import PULLER, SHOP, Registries, blob
 
 CONFIG = collector_config.default()
 RUN = {"created_by": "RUN /bin/sh -c apt-get update # buildkit"}
@@ -141,12 +141,12 @@ def test_a_prepared_collector_whose_layers_are_gone_is_named(
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
     registries.azure.fault(service="acr", path="/otelembed/collector/blobs/", status=404, times=0)
-    registries.azure.change_registry("shopregistry", mounts=False)
+    registries.azure.change_registry(SHOP, mounts=False)
     try:
         with pytest.raises(NotFound, match=r"collector in registry .* is incomplete") as missing:
             push_embedded(client, embedded)
     finally:
-        registries.azure.change_registry("shopregistry", mounts=True)
+        registries.azure.change_registry(SHOP, mounts=True)
     assert "az acr repository delete" in str(missing.value.recommendation)
 
 
@@ -169,11 +169,11 @@ def test_a_registry_that_does_not_mount_gets_copies(
     client = registries.owner()
     reference = images.push(registries, tmp_path, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
-    registries.azure.change_registry("shopregistry", mounts=False)
+    registries.azure.change_registry(SHOP, mounts=False)
     try:
         push_embedded(client, embedded)
     finally:
-        registries.azure.change_registry("shopregistry", mounts=True)
+        registries.azure.change_registry(SHOP, mounts=True)
     assert is_stored(client, embedded)
 
 

@@ -23,7 +23,7 @@ from azext_otelembed.image.reference import Reference
 from localazure.images.assemble import Entry, Image, layer, write_layout
 from tests.programs import LOADER, program
 from tests.registry import images
-from tests.registry.conftest import Registries
+from tests.registry.conftest import HUB, Registries
 
 BUSYBOX = program(300_000, seed=8) + b"BusyBox v1.36.1 (2024-06-11 18:23:56 UTC)"
 HUB_IMAGE = Image(
@@ -48,7 +48,7 @@ def push_shell(
 
     def push(image: Image, tag: str = "1.36.1-musl") -> Reference:
         write_layout(tmp_path / "shell", image, tag)
-        registries.azure.push("hub", name, tag, tmp_path / "shell")
+        registries.azure.push(HUB, name, tag, tmp_path / "shell")
         return Reference(registries.hub, name, tag)
 
     return push

@@ -9,7 +9,7 @@ from azext_otelembed.errors import NotFound, RegistryFailed, Unauthorized
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.auth import AcrExchange, Basic
 from azext_otelembed.registry.scope import pull, push
-from tests.registry.conftest import PULLER, PUSHER, Registries, blob
+from tests.registry.conftest import PULLER, PUSHER, SHOP, Registries, blob
 
 
 def paths(records: list[dict[str, object]]) -> list[str]:
@@ -124,12 +124,12 @@ def test_an_admin_user_signs_in_with_a_password(registries: Registries, name: st
 
 
 def test_a_wrong_password_is_named_but_not_shown(registries: Registries, name: str) -> None:
-    client = registries.client(registries.shop, Basic("shopregistry", "hunter-two"))
+    client = registries.client(registries.shop, Basic(SHOP, "hunter-two"))
     with pytest.raises(Unauthorized) as refusal:
         client.head_manifest(name, "1.0")
     assert registries.shop in refusal.value.message
     assert "hunter-two" not in refusal.value.message + str(refusal.value.recommendation)
-    assert "hunter-two" not in repr(Basic("shopregistry", "hunter-two"))
+    assert "hunter-two" not in repr(Basic(SHOP, "hunter-two"))
 
 
 def test_a_public_registry_has_nothing_to_exchange(registries: Registries, name: str) -> None:
@@ -174,7 +174,7 @@ def _credentials(registries: Registries) -> dict[str, str]:
     azure = registries.azure
     url = (
         f"{azure.management}/subscriptions/{azure.subscription}/resourceGroups/shop-rg/providers"
-        "/Microsoft.ContainerRegistry/registries/shopregistry/listCredentials"
+        f"/Microsoft.ContainerRegistry/registries/{SHOP}/listCredentials"
         "?api-version=2023-07-01"
     )
     with azure.http() as http:

@@ -11,7 +11,7 @@ from azext_otelembed.progress import Progress
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import BlobSource
-from tests.registry.conftest import Registries, blob
+from tests.registry.conftest import HUB, SHOP, Registries, blob
 
 MIB = 1 << 20
 
@@ -71,13 +71,13 @@ def test_a_registry_that_does_not_mount_gets_a_copy(
 ) -> None:
     digest, data = blob(100_000)
     transfer.upload(client, name, digest, data)
-    registries.azure.change_registry("shopregistry", mounts=False)
+    registries.azure.change_registry(SHOP, mounts=False)
     try:
         assert transfer.mount_or_open(client, f"{name}/other", digest, name) is not None
         seen: list[Progress] = []
         transfer.mount_or_copy(client, f"{name}/third", digest, len(data), name, seen.append)
     finally:
-        registries.azure.change_registry("shopregistry", mounts=True)
+        registries.azure.change_registry(SHOP, mounts=True)
     assert client.get_blob(f"{name}/third", digest) == data
     assert (seen[-1].done, seen[-1].total) == (100_000, 100_000)
 
@@ -249,14 +249,14 @@ def test_a_blob_is_copied_from_another_registry_through_cuts_on_both_sides(
 ) -> None:
     digest, data = blob(9 * MIB)
     hub = registries.anonymous()
-    registries.azure.change_registry("hub", users={"maker": "made-up"})
+    registries.azure.change_registry(HUB, users={"maker": "made-up"})
     try:
         from azext_otelembed.registry.auth import Basic
 
         maker = registries.client(registries.hub, Basic("maker", "made-up"))
         send(maker, name, data)
     finally:
-        registries.azure.change_registry("hub", users={})
+        registries.azure.change_registry(HUB, users={})
     registries.azure.fault(service="blob", truncate=5 * MIB)
     registries.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
     seen: list[Progress] = []

@@ -1,4 +1,4 @@
-"""One double for the tests of releases, and a caller of the extension in this very process."""
+"""A caller of the extension in this very process, and a site of its own for each test."""
 
 from __future__ import annotations
 
@@ -7,41 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from localazure.az import Az
-from localazure.client import LocalAzure
-from localazure.seed import demo
 from tests.e2e import images
-from tests.e2e.support import EXTENSIONS, IMAGES, Cloud, Site
+from tests.e2e.support import Cloud, Site
 from tests.release.support import Hand, session_of
-from tests.warm import WarmAz
-
-GROUPS = 500
-
-
-@pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """The double with its registries. Its az is not logged in: see `az`."""
-    if not (IMAGES / "app" / "index.json").exists():
-        pytest.fail(f"{IMAGES} is missing: `make setup` makes it", pytrace=False)
-    directory: Path = tmp_path_factory.mktemp("cloud")
-    seed = demo()
-    names = [f"group-{number}" for number in range(1, GROUPS)]
-    seed["groups"] += [{"name": name, "location": "westeurope"} for name in names]
-    seed["sites"] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_PROXY", "localhost,127.0.0.1")
-        with (
-            LocalAzure.start(directory / "localazure", seed) as local,
-            WarmAz(local, directory / "azure", EXTENSIONS) as az,
-        ):
-            yield Cloud(local, az, directory)
-
-
-@pytest.fixture(scope="session")
-def az(cloud: Cloud) -> Az:
-    """The real az, logged in as the owner."""
-    cloud.az.login()
-    return cloud.az
 
 
 @pytest.fixture(scope="session")
@@ -62,7 +30,7 @@ def make_site(cloud: Cloud) -> Iterator[Callable[..., Site]]:
     yield make
     cloud.local.clear_faults()
     for site in made:
-        cloud.arm("DELETE", site.id)
+        cloud.delete(site)
 
 
 @pytest.fixture

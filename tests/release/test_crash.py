@@ -84,7 +84,7 @@ class Bench:
             assert subject.deploy() == (0, "")
             asked = subject.asked(before)
             self.tag = subject.site.runs.rpartition(":")[2]
-            subject.site.cloud.arm("DELETE", subject.site.id)
+            subject.site.cloud.delete(subject.site)
             for where, records in asked.items():
                 looks: Counter[str] = Counter()
                 for nth, record in enumerate(records, 1):
@@ -232,7 +232,7 @@ def try_all(
                 found = [f"{type(error).__name__}: {error}"]
             if found:
                 wrong[f"{place.where} {place.nth}{' fresh' * place.fresh}"] = found
-            bench.cloud.arm("DELETE", subject.site.id)
+            bench.cloud.delete(subject.site)
 
     with ThreadPoolExecutor(LANES) as pool:
         list(pool.map(lane, bench.prepared))
@@ -247,7 +247,7 @@ def bench(cloud: Cloud) -> Bench:
         bench.prepared.append(cloud.add_registry())
         subject = bench.subject(bench.prepared[-1])
         assert subject.deploy() == (0, "")
-        cloud.arm("DELETE", subject.site.id)
+        cloud.delete(subject.site)
     return bench
 
 
@@ -277,7 +277,7 @@ def test_a_deploy_killed_after_any_write_converges_when_it_is_run_again(
     assert not try_all(bench, writes, attempt)
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=4)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", KILLED)
 def test_a_deploy_killed_at_any_request_converges_when_it_is_run_again(
@@ -298,7 +298,7 @@ def test_a_deploy_killed_at_any_request_converges_when_it_is_run_again(
     assert all(place.where in ("arm", "site") for place in unmet), "only a look more or less"
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=4)
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", FAULTS)
 def test_a_deploy_disturbed_at_any_request_converges(

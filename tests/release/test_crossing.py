@@ -31,6 +31,7 @@ def test_the_setting_that_a_release_brings_is_hidden_in_its_containers_log(
     assert key not in ended.said
 
 
+@pytest.mark.thorough
 def test_a_withdrawal_leaves_the_other_pending_release_as_it_was(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_withdrawal_leaves_the_other_pending_release_as_it_was(
     assert hand.states(site) == ["withdrawn", "succeeded"]
 
 
+@pytest.mark.thorough
 def test_twins_that_want_another_setting_are_no_twins(site: Site, hand: Hand) -> None:
     hand.deploy(site, connection_string=OLD, wait=False)
     with pytest.raises(Refused, match="in progress"):
@@ -63,6 +65,7 @@ def test_twins_that_want_another_setting_are_no_twins(site: Site, hand: Hand) ->
     assert hand.states(site) == ["succeeded"]
 
 
+@pytest.mark.thorough
 def test_a_pending_record_outlives_the_rollback(
     site: Site, hand: Hand, cloud: Cloud, push: Push
 ) -> None:
@@ -138,6 +141,7 @@ def test_an_image_that_another_process_sets_while_the_setting_is_written_stays(
     assert site.settings() == before
 
 
+@pytest.mark.thorough
 def test_an_empty_setting_comes_back_empty(
     make_site: Callable[..., Site], hand: Hand, push: Push
 ) -> None:
@@ -154,6 +158,7 @@ def test_remove_leaves_a_setting_that_another_process_changed_since(site: Site, 
     assert site.settings()[SETTING] == OLD
 
 
+@pytest.mark.thorough
 def test_what_others_write_while_a_removal_takes_the_setting_is_told(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
@@ -204,6 +209,7 @@ def test_a_site_that_moves_to_another_registry_can_go_back(
     assert (back.exit_status, site.runs) == (0, first)
 
 
+@pytest.mark.thorough
 def test_a_release_under_way_stops_one_that_moves_to_another_registry(
     moving: tuple[Site, str], hand: Hand
 ) -> None:
@@ -215,6 +221,7 @@ def test_a_release_under_way_stops_one_that_moves_to_another_registry(
     assert site.runs == runs
 
 
+@pytest.mark.thorough
 def test_the_log_is_read_from_where_it_stood_by_azures_clock(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:

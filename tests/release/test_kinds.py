@@ -37,7 +37,13 @@ def test_a_key_vault_reference_is_set_and_resolved(
     assert again.result["setting"]["source"] == "already set"
 
 
-@pytest.mark.parametrize("before", [None, OLD], ids=["absent", "there"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(None, id="absent"),
+        pytest.param(OLD, id="there", marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize(
     ("status", "mend"),
     [
@@ -333,6 +339,7 @@ def test_a_registry_that_cannot_be_seen_is_noted_and_not_refused(
     assert "az role assignment list --scope" in ended.said
 
 
+@pytest.mark.thorough
 def test_the_sites_own_subscription_is_asked_no_second_time_where_its_id_is_in_capitals(
     site: Site, hand: Hand, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -422,7 +429,7 @@ def test_a_policy_is_explained_and_what_was_written_is_taken_back(
 
 
 def test_a_site_that_is_not_there_is_named(site: Site, hand: Hand) -> None:
-    site.cloud.arm("DELETE", site.id)
+    site.cloud.delete(site)
     with pytest.raises(NotFound, match=f"'{site.name}' was not found"):
         hand.deploy(site)
     site.cloud.make_site(group=site.group, name=site.name, wait=False)

@@ -21,7 +21,12 @@ LEFT_BEHIND = -200
 """A timeout with which a pending release counts as abandoned at once."""
 
 
-@pytest.fixture(params=[True, False], ids=["referrers", "fall-back tag"])
+@pytest.fixture(
+    params=[
+        pytest.param(True, id="referrers"),
+        pytest.param(False, id="fall-back tag", marks=pytest.mark.thorough),
+    ]
+)
 def shelf(request: pytest.FixtureRequest, cloud: Cloud) -> str:
     """A registry with the referrers API, or one without."""
     name = cloud.add_registry()
@@ -89,6 +94,7 @@ def test_a_registry_without_the_api_lists_records_under_the_fall_back_tag(
         assert entry["digest"] in held
         assert entry["artifactType"] == record.ARTIFACT_TYPE
         assert entry["annotations"]
+    assert hand.states(site) == ["succeeded"]
 
 
 def test_no_record_holds_the_value_of_the_setting(
@@ -189,8 +195,11 @@ def test_a_rollback_that_fails_to_start_is_rolled_back(site: Site, hand: Hand, p
 
 @pytest.mark.parametrize(
     ("before", "keep", "left"),
-    [(None, False, False), (None, True, True), (OLD, False, True)],
-    ids=["set by us", "set by us and kept", "there before"],
+    [
+        pytest.param(None, False, False, id="set by us"),
+        pytest.param(None, True, True, id="set by us and kept", marks=pytest.mark.thorough),
+        pytest.param(OLD, False, True, id="there before"),
+    ],
 )
 def test_remove_brings_the_base_image_back_and_takes_only_what_we_set(
     make_site: Callable[..., Site], hand: Hand, before: str | None, keep: bool, left: bool
@@ -225,6 +234,7 @@ def test_a_removal_that_fails_puts_image_and_setting_back(
     assert hand.states(site) == ["rolled back", "succeeded"]
 
 
+@pytest.mark.thorough
 def test_a_pending_release_is_verified_and_completed_by_wait(site: Site, hand: Hand) -> None:
     begun = hand.deploy(site, wait=False)
     assert (begun.exit_status, begun.release) == (0, "pending")
@@ -236,7 +246,14 @@ def test_a_pending_release_is_verified_and_completed_by_wait(site: Site, hand: H
         hand.wait(site)
 
 
-@pytest.mark.parametrize("before", [None, OLD], ids=["absent", "there"])
+@pytest.mark.parametrize(
+    "before",
+    # e2e/test_wait has the first one, with az.
+    [
+        pytest.param(None, id="absent", marks=pytest.mark.thorough),
+        pytest.param(OLD, id="there"),
+    ],
+)
 def test_wait_rolls_back_a_release_that_fails_to_start(
     make_site: Callable[..., Site], hand: Hand, push: Push, before: str | None
 ) -> None:
@@ -252,6 +269,7 @@ def test_wait_rolls_back_a_release_that_fails_to_start(
     assert hand.states(site) == ["rolled back"]
 
 
+@pytest.mark.thorough
 def test_the_same_deploy_resumes_its_pending_release(site: Site, hand: Hand) -> None:
     begun = hand.deploy(site, wait=False)
     again = hand.deploy(site)

@@ -24,6 +24,7 @@ from tests.e2e import images
 from tests.e2e.support import Cloud, Site, eventually
 from tests.release import driver
 from tests.release.support import QUICK, Contents, Ended, Hand, id_of, meanwhile, request_of
+from tests.selection import rest_is_thorough
 
 START: dict[str, Any] = {"service": "arm", "method": "POST", "path": "/slotsswap$"}
 FOLLOW: dict[str, Any] = {"service": "arm", "method": "GET", "path": "/operationresults/"}
@@ -98,7 +99,7 @@ def pair(cloud: Cloud, hand: Hand, tmp_path: Path) -> Iterator[Pair]:
     made = make_pair(cloud, hand, tmp_path)
     yield made
     cloud.local.clear_faults()
-    cloud.arm("DELETE", made.production.id)
+    cloud.delete(made.production)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def kept(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> 
     made = make_pair(cloud, hand, tmp_path_factory.mktemp("pair"))
     hand.deploy(made.slot)
     yield made
-    cloud.arm("DELETE", made.production.id)
+    cloud.delete(made.production)
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def picky(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) ->
     made.slot.push("picky", images.variant(directory / "picky", Entrypoint=command, Cmd=[]))
     hand.deploy(made.slot, image=made.slot.image("picky"))
     yield made
-    cloud.arm("DELETE", made.production.id)
+    cloud.delete(made.production)
 
 
 @pytest.fixture
@@ -154,7 +155,9 @@ LOST: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize(
+    "lost", rest_is_thorough(LOST, lambda lost: lost == "the answer to the start is lost")
+)
 def test_a_swap_that_is_lost_sight_of_is_seen_from_production(shared: Pair, lost: str) -> None:
     before = shared.cloud.mark()
     for fault in LOST[lost]:
@@ -194,6 +197,7 @@ def test_a_swap_that_goes_on_already_is_waited_for_and_not_undone(shared: Pair) 
     assert shared.slot.runs == shared.slot.image("1.0")
 
 
+@pytest.mark.thorough
 def test_a_swap_that_crosses_another_one_is_made_again(shared: Pair) -> None:
     """Another swap ends between the read and the start of this one, which then undoes it."""
 
@@ -239,7 +243,7 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
 }
 
 
-@pytest.mark.parametrize("why", REFUSED)
+@pytest.mark.parametrize("why", rest_is_thorough(REFUSED, lambda why: "throttled" not in why))
 def test_a_swap_that_certainly_did_not_take_place_blocks_no_other_release(
     shared: Pair, why: str
 ) -> None:
@@ -262,7 +266,9 @@ def test_a_swap_that_certainly_did_not_take_place_blocks_no_other_release(
     assert shared.production.runs == shared.production.image()
 
 
-@pytest.mark.parametrize("other", ["production", "staging"])
+@pytest.mark.parametrize(
+    "other", rest_is_thorough(["production", "staging"], lambda other: other == "production")
+)
 def test_an_image_that_another_process_released_meanwhile_is_not_swapped(
     shared: Pair, other: str
 ) -> None:
@@ -286,6 +292,7 @@ def test_an_image_that_another_process_released_meanwhile_is_not_swapped(
     site.answers()
 
 
+@pytest.mark.thorough
 def test_a_swap_shows_how_it_goes_on(shared: Pair) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -298,6 +305,7 @@ def test_a_swap_shows_how_it_goes_on(shared: Pair) -> None:
     assert "running, 0 s" in screen.getvalue()
 
 
+@pytest.mark.thorough
 def test_a_pending_record_outlives_a_long_swap(
     shared: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,6 +347,7 @@ def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
     assert pair.production.runs.startswith(new)
 
 
+@pytest.mark.thorough
 def test_a_slot_with_productions_app_embedded_otherwise_is_swapped(pair: Pair) -> None:
     old = pair.production.image("1.0")
     pair.slot.configure(linuxFxVersion=f"DOCKER|{old}")
@@ -349,7 +358,10 @@ def test_a_slot_with_productions_app_embedded_otherwise_is_swapped(pair: Pair) -
     assert pair.production.runs == pair.production.image("otherwise")
 
 
-@pytest.mark.parametrize("moment", ["the swap goes on", "the swap is done"])
+@pytest.mark.parametrize(
+    "moment",
+    rest_is_thorough(["the swap goes on", "the swap is done"], lambda moment: "done" in moment),
+)
 def test_a_swap_killed_after_its_start_converges(shared: Pair, moment: str) -> None:
     before = shared.cloud.mark()
     killed(shared, {**START, "hold_after": True}, image=shared.slot.image("2.0"))
@@ -421,6 +433,7 @@ def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(
     assert left[0] > timedelta(seconds=120) + release_lock.MARGIN, "what is swapped back gets 120 s"
 
 
+@pytest.mark.thorough
 def test_production_that_another_process_swapped_back_is_not_swapped_again(
     failing: Pair,
 ) -> None:
@@ -435,6 +448,7 @@ def test_production_that_another_process_swapped_back_is_not_swapped_again(
     failing.production.answers()
 
 
+@pytest.mark.thorough
 def test_a_slot_that_lost_the_previous_image_is_not_swapped_back(
     failing: Pair,
 ) -> None:
@@ -453,6 +467,7 @@ def test_a_slot_that_lost_the_previous_image_is_not_swapped_back(
     assert f"{command} {failing.production.image()}" in ended.said
 
 
+@pytest.mark.thorough
 def test_a_release_that_was_never_completed_is_closed_by_a_swap(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

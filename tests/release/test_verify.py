@@ -47,12 +47,24 @@ def is_as_before(site: Site, hand: Hand, image: str) -> None:
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        (f"echo {LAST_WORDS}; echo $PAYMENT_API_KEY; exit 3", "it exited with status 3"),
-        (f"echo {LAST_WORDS}; sleep 600", "it doesn't answer on port 8080"),
-        (f"echo {LAST_WORDS}; PORT=8099 {APP}", "it doesn't answer on port 8080"),
-        (f"echo {LAST_WORDS}; {DIES}", "it exited with status 7"),
+        pytest.param(
+            f"echo {LAST_WORDS}; echo $PAYMENT_API_KEY; exit 3",
+            "it exited with status 3",
+            id="exits at once",
+        ),
+        pytest.param(
+            f"echo {LAST_WORDS}; sleep 600", "it doesn't answer on port 8080", id="listens nowhere"
+        ),
+        pytest.param(
+            f"echo {LAST_WORDS}; PORT=8099 {APP}",
+            "it doesn't answer on port 8080",
+            id="listens on another port",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            f"echo {LAST_WORDS}; {DIES}", "it exited with status 7", id="dies again and again"
+        ),
     ],
-    ids=["exits at once", "listens nowhere", "listens on another port", "dies again and again"],
 )
 def test_a_container_that_fails_is_rolled_back_with_its_last_words(
     site: Site, hand: Hand, push: Push, script: str, reason: str
@@ -72,6 +84,7 @@ def test_a_container_that_fails_is_rolled_back_with_its_last_words(
     is_as_before(site, hand, site.image())
 
 
+@pytest.mark.thorough
 def test_a_container_that_dies_after_it_answered_is_not_up_between_its_deaths(
     site: Site, hand: Hand, push: Push
 ) -> None:
@@ -154,6 +167,7 @@ def test_a_slow_start_is_waited_for_while_the_old_container_answers(
     assert site.runs == ended.result["image"]["name"]
 
 
+@pytest.mark.thorough
 def test_a_start_that_is_slower_than_the_timeout_is_rolled_back(
     site: Site, hand: Hand, push: Push
 ) -> None:
@@ -166,7 +180,13 @@ def test_a_start_that_is_slower_than_the_timeout_is_rolled_back(
     is_as_before(site, hand, site.image())
 
 
-@pytest.mark.parametrize("trouble", ["exit 3", "sleep 600"], ids=["exits", "hangs"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param("exit 3", id="exits"),
+        pytest.param("sleep 600", id="hangs", marks=pytest.mark.thorough),
+    ],
+)
 def test_one_bad_instance_of_three_is_enough(
     make_site: Callable[..., Site], hand: Hand, push: Push, trouble: str
 ) -> None:
@@ -229,6 +249,7 @@ def test_without_rollback_it_is_left_in_place_and_the_commands_printed(
     assert hand.states(site) == ["failed"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("path", "piece", "words"),
     [

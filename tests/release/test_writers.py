@@ -48,13 +48,14 @@ def requests(cloud: Cloud) -> list[Asked]:
     write = found.index(("PUT", "/config/appsettings"))
     listing = ("POST", "/config/appsettings/list")
     read = max(at for at in range(write) if found[at] == listing)
-    cloud.arm("DELETE", site.id)
+    cloud.delete(site)
     return [
         Asked(*one, found[:at].count(one) + 1, at == read, at == write)
         for at, one in enumerate(found[: patch + 1])
     ]
 
 
+@pytest.mark.thorough(minutes=3)
 def test_what_others_write_before_the_last_read_or_after_the_write_survives(
     requests: list[Asked], cloud: Cloud, hand: Hand
 ) -> None:
@@ -83,7 +84,7 @@ def test_what_others_write_before_the_last_read_or_after_the_write_survives(
         assert settings["PAYMENT_API_KEY"]
         assert SETTING in settings
         assert site.runs == ended.result["image"]["name"]
-        cloud.arm("DELETE", site.id)
+        cloud.delete(site)
     inside = [("after", one) for one in requests if one.is_last_read]
     inside += [("before", one) for one in requests if one.is_write]
     between = [one for one in lost if (one[1], one[0]) not in inside]
@@ -173,6 +174,7 @@ def test_of_two_deploys_that_meet_one_wins_and_the_other_has_changed_nothing(
     one_wins(site, cloud, outcomes, before, [second, first])
 
 
+@pytest.mark.thorough(minutes=3)
 @pytest.mark.parametrize("referrers", [True, False], ids=["referrers", "fall-back"])
 def test_of_deploys_at_the_very_same_time_one_wins(
     make_site: Callable[..., Site], cloud: Cloud, referrers: bool
