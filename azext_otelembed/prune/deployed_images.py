@@ -5,18 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at, text_at
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.azure.subscriptions import subscriptions
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.webapp.observe import SITECONTAINERS
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 SITES_VERSION = "2024-11-01"
 UNREGISTERED = "MissingSubscriptionRegistration"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_errors import sdk_errors
+from azext_otelembed.azure.registries import Registry
+from azext_otelembed.azure.session import Session
+from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.parallel import map_concurrently
@@ -19,11 +21,6 @@ from azext_otelembed.records.record import Release
 from azext_otelembed.registry.auth import AcrExchange
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.referrers import list_referrers
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.registries import Registry
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console
 
 _API_VERSION = "2021-07-01"
 """Of the registry's own API (`/acr/v1`), set explicitly as for every request to Azure."""

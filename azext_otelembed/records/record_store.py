@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 
 from azext_otelembed.image.artifact import EMPTY
 from azext_otelembed.image.descriptor import Family
@@ -14,10 +13,8 @@ from azext_otelembed.image.reference import Digest
 from azext_otelembed.records import record
 from azext_otelembed.records.record import REPOSITORY, Release, State
 from azext_otelembed.registry import transfer
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.referrers import list_referrers, put_referrer
-
-if TYPE_CHECKING:
-    from azext_otelembed.registry.client import RegistryClient
 
 WRITES = 3
 """How often a record is written in a registry without the referrers API. There the client itself

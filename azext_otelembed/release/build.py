@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azext_otelembed.azure.session import Session
+from azext_otelembed.console import Console
 from azext_otelembed.target.app_image import image_in_registry
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_options import EmbedOptions
@@ -12,10 +14,6 @@ from azext_otelembed.target.embed_target import Existing
 from azext_otelembed.target.embedder import Embedder
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference, same_image
+from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import unfinished_release
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.deploy_result import (
@@ -40,10 +42,6 @@ from azext_otelembed.webapp.observe import Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
 from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
 from azext_otelembed.webapp.setting import Setting, SettingOptions, resolve
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.records.record import Release
 
 
 @dataclass(frozen=True, slots=True)

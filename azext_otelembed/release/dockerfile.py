@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azext_otelembed.azure.session import Session
+from azext_otelembed.console import Console
 from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.dockerfile_template import (
@@ -20,10 +22,6 @@ from azext_otelembed.target.app_image import image_in_registry, parse_reference
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.embed_target import by_tag
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console
 
 DOCKERFILE = "Dockerfile.otelembed"
 

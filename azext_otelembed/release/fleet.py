@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import InvalidInput, OtelembedError
@@ -18,8 +19,6 @@ from azext_otelembed.target.build_once import BuildOnce
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from azext_otelembed.azure.session import Session
 
 PARALLEL = 20
 """Sites at a time. Azure Resource Manager's limits are far above their requests, and each call

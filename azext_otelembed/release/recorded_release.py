@@ -6,8 +6,11 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from azext_otelembed.azure.session import Session
+from azext_otelembed.azure.sites import SiteClient
+from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release, State
@@ -16,11 +19,6 @@ from azext_otelembed.records.record_store import RecordStore
 from azext_otelembed.verification.verdict_tracker import PACE, Pace
 from azext_otelembed.verification.verify import Verdict, newest_stamp, verdict_result, verify
 from azext_otelembed.webapp.observe import Observed
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.azure.sites import SiteClient
-    from azext_otelembed.console import Console, Step
 
 EXIT_ROLLED_BACK = 4
 EXIT_NOT_ROLLED_BACK = 5

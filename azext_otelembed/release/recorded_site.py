@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.console import Console
+from azext_otelembed.records.record import Release
+from azext_otelembed.records.record_store import RecordStore
 from azext_otelembed.release.recorded_release import (
     EXIT_ROLLED_BACK,
     ReleaseContext,
@@ -14,15 +19,7 @@ from azext_otelembed.release.recorded_release import (
 )
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console
-    from azext_otelembed.records.record import Release
-    from azext_otelembed.records.record_store import RecordStore
-    from azext_otelembed.webapp.plan import Change
+from azext_otelembed.webapp.plan import Change
 
 
 @dataclass(frozen=True, slots=True)

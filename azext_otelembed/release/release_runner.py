@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from azext_otelembed.console import Step
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.records import record
+from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import unfinished_release
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
@@ -22,10 +23,6 @@ from azext_otelembed.webapp.apply import apply, restore_command
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.plan import Plan
 from azext_otelembed.webapp.restore import PreviousState, previous_state, restore
-
-if TYPE_CHECKING:
-    from azext_otelembed.console import Step
-    from azext_otelembed.records.record import Release
 
 
 class ReleaseRunner:

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.collector.connection_string import mask
+from azext_otelembed.console import Console
 from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
 from azext_otelembed.image.dockerfile_template import dockerfile_collector
 from azext_otelembed.image.provenance import read_provenance
 from azext_otelembed.image.reference import Reference, same_image
+from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import added_the_setting, image_before
 from azext_otelembed.records.release_lock import check_free
-from azext_otelembed.release.recorded_release import ReleaseImage
+from azext_otelembed.release.recorded_release import ReleaseImage, ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite
 from azext_otelembed.release.release_runner import ReleaseRunner
 from azext_otelembed.webapp.observe import SETTING
 from azext_otelembed.webapp.plan import Change, Plan
 from azext_otelembed.webapp.preflight import check_running
-
-if TYPE_CHECKING:
-    from azext_otelembed.console import Console
-    from azext_otelembed.records.record import Release
-    from azext_otelembed.release.recorded_release import ReleaseOptions
 
 
 @dataclass(frozen=True, slots=True)

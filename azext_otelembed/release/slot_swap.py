@@ -10,20 +10,17 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import MAX_RETRY_AFTER, Arm
 from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.console import Step
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
+from azext_otelembed.records.record import Release
 from azext_otelembed.release.recorded_release import RecordedRelease, ReleaseContext, Restored
 from azext_otelembed.verification.verify import newest_stamp
 from azext_otelembed.webapp.apply import restore_command
 from azext_otelembed.webapp.observe import Observed, current_image, observe
-
-if TYPE_CHECKING:
-    from azext_otelembed.console import Step
-    from azext_otelembed.records.record import Release
 
 API_VERSION = "2024-11-01"
 BUSY_WAIT = 5.0

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
+from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.target.app_image import image_for_site
@@ -19,10 +21,6 @@ from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.setting import linked_component
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Console
 
 
 @dataclass(frozen=True, slots=True)

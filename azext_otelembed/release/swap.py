@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record
+from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import ran_before, unfinished_release, was_swapped
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
@@ -21,13 +22,9 @@ from azext_otelembed.release.recorded_release import (
 from azext_otelembed.release.slot_swap import SlotSwap
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed
+from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.preflight import check_running
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.records.record import Release
-    from azext_otelembed.target.finder import TargetFinder
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound
 from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.release.recorded_release import ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite
 from azext_otelembed.release.release_runner import ReleaseRunner
 from azext_otelembed.webapp.plan import Change
 from azext_otelembed.webapp.preflight import check_running
 from azext_otelembed.webapp.restore import PreviousState
-
-if TYPE_CHECKING:
-    from azext_otelembed.console import Console
-    from azext_otelembed.release.recorded_release import ReleaseOptions
 
 
 def wait(

@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import InvalidInput, Refused, about
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.webapp.observe import Observed
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 
 def image_for_site(

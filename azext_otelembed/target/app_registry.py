@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from azext_otelembed.azure.registry_access import open_registry
+from azext_otelembed.azure.session import Session
 from azext_otelembed.image.prepared_collector import REPOSITORY
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.records.record import REPOSITORY as RELEASES
 from azext_otelembed.records.record_store import RecordStore
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.scope import pull, push
 from azext_otelembed.target.app_image import image_for_site, parse_reference
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.webapp.observe import Observed
 
 
 class AppRegistry:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
-
-if TYPE_CHECKING:
-    from azext_otelembed.registry.auth import Basic
+from azext_otelembed.registry.auth import Basic
 
 
 @dataclass(frozen=True, slots=True)

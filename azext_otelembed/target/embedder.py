@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.session import Session
+from azext_otelembed.console import Step
 from azext_otelembed.embedding.push import check_base_shell, push_embedded
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrepare
+from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.prepared_images import prepare_images
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Step
-    from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.target.embed_options import EmbedOptions
-    from azext_otelembed.target.finder import TargetFinder
 
 
 class Embedder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from azext_otelembed.embedding.base_images import load_base, resolve
 from azext_otelembed.errors import InvalidInput, NotFound, Refused
@@ -14,6 +13,8 @@ from azext_otelembed.image.provenance import read_provenance
 from azext_otelembed.image.recipe import is_recipe_tag, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.embed_target import (
     CollectorName,
     Existing,
@@ -24,10 +25,6 @@ from azext_otelembed.target.embed_target import (
     by_tag,
 )
 from azext_otelembed.target.prepared_images import PreparedImages, find_prepared_images
-
-if TYPE_CHECKING:
-    from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.target.embed_options import EmbedOptions
 
 
 class TargetFinder:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.builders.docker import DockerBuilder
 from azext_otelembed.builders.source import Builder, Source, default_tag, find_source
+from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.reference import Reference
-
-if TYPE_CHECKING:
-    from azext_otelembed.console import Console
-    from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.client import RegistryClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.embedding.base_images import load_base, resolve
 from azext_otelembed.embedding.prepare_collector import find_prepared
@@ -14,15 +14,13 @@ from azext_otelembed.errors import InvalidImage, NotFound
 from azext_otelembed.image.dockerfile_template import DockerfileCollector, dockerfile_collector
 from azext_otelembed.image.embed import Base, make_recipe
 from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.provenance import Provenance, read_provenance
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.embed_target import CollectorName
-
-if TYPE_CHECKING:
-    from azext_otelembed.image.prepared_collector import PreparedCollector
-    from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.target.embed_options import EmbedOptions
 
 
 @dataclass(frozen=True, slots=True)

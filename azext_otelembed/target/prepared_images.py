@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.registry_access import open_registry
+from azext_otelembed.azure.session import Session
+from azext_otelembed.console import Step
 from azext_otelembed.embedding.prepare_collector import find_prepared, prepare_collector
 from azext_otelembed.embedding.prepare_shell import find_shell, prepare_shell
 from azext_otelembed.errors import NotFound, Unauthorized
@@ -18,11 +19,7 @@ from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.client import RegistryClient
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.console import Step
-    from azext_otelembed.target.embed_options import EmbedOptions
+from azext_otelembed.target.embed_options import EmbedOptions
 
 
 @dataclass(frozen=True, slots=True)

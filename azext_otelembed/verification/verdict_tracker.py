@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from azext_otelembed.verification.log_evidence import LogEvidence
+from azext_otelembed.verification.log_evidence import LogEvidence
 
 START_LIMIT = 230.0
 """Seconds within which App Service expects a container to answer; the app setting changes it."""

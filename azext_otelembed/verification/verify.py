@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azext_otelembed.azure.session import Session
+from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.verification.log_evidence import LogEvidence, last_stamp, read_log
 from azext_otelembed.verification.log_tail import secrets_of
 from azext_otelembed.verification.verdict_tracker import PACE, Pace, VerdictTracker, start_limit
-from azext_otelembed.webapp.observe import SETTING, current_image
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.azure.sites import SiteClient
-    from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.webapp.observe import SETTING, Observed, current_image
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.webapp.observe import SETTING
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.sites import SiteClient
 
 
 def write_setting(client: SiteClient, value: str | None, fresh: Mapping[str, str]) -> list[str]:

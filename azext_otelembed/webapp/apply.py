@@ -6,18 +6,15 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.webapp.app_settings import changed, write_setting
 from azext_otelembed.webapp.key_vault import check_reference
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image, set_image
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.sites import SiteClient
-    from azext_otelembed.webapp.plan import Plan
+from azext_otelembed.webapp.plan import Plan
 
 
 def apply(

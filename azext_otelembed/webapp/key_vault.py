@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.collector.connection_string import is_key_vault_reference
 from azext_otelembed.errors import Refused
 from azext_otelembed.webapp.observe import SETTING
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.sites import SiteClient
 
 PATIENCE = 60.0
 """Seconds that App Service has to resolve a reference."""

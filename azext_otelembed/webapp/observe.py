@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm_json import Json, object_at, objects_at
-from azext_otelembed.azure.sites import SiteId
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import NotFound, Refused
 from azext_otelembed.parallel import run_concurrently
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.sites import SiteClient
 
 SETTING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 """The app setting that the collector's azuremonitor exporter reads."""

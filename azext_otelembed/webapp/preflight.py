@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import pull_access, registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.registry_access import open_registry
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.subscriptions import subscriptions
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.registry.auth import Basic
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.webapp.observe import Observed
-
+from azext_otelembed.webapp.observe import Observed
 
 STOP_LIMIT_SETTING = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
 """Seconds from the stop signal to the kill ("Environment variables and app settings in Azure App

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.image.reference import same_image
+from azext_otelembed.records.record import Release
 from azext_otelembed.webapp.app_settings import write_setting
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image, set_image
 from azext_otelembed.webapp.plan import Plan
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.sites import SiteClient
-    from azext_otelembed.records.record import Release
 
 
 @dataclass(frozen=True, slots=True)

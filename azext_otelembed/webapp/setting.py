@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from azext_otelembed.azure import components
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.components import Component
 from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
 from azext_otelembed.errors import InvalidConfig, InvalidInput, NotFound
 from azext_otelembed.webapp.observe import SETTING, Observed
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.components import Component
 
 HIDDEN_LINK = "hidden-link: /app-insights-resource-id"
 SECRET_URI = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/secrets/[A-Za-z0-9-]+(?:/[0-9A-Fa-f]*)?")
