@@ -96,8 +96,8 @@ class Container:
         out_read, out_write = os.pipe()
         info_read, info_write = os.pipe()
         gate_read, gate_write = os.pipe()
-        program = shim.in_memory(user, gate_read)
-        options = _memory_file(sandbox.options(self._box, self._launch))
+        program = shim.in_memory(user, gate_read, [info_read])
+        options = _memory_file(sandbox.options(self._box, self._launch, reaped=reaper is not None))
         if user is not None:
             os.fchown(out_write, user.uid, user.gid)  # the program may open /dev/stdout
         try:
@@ -107,7 +107,10 @@ class Container:
                 *("--args", str(options), "--info-fd", str(info_write), "--"),
                 *(f"/proc/self/fd/{program}", self._launch.path, *self._launch.argv),
             )
-            await self._execute(arguments, out_write, (program, options, info_write, gate_read))
+            # info_read, too: bubblewrap's write must not fail when the double has ended, since then
+            # its child would wait for it for ever.
+            fds = (program, options, info_read, info_write, gate_read)
+            await self._execute(arguments, out_write, fds)
         except BaseException:
             os.close(gate_write)
             raise
@@ -119,6 +122,7 @@ class Container:
             self._handle = os.pidfd_open(self.pid)
             if reaper is not None:
                 reaper.watch(self._handle)
+                self._watch_bubblewrap(reaper)
             await self._prepare(ports)
             os.write(gate_write, b"1")
         finally:
@@ -143,6 +147,17 @@ class Container:
             await asyncio.shield(starting)
         finally:
             self._process = await starting
+
+    def _watch_bubblewrap(self, reaper: Reaper) -> None:
+        """Let the reaper kill bubblewrap, too: it ends with its child, unless it is stopped."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            handle = os.pidfd_open(self._process.pid)
+            try:
+                reaper.watch(handle)
+            finally:
+                os.close(handle)
 
     async def _prepare(self, ports: Sequence[int]) -> None:
         """Set up its network; its program waits for that."""

@@ -1,9 +1,9 @@
 """Reaper: a process that kills the containers after the end of the double, even if that is killed.
 
 bubblewrap's `--die-with-parent` isn't enough: bubblewrap drops all its rights, so at its end the
-kernel's signal in its name doesn't reach a container that runs as another user. So a separate
-process holds a pidfd of every container, and sends KILL to all of them when the socket to the
-double closes.
+kernel's signal in its name doesn't reach a container that runs as another user; and a bubblewrap
+that ends during its setup leaves its child behind. So a separate process holds a pidfd of every
+container, and sends KILL to all of them when the socket to the double closes.
 """
 
 from __future__ import annotations

@@ -68,9 +68,15 @@ class Launch:
         return self.writable / "files"
 
 
-def options(sandbox: Sandbox, launch: Launch) -> list[str]:
-    """bubblewrap's options, except those with file descriptors."""
-    made = ["--die-with-parent", "--as-pid-1", "--new-session", "--hostname", launch.hostname]
+def options(sandbox: Sandbox, launch: Launch, *, reaped: bool = False) -> list[str]:
+    """bubblewrap's options, except those with file descriptors.
+
+    `reaped`: a reaper kills the container at the end of the double. Then bubblewrap doesn't need to
+    end with its parent, and must not: if it ends before its child has executed a program, the
+    child waits for it for ever.
+    """
+    made = [] if reaped else ["--die-with-parent"]
+    made += ["--as-pid-1", "--new-session", "--hostname", launch.hostname]
     made += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
     if sandbox.root:
         made += ["--cap-drop", "ALL"]

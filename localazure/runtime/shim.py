@@ -11,7 +11,8 @@ runtime.)
                                          end of the pipe (the start was given up) _exit(126)
     setgroups(groups); setresgid(gid, gid, gid); setresuid(uid, uid, uid)
     prctl(PR_SET_PDEATHSIG, SIGKILL)     the kernel forgets it when the user changes
-    close(fd)                            the file descriptor that this program was started from
+    close(fd)                            the file descriptor that this program was started from, and
+                                         those that bubblewrap alone needs
     execve(argv[1], argv + 2, envp)
     _exit(127 if there is no such file, else 126)
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 
 from localazure.runtime.rootfs import User
 
@@ -48,10 +50,13 @@ def _call(number: int, *arguments: int) -> bytes:
     return loads + b"\xb8" + struct.pack("<I", number) + _SYSCALL
 
 
-def program(user: User | None, fd: int, gate: int | None = None) -> bytes:
+def program(
+    user: User | None, fd: int, gate: int | None = None, unused: Sequence[int] = ()
+) -> bytes:
     """The ELF file. `user` None leaves user and groups as they are.
 
-    `gate` is the file descriptor of a pipe to read one byte from before anything else runs.
+    `gate` is the file descriptor of a pipe to read one byte from before anything else runs;
+    `unused` are file descriptors to close.
     """
     code = b""
     groups = user.groups if user else ()
@@ -70,7 +75,8 @@ def program(user: User | None, fd: int, gate: int | None = None) -> bytes:
         code += _call(_SETRESGID, user.gid, user.gid, user.gid) + _or_fail()
         code += _call(_SETRESUID, user.uid, user.uid, user.uid) + _or_fail()
     code += _call(_PRCTL, _PR_SET_PDEATHSIG, _SIGKILL)
-    code += _call(_CLOSE, fd)
+    for each in (fd, *unused):
+        code += _call(_CLOSE, each)
     code += (
         b"\x48\x8b\x0c\x24"  # mov rcx, [rsp]            argc
         b"\x48\x8b\x7c\x24\x10"  # mov rdi, [rsp+16]     argv[1]
@@ -128,8 +134,8 @@ def _elf(table: bytes, code: bytes) -> bytes:
     return header + segment + table + code
 
 
-def in_memory(user: User | None, gate: int | None = None) -> int:
+def in_memory(user: User | None, gate: int | None = None, unused: Sequence[int] = ()) -> int:
     """A file descriptor of the program, which contains that number; the caller closes it."""
     fd = os.memfd_create("localazure-shim", 0)
-    os.write(fd, program(user, fd, gate))
+    os.write(fd, program(user, fd, gate, unused))
     return fd

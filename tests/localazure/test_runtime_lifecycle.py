@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import signal
+import secrets
 import subprocess
 import sys
 import time
@@ -19,6 +19,7 @@ from localazure.runtime.context import Timing
 from localazure.state import Identity, Site
 from tests.localazure.runtime_support import (
     RuntimeFixture,
+    processes,
     python,
     run,
     runtime_fixture,
@@ -383,60 +384,65 @@ def test_close_ends_every_container(tmp_path: Path) -> None:
 
 
 _DOUBLE = """
-import asyncio, sys
+import asyncio, random, sys
 from pathlib import Path
 from tests.localazure.runtime_support import runtime_fixture, shell_image
 
 async def main():
-    async with runtime_fixture(Path(sys.argv[1])) as here:
-        user = sys.argv[2]
-        site = await here.site(here.push(shell_image("echo up; exec sleep 987", User=user)))
-        await here.until_logged(site, "up")
+    folder, marker, user, restarts = sys.argv[1:]
+    script = f"echo up; while :; do sleep 1; done; : {marker[::-1]}"
+    async with runtime_fixture(Path(folder)) as here:
+        image = here.push(shell_image(script, User=user))
+        sites = [await here.site(image, name) for name in ("first", "second")]
+        await here.until_logged(sites[0], "up")
         print("up", flush=True)
+        while restarts:
+            for site in sites:
+                here.supervisor.restart(site)
+            await asyncio.sleep(random.random() * 0.03)
         await asyncio.sleep(60)
 
 asyncio.run(main())
 """
+"""Its command line has the reversed marker, which is thus in those of containers only."""
 
 
-def _sleepers() -> list[int]:
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if words[:2] == [b"sleep", b"987"]:
-                found.append(int(folder.name))
-    return found
-
-
-def test_containers_end_with_the_double_even_when_it_is_killed(tmp_path: Path) -> None:
-    for user in ("", "1000:1000"):
-        root = Path(__file__).resolve().parents[2]
-        double = subprocess.Popen(
-            [sys.executable, "-c", _DOUBLE, str(tmp_path / f"user{user[:4]}"), user],
-            cwd=root,
-            env={**os.environ, "PYTHONPATH": str(root)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+def _kill_a_double(folder: Path, user: str, *, restarts: bool, delay: float = 0) -> None:
+    """Start a double in a process of its own, kill it, and wait until no container is left."""
+    marker = secrets.token_hex(8)
+    root = Path(__file__).resolve().parents[2]
+    arguments = [str(folder), marker[::-1], user, "restarts" if restarts else ""]
+    with subprocess.Popen(
+        [sys.executable, "-c", _DOUBLE, *arguments],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as double:
         try:
             assert double.stdout
             assert double.stdout.readline() == "up\n"
-            while not _sleepers():
-                time.sleep(0.01)
-            double.send_signal(signal.SIGKILL)
-            double.wait()
-            deadline = time.monotonic() + 5
-            while _sleepers():
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            assert processes(marker)
+            time.sleep(delay)
         finally:
             double.kill()
-            double.wait()
-            double.stdout.close() if double.stdout else None
+    deadline = time.monotonic() + 5
+    while left := processes(marker):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("user", ["", "1000:1000"])
+def test_containers_end_with_the_double_even_when_it_is_killed(tmp_path: Path, user: str) -> None:
+    _kill_a_double(tmp_path / "double", user, restarts=False)
+
+
+@pytest.mark.thorough
+def test_no_process_is_left_of_containers_that_start_when_the_double_is_killed(
+    tmp_path: Path,
+) -> None:
+    for number in range(8):
+        _kill_a_double(tmp_path / f"double{number}", "", restarts=True, delay=number / 100)
 
 
 @pytest.mark.thorough
