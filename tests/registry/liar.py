@@ -175,11 +175,11 @@ def tar_header(path: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
-def bomb(pack: Callable[[bytes], bytes], gigabytes: int) -> Body:
+def bomb(pack: Callable[[bytes], bytes], gigabytes: int) -> list[bytes]:
     """A few MB that unpack to a file of many GB: compressed streams may be joined."""
     size = gigabytes << 30
     start, zeros = pack(tar_header("etc/zeros", size)), pack(bytes(64 << 20))
-    return lambda: iter([start, *[zeros] * (size >> 26)])
+    return [start, *[zeros] * (size >> 26)]
 
 
 def endless() -> Iterator[bytes]:

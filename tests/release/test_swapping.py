@@ -73,7 +73,7 @@ class Pair:
         """Puts production's old image into production again."""
         old = self.slot.runs
         self.by_hand()
-        eventually(lambda: self.production.runs == old, within=20)
+        eventually(lambda: self.production.runs == old, within=60)
         self.production.answers()
 
 
@@ -204,7 +204,7 @@ def test_a_swap_that_crosses_another_one_is_made_again(shared: Pair) -> None:
     def all_of_it() -> None:
         new = shared.slot.runs
         shared.by_hand()
-        eventually(lambda: shared.production.runs == new, within=20)
+        eventually(lambda: shared.production.runs == new, within=60)
 
     before = shared.cloud.mark()
     with meanwhile(shared.cloud, all_of_it, **START):
@@ -366,7 +366,7 @@ def test_a_swap_killed_after_its_start_converges(shared: Pair, moment: str) -> N
     before = shared.cloud.mark()
     killed(shared, {**START, "hold_after": True}, image=shared.slot.image("2.0"))
     if moment == "the swap is done":
-        eventually(lambda: shared.production.runs != shared.production.image(), within=20)
+        eventually(lambda: shared.production.runs != shared.production.image(), within=60)
     (pending, *_) = shared.releases()
     assert pending.state == "pending"
     ended = shared.swap()
