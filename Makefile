@@ -113,7 +113,7 @@ test-all: setup $(L)/bin/crane $(L)/bin/buildx $(L)/az-newest/.made
 
 # What `make test` leaves out, without the test that needs buildx; UNTIL (seconds since 1970) is when
 # it has to end: tests for which there is no time left are skipped.
-test-rest: setup $(L)/bin/crane
+test-rest: setup $(L)/bin/crane $(L)/az-newest/.made
 	@$(PYTEST) -m thorough --ignore tests/builders/test_build_buildx.py $(if $(UNTIL),--until $(UNTIL)) $(ARGS)
 
 lint: $(VENV)/.made

@@ -131,8 +131,9 @@ _CLOUDS: list[Cloud] = []
 """The session's one, once a test has asked for it."""
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stops the sites of a test file with its last test."""
+    """Stops the sites of a test file after its last test and the end of its fixtures."""
     if nextitem is not None and nextitem.path != item.path:
         for cloud in _CLOUDS:
             cloud.rest()

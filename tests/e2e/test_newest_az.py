@@ -17,7 +17,7 @@ from tests.e2e import images
 from tests.e2e.support import EXTENSIONS, Answer, Cloud, Site
 from tests.needs import lacking
 
-pytestmark = [pytest.mark.thorough, pytest.mark.slow]
+pytestmark = pytest.mark.thorough(minutes=2)
 
 PROGRAM = ROOT / ".local" / "az-newest" / "bin" / "az"
 LONG_AGO = "2026-01-05T08:00:00.0000000Z"
