@@ -144,8 +144,7 @@ def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
     """Check one pipeline; returns the names of the components that it uses."""
     if name.partition("/")[0] not in _SIGNALS:
         raise InvalidConfig(
-            f"pipeline '{name}' has no known signal ({', '.join(_SIGNALS)}).",
-            line=pipeline.line,
+            f"pipeline '{name}' has no known signal ({', '.join(_SIGNALS)}).", line=pipeline.line
         )
     used: set[str] = set()
     for role, sections in (

@@ -90,8 +90,7 @@ def parse(text: str) -> ConnectionString:
         name = _CANONICAL.get(key.lower(), key)
         if name in pairs or name.lower() in (known.lower() for known in pairs):
             raise InvalidConfig(
-                f"Part {number} of the connection string repeats an earlier key.",
-                _HELP,
+                f"Part {number} of the connection string repeats an earlier key.", _HELP
             )
         _check(name, value)
         pairs[name] = value

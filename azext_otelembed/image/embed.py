@@ -343,9 +343,6 @@ def _assemble(
         {
             **document,
             "config": {**kept, "size": len(config.data), "digest": str(config.digest)},
-            "layers": [
-                *document["layers"],
-                *(layer.descriptor.to_document() for layer in added),
-            ],
+            "layers": [*document["layers"], *(layer.descriptor.to_document() for layer in added)],
         },
     )

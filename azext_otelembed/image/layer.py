@@ -91,11 +91,7 @@ def make_config_layer(config: bytes, binary: str) -> BuiltLayer:
 def make_ca_layer(bundle: bytes) -> BuiltLayer:
     """The layer with the collector image's CA certificates (PEM)."""
     return make_layer(
-        [
-            Folder(FOLDER),
-            Folder(CERTIFICATES),
-            File(f"{CERTIFICATES}/ca-certificates.crt", bundle),
-        ]
+        [Folder(FOLDER), Folder(CERTIFICATES), File(f"{CERTIFICATES}/ca-certificates.crt", bundle)]
     )
 
 

@@ -112,10 +112,7 @@ class Reference:
         last, colon, tag = last.partition(":")
         registry, repository = _split(head + slash + last)
         return cls(
-            registry,
-            repository,
-            tag if colon else None,
-            Digest.parse(digest) if at else None,
+            registry, repository, tag if colon else None, Digest.parse(digest) if at else None
         )
 
     @property

@@ -33,10 +33,7 @@ def script(text: str) -> StartCommand:
         ),
         (script("otelcol &\nnode server.js"), start((), ("node", "server.js"))),
         (script("A=b otelcol & exec node 'a b.js'"), start((), ("node", "a b.js"))),
-        (
-            script('nohup otelcol & exec node "$MAIN"'),
-            script('exec node "$MAIN"'),
-        ),
+        (script('nohup otelcol & exec node "$MAIN"'), script('exec node "$MAIN"')),
         (
             script("set -e; otelcol & cd /app && exec node server.js"),
             script("set -e; cd /app && exec node server.js"),

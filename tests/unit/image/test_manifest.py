@@ -100,11 +100,7 @@ def test_an_index_without_a_type_is_an_oci_index() -> None:
         (b" " * (4 * 1024 * 1024 + 1), None, "at most 4194304"),
         (b"{}", None, "no schemaVersion 2"),
         (b'{"schemaVersion":1}', None, "schema 1"),
-        (
-            b"{}",
-            "application/vnd.docker.distribution.manifest.v1+prettyjws",
-            "schema 1",
-        ),
+        (b"{}", "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1"),
         (b'{"schemaVersion":2}', None, "unknown media type: none given"),
         (b'{"schemaVersion":2}', "text/html", "unknown media type: text/html"),
         (
