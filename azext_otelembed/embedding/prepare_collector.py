@@ -23,10 +23,9 @@ from azext_otelembed.errors import (
     Unauthorized,
     about,
 )
-from azext_otelembed.image.artifact import EMPTY, artifact_document
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.layer import make_ca_layer, make_config_layer
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.manifest import EMPTY, Manifest, artifact_document
 from azext_otelembed.image.prepared_collector import (
     REPOSITORY,
     CollectorLayer,

@@ -21,8 +21,7 @@ from azext_otelembed.errors import (
     Unauthorized,
     about,
 )
-from azext_otelembed.image.artifact import EMPTY
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.manifest import EMPTY, Manifest
 from azext_otelembed.image.prepared_collector import REPOSITORY, prepared_tag
 from azext_otelembed.image.prepared_shell import (
     MAX_BUSYBOX_BYTES,

@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.layer import BINARY
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.manifest import Manifest, artifact_document
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.tar_reader import Entry
 

@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.elf import dynamic_loader
 from azext_otelembed.image.layer import FOLDER, BuiltLayer, File, Folder, Link, make_layer
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.manifest import Manifest, artifact_document
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.tar_reader import Entry
 

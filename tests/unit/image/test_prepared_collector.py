@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.artifact import EMPTY
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.manifest import Manifest, parse_manifest
+from azext_otelembed.image.manifest import EMPTY, Manifest, parse_manifest
 from azext_otelembed.image.prepared_collector import (
     CollectorLayer,
     binary_path,
