@@ -32,9 +32,8 @@ from azext_otelembed.image.prepared_shell import (
     make_shell_layer,
     parse_prepared_shell,
 )
-from azext_otelembed.image.read_limits import ReadLimits, check_layer_count
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tar_reader import Entry, scan
+from azext_otelembed.image.tar_reader import Entry, ReadLimits, check_layer_count, scan
 from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient

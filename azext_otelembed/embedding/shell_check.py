@@ -17,8 +17,7 @@ from contextlib import closing
 from azext_otelembed.errors import InvalidImage, Refused
 from azext_otelembed.image.descriptor import Descriptor
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.read_limits import ReadLimits
-from azext_otelembed.image.tar_reader import MAX_ENTRIES, Entry, scan
+from azext_otelembed.image.tar_reader import MAX_ENTRIES, Entry, ReadLimits, scan
 from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
 

@@ -22,9 +22,8 @@ from azext_otelembed.image.prepared_collector import (
     binary_path,
     is_mountable_binary,
 )
-from azext_otelembed.image.read_limits import ReadLimits, check_layer_count
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tar_reader import Entry, normal_path, scan
+from azext_otelembed.image.tar_reader import Entry, ReadLimits, check_layer_count, normal_path, scan
 from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
 

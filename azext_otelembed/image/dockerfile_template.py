@@ -60,11 +60,8 @@ def dockerfile_collector(config: ImageConfig) -> DockerfileCollector | None:
         return None
     if unwrap_entrypoint(config.entrypoint) is None:
         return None
-    return DockerfileCollector(
-        labels.get(names.COLLECTOR, ""),
-        labels.get(names.CONFIG, ""),
-        labels.get(names.LAUNCHER, ""),
-    )
+    shown = (names.COLLECTOR, names.CONFIG, names.LAUNCHER)
+    return DockerfileCollector(*(labels.get(name, "") for name in shown))
 
 
 def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app: App) -> str:

@@ -75,13 +75,6 @@ def _entry_in_linked_folder(known: dict[str, Entry], path: str) -> Entry | None:
 
 def make_shell_layer(binary: bytes) -> BuiltLayer:
     """The layer with busybox. Raises InvalidImage unless the binary runs on any base."""
-    _check_busybox(binary)
-    return make_layer(
-        [Folder(FOLDER), File(EMBEDDED_SHELL, binary, 0o755), Link(f"{FOLDER}/sleep", "sh")]
-    )
-
-
-def _check_busybox(binary: bytes) -> None:
     if b"BusyBox v" not in binary:
         raise InvalidImage("It holds no busybox.", SHELL_IMAGE_HINT)
     # elf(5): 64 bits, little-endian; machine 62 is x86-64.
@@ -94,6 +87,9 @@ def _check_busybox(binary: bytes) -> None:
             "the same libraries.",
             SHELL_IMAGE_HINT,
         )
+    return make_layer(
+        [Folder(FOLDER), File(EMBEDDED_SHELL, binary, 0o755), Link(f"{FOLDER}/sleep", "sh")]
+    )
 
 
 def make_prepared_shell(upstream: Reference, layer: BuiltLayer) -> PreparedShell:
