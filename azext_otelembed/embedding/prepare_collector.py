@@ -98,9 +98,7 @@ def prepare_collector(
         if import_error is None:
             raise
         kind = NotFound if isinstance(import_error, NotFound) else type(error)
-        raise prepared_store.copy_and_import_failed(
-            kind, target.host, error, import_error
-        ) from None
+        raise prepared_store.import_failed(kind, target.host, error, import_error) from None
 
 
 def _look_up(source: RegistryClient, reference: Reference) -> Manifest | None:

@@ -116,9 +116,7 @@ def _import(
         raise
     except OtelembedError as failed:
         kind = type(unreachable)
-        raise prepared_store.copy_and_import_failed(
-            kind, target.host, unreachable, failed
-        ) from None
+        raise prepared_store.import_failed(kind, target.host, unreachable, failed) from None
     return _ShellImage(target, UPSTREAM_REPOSITORY, manifest)
 
 

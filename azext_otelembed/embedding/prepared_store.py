@@ -68,7 +68,7 @@ def import_image(
     return read_manifest(client, Reference(client.host, UPSTREAM_REPOSITORY, tag))
 
 
-def copy_and_import_failed(
+def import_failed(
     kind: type[OtelembedError], host: str, copy: OtelembedError, imported: OtelembedError
 ) -> OtelembedError:
     """The error for an image that could be neither copied nor imported."""

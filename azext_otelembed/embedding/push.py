@@ -17,11 +17,9 @@ from azext_otelembed.registry.client import RegistryClient
 
 def check_base_shell(client: RegistryClient, base: Base, report: Report = discard) -> None:
     """Raise `Refused` for a base without a shell, as `push_embedded` does later."""
-    config = base.config
+    name, config = base.reference, base.config
     words = [*config.entrypoint, *config.cmd]
-    name = base.reference
-    layers = base.manifest.layers
-    check_shell(client, str(name), name.repository, words, config, layers, report)
+    check_shell(client, str(name), name.repository, words, config, base.manifest.layers, report)
 
 
 def push_embedded(client: RegistryClient, embedded: Embedded, report: Report = discard) -> None:

@@ -23,6 +23,7 @@ from azext_otelembed.image.provenance import (
     read_provenance,
     restore_base,
     settings_digest,
+    with_config,
 )
 from azext_otelembed.image.recipe import FORMAT, Recipe, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
@@ -322,11 +323,6 @@ def _assemble(
 ) -> Manifest:
     # `data` and `urls` lead to the base's configuration, not to this one.
     kept = {key: value for key, value in document["config"].items() if key not in ("data", "urls")}
-    return Manifest.of(
-        family,
-        {
-            **document,
-            "config": {**kept, "size": len(config.data), "digest": str(config.digest)},
-            "layers": [*document["layers"], *(layer.descriptor.to_document() for layer in added)],
-        },
-    )
+    layers = [*document["layers"], *(layer.descriptor.to_document() for layer in added)]
+    document = {**document, "config": kept, "layers": layers}
+    return Manifest.of(family, with_config(document, config.data))
