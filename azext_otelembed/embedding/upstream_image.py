@@ -128,7 +128,8 @@ def find_collector_files(
         for name, found in _read_layer(upstream, number, path, limits, read_fully).items():
             entries.setdefault(name, found)
         binary = binary or _file(entries.get(path[1:]))
-        ca_bundle = ca_bundle or _find_ca_bundle(entries)
+        bundles = (entries[each].entry.data for each in CA_BUNDLES if each in entries)
+        ca_bundle = ca_bundle or next(filter(None, bundles), None)
         if binary and ca_bundle:
             break
     binary = binary or _file(entries.get(_resolve_links(entries, path[1:])))
@@ -149,13 +150,6 @@ def find_collector_files(
 
 def _file(found: _LayerEntry | None) -> _LayerEntry | None:
     return found if found is not None and found.entry.kind == "file" else None
-
-
-def _find_ca_bundle(entries: Mapping[str, _LayerEntry]) -> bytes | None:
-    for name in CA_BUNDLES:
-        if name in entries and entries[name].entry.data:
-            return entries[name].entry.data
-    return None
 
 
 def _resolve_links(entries: Mapping[str, _LayerEntry], path: str) -> str:

@@ -253,10 +253,8 @@ def _added_layers(
 def _provenance(
     base: Base, collector: PreparedCollector, shell: PreparedShell | None, recipe: Recipe
 ) -> dict[str, str]:
-    reference = base.reference
-    name = f"{reference.name}:{reference.tag}" if reference.tag else reference.name
     return {
-        names.BASE_NAME: name,
+        names.BASE_NAME: str(replace(base.reference, digest=None)),
         names.BASE_DIGEST: str(base.digest),
         names.VERSION: FORMAT,
         names.RECIPE: str(recipe.digest),

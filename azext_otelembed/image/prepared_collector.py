@@ -122,10 +122,13 @@ def make_prepared_collector(
     """
     if upstream.digest is None:
         raise InvalidImage(f"{upstream} must be pinned to a digest before it is prepared.")
-    kept = tuple(_with_annotations(layer) for layer in layers)
+    descriptors = []
+    for layer in layers:
+        extra = {"annotations": {_DIFF_ID: str(layer.diff_id), _ROLE: layer.role}}
+        descriptors.append(replace(layer.descriptor.retype(Family.OCI), extra=extra))
     document = artifact_document(
         ARTIFACT_TYPE,
-        [layer.descriptor for layer in kept],
+        descriptors,
         annotations={
             _UPSTREAM: str(upstream),
             _DIGEST: str(upstream.digest),
@@ -157,12 +160,6 @@ def parse_prepared_collector(manifest: Manifest) -> PreparedCollector:
         binary,
         layers,
     )
-
-
-def _with_annotations(layer: CollectorLayer) -> CollectorLayer:
-    annotations = {_DIFF_ID: str(layer.diff_id), _ROLE: layer.role}
-    descriptor = replace(layer.descriptor.retype(Family.OCI), extra={"annotations": annotations})
-    return replace(layer, descriptor=descriptor)
 
 
 def _collector_layer(descriptor: Descriptor) -> CollectorLayer:

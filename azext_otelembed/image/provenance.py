@@ -81,7 +81,6 @@ class Provenance:
 
     base: Reference
     base_digest: Digest
-    version: str
     recipe: Digest
     collector: str
     config: Digest
@@ -121,7 +120,6 @@ def read_provenance(config: ImageConfig) -> Provenance | None:
     return Provenance(
         base=Reference.parse(labels[names.BASE_NAME]).with_digest(digest),
         base_digest=digest,
-        version=version,
         recipe=Digest.parse(labels[names.RECIPE]),
         collector=labels[names.COLLECTOR],
         config=Digest.parse(labels[names.CONFIG]),
