@@ -15,14 +15,7 @@ from azext_otelembed.embedding.upstream_image import (
     find_collector_files,
     read_upstream,
 )
-from azext_otelembed.errors import (
-    NotFound,
-    OtelembedError,
-    Refused,
-    RegistryFailed,
-    Unauthorized,
-    about,
-)
+from azext_otelembed.errors import NotFound, OtelembedError, Refused, about
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.layer import make_ca_layer, make_config_layer
 from azext_otelembed.image.manifest import EMPTY, Manifest, artifact_document
@@ -94,7 +87,7 @@ def prepare_collector(
         newest = newest or read_manifest(source, reference)
         upstream = read_upstream(source, reference.repository, reference, newest)
         return _prepare(target, upstream, reference, report)
-    except (NotFound, Unauthorized, RegistryFailed) as error:
+    except (NotFound, *prepared_store.UNREACHABLE) as error:
         if import_error is None:
             raise
         kind = NotFound if isinstance(import_error, NotFound) else type(error)
@@ -105,7 +98,7 @@ def _look_up(source: RegistryClient, reference: Reference) -> Manifest | None:
     """The image's manifest upstream; None if this machine can't read it."""
     try:
         return read_manifest(source, reference)
-    except (RegistryFailed, Unauthorized):
+    except prepared_store.UNREACHABLE:
         return None
 
 

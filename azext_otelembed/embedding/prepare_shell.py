@@ -9,18 +9,12 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from azext_otelembed.embedding import prepared_store
 from azext_otelembed.embedding.base_images import read_manifest
 from azext_otelembed.embedding.prepared_store import UPSTREAM_REPOSITORY, Importer
-from azext_otelembed.errors import (
-    InvalidImage,
-    OtelembedError,
-    Refused,
-    RegistryFailed,
-    Unauthorized,
-    about,
-)
+from azext_otelembed.errors import InvalidImage, OtelembedError, Refused, about
 from azext_otelembed.image.manifest import EMPTY, Manifest
 from azext_otelembed.image.prepared_collector import REPOSITORY, prepared_tag
 from azext_otelembed.image.prepared_shell import (
@@ -41,9 +35,8 @@ from azext_otelembed.registry.client import RegistryClient
 MAX_IMAGE_BYTES = 64 << 20
 """Compressed bytes that a shell image may have; busybox images have 1 to 5 MB."""
 
-_MAX_ENTRIES = 20_000
-_MAX_NAME_CHARACTERS = 4 << 20
 _MAX_UNPACKED_BYTES = 1 << 30
+_limits = partial(ReadLimits, 20_000, 4 << 20, _MAX_UNPACKED_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +72,7 @@ def prepare_shell(
     prepared_store.expect_access(target)
     try:
         image = _ShellImage(source, reference.repository, read_manifest(source, reference))
-    except (RegistryFailed, Unauthorized) as unreachable:
+    except prepared_store.UNREACHABLE as unreachable:
         if found is not None:
             return found
         image = _import(target, reference, importer, report, unreachable)
@@ -130,11 +123,8 @@ def _read_busybox(image: _ShellImage, reference: Reference) -> bytes:
         )
     check_layer_count(len(image.manifest.layers))
     limits = _limits()
-    entries = [
-        entry
-        for number in range(len(image.manifest.layers))
-        for entry in _read_layer(image, number, limits)
-    ]
+    layers = range(len(image.manifest.layers))
+    entries = [entry for number in layers for entry in _read_layer(image, number, limits)]
     problem = InvalidImage("It holds no busybox.", SHELL_IMAGE_HINT)
     for path in find_busybox(entries):
         binary = _read_file(image, path)
@@ -155,10 +145,6 @@ def _read_file(image: _ShellImage, path: str) -> bytes:
             if entry.data is not None:
                 return entry.data
     raise InvalidImage(f"/{path} can't be read.")
-
-
-def _limits() -> ReadLimits:
-    return ReadLimits(_MAX_ENTRIES, _MAX_NAME_CHARACTERS, _MAX_UNPACKED_BYTES)
 
 
 def _read_layer(

@@ -69,10 +69,7 @@ class CollectorFiles:
 
 @dataclass(frozen=True, slots=True)
 class _LayerEntry:
-    """An entry of the image, and the number of its layer.
-
-    `first_only`: it is the layer's first entry, and the entries after it were not read.
-    """
+    """An entry, and the number of its layer. `first_only`: the layer's others were not read."""
 
     entry: Entry
     layer: int

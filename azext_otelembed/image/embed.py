@@ -29,10 +29,9 @@ from azext_otelembed.image.recipe import FORMAT, Recipe, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
 
 MAX_LAYERS = 125
-"""Docker's limit: `docker pull` of an image with more layers fails with "max depth exceeded".
+"""Docker's limit: maxLayerDepth in moby's layer/layer_store.go, the same from 1.10 to 28.
 
-It is maxLayerDepth in moby's layer/layer_store.go, the same from 1.10 to 28. (127, in older texts,
-is the limit of aufs, and includes two layers of the container.) A test checks it on a real engine.
+(127, in older texts, is the limit of aufs, and includes two layers of the container.)
 """
 _EPOCH = "1970-01-01T00:00:00Z"
 
@@ -65,8 +64,7 @@ class Embedded:
 
     reference: Reference
     digest: Digest
-    media_type: str
-    manifest: bytes
+    manifest: Manifest
     config: ImageConfig
     uploads: tuple[Upload, ...]
     mounts: tuple[Digest, ...]
@@ -194,8 +192,7 @@ def embed(
     return Embedded(
         reference=reference.with_digest(manifest.digest),
         digest=manifest.digest,
-        media_type=manifest.media_type,
-        manifest=manifest.data,
+        manifest=manifest,
         config=new_config,
         uploads=(
             Upload(config_layer.digest, config_layer.data),

@@ -154,17 +154,10 @@ def test_the_binary_is_where_upstream_has_it(image: str, path: str) -> None:
 
 
 def test_an_image_built_by_it_is_recognised_and_is_not_an_embedded_one() -> None:
-    config = built(made())
-    assert dockerfile_collector(config) == DockerfileCollector(
-        str(COLLECTOR), str(Digest.of(CONFIG)), "exec/1"
-    )
-    assert read_provenance(config) is None
-
-
-def test_an_image_built_on_it_that_starts_something_else_has_no_collector_any_more() -> None:
-    config = built(made(), Entrypoint=["/other"])
-    assert dockerfile_collector(config) is None
-    assert read_provenance(config) is None
+    found = DockerfileCollector(str(COLLECTOR), str(Digest.of(CONFIG)), "exec/1")
+    config, other = built(made()), built(made(), Entrypoint=["/other"])
+    assert (dockerfile_collector(config), read_provenance(config)) == (found, None)
+    assert (dockerfile_collector(other), read_provenance(other)) == (None, None)
 
 
 def test_an_embedded_image_is_not_taken_for_one() -> None:

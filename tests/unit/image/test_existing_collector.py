@@ -20,6 +20,9 @@ def script(text: str) -> StartCommand:
     return start((), (*SHELL, text))
 
 
+NODE = start((), ("node", "a.js"))
+
+
 @pytest.mark.parametrize(
     ("found", "app"),
     [
@@ -58,10 +61,8 @@ def script(text: str) -> StartCommand:
             start((*SHELL, 'otelcol & exec node "$0"'), ("server.js",)),
             start((*SHELL, 'exec node "$0"'), ("server.js",)),
         ),
-        (
-            start((), ("bash", "-ec", "(otelcol --config x) & node a.js")),
-            start((), ("node", "a.js")),
-        ),
+        (start((), ("bash", "-ec", "(otelcol --config x) & node a.js")), NODE),
+        (start((), ("busybox", "sh", "-c", "otelcol & exec node a.js")), NODE),
     ],
 )
 def test_the_collector_is_removed_from_a_command(found: StartCommand, app: StartCommand) -> None:
@@ -113,15 +114,9 @@ def test_an_app_is_left_alone(found: StartCommand) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "otelcol",
-        "/usr/bin/otelcol",
-        "otelcol-contrib",
-        "/otelcol_linux_amd64",
-        "otelcontribcol",
-        "otel-collector",
-        "/opt/opentelemetry-collector",
-        "aws-otel-collector",
-        "splunk-otel-collector",
+        *("otelcol", "/usr/bin/otelcol", "otelcol-contrib", "/otelcol_linux_amd64"),
+        *("otelcontribcol", "otel-collector", "/opt/opentelemetry-collector"),
+        *("aws-otel-collector", "splunk-otel-collector"),
     ],
 )
 def test_collectors_go_by_many_names(name: str) -> None:

@@ -131,11 +131,8 @@ def test_a_layers_descriptor_has_the_type_of_its_family() -> None:
 RECIPE = Recipe(digest("base"), digest("collector"), digest("config"), "exec/1")
 
 
-def test_a_tag_is_made_of_the_bases_and_the_recipe() -> None:
+def test_a_tag_is_made_of_the_bases_or_of_its_digest_and_of_the_recipe() -> None:
     assert recipe_tag("1.0", RECIPE) == f"1.0-otelembed-{RECIPE.digest.short}"
-
-
-def test_a_base_without_a_tag_is_named_by_its_digest() -> None:
     assert recipe_tag(None, RECIPE) == f"sha-{digest('base').short}-otelembed-{RECIPE.digest.short}"
 
 
