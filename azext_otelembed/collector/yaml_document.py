@@ -98,14 +98,18 @@ class _Converter:
             return Node("list", line, elements=members)
         return Node("map", line, items=self._items(node, depth))
 
-    def _items(self, node: yaml.Node, depth: int) -> tuple[tuple[str, Node], ...]:
+    def _items(self, mapping: yaml.Node, depth: int) -> tuple[tuple[str, Node], ...]:
         own: dict[str, Node] = {}
         merged: dict[str, Node] = {}
-        for key, value in node.value:
+        for key, value in mapping.value:
             line = key.start_mark.line + 1
             if key.tag == _MERGE:
-                for name, child in self._merged(self.convert(value, depth + 1), line):
-                    merged.setdefault(name, child)
+                node = self.convert(value, depth + 1)
+                for source in node.elements or (node,):
+                    if source.kind != "map":
+                        raise InvalidConfig("'<<' can only merge mappings.", line=line)
+                    for name, child in source.items:
+                        merged.setdefault(name, child)
                 continue
             if not isinstance(key, yaml.ScalarNode):
                 raise InvalidConfig("a key must be plain text.", line=line)
@@ -113,9 +117,3 @@ class _Converter:
                 raise InvalidConfig(f"the key '{key.value}' is duplicated.", line=line)
             own[key.value] = replace(self.convert(value, depth + 1), line=line)
         return tuple({**merged, **own}.items())
-
-    def _merged(self, node: Node, line: int) -> Iterator[tuple[str, Node]]:
-        for source in node.elements or (node,):
-            if source.kind != "map":
-                raise InvalidConfig("'<<' can only merge mappings.", line=line)
-            yield from source.items

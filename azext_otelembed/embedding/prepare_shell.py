@@ -15,6 +15,8 @@ from azext_otelembed.embedding import prepared_store
 from azext_otelembed.embedding.base_images import read_manifest
 from azext_otelembed.embedding.prepared_store import UPSTREAM_REPOSITORY, Importer
 from azext_otelembed.errors import InvalidImage, OtelembedError, Refused, about
+from azext_otelembed.image.descriptor import Descriptor
+from azext_otelembed.image.layer import BuiltLayer
 from azext_otelembed.image.manifest import EMPTY, Manifest
 from azext_otelembed.image.prepared_collector import REPOSITORY, prepared_tag
 from azext_otelembed.image.prepared_shell import (
@@ -81,7 +83,7 @@ def prepare_shell(
     report(Progress(f"preparing the shell of {reference} in {target.host}"))
     pinned = reference.with_digest(image.manifest.digest)
     with about(f"shell image {reference}"):
-        layer = make_shell_layer(_read_busybox(image, reference))
+        layer = _shell_layer(image, reference)
         prepared = make_prepared_shell(pinned, layer)
     transfer.upload(target, REPOSITORY, layer.digest, layer.data)
     transfer.upload(target, REPOSITORY, Digest.of(EMPTY), EMPTY)
@@ -113,8 +115,8 @@ def _import(
     return _ShellImage(target, UPSTREAM_REPOSITORY, manifest)
 
 
-def _read_busybox(image: _ShellImage, reference: Reference) -> bytes:
-    """The first static busybox of the image. Raises InvalidImage if it has none."""
+def _shell_layer(image: _ShellImage, reference: Reference) -> BuiltLayer:
+    """The layer with the image's first static busybox. Raises InvalidImage if it has none."""
     if sum(layer.size for layer in image.manifest.layers) > MAX_IMAGE_BYTES:
         raise Refused(
             f"shell image {reference} is larger than {MAX_IMAGE_BYTES >> 20} MiB, so it is not a "
@@ -123,35 +125,32 @@ def _read_busybox(image: _ShellImage, reference: Reference) -> bytes:
         )
     check_layer_count(len(image.manifest.layers))
     limits = _limits()
-    layers = range(len(image.manifest.layers))
-    entries = [entry for number in layers for entry in _read_layer(image, number, limits)]
+    layers = image.manifest.layers
+    entries = [entry for layer in layers for entry in _read_layer(image, layer, limits)]
     problem = InvalidImage("It holds no busybox.", SHELL_IMAGE_HINT)
     for path in find_busybox(entries):
         binary = _read_file(image, path)
         try:
-            make_shell_layer(binary)
+            return make_shell_layer(binary)
         except InvalidImage as unusable:
             problem = unusable
-        else:
-            return binary
     raise problem
 
 
 def _read_file(image: _ShellImage, path: str) -> bytes:
     """A file's bytes, from the uppermost layer that has it."""
     limits = _limits()
-    for number in range(len(image.manifest.layers) - 1, -1, -1):
-        for entry in _read_layer(image, number, limits, path):
+    for layer in reversed(image.manifest.layers):
+        for entry in _read_layer(image, layer, limits, path):
             if entry.data is not None:
                 return entry.data
     raise InvalidImage(f"/{path} can't be read.")
 
 
 def _read_layer(
-    image: _ShellImage, number: int, limits: ReadLimits, path: str | None = None
+    image: _ShellImage, layer: Descriptor, limits: ReadLimits, path: str | None = None
 ) -> list[Entry]:
     """The entries of a layer, with the content of the file at `path`."""
-    layer = image.manifest.layers[number]
     want = frozenset({path} if path else ())
     entries: list[Entry] = []
     with closing(image.client.stream_blob(image.repository, layer.digest, layer.size)) as chunks:

@@ -9,7 +9,6 @@ from azext_otelembed.errors import NotFound
 from azext_otelembed.image.embed import Base, Embedded, original
 from azext_otelembed.image.launcher import SHELL
 from azext_otelembed.image.prepared_collector import REPOSITORY
-from azext_otelembed.image.reference import Digest
 from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
@@ -30,7 +29,16 @@ def push_embedded(client: RegistryClient, embedded: Embedded, report: Report = d
     sizes = {layer.digest: layer.size for layer in manifest.layers}
     for digest in embedded.mounts:
         report(Progress("mounting the collector's layers"))
-        _mount(client, name.repository, digest, sizes[digest], report)
+        size = sizes[digest]
+        try:
+            transfer.mount_or_copy(client, name.repository, digest, size, REPOSITORY, report)
+        except NotFound as missing:
+            raise NotFound(
+                f"The collector in registry '{client.host}' is incomplete: {missing.message}",
+                f"Delete the repository {REPOSITORY} (`az acr repository delete -n "
+                f"{client.host.partition('.')[0]} --repository {REPOSITORY}`): the next deploy "
+                "prepares the collector again.",
+            ) from None
     for blob in embedded.uploads:
         report(Progress("uploading the configuration"))
         # The default configuration's layer is stored beside the collector: see prepare_collector.
@@ -39,17 +47,3 @@ def push_embedded(client: RegistryClient, embedded: Embedded, report: Report = d
     report(Progress(f"writing {name.repository}:{name.tag}"))
     tag = name.tag or manifest.digest
     client.put_manifest(name.repository, tag, manifest.data, manifest.media_type)
-
-
-def _mount(
-    client: RegistryClient, repository: str, digest: Digest, size: int, report: Report
-) -> None:
-    try:
-        transfer.mount_or_copy(client, repository, digest, size, REPOSITORY, report=report)
-    except NotFound as missing:
-        raise NotFound(
-            f"The collector in registry '{client.host}' is incomplete: {missing.message}",
-            f"Delete the repository {REPOSITORY} (`az acr repository delete -n "
-            f"{client.host.partition('.')[0]} --repository {REPOSITORY}`): the next deploy "
-            "prepares the collector again.",
-        ) from None

@@ -6,8 +6,6 @@ binary, the rest of it isn't read here: `binary_layer` verifies every byte befor
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -23,7 +21,14 @@ from azext_otelembed.image.prepared_collector import (
     is_mountable_binary,
 )
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tar_reader import Entry, ReadLimits, check_layer_count, normal_path, scan
+from azext_otelembed.image.tar_reader import (
+    Entry,
+    ReadLimits,
+    check_layer_count,
+    normal_path,
+    resolve_links,
+    scan,
+)
 from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
 
@@ -32,9 +37,6 @@ MAX_BYTES = 2 << 30
 
 _MAX_ENTRIES = 100_000
 _MAX_NAME_CHARACTERS = 16 << 20
-# Linux's limits: symbolic links in one path (MAXSYMLINKS), and PATH_MAX without the final zero.
-_MAX_LINKS = 40
-_MAX_PATH = 4095
 _LAYOUT_HINT = "Use an image in the layout of docker.io/otel/opentelemetry-collector-contrib."
 
 
@@ -129,7 +131,9 @@ def find_collector_files(
         ca_bundle = ca_bundle or next(filter(None, bundles), None)
         if binary and ca_bundle:
             break
-    binary = binary or _file(entries.get(_resolve_links(entries, path[1:])))
+    if binary is None:
+        linked = resolve_links({name: found.entry for name, found in entries.items()}, path[1:])
+        binary = _file(entries.get(linked))
     if binary is None or ca_bundle is None:
         missing = f"a CA bundle (/{CA_BUNDLE})" if binary else f"the binary that it starts ({path})"
         raise Refused(f"{what} lacks {missing} in its layers.", _LAYOUT_HINT)
@@ -147,34 +151,6 @@ def find_collector_files(
 
 def _file(found: _LayerEntry | None) -> _LayerEntry | None:
     return found if found is not None and found.entry.kind == "file" else None
-
-
-def _resolve_links(entries: Mapping[str, _LayerEntry], path: str) -> str:
-    """The target of a path within the image, through symbolic and hard links; "" if unresolved."""
-    resolved: list[str] = []
-    remaining = path.split("/")[::-1]
-    links = 0
-    while remaining:
-        part = remaining.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            del resolved[-1:]
-            continue
-        current = "/".join([*resolved, part])
-        if len(current) > _MAX_PATH:
-            return ""
-        entry = entries[current].entry if current in entries else None
-        if entry is None or entry.kind not in ("symlink", "hardlink"):
-            resolved.append(part)
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            return ""
-        if entry.kind == "hardlink" or entry.target.startswith("/"):
-            resolved = []
-        remaining += posixpath.normpath(entry.target).split("/")[::-1]
-    return "/".join(resolved)
 
 
 def _read_layer(

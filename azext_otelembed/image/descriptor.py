@@ -75,14 +75,12 @@ class Descriptor:
         """Read a descriptor. `what` names it in errors. Raises InvalidImage."""
         if not isinstance(document, dict):
             raise InvalidImage(f"{what} is not a descriptor (an object).")
-        media_type = document.get("mediaType")
-        size = document.get("size")
-        digest = document.get("digest")
+        known = ("mediaType", "size", "digest")
+        media_type, size, digest = (document.get(key) for key in known)
         if not isinstance(media_type, str) or not isinstance(digest, str):
             raise InvalidImage(f"{what} lacks its mediaType or digest.")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise InvalidImage(f"{what} has no valid size.")
-        known = ("mediaType", "size", "digest")
         extra = {key: value for key, value in document.items() if key not in known}
         return cls(media_type, size, Digest.parse(digest), extra)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from azext_otelembed.errors import InvalidImage
@@ -20,8 +21,8 @@ _MAX_HEADER = 1024 * 1024
 # pax header of a MiB may have 200,000 records.
 _MAX_EXTENSION_BYTES, _EXTENSION_BYTES_PER_ENTRY = 8 << 20, 1024
 _EXTENSION_COST = 256  # added for each header, so that empty ones count as well
-# Linux's PATH_MAX without the final zero byte.
-_MAX_NAME = 4095
+_MAX_NAME = 4095  # Linux's PATH_MAX without the final zero byte
+_MAX_LINKS = 40  # Linux's MAXSYMLINKS: symbolic links in one path
 _MAX_LENGTH_DIGITS = 9
 # The pax records that are used; the others (times, attributes) are ignored.
 _KEYS = {b"path", b"linkpath", b"size", b"GNU.sparse.name"}
@@ -206,6 +207,34 @@ def _entry(kind: str, header: bytes, fields: dict[str, str], size: int) -> Entry
 def normal_path(path: str) -> str:
     """A tar path without leading and trailing slashes and without `.` components."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def resolve_links(entries: Mapping[str, Entry], path: str) -> str:
+    """The target of a path within the image, through symbolic and hard links; "" if unresolved."""
+    resolved: list[str] = []
+    remaining = path.split("/")[::-1]
+    links = 0
+    while remaining:
+        part = remaining.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del resolved[-1:]
+            continue
+        current = "/".join([*resolved, part])
+        if len(current) > _MAX_NAME:
+            return ""
+        entry = entries.get(current)
+        if entry is None or entry.kind not in ("symlink", "hardlink"):
+            resolved.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            return ""
+        if entry.kind == "hardlink" or entry.target.startswith("/"):
+            resolved = []
+        remaining += posixpath.normpath(entry.target).split("/")[::-1]
+    return "/".join(resolved)
 
 
 class _ByteReader:
