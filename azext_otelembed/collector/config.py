@@ -67,7 +67,11 @@ def load(data: bytes | None) -> CollectorConfig:
     used: set[str] = set()
     for name, pipeline in pipelines.items():
         used |= _check_pipeline(root, name, pipeline)
-    _check_extensions(root)
+    for name, line in _names(root.find("service", "extensions"), "'extensions' of the service"):
+        if root.find("extensions", name) is None:
+            raise InvalidConfig(
+                f"the service references extension '{name}', which is not configured.", line=line
+            )
     warnings = _warn_of_missing_limiter(root, pipelines)
     warnings += listen_addresses.check(root, used)
     warnings += _warn_of_plain_secrets(root)
@@ -180,15 +184,6 @@ def _warn_of_missing_limiter(root: Node, pipelines: dict[str, Node]) -> list[str
         f"Telemetry of {', '.join(found)} doesn't pass a memory_limiter first: "
         "a burst of it can take memory from the app."
     ]
-
-
-def _check_extensions(root: Node) -> None:
-    listed = root.find("service", "extensions")
-    for name, line in _names(listed, "'extensions' of the service"):
-        if root.find("extensions", name) is None:
-            raise InvalidConfig(
-                f"the service references extension '{name}', which is not configured.", line=line
-            )
 
 
 def _names(node: Node | None, what: str) -> list[tuple[str, int]]:

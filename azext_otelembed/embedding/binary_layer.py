@@ -84,20 +84,16 @@ def _store_unchanged(
 
     report = total.add(layer.size)
     if stored:
-        _read_to_end(verified_chunks(), layer.size, report)
+        done = reported = 0
+        for chunk in verified_chunks():
+            done += len(chunk)
+            if done - reported >= transfer.CHUNK or done == layer.size:
+                reported = done
+                report(Progress("", done, layer.size))
     else:
         blob = BlobSource(layer.size, lambda: read_ahead(verified_chunks(), _READ_AHEAD))
         transfer.upload_stream(target, REPOSITORY, layer.digest, blob, opened=upload, report=report)
     return CollectorLayer(layer, diff_id)
-
-
-def _read_to_end(chunks: Iterator[bytes], size: int, report: Report) -> None:
-    done = reported = 0
-    for chunk in chunks:
-        done += len(chunk)
-        if done - reported >= transfer.CHUNK or done == size:
-            reported = done
-            report(Progress("", done, size))
 
 
 def _store_repacked(

@@ -165,7 +165,13 @@ def _read_layer(
     stream = upstream.client.stream_blob(upstream.repository, layer.digest, layer.size)
     with closing(stream) as chunks, about(what):
         for entry in scan(chunks, want=want, peek=peek, max_bytes=MAX_BYTES):
-            _check_entry(entry, what)
+            # No image builder makes such an entry, so it must be an attack.
+            if entry.unsafe_path or entry.kind == "device":
+                bad = "a path that leads out of it" if entry.unsafe_path else "a device"
+                raise Refused(
+                    f"A layer of {what} contains {bad} ('{entry.path[:100]}').",
+                    "Use an image from a source that you trust.",
+                )
             limits.count(entry)
             entries.append(entry)
             if may_mount and len(entries) == 1 and is_mountable_binary(entry, path):
@@ -173,13 +179,3 @@ def _read_layer(
         for _ in chunks:  # The client checks the digest at the end of the stream.
             pass
     return {entry.path: _LayerEntry(entry, number) for entry in entries}
-
-
-def _check_entry(entry: Entry, what: str) -> None:
-    """Raise `Refused` for an entry that no image builder makes, so that it must be an attack."""
-    if entry.unsafe_path or entry.kind == "device":
-        found = "a path that leads out of it" if entry.unsafe_path else "a device"
-        raise Refused(
-            f"A layer of {what} contains {found} ('{entry.path[:100]}').",
-            "Use an image from a source that you trust.",
-        )

@@ -167,21 +167,21 @@ def test_an_index_for_other_platforms_says_what_it_offers(
     assert caught.value.recommendation == "Build it with `--platform linux/amd64`."
 
 
-@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+@pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_layers_are_retyped_between_the_families(compression: str) -> None:
     layer = Descriptor(Family.OCI.layer_type(compression), 1, digest("x"))
-    if compression == "zstd":
-        with pytest.raises(InvalidImage, match="zstd"):
-            layer.retype(Family.DOCKER)
-    else:
-        docker = layer.retype(Family.DOCKER)
-        assert docker.media_type == Family.DOCKER.layer_type(compression)
-        assert docker.retype(Family.OCI) == layer
+    docker = layer.retype(Family.DOCKER)
+    assert docker.media_type == Family.DOCKER.layer_type(compression)
+    assert docker.retype(Family.OCI) == layer
 
 
-def test_what_is_no_layer_is_not_retyped() -> None:
-    with pytest.raises(InvalidImage, match="is not a layer"):
-        Descriptor("text/plain", 1, digest("x")).retype(Family.OCI)
+@pytest.mark.parametrize(
+    ("media_type", "message"),
+    [(Family.OCI.layer_type("zstd"), "zstd"), ("text/plain", "is not a layer")],
+)
+def test_other_types_are_not_retyped(media_type: str, message: str) -> None:
+    with pytest.raises(InvalidImage, match=message):
+        Descriptor(media_type, 1, digest("x")).retype(Family.DOCKER)
 
 
 def test_a_configuration_tells_how_the_image_runs() -> None:
