@@ -65,11 +65,14 @@ def load(data: bytes | None) -> CollectorConfig:
     _check_sections(root)
     pipelines = _pipelines(root)
     used: set[str] = set()
-    warnings: list[str] = []
     for name, pipeline in pipelines.items():
         used |= _check_pipeline(root, name, pipeline)
-    _check_extensions(root)
-    warnings += _warn_of_missing_limiter(root, pipelines)
+    for name, line in _names(root.find("service", "extensions"), "'extensions' of the service"):
+        if root.find("extensions", name) is None:
+            raise InvalidConfig(
+                f"the service references extension '{name}', which is not configured.", line=line
+            )
+    warnings = _warn_of_missing_limiter(root, pipelines)
     warnings += listen_addresses.check(root, used)
     warnings += _warn_of_plain_secrets(root)
     if not any(component.partition("/")[0] == _EXPORTER for component in used):
@@ -115,7 +118,7 @@ def _check_sections(root: Node) -> None:
                 f"Sections are {', '.join(sorted(_SECTIONS))} and service.",
                 section.line,
             )
-        if not section.is_map and not section.is_null:
+        if section.kind not in ("map", "null"):
             raise InvalidConfig(f"'{name}' must be a mapping.", line=section.line)
         for identifier, component in section.items:
             if not _ID.fullmatch(identifier):
@@ -123,7 +126,7 @@ def _check_sections(root: Node) -> None:
                     f"'{identifier}' is not a component name (type or type/name).",
                     line=component.line,
                 )
-            if not component.is_map and not component.is_null:
+            if component.kind not in ("map", "null"):
                 raise InvalidConfig(
                     f"the settings of '{identifier}' must be a mapping.", line=component.line
                 )
@@ -134,18 +137,16 @@ def _pipelines(root: Node) -> dict[str, Node]:
     if service is None:
         raise InvalidConfig("The collector configuration has no 'service' section.")
     pipelines = service.get("pipelines")
-    found = dict(pipelines.items) if pipelines is not None else {}
-    if not found:
+    if pipelines is None or not pipelines.items:
         raise InvalidConfig("the service has no pipelines.", line=service.line)
-    return found
+    return dict(pipelines.items)
 
 
 def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
     """Check one pipeline; returns the names of the components that it uses."""
     if name.partition("/")[0] not in _SIGNALS:
         raise InvalidConfig(
-            f"pipeline '{name}' has no known signal ({', '.join(_SIGNALS)}).",
-            line=pipeline.line,
+            f"pipeline '{name}' has no known signal ({', '.join(_SIGNALS)}).", line=pipeline.line
         )
     used: set[str] = set()
     for role, sections in (
@@ -153,12 +154,11 @@ def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
         ("processors", ("processors",)),
         ("exporters", ("exporters", "connectors")),
     ):
-        listed = pipeline.get(role)
-        names = _names(listed, f"'{role}' of pipeline '{name}'") if listed is not None else []
+        names = _names(pipeline.get(role), f"'{role}' of pipeline '{name}'")
         if not names and role != "processors":
             raise InvalidConfig(f"pipeline '{name}' has no {role}.", line=pipeline.line)
         for component, line in names:
-            if not any(_defined(root, section, component) for section in sections):
+            if not any(root.find(section, component) for section in sections):
                 raise InvalidConfig(
                     f"pipeline '{name}' references {role[:-1]} '{component}', "
                     "which is not configured.",
@@ -175,7 +175,7 @@ def _warn_of_missing_limiter(root: Node, pipelines: dict[str, Node]) -> list[str
         processors, receivers = pipeline.get("processors"), pipeline.get("receivers")
         first = next((item.text for item in processors.elements), None) if processors else None
         sources = [item.text or "" for item in receivers.elements] if receivers else []
-        outside = any(_defined(root, "receivers", source) for source in sources)
+        outside = any(root.find("receivers", source) for source in sources)
         if outside and (first or "").partition("/")[0] != "memory_limiter":
             found.append(f"'{name}'")
     if not found:
@@ -186,31 +186,15 @@ def _warn_of_missing_limiter(root: Node, pipelines: dict[str, Node]) -> list[str
     ]
 
 
-def _check_extensions(root: Node) -> None:
-    listed = root.find("service", "extensions")
-    for name, line in _names(listed, "'extensions' of the service") if listed is not None else []:
-        if not _defined(root, "extensions", name):
-            raise InvalidConfig(
-                f"the service references extension '{name}', which is not configured.", line=line
-            )
-
-
-def _names(node: Node, what: str) -> list[tuple[str, int]]:
-    if node.is_null:
+def _names(node: Node | None, what: str) -> list[tuple[str, int]]:
+    if node is None or node.kind == "null":
         return []
-    if not node.is_list:
-        raise InvalidConfig(f"{what} must be a list of names.", line=node.line)
     found = []
-    for item in node.elements:
-        if item.text is None:
+    for item in node.elements if node.kind == "list" else (node,):
+        if item.text is None or node.kind != "list":
             raise InvalidConfig(f"{what} must be a list of names.", line=item.line)
         found.append((item.text, item.line))
     return found
-
-
-def _defined(root: Node, section: str, name: str) -> bool:
-    components = root.get(section)
-    return components is not None and components.get(name) is not None
 
 
 def _warn_of_plain_secrets(root: Node) -> list[str]:

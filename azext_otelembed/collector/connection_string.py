@@ -90,10 +90,16 @@ def parse(text: str) -> ConnectionString:
         name = _CANONICAL.get(key.lower(), key)
         if name in pairs or name.lower() in (known.lower() for known in pairs):
             raise InvalidConfig(
-                f"Part {number} of the connection string repeats an earlier key.",
+                f"Part {number} of the connection string repeats an earlier key.", _HELP
+            )
+        if problem := _problem(name, value):
+            raise InvalidConfig(f"The {name} of the connection string {problem}.", _HELP)
+        if name == "Authorization" and value.lower() != "ikey":
+            raise InvalidConfig(
+                "The connection string has an Authorization other than 'ikey', which isn't "
+                "supported.",
                 _HELP,
             )
-        _check(name, value)
         pairs[name] = value
     if _KEY not in pairs:
         raise InvalidConfig("The connection string has no InstrumentationKey.", _HELP)
@@ -119,31 +125,18 @@ def mask(text: str) -> str:
         return _MASK
 
 
-def _check(name: str, value: str) -> None:
+def _problem(name: str, value: str) -> str | None:
+    """The reason why a known key can't have this value."""
     if name in _GUIDS and not _GUID.fullmatch(value):
-        raise InvalidConfig(
-            f"The {name} of the connection string is not a GUID "
-            "(8-4-4-4-12 hex digits with hyphens).",
-            _HELP,
-        )
+        return "is not a GUID (8-4-4-4-12 hex digits with hyphens)"
     if name in _ENDPOINTS:
         url = _parse_url(value)
         plain = url is not None and not url.username and not url.query and not url.fragment
         if url is None or not plain or url.scheme != "https" or not url.hostname:
-            raise InvalidConfig(
-                f"The {name} of the connection string is not an https address "
-                "(https://host, with no user, query or fragment).",
-                _HELP,
-            )
+            return "is not an https address (https://host, with no user, query or fragment)"
     if name == "EndpointSuffix" and not _SUFFIX.fullmatch(value):
-        raise InvalidConfig(
-            "The EndpointSuffix of the connection string is not a domain name.", _HELP
-        )
-    if name == "Authorization" and value.lower() != "ikey":
-        raise InvalidConfig(
-            "The connection string has an Authorization other than 'ikey', which isn't supported.",
-            _HELP,
-        )
+        return "is not a domain name"
+    return None
 
 
 def _parse_url(value: str) -> SplitResult | None:

@@ -30,8 +30,7 @@ def check(root: Node, used: set[str]) -> list[str]:
             )
         if int(number) in taken:
             raise InvalidConfig(
-                f"'{name}' and '{taken[int(number)]}' both listen on port {number}.",
-                line=node.line,
+                f"'{name}' and '{taken[int(number)]}' both listen on port {number}.", line=node.line
             )
         if int(number):
             taken[int(number)] = name

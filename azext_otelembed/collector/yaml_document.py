@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from azext_otelembed.errors import InvalidConfig
-
-if TYPE_CHECKING:
-    import yaml
 
 _MAX_DEPTH = 50
 _NULL = "tag:yaml.org,2002:null"
@@ -29,21 +27,6 @@ class Node:
     text: str | None = None
     items: tuple[tuple[str, Node], ...] = ()
     elements: tuple[Node, ...] = ()
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it is a mapping."""
-        return self.kind == "map"
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it is a sequence."""
-        return self.kind == "list"
-
-    @property
-    def is_null(self) -> bool:
-        """Whether it is empty."""
-        return self.kind == "null"
 
     def get(self, key: str) -> Node | None:
         """The value of a mapping's key."""
@@ -72,13 +55,11 @@ def parse(source: str) -> Node:
     Duplicate keys (the collector exits on them) and documents that are deeply nested, or very large
     through aliases, are errors as well.
     """
-    import yaml
-
     try:
         found = yaml.compose(source, Loader=yaml.SafeLoader)
         if found is None:
             raise InvalidConfig("The collector configuration is empty.")
-        root = _Converter(yaml).convert(found, 0)
+        root = _Converter().convert(found, 0)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = error.problem or error.context or "it can't be read"
@@ -89,7 +70,7 @@ def parse(source: str) -> Node:
         raise InvalidConfig("not valid YAML: a control character.", line=line) from error
     except RecursionError as error:
         raise InvalidConfig("The collector configuration is nested too deeply.") from error
-    if not root.is_map:
+    if root.kind != "map":
         raise InvalidConfig(
             "The collector configuration must be a mapping with receivers, exporters and service.",
             line=root.line,
@@ -100,8 +81,7 @@ def parse(source: str) -> Node:
 class _Converter:
     """Converts PyYAML's nodes to Nodes, up to a maximum number."""
 
-    def __init__(self, yaml_module: Any) -> None:
-        self._yaml = yaml_module
+    def __init__(self) -> None:
         self._left = 20_000
 
     def convert(self, node: yaml.Node, depth: int) -> Node:
@@ -109,33 +89,31 @@ class _Converter:
         if self._left < 0 or depth > _MAX_DEPTH:
             raise InvalidConfig("The collector configuration is too large or nested too deeply.")
         line = node.start_mark.line + 1
-        if isinstance(node, self._yaml.ScalarNode):
+        if isinstance(node, yaml.ScalarNode):
             if node.tag == _NULL:
                 return Node("null", line)
             return Node("text", line, node.value)
-        if isinstance(node, self._yaml.SequenceNode):
+        if isinstance(node, yaml.SequenceNode):
             members = tuple(self.convert(child, depth + 1) for child in node.value)
             return Node("list", line, elements=members)
         return Node("map", line, items=self._items(node, depth))
 
-    def _items(self, node: yaml.Node, depth: int) -> tuple[tuple[str, Node], ...]:
+    def _items(self, mapping: yaml.Node, depth: int) -> tuple[tuple[str, Node], ...]:
         own: dict[str, Node] = {}
         merged: dict[str, Node] = {}
-        for key, value in node.value:
+        for key, value in mapping.value:
             line = key.start_mark.line + 1
             if key.tag == _MERGE:
-                for name, child in self._merged(self.convert(value, depth + 1), line):
-                    merged.setdefault(name, child)
+                node = self.convert(value, depth + 1)
+                for source in node.elements or (node,):
+                    if source.kind != "map":
+                        raise InvalidConfig("'<<' can only merge mappings.", line=line)
+                    for name, child in source.items:
+                        merged.setdefault(name, child)
                 continue
-            if not isinstance(key, self._yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode):
                 raise InvalidConfig("a key must be plain text.", line=line)
             if key.value in own:
                 raise InvalidConfig(f"the key '{key.value}' is duplicated.", line=line)
             own[key.value] = replace(self.convert(value, depth + 1), line=line)
         return tuple({**merged, **own}.items())
-
-    def _merged(self, node: Node, line: int) -> Iterator[tuple[str, Node]]:
-        for source in node.elements or (node,):
-            if not source.is_map:
-                raise InvalidConfig("'<<' can only merge mappings.", line=line)
-            yield from source.items

@@ -6,10 +6,13 @@ it server side: only then is it verified what an embedded image will contain (`s
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
-from azext_otelembed.embedding.repack import repack
 from azext_otelembed.embedding.upstream_image import (
     MAX_BYTES,
     CollectorFiles,
@@ -17,10 +20,13 @@ from azext_otelembed.embedding.upstream_image import (
     find_collector_files,
 )
 from azext_otelembed.errors import about
-from azext_otelembed.image.layer import REPACKED_BINARY
+from azext_otelembed.image.descriptor import Descriptor, Family
+from azext_otelembed.image.elf import check_static_program
+from azext_otelembed.image.layer import REPACKED_BINARY, binary_tar
 from azext_otelembed.image.prepared_collector import REPOSITORY, CollectorLayer
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
+from azext_otelembed.image.tar_reader import HEAD_BYTES, read_file
 from azext_otelembed.parallel import read_ahead
 from azext_otelembed.progress import CombinedProgress, Progress, Report
 from azext_otelembed.registry import transfer
@@ -29,6 +35,7 @@ from azext_otelembed.registry.transfer import BlobSource
 
 # Chunks of at most 64 KiB that are read ahead while one chunk of an upload is sent.
 _READ_AHEAD = transfer.CHUNK >> 16
+_READ_SIZE = 1 << 20
 
 
 def store_binary_layer(
@@ -77,20 +84,16 @@ def _store_unchanged(
 
     report = total.add(layer.size)
     if stored:
-        _read_to_end(verified_chunks(), layer.size, report)
+        done = reported = 0
+        for chunk in verified_chunks():
+            done += len(chunk)
+            if done - reported >= transfer.CHUNK or done == layer.size:
+                reported = done
+                report(Progress("", done, layer.size))
     else:
         blob = BlobSource(layer.size, lambda: read_ahead(verified_chunks(), _READ_AHEAD))
         transfer.upload_stream(target, REPOSITORY, layer.digest, blob, opened=upload, report=report)
-    return CollectorLayer(layer, diff_id, "binary")
-
-
-def _read_to_end(chunks: Iterator[bytes], size: int, report: Report) -> None:
-    done = reported = 0
-    for chunk in chunks:
-        done += len(chunk)
-        if done - reported >= transfer.CHUNK or done == size:
-            reported = done
-            report(Progress("", done, size))
+    return CollectorLayer(layer, diff_id)
 
 
 def _store_repacked(
@@ -100,9 +103,60 @@ def _store_repacked(
     report: Report,
     total: CombinedProgress,
 ) -> CollectorLayer:
-    """Store a new layer that contains only the binary."""
-    with repack(upstream, files, report) as layer:
-        part = total.add(layer.size)
-        if not target.has_blob(REPOSITORY, layer.digest):
-            transfer.upload_stream(target, REPOSITORY, layer.digest, layer.source, report=part)
-    return CollectorLayer(layer.descriptor, layer.diff_id, "binary")
+    """Store a new layer that contains only the binary, packed in a temporary file.
+
+    The layer that contains the binary is checked against its digest. Uses constant memory. Raises
+    `Refused` unless the binary is a static program for linux/amd64.
+    """
+    layer = files.layer
+    stream = upstream.client.stream_blob(upstream.repository, layer.digest, layer.size)
+    with tempfile.TemporaryDirectory(prefix="otelembed-") as folder:
+        path = Path(folder) / "layer"
+        with closing(stream) as chunks, about(f"collector image {upstream.name}"):
+            binary = _checked(read_file(chunks, files.binary.path, MAX_BYTES), files.path)
+            packed, diff_id = _pack(path, binary, files.binary.size, report)
+        part = total.add(packed.size)
+        if not target.has_blob(REPOSITORY, packed.digest):
+            blob = BlobSource(packed.size, lambda: _read(path))
+            transfer.upload_stream(target, REPOSITORY, packed.digest, blob, report=part)
+    return CollectorLayer(packed, diff_id)
+
+
+def _checked(pieces: Iterator[bytes], path: str) -> Iterator[bytes]:
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= HEAD_BYTES:
+            break
+    check_static_program(head, path)
+    yield head
+    yield from pieces
+
+
+def _pack(
+    path: Path, binary: Iterator[bytes], size: int, report: Report
+) -> tuple[Descriptor, Digest]:
+    """Pack a binary of `size` bytes as a gzip layer in the file `path`; returns its diff_id too."""
+    compressed_hash, tar_hash = hashlib.sha256(), hashlib.sha256()
+    compressor = zlib.compressobj(6, wbits=31)
+    done, total = 0, max(size, 1)
+    with path.open("wb") as file:
+        for piece in binary_tar(size, binary):
+            tar_hash.update(piece)
+            compressed = compressor.compress(piece)
+            compressed_hash.update(compressed)
+            file.write(compressed)
+            done += len(piece)
+            report(Progress("repacking the collector's binary", min(done, total), total))
+        compressed = compressor.flush()
+        compressed_hash.update(compressed)
+        file.write(compressed)
+    digest = Digest("sha256", compressed_hash.hexdigest())
+    descriptor = Descriptor(Family.OCI.layer_type("gzip"), path.stat().st_size, digest)
+    return descriptor, Digest("sha256", tar_hash.hexdigest())
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_READ_SIZE):
+            yield piece

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -15,18 +16,10 @@ from azext_otelembed.embedding.upstream_image import (
     find_collector_files,
     read_upstream,
 )
-from azext_otelembed.errors import (
-    NotFound,
-    OtelembedError,
-    Refused,
-    RegistryFailed,
-    Unauthorized,
-    about,
-)
-from azext_otelembed.image.artifact import EMPTY, artifact_document
+from azext_otelembed.errors import NotFound, OtelembedError, Refused, about
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.layer import make_ca_layer, make_config_layer
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.manifest import EMPTY, Manifest, artifact_document
 from azext_otelembed.image.prepared_collector import (
     REPOSITORY,
     CollectorLayer,
@@ -46,9 +39,8 @@ DEFAULT_CONFIG_TYPE = "application/vnd.otelembed.glue.v1+json"
 
 def find_prepared(client: RegistryClient, reference: Reference) -> PreparedCollector | None:
     """The collector that `reference` names, if it is prepared in the registry: one request."""
-    return prepared_store.find(
-        client, prepared_tag(reference.or_latest()), parse_prepared_collector
-    )
+    tag = prepared_tag(reference.or_latest())
+    return prepared_store.find(client, tag, parse_prepared_collector)
 
 
 def prepare_collector(
@@ -70,8 +62,10 @@ def prepare_collector(
     if found is not None and prepared_store.is_immutable(reference):
         return found
     # An import needs no access from this machine to the source registry.
-    skip_lookup = prepared_store.is_immutable(reference) and importer is not None
-    newest = None if skip_lookup else _look_up(source, reference)
+    newest: Manifest | None = None
+    if importer is None or not prepared_store.is_immutable(reference):
+        with suppress(*prepared_store.UNREACHABLE):
+            newest = read_manifest(source, reference)
     if newest is None and found is not None:
         return found
     if newest is not None:
@@ -95,21 +89,11 @@ def prepare_collector(
         newest = newest or read_manifest(source, reference)
         upstream = read_upstream(source, reference.repository, reference, newest)
         return _prepare(target, upstream, reference, report)
-    except (NotFound, Unauthorized, RegistryFailed) as error:
+    except (NotFound, *prepared_store.UNREACHABLE) as error:
         if import_error is None:
             raise
         kind = NotFound if isinstance(import_error, NotFound) else type(error)
-        raise prepared_store.copy_and_import_failed(
-            kind, target.host, error, import_error
-        ) from None
-
-
-def _look_up(source: RegistryClient, reference: Reference) -> Manifest | None:
-    """The image's manifest upstream; None if this machine can't read it."""
-    try:
-        return read_manifest(source, reference)
-    except (RegistryFailed, Unauthorized):
-        return None
+        raise prepared_store.import_failed(kind, target.host, error, import_error) from None
 
 
 def _import(

@@ -9,20 +9,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from azext_otelembed.embedding import prepared_store
 from azext_otelembed.embedding.base_images import read_manifest
 from azext_otelembed.embedding.prepared_store import UPSTREAM_REPOSITORY, Importer
-from azext_otelembed.errors import (
-    InvalidImage,
-    OtelembedError,
-    Refused,
-    RegistryFailed,
-    Unauthorized,
-    about,
-)
-from azext_otelembed.image.artifact import EMPTY
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.errors import InvalidImage, OtelembedError, Refused, about
+from azext_otelembed.image.descriptor import Descriptor
+from azext_otelembed.image.layer import BuiltLayer
+from azext_otelembed.image.manifest import EMPTY, Manifest
 from azext_otelembed.image.prepared_collector import REPOSITORY, prepared_tag
 from azext_otelembed.image.prepared_shell import (
     MAX_BUSYBOX_BYTES,
@@ -33,9 +28,8 @@ from azext_otelembed.image.prepared_shell import (
     make_shell_layer,
     parse_prepared_shell,
 )
-from azext_otelembed.image.read_limits import ReadLimits, check_layer_count
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tar_reader import Entry, scan
+from azext_otelembed.image.tar_reader import Entry, ReadLimits, check_layer_count, scan
 from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
@@ -43,9 +37,8 @@ from azext_otelembed.registry.client import RegistryClient
 MAX_IMAGE_BYTES = 64 << 20
 """Compressed bytes that a shell image may have; busybox images have 1 to 5 MB."""
 
-_MAX_ENTRIES = 20_000
-_MAX_NAME_CHARACTERS = 4 << 20
 _MAX_UNPACKED_BYTES = 1 << 30
+_limits = partial(ReadLimits, 20_000, 4 << 20, _MAX_UNPACKED_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +74,7 @@ def prepare_shell(
     prepared_store.expect_access(target)
     try:
         image = _ShellImage(source, reference.repository, read_manifest(source, reference))
-    except (RegistryFailed, Unauthorized) as unreachable:
+    except prepared_store.UNREACHABLE as unreachable:
         if found is not None:
             return found
         image = _import(target, reference, importer, report, unreachable)
@@ -90,7 +83,7 @@ def prepare_shell(
     report(Progress(f"preparing the shell of {reference} in {target.host}"))
     pinned = reference.with_digest(image.manifest.digest)
     with about(f"shell image {reference}"):
-        layer = make_shell_layer(_read_busybox(image, reference))
+        layer = _shell_layer(image, reference)
         prepared = make_prepared_shell(pinned, layer)
     transfer.upload(target, REPOSITORY, layer.digest, layer.data)
     transfer.upload(target, REPOSITORY, Digest.of(EMPTY), EMPTY)
@@ -118,14 +111,12 @@ def _import(
         raise
     except OtelembedError as failed:
         kind = type(unreachable)
-        raise prepared_store.copy_and_import_failed(
-            kind, target.host, unreachable, failed
-        ) from None
+        raise prepared_store.import_failed(kind, target.host, unreachable, failed) from None
     return _ShellImage(target, UPSTREAM_REPOSITORY, manifest)
 
 
-def _read_busybox(image: _ShellImage, reference: Reference) -> bytes:
-    """The first static busybox of the image. Raises InvalidImage if it has none."""
+def _shell_layer(image: _ShellImage, reference: Reference) -> BuiltLayer:
+    """The layer with the image's first static busybox. Raises InvalidImage if it has none."""
     if sum(layer.size for layer in image.manifest.layers) > MAX_IMAGE_BYTES:
         raise Refused(
             f"shell image {reference} is larger than {MAX_IMAGE_BYTES >> 20} MiB, so it is not a "
@@ -134,42 +125,32 @@ def _read_busybox(image: _ShellImage, reference: Reference) -> bytes:
         )
     check_layer_count(len(image.manifest.layers))
     limits = _limits()
-    entries = [
-        entry
-        for number in range(len(image.manifest.layers))
-        for entry in _read_layer(image, number, limits)
-    ]
+    layers = image.manifest.layers
+    entries = [entry for layer in layers for entry in _read_layer(image, layer, limits)]
     problem = InvalidImage("It holds no busybox.", SHELL_IMAGE_HINT)
     for path in find_busybox(entries):
         binary = _read_file(image, path)
         try:
-            make_shell_layer(binary)
+            return make_shell_layer(binary)
         except InvalidImage as unusable:
             problem = unusable
-        else:
-            return binary
     raise problem
 
 
 def _read_file(image: _ShellImage, path: str) -> bytes:
     """A file's bytes, from the uppermost layer that has it."""
     limits = _limits()
-    for number in range(len(image.manifest.layers) - 1, -1, -1):
-        for entry in _read_layer(image, number, limits, path):
+    for layer in reversed(image.manifest.layers):
+        for entry in _read_layer(image, layer, limits, path):
             if entry.data is not None:
                 return entry.data
     raise InvalidImage(f"/{path} can't be read.")
 
 
-def _limits() -> ReadLimits:
-    return ReadLimits(_MAX_ENTRIES, _MAX_NAME_CHARACTERS, _MAX_UNPACKED_BYTES)
-
-
 def _read_layer(
-    image: _ShellImage, number: int, limits: ReadLimits, path: str | None = None
+    image: _ShellImage, layer: Descriptor, limits: ReadLimits, path: str | None = None
 ) -> list[Entry]:
     """The entries of a layer, with the content of the file at `path`."""
-    layer = image.manifest.layers[number]
     want = frozenset({path} if path else ())
     entries: list[Entry] = []
     with closing(image.client.stream_blob(image.repository, layer.digest, layer.size)) as chunks:

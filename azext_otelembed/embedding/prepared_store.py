@@ -13,7 +13,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from azext_otelembed.embedding.base_images import read_manifest
-from azext_otelembed.errors import InvalidImage, NotFound, OtelembedError
+from azext_otelembed.errors import (
+    InvalidImage,
+    NotFound,
+    OtelembedError,
+    RegistryFailed,
+    Unauthorized,
+)
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.prepared_collector import REPOSITORY
 from azext_otelembed.image.reference import Reference
@@ -26,6 +32,9 @@ UPSTREAM_REPOSITORY = "otelembed/upstream"
 
 Importer = Callable[[Reference, str], None]
 """`(image, "repository:tag")`: copies the image into the target registry, server side."""
+
+UNREACHABLE = (RegistryFailed, Unauthorized)
+"""The errors of a registry that this machine can't read."""
 
 Prepared = TypeVar("Prepared")
 
@@ -68,7 +77,7 @@ def import_image(
     return read_manifest(client, Reference(client.host, UPSTREAM_REPOSITORY, tag))
 
 
-def copy_and_import_failed(
+def import_failed(
     kind: type[OtelembedError], host: str, copy: OtelembedError, imported: OtelembedError
 ) -> OtelembedError:
     """The error for an image that could be neither copied nor imported."""

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
 from contextlib import closing
 
 from azext_otelembed.errors import InvalidImage, Refused
-from azext_otelembed.image.descriptor import Descriptor
+from azext_otelembed.image.embed import Base
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.read_limits import ReadLimits
-from azext_otelembed.image.tar_reader import MAX_ENTRIES, Entry, scan
+from azext_otelembed.image.tar_reader import MAX_ENTRIES, Entry, ReadLimits, scan
 from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
 
@@ -35,43 +33,34 @@ _RUN_STEP = re.compile(r"(?:^|\s)/bin/sh -c (?!#\(nop\))")
 _STARTS_SHELL = re.compile(r'\b(?:CMD|ENTRYPOINT) \["(?:/bin/)?sh"')
 
 
-def config_shows_shell(words: Sequence[str], config: ImageConfig) -> bool:
-    """Whether the configuration shows a shell. `words` are the image's own Entrypoint and Cmd."""
-    first = words[0] if words else ""
+def config_shows_shell(config: ImageConfig) -> bool:
+    """Whether an image's configuration shows a shell."""
+    first = next(iter([*config.entrypoint, *config.cmd]), "")
     if first in ("/bin/sh", "sh") or first.endswith(".sh"):
         return True
     steps = [str(entry.get("created_by") or "") for entry in config.history]
     return any(_RUN_STEP.search(step) or _STARTS_SHELL.search(step) for step in steps)
 
 
-def check_shell(
-    client: RegistryClient,
-    name: str,
-    repository: str,
-    words: Sequence[str],
-    config: ImageConfig,
-    layers: Sequence[Descriptor],
-    report: Report,
-) -> None:
-    """Raise `Refused` if the image `name` certainly has no shell."""
-    if config_shows_shell(words, config):
+def check_shell(client: RegistryClient, base: Base, report: Report) -> None:
+    """Raise `Refused` if the image certainly has no shell."""
+    if config_shows_shell(base.config):
         return
-    if _layers_have_shell(client, repository, layers, report) is False:
+    if _layers_have_shell(client, base, report) is False:
         raise Refused(
-            f"{name} has no /bin/sh, which starts the collector beside the app.",
+            f"{base.reference} has no /bin/sh, which starts the collector beside the app.",
             "Embed a shell with `--shell-image docker.io/library/busybox:1.36.1-musl`, or build "
             "the app on a base with a shell, such as a `-slim` or `alpine` variant.",
         )
 
 
-def _layers_have_shell(
-    client: RegistryClient, repository: str, layers: Sequence[Descriptor], report: Report
-) -> bool | None:
+def _layers_have_shell(client: RegistryClient, base: Base, report: Report) -> bool | None:
     """Whether the layers contain `/bin/sh`; None if not all of them can be read."""
     paths = _ShellPaths()
     limits = ReadLimits(MAX_ENTRIES, _MAX_NAME_CHARACTERS, _MAX_UNPACKED_BYTES)
     remaining = MAX_READ_BYTES
     skipped = False
+    repository, layers = base.reference.repository, base.manifest.layers
     for number, layer in enumerate(layers, 1):
         if layer.size > remaining:
             skipped = True

@@ -6,8 +6,6 @@ binary, the rest of it isn't read here: `binary_layer` verifies every byte befor
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -22,9 +20,15 @@ from azext_otelembed.image.prepared_collector import (
     binary_path,
     is_mountable_binary,
 )
-from azext_otelembed.image.read_limits import ReadLimits, check_layer_count
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tar_reader import Entry, normal_path, scan
+from azext_otelembed.image.tar_reader import (
+    Entry,
+    ReadLimits,
+    check_layer_count,
+    normal_path,
+    resolve_links,
+    scan,
+)
 from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
 
@@ -33,9 +37,6 @@ MAX_BYTES = 2 << 30
 
 _MAX_ENTRIES = 100_000
 _MAX_NAME_CHARACTERS = 16 << 20
-# Linux's limits: symbolic links in one path (MAXSYMLINKS), and PATH_MAX without the final zero.
-_MAX_LINKS = 40
-_MAX_PATH = 4095
 _LAYOUT_HINT = "Use an image in the layout of docker.io/otel/opentelemetry-collector-contrib."
 
 
@@ -70,10 +71,7 @@ class CollectorFiles:
 
 @dataclass(frozen=True, slots=True)
 class _LayerEntry:
-    """An entry of the image, and the number of its layer.
-
-    `first_only`: it is the layer's first entry, and the entries after it were not read.
-    """
+    """An entry, and the number of its layer. `first_only`: the layer's others were not read."""
 
     entry: Entry
     layer: int
@@ -129,10 +127,13 @@ def find_collector_files(
         for name, found in _read_layer(upstream, number, path, limits, read_fully).items():
             entries.setdefault(name, found)
         binary = binary or _file(entries.get(path[1:]))
-        ca_bundle = ca_bundle or _find_ca_bundle(entries)
+        bundles = (entries[each].entry.data for each in CA_BUNDLES if each in entries)
+        ca_bundle = ca_bundle or next(filter(None, bundles), None)
         if binary and ca_bundle:
             break
-    binary = binary or _file(entries.get(_resolve_links(entries, path[1:])))
+    if binary is None:
+        linked = resolve_links({name: found.entry for name, found in entries.items()}, path[1:])
+        binary = _file(entries.get(linked))
     if binary is None or ca_bundle is None:
         missing = f"a CA bundle (/{CA_BUNDLE})" if binary else f"the binary that it starts ({path})"
         raise Refused(f"{what} lacks {missing} in its layers.", _LAYOUT_HINT)
@@ -152,41 +153,6 @@ def _file(found: _LayerEntry | None) -> _LayerEntry | None:
     return found if found is not None and found.entry.kind == "file" else None
 
 
-def _find_ca_bundle(entries: Mapping[str, _LayerEntry]) -> bytes | None:
-    for name in CA_BUNDLES:
-        if name in entries and entries[name].entry.data:
-            return entries[name].entry.data
-    return None
-
-
-def _resolve_links(entries: Mapping[str, _LayerEntry], path: str) -> str:
-    """The target of a path within the image, through symbolic and hard links; "" if unresolved."""
-    resolved: list[str] = []
-    remaining = path.split("/")[::-1]
-    links = 0
-    while remaining:
-        part = remaining.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            del resolved[-1:]
-            continue
-        current = "/".join([*resolved, part])
-        if len(current) > _MAX_PATH:
-            return ""
-        entry = entries[current].entry if current in entries else None
-        if entry is None or entry.kind not in ("symlink", "hardlink"):
-            resolved.append(part)
-            continue
-        links += 1
-        if links > _MAX_LINKS:
-            return ""
-        if entry.kind == "hardlink" or entry.target.startswith("/"):
-            resolved = []
-        remaining += posixpath.normpath(entry.target).split("/")[::-1]
-    return "/".join(resolved)
-
-
 def _read_layer(
     upstream: UpstreamImage, number: int, path: str, limits: ReadLimits, read_fully: bool
 ) -> dict[str, _LayerEntry]:
@@ -199,7 +165,13 @@ def _read_layer(
     stream = upstream.client.stream_blob(upstream.repository, layer.digest, layer.size)
     with closing(stream) as chunks, about(what):
         for entry in scan(chunks, want=want, peek=peek, max_bytes=MAX_BYTES):
-            _check_entry(entry, what)
+            # No image builder makes such an entry, so it must be an attack.
+            if entry.unsafe_path or entry.kind == "device":
+                bad = "a path that leads out of it" if entry.unsafe_path else "a device"
+                raise Refused(
+                    f"A layer of {what} contains {bad} ('{entry.path[:100]}').",
+                    "Use an image from a source that you trust.",
+                )
             limits.count(entry)
             entries.append(entry)
             if may_mount and len(entries) == 1 and is_mountable_binary(entry, path):
@@ -207,13 +179,3 @@ def _read_layer(
         for _ in chunks:  # The client checks the digest at the end of the stream.
             pass
     return {entry.path: _LayerEntry(entry, number) for entry in entries}
-
-
-def _check_entry(entry: Entry, what: str) -> None:
-    """Raise `Refused` for an entry that no image builder makes, so that it must be an attack."""
-    if entry.unsafe_path or entry.kind == "device":
-        found = "a path that leads out of it" if entry.unsafe_path else "a device"
-        raise Refused(
-            f"A layer of {what} contains {found} ('{entry.path[:100]}').",
-            "Use an image from a source that you trust.",
-        )

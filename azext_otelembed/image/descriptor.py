@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 from azext_otelembed.errors import InvalidImage
+from azext_otelembed.image.json_document import object_at
 from azext_otelembed.image.reference import Digest
 
 _DOCKER = "application/vnd.docker."
@@ -17,31 +18,23 @@ _OCI_LAYER = f"{_OCI}layer.v1.tar"
 
 
 class Family(Enum):
-    """Docker's schema 2, or OCI. An image uses the media types of one family."""
+    """Docker's schema 2, or OCI. An image uses the media types of one family.
 
-    DOCKER = "docker"
-    OCI = "oci"
+    The types are those of a manifest, of an index (a list of manifests, one for each platform), and
+    of a configuration.
+    """
 
-    @property
-    def manifest_type(self) -> str:
-        """Media type of an image's manifest."""
-        if self is Family.DOCKER:
-            return f"{_DOCKER}distribution.manifest.v2+json"
-        return f"{_OCI}manifest.v1+json"
+    DOCKER = (
+        f"{_DOCKER}distribution.manifest.v2+json",
+        f"{_DOCKER}distribution.manifest.list.v2+json",
+        f"{_DOCKER}container.image.v1+json",
+    )
+    OCI = (f"{_OCI}manifest.v1+json", f"{_OCI}index.v1+json", f"{_OCI}config.v1+json")
 
-    @property
-    def index_type(self) -> str:
-        """Media type of a list of manifests, one for each platform."""
-        if self is Family.DOCKER:
-            return f"{_DOCKER}distribution.manifest.list.v2+json"
-        return f"{_OCI}index.v1+json"
-
-    @property
-    def config_type(self) -> str:
-        """Media type of an image's configuration."""
-        if self is Family.DOCKER:
-            return f"{_DOCKER}container.image.v1+json"
-        return f"{_OCI}config.v1+json"
+    def __init__(self, manifest_type: str, index_type: str, config_type: str) -> None:
+        self.manifest_type = manifest_type
+        self.index_type = index_type
+        self.config_type = config_type
 
     def layer_type(self, compression: str) -> str:
         """Media type of a layer; `compression` is "none", "gzip" or "zstd".
@@ -82,14 +75,12 @@ class Descriptor:
         """Read a descriptor. `what` names it in errors. Raises InvalidImage."""
         if not isinstance(document, dict):
             raise InvalidImage(f"{what} is not a descriptor (an object).")
-        media_type = document.get("mediaType")
-        size = document.get("size")
-        digest = document.get("digest")
+        known = ("mediaType", "size", "digest")
+        media_type, size, digest = (document.get(key) for key in known)
         if not isinstance(media_type, str) or not isinstance(digest, str):
             raise InvalidImage(f"{what} lacks its mediaType or digest.")
         if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise InvalidImage(f"{what} has no valid size.")
-        known = ("mediaType", "size", "digest")
         extra = {key: value for key, value in document.items() if key not in known}
         return cls(media_type, size, Digest.parse(digest), extra)
 
@@ -101,8 +92,7 @@ class Descriptor:
     @property
     def annotations(self) -> dict[str, str]:
         """The descriptor's annotations; empty if it has none."""
-        found = self.extra.get("annotations")
-        return dict(found) if isinstance(found, dict) else {}
+        return object_at(self.extra, "annotations")
 
     def retype(self, family: Family) -> Descriptor:
         """The same layer with the media type of `family`.

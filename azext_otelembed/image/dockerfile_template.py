@@ -60,11 +60,8 @@ def dockerfile_collector(config: ImageConfig) -> DockerfileCollector | None:
         return None
     if unwrap_entrypoint(config.entrypoint) is None:
         return None
-    return DockerfileCollector(
-        labels.get(names.COLLECTOR, ""),
-        labels.get(names.CONFIG, ""),
-        labels.get(names.LAUNCHER, ""),
-    )
+    shown = (names.COLLECTOR, names.CONFIG, names.LAUNCHER)
+    return DockerfileCollector(*(labels.get(name, "") for name in shown))
 
 
 def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app: App) -> str:
@@ -83,6 +80,9 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
             "--image-entrypoint and --image-cmd with the values in its Dockerfile.",
         )
     _check_no_collector(app)
+    entrypoint = launcher.wrap(app.entrypoint, stop_signal=app.stop_signal)
+    script = entrypoint[2].replace(BINARY, DOCKERFILE_BINARY).replace(CONFIG, DOCKERFILE_CONFIG)
+    entrypoint[2] = script
     labels = {
         names.VERSION: FORMAT,
         names.COLLECTOR: str(collector),
@@ -103,7 +103,7 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
         f"COPY {CONFIG_FILE} {DOCKERFILE_CONFIG}",
         "",
         '# Starts the collector in the background; the words after "otelembed" start the app.',
-        f"ENTRYPOINT {_exec_form(_wrapped(launcher, app))}",
+        f"ENTRYPOINT {_exec_form(entrypoint)}",
         *([f"CMD {_exec_form(app.cmd)}"] if app.cmd else []),
         "",
         "# With these labels, az otelembed detects that this image already has a collector.",
@@ -159,13 +159,6 @@ def _check_no_collector(app: App) -> None:
         f"`{found.collector}`.",
         advice,
     )
-
-
-def _wrapped(launcher: Launcher, app: App) -> list[str]:
-    """The launcher's entrypoint, with the Dockerfile's paths."""
-    shell, option, script, *rest = launcher.wrap(app.entrypoint, stop_signal=app.stop_signal)
-    script = script.replace(BINARY, DOCKERFILE_BINARY).replace(CONFIG, DOCKERFILE_CONFIG)
-    return [shell, option, script, *rest]
 
 
 def _exec_form(words: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from azext_otelembed.errors import InvalidImage, about
 from azext_otelembed.image import labels as names
@@ -23,15 +23,15 @@ from azext_otelembed.image.provenance import (
     read_provenance,
     restore_base,
     settings_digest,
+    with_config,
 )
 from azext_otelembed.image.recipe import FORMAT, Recipe, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
 
 MAX_LAYERS = 125
-"""Docker's limit: `docker pull` of an image with more layers fails with "max depth exceeded".
+"""Docker's limit: maxLayerDepth in moby's layer/layer_store.go, the same from 1.10 to 28.
 
-It is maxLayerDepth in moby's layer/layer_store.go, the same from 1.10 to 28. (127, in older texts,
-is the limit of aufs, and includes two layers of the container.) A test checks it on a real engine.
+(127, in older texts, is the limit of aufs, and includes two layers of the container.)
 """
 _EPOCH = "1970-01-01T00:00:00Z"
 
@@ -64,8 +64,7 @@ class Embedded:
 
     reference: Reference
     digest: Digest
-    media_type: str
-    manifest: bytes
+    manifest: Manifest
     config: ImageConfig
     uploads: tuple[Upload, ...]
     mounts: tuple[Digest, ...]
@@ -113,7 +112,7 @@ def check_base(base: Base, *, unwrap: bool = False) -> StartCommand:
             f"its configuration {len(config.diff_ids)}.",
             "Push the image again.",
         )
-    return _start_command(base, remove_collector=unwrap)
+    return _start_command(base, unwrap)
 
 
 def make_recipe(
@@ -177,7 +176,10 @@ def embed(
             "Combine some RUN steps of its Dockerfile, or build it with `--squash`.",
         )
     provenance = _provenance(base, collector, shell, recipe)
-    annotated, original_annotations = _annotate(base.manifest, provenance)
+    document = base.manifest.document
+    original_annotations: Document = {}
+    if family is Family.OCI:  # Docker's manifests have no annotations
+        document, original_annotations = merge_map(document, "annotations", provenance)
     entrypoint = launcher.wrap(
         start.entrypoint,
         stop_signal=str(base.config.settings.get("StopSignal") or ""),
@@ -185,13 +187,12 @@ def embed(
     )
     wrapped = StartCommand(tuple(entrypoint), start.cmd)
     new_config = _configure(base.config, wrapped, added, provenance, original_annotations)
-    manifest = _assemble(annotated, family, new_config, added)
+    manifest = _assemble(document, family, new_config, added)
     reference = base.reference.with_tag(tag or recipe_tag(base.reference.tag, recipe))
     return Embedded(
         reference=reference.with_digest(manifest.digest),
         digest=manifest.digest,
-        media_type=manifest.media_type,
-        manifest=manifest.data,
+        manifest=manifest,
         config=new_config,
         uploads=(
             Upload(config_layer.digest, config_layer.data),
@@ -202,11 +203,7 @@ def embed(
     )
 
 
-def _start_command(base: Base, *, remove_collector: bool) -> StartCommand:
-    """The image's start command, without a collector that the command itself starts.
-
-    Raises InvalidImage if there is such a collector and it may not, or can't, be removed.
-    """
+def _start_command(base: Base, unwrap: bool) -> StartCommand:
     start = StartCommand(base.config.entrypoint, base.config.cmd)
     found = find_collector(start)
     if found is None:
@@ -218,7 +215,7 @@ def _start_command(base: Base, *, remove_collector: bool) -> StartCommand:
             "The collector can't be removed from the command. Name an image that starts only the "
             "app with --image.",
         )
-    if not remove_collector:
+    if not unwrap:
         app = " ".join([*found.app.entrypoint, *found.app.cmd])
         raise InvalidImage(
             message,
@@ -235,36 +232,26 @@ def _added_layers(
     family: Family,
 ) -> list[_AddedLayer]:
     """The layers to add. The last is the configuration's, which is uploaded; others are mounted."""
-    mounted = [
-        _AddedLayer(
-            _plain_descriptor(layer.descriptor, family),
-            layer.diff_id,
-            f"otelembed: {layer.role} of {collector.upstream}",
-        )
+    added = [
+        (layer.descriptor, layer.diff_id, f"{layer.role} of {collector.upstream}")
         for layer in collector.layers
     ]
     if shell:
-        descriptor = _plain_descriptor(shell.layer, family)
-        mounted.append(
-            _AddedLayer(descriptor, shell.diff_id, f"otelembed: shell of {shell.upstream}")
-        )
-    created_by = "otelembed: configuration and launcher"
-    added = _AddedLayer(config_layer.descriptor(family), config_layer.diff_id, created_by)
-    return [*mounted, added]
-
-
-def _plain_descriptor(layer: Descriptor, family: Family) -> Descriptor:
-    """The layer with the base's media types, without the prepared artifact's annotations."""
-    return Descriptor(layer.retype(family).media_type, layer.size, layer.digest)
+        added.append((shell.layer, shell.diff_id, f"shell of {shell.upstream}"))
+    config_descriptor = config_layer.descriptor(family)
+    added.append((config_descriptor, config_layer.diff_id, "configuration and launcher"))
+    # With the base's media types, and without the prepared artifact's annotations.
+    return [
+        _AddedLayer(replace(layer.retype(family), extra={}), diff_id, f"otelembed: {content}")
+        for layer, diff_id, content in added
+    ]
 
 
 def _provenance(
     base: Base, collector: PreparedCollector, shell: PreparedShell | None, recipe: Recipe
 ) -> dict[str, str]:
-    reference = base.reference
-    name = f"{reference.name}:{reference.tag}" if reference.tag else reference.name
     return {
-        names.BASE_NAME: name,
+        names.BASE_NAME: str(replace(base.reference, digest=None)),
         names.BASE_DIGEST: str(base.digest),
         names.VERSION: FORMAT,
         names.RECIPE: str(recipe.digest),
@@ -273,13 +260,6 @@ def _provenance(
         names.LAUNCHER: recipe.launcher,
         **({names.SHELL: str(shell.upstream)} if shell else {}),
     }
-
-
-def _annotate(manifest: Manifest, provenance: dict[str, str]) -> tuple[Document, Document]:
-    """The manifest with annotations if its family has them, and the original ones to restore."""
-    if manifest.family is Family.DOCKER:
-        return manifest.document, {}
-    return merge_map(manifest.document, "annotations", provenance)
 
 
 def _configure(
@@ -338,14 +318,6 @@ def _assemble(
 ) -> Manifest:
     # `data` and `urls` lead to the base's configuration, not to this one.
     kept = {key: value for key, value in document["config"].items() if key not in ("data", "urls")}
-    return Manifest.of(
-        family,
-        {
-            **document,
-            "config": {**kept, "size": len(config.data), "digest": str(config.digest)},
-            "layers": [
-                *document["layers"],
-                *(layer.descriptor.to_document() for layer in added),
-            ],
-        },
-    )
+    layers = [*document["layers"], *(layer.descriptor.to_document() for layer in added)]
+    document = {**document, "config": kept, "layers": layers}
+    return Manifest.of(family, with_config(document, config.data))

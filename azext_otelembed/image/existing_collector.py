@@ -46,30 +46,23 @@ class ExistingCollector:
     app: StartCommand | None
 
 
-@dataclass(frozen=True, slots=True)
-class _ScriptCommand:
-    """One command of a script, and the operator after it ("" at the end)."""
-
-    text: str
-    operator: str
-
-
 def find_collector(start: StartCommand) -> ExistingCollector | None:
     """The collector that the image's own shell command starts; None if there is none."""
     words = (*start.entrypoint, *start.cmd)
-    script_index = _script_index(words)
-    if script_index is None:
+    indices = _shell_and_script(words)
+    if indices is None:
         return None
+    shell_index, script_index = indices
     commands = list(_split_script(words[script_index]))
-    index = next((n for n, each in enumerate(commands) if _is_collector(each.text)), None)
+    index = next((n for n, (text, _) in enumerate(commands) if _is_collector(text)), None)
     if index is None:
         return None
-    app = _without_collector(start, script_index, commands, index)
-    return ExistingCollector(commands[index].text.strip(), app)
+    app = _without_collector(start, shell_index, script_index, commands, index)
+    return ExistingCollector(commands[index][0].strip(), app)
 
 
-def _script_index(words: Sequence[str]) -> int | None:
-    """The index of a shell's `-c` script in a command line."""
+def _shell_and_script(words: Sequence[str]) -> tuple[int, int] | None:
+    """The indices of a shell and of its `-c` script in a command line."""
     for number, word in enumerate(words):
         if posixpath.basename(word) not in _SHELLS:
             continue
@@ -78,13 +71,16 @@ def _script_index(words: Sequence[str]) -> int | None:
             at += 1
         while at < len(words) and re.fullmatch(r"-[a-z]+|-o|pipefail", words[at]):
             if words[at].startswith("-") and "c" in words[at]:
-                return at + 1 if at + 1 < len(words) else None
+                return (number, at + 1) if at + 1 < len(words) else None
             at += 1
     return None
 
 
-def _split_script(script: str) -> Iterator[_ScriptCommand]:
-    """The commands of a script, separated by operators outside of quotes and parentheses."""
+def _split_script(script: str) -> Iterator[tuple[str, str]]:
+    """The commands of a script, each with the operator after it ("" at the end).
+
+    Operators in quotes or parentheses don't count.
+    """
     start = at = depth = 0
     quote = ""
     while at < len(script):
@@ -103,11 +99,11 @@ def _split_script(script: str) -> Iterator[_ScriptCommand]:
         elif character in "&|;\n" and depth <= 0:
             operator = _operator_at(script, at)
             if operator:
-                yield _ScriptCommand(script[start:at], operator)
+                yield script[start:at], operator
                 start = at = at + len(operator)
                 continue
         at += 1
-    yield _ScriptCommand(script[start:], "")
+    yield script[start:], ""
 
 
 def _operator_at(script: str, at: int) -> str:
@@ -129,24 +125,27 @@ def _is_collector(command: str) -> bool:
 
 
 def _without_collector(
-    start: StartCommand, script_index: int, commands: Sequence[_ScriptCommand], index: int
+    start: StartCommand,
+    shell_index: int,
+    script_index: int,
+    commands: Sequence[tuple[str, str]],
+    index: int,
 ) -> StartCommand | None:
     """The start command without the collector, which must run in the background (`&`).
 
     Commands before it (`set -e;`) stay; None if one of them is a condition for the collector.
     """
-    before, collector = commands[:index], commands[index]
-    if collector.operator != "&" or (before and before[-1].operator not in (";", "&", "\n")):
+    before, (_, operator) = commands[:index], commands[index]
+    if operator != "&" or (before and before[-1][1] not in (";", "&", "\n")):
         return None
     rest = [*before, *commands[index + 1 :]]
-    if any(_is_collector(other.text) or other.text.split()[:1] == ["wait"] for other in rest):
+    if any(_is_collector(text) or text.split()[:1] == ["wait"] for text, _ in rest):
         return None
-    script = "".join(other.text + other.operator for other in rest).strip()
+    script = "".join(text + operator for text, operator in rest).strip()
     if not script:
         return None
     words = [*start.entrypoint, *start.cmd]
     app_words = _simple_command(script)
-    shell_index = _shell_index(words, script_index)
     if app_words == ["$@"]:
         # `exec "$@"`: the app is the words after the script and its `$0`.
         remaining = [*words[:shell_index], *words[script_index + 2 :]]
@@ -179,13 +178,6 @@ def _divide(
     if app_words is not None:
         return StartCommand(tuple(remaining), ())  # the script ignored Cmd
     return StartCommand(tuple(remaining[:entrypoint_length]), start.cmd)
-
-
-def _shell_index(words: Sequence[str], script_index: int) -> int:
-    for number in range(script_index - 1, -1, -1):
-        if posixpath.basename(words[number]) in _SHELLS:
-            return number
-    return 0
 
 
 def _simple_command(script: str) -> list[str] | None:

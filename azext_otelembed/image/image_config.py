@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.json_document import Document, dump, load
+from azext_otelembed.image.json_document import Document, dump, load, object_at
 from azext_otelembed.image.reference import Digest
 
 _WHAT = "The image's configuration"
@@ -27,8 +27,7 @@ class ImageConfig:
     @property
     def settings(self) -> Document:
         """The object under `config`: entrypoint, labels and other settings of a container."""
-        found = self.document.get("config")
-        return found if isinstance(found, dict) else {}
+        return object_at(self.document, "config")
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
@@ -43,8 +42,7 @@ class ImageConfig:
     @property
     def labels(self) -> dict[str, str]:
         """Empty if the image has none."""
-        found = self.settings.get("Labels")
-        return dict(found) if isinstance(found, dict) else {}
+        return object_at(self.settings, "Labels")
 
     @property
     def os(self) -> str:
@@ -65,9 +63,8 @@ class ImageConfig:
     @property
     def diff_ids(self) -> tuple[Digest, ...]:
         """Digests of the uncompressed layers, lowest first."""
-        rootfs = self.document.get("rootfs")
-        found = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
-        return tuple(Digest.parse(text) for text in found or ())
+        found = object_at(self.document, "rootfs").get("diff_ids") or ()
+        return tuple(Digest.parse(text) for text in found)
 
     @property
     def history(self) -> tuple[dict[str, Any], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azext_otelembed.errors import InvalidImage
@@ -39,6 +39,12 @@ def load(data: bytes, what: str) -> Document:
 def dump(document: Document) -> bytes:
     """Render a document compactly, in the order of its keys: equal documents give equal bytes."""
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def object_at(document: Mapping[str, Any], key: str) -> Document:
+    """A copy of the object under `key`; empty if there is none."""
+    found = document.get(key)
+    return dict(found) if isinstance(found, dict) else {}
 
 
 def _refuse_constant(text: str) -> float:

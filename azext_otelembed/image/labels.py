@@ -1,7 +1,5 @@
 """The labels (and OCI annotations) that describe what an embedded image was made of."""
 
-from __future__ import annotations
-
 # https://github.com/opencontainers/image-spec/blob/main/annotations.md
 BASE_NAME = "org.opencontainers.image.base.name"
 BASE_DIGEST = "org.opencontainers.image.base.digest"

@@ -70,14 +70,9 @@ class Launcher:
         if match is None:
             raise InvalidImage(f"There is no launcher '{identity}'.")
         kind, version, grace, logs, memory = match.groups()
-        limit = DEFAULT_MEMORY_MIB
-        return cls(
-            kind,
-            int(version),
-            logs or "null",
-            limit if memory is None else None if memory == "none" else int(memory),
-            int(grace) if grace else DEFAULT_GRACE,
-        )
+        memory_mib = None if memory == "none" else int(memory or DEFAULT_MEMORY_MIB)
+        grace_seconds = int(grace or DEFAULT_GRACE)
+        return cls(kind, int(version), logs or "null", memory_mib, grace_seconds)
 
     @property
     def identity(self) -> str:

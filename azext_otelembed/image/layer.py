@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -91,11 +92,7 @@ def make_config_layer(config: bytes, binary: str) -> BuiltLayer:
 def make_ca_layer(bundle: bytes) -> BuiltLayer:
     """The layer with the collector image's CA certificates (PEM)."""
     return make_layer(
-        [
-            Folder(FOLDER),
-            Folder(CERTIFICATES),
-            File(f"{CERTIFICATES}/ca-certificates.crt", bundle),
-        ]
+        [Folder(FOLDER), Folder(CERTIFICATES), File(f"{CERTIFICATES}/ca-certificates.crt", bundle)]
     )
 
 
@@ -124,11 +121,8 @@ def stored_gzip(data: bytes) -> bytes:
         block = data[start : start + limit]
         last = start + limit >= len(data)
         size = len(block)
-        parts += [bytes([last]), size.to_bytes(2, "little"), (size ^ limit).to_bytes(2, "little")]
-        parts.append(block)
-    parts.append(zlib.crc32(data).to_bytes(4, "little"))
-    parts.append((len(data) & 0xFFFFFFFF).to_bytes(4, "little"))
-    return b"".join(parts)
+        parts += [struct.pack("<?HH", last, size, size ^ limit), block]
+    return b"".join([*parts, struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF)])
 
 
 def _member(entry: File | Folder | Link) -> bytes:

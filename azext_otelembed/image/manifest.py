@@ -1,12 +1,13 @@
-"""Image manifests, and indexes that list one manifest for each platform."""
+"""Manifests of images and of other artifacts; indexes that list one for each platform."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.descriptor import Descriptor, Family
-from azext_otelembed.image.json_document import Document, dump, load
+from azext_otelembed.image.json_document import Document, dump, load, object_at
 from azext_otelembed.image.reference import Digest
 
 # The media types of a client's Accept header, in order of preference.
@@ -26,6 +27,10 @@ _SCHEMA_1 = (
 _UNTYPED = ("", "application/json", "application/octet-stream", "text/plain")
 _ATTESTATION = "vnd.docker.reference.type"
 
+# The OCI image spec's empty descriptor ("Guidance for an Empty Descriptor" in manifest.md).
+EMPTY = b"{}"
+EMPTY_DESCRIPTOR = Descriptor("application/vnd.oci.empty.v1+json", len(EMPTY), Digest.of(EMPTY))
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -40,12 +45,22 @@ class Manifest:
     @classmethod
     def of(cls, family: Family, document: Document) -> Manifest:
         """A manifest made from a document, with a deterministic rendering. Raises InvalidImage."""
-        return _manifest(family, document, dump(document))
+        return cls.parse(family, document, dump(document))
 
     @classmethod
     def read(cls, family: Family, data: bytes) -> Manifest:
         """Parse the exact bytes of a manifest of a known family. Raises InvalidImage."""
-        return _manifest(family, load(data, "The image's manifest"), data)
+        return cls.parse(family, load(data, "The image's manifest"), data)
+
+    @classmethod
+    def parse(cls, family: Family, document: Document, data: bytes) -> Manifest:
+        """A manifest with its exact bytes and the document in them. Raises InvalidImage."""
+        config = Descriptor.parse(document.get("config"), "The config of the image's manifest")
+        layers = tuple(
+            Descriptor.parse(entry, f"Layer {number} of the image's manifest")
+            for number, entry in enumerate(_list(document, "layers"), 1)
+        )
+        return cls(family, config, layers, document, data)
 
     @property
     def media_type(self) -> str:
@@ -60,8 +75,7 @@ class Manifest:
     @property
     def annotations(self) -> dict[str, str]:
         """The manifest's annotations; empty if it has none."""
-        found = self.document.get("annotations")
-        return dict(found) if isinstance(found, dict) else {}
+        return object_at(self.document, "annotations")
 
     @property
     def is_image(self) -> bool:
@@ -75,18 +89,7 @@ class Index:
 
     family: Family
     manifests: tuple[Descriptor, ...]
-    document: Document
     data: bytes
-
-    @property
-    def media_type(self) -> str:
-        """The index's media type."""
-        return self.family.index_type
-
-    @property
-    def digest(self) -> Digest:
-        """sha256 of the exact bytes."""
-        return Digest.of(self.data)
 
 
 def parse_manifest(data: bytes, media_type: str | None) -> Manifest | Index:
@@ -100,18 +103,17 @@ def parse_manifest(data: bytes, media_type: str | None) -> Manifest | Index:
     if "manifests" in document and ("layers" in document or "config" in document):
         raise InvalidImage("The image's manifest is an index and a manifest at once.")
     if kind in _MANIFESTS:
-        return _manifest(_MANIFESTS[kind], document, data)
+        return Manifest.parse(_MANIFESTS[kind], document, data)
     if kind not in _INDEXES:
         raise InvalidImage(
             f"The image's manifest has an unknown media type: {kind or 'none given'}.",
             "Push the image in Docker schema 2 or OCI format.",
         )
-    entries = _list(document, "manifests")
     manifests = tuple(
         Descriptor.parse(entry, f"Entry {number} of the image's index")
-        for number, entry in enumerate(entries, 1)
+        for number, entry in enumerate(_list(document, "manifests"), 1)
     )
-    return Index(_INDEXES[kind], manifests, document, data)
+    return Index(_INDEXES[kind], manifests, data)
 
 
 def platform_choices(index: Index) -> tuple[Descriptor, ...]:
@@ -122,7 +124,11 @@ def platform_choices(index: Index) -> tuple[Descriptor, ...]:
     returned only if no entry has a platform and some are indexes: the OCI spec allows nested
     indexes. Raises InvalidImage with the platforms that the index offers.
     """
-    images = [entry for entry in index.manifests if not _is_attestation(entry)]
+    images = [
+        entry
+        for entry in index.manifests
+        if _ATTESTATION not in entry.annotations and _platform(entry) != "unknown/unknown"
+    ]
     fitting = [entry for entry in images if _platform(entry) == "linux/amd64"]
     if fitting:
         best = min(fitting, key=lambda entry: len(str(entry.extra["platform"].get("variant", ""))))
@@ -140,13 +146,26 @@ def platform_choices(index: Index) -> tuple[Descriptor, ...]:
     )
 
 
-def _manifest(family: Family, document: Document, data: bytes) -> Manifest:
-    config = Descriptor.parse(document.get("config"), "The config of the image's manifest")
-    layers = tuple(
-        Descriptor.parse(entry, f"Layer {number} of the image's manifest")
-        for number, entry in enumerate(_list(document, "layers"), 1)
-    )
-    return Manifest(family, config, layers, document, data)
+def artifact_document(
+    artifact_type: str,
+    layers: Sequence[Descriptor] = (EMPTY_DESCRIPTOR,),
+    *,
+    subject: Descriptor | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> Document:
+    """The manifest of something other than an image, by its type. Its config is empty."""
+    document: Document = {
+        "schemaVersion": 2,
+        "mediaType": Family.OCI.manifest_type,
+        "artifactType": artifact_type,
+        "config": EMPTY_DESCRIPTOR.to_document(),
+        "layers": [layer.to_document() for layer in layers],
+    }
+    if subject is not None:
+        document["subject"] = subject.to_document()
+    if annotations is not None:
+        document["annotations"] = dict(annotations)
+    return document
 
 
 def _media_type_of(document: Document, media_type: str | None) -> str:
@@ -170,8 +189,7 @@ def _media_type_of(document: Document, media_type: str | None) -> str:
         return served
     if "manifests" in document:
         return Family.OCI.index_type
-    config = document.get("config")
-    if isinstance(config, dict):
+    if isinstance(config := document.get("config"), dict):
         docker = config.get("mediaType") == Family.DOCKER.config_type
         return (Family.DOCKER if docker else Family.OCI).manifest_type
     return ""
@@ -189,7 +207,3 @@ def _platform(entry: Descriptor) -> str:
     if not isinstance(platform, dict):
         return ""
     return f"{platform.get('os', 'unknown')}/{platform.get('architecture', 'unknown')}"
-
-
-def _is_attestation(entry: Descriptor) -> bool:
-    return _ATTESTATION in entry.annotations or _platform(entry) == "unknown/unknown"

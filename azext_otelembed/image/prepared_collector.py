@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.layer import BINARY
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.manifest import Manifest, artifact_document
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.tar_reader import Entry
 
@@ -123,10 +122,13 @@ def make_prepared_collector(
     """
     if upstream.digest is None:
         raise InvalidImage(f"{upstream} must be pinned to a digest before it is prepared.")
-    kept = tuple(_with_annotations(layer) for layer in layers)
+    descriptors = []
+    for layer in layers:
+        extra = {"annotations": {_DIFF_ID: str(layer.diff_id), _ROLE: layer.role}}
+        descriptors.append(replace(layer.descriptor.retype(Family.OCI), extra=extra))
     document = artifact_document(
         ARTIFACT_TYPE,
-        [layer.descriptor for layer in kept],
+        descriptors,
         annotations={
             _UPSTREAM: str(upstream),
             _DIGEST: str(upstream.digest),
@@ -158,12 +160,6 @@ def parse_prepared_collector(manifest: Manifest) -> PreparedCollector:
         binary,
         layers,
     )
-
-
-def _with_annotations(layer: CollectorLayer) -> CollectorLayer:
-    annotations = {_DIFF_ID: str(layer.diff_id), _ROLE: layer.role}
-    descriptor = replace(layer.descriptor.retype(Family.OCI), extra={"annotations": annotations})
-    return replace(layer, descriptor=descriptor)
 
 
 def _collector_layer(descriptor: Descriptor) -> CollectorLayer:

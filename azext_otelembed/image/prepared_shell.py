@@ -7,18 +7,16 @@ collector, so that an embed mounts it. busybox selects its applet by the name it
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.elf import dynamic_loader
 from azext_otelembed.image.layer import FOLDER, BuiltLayer, File, Folder, Link, make_layer
-from azext_otelembed.image.manifest import Manifest
+from azext_otelembed.image.manifest import Manifest, artifact_document
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.image.tar_reader import Entry
+from azext_otelembed.image.tar_reader import Entry, resolve_links
 
 EMBEDDED_SHELL = f"{FOLDER}/sh"
 ARTIFACT_TYPE = "application/vnd.otelembed.shell.v1+json"
@@ -30,7 +28,6 @@ _DIFF_ID = "dev.otelembed.shell.diff-id"
 SHELL_IMAGE_HINT = "Name an image such as docker.io/library/busybox:1.36.1-musl with --shell-image."
 # The paths of busybox in images, the preferred first; some are hard links or symlinks to the file.
 _PATHS = ("bin/busybox", "bin/busybox.static", "bin/sh", "usr/bin/busybox", "usr/bin/sh")
-_MAX_LINKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,39 +47,15 @@ def find_busybox(entries: Iterable[Entry]) -> tuple[str, ...]:
     """
     known = {entry.path: entry for entry in entries}
     found: dict[str, None] = {}
-    for start in _PATHS:
-        path = start
-        for _ in range(_MAX_LINKS):
-            entry = known.get(path) or _entry_in_linked_folder(known, path)
-            if entry is None or entry.kind not in ("file", "hardlink", "symlink"):
-                break
-            if entry.kind == "file":
-                found[entry.path] = None
-                break
-            folder = "/" if entry.kind == "hardlink" else posixpath.dirname(f"/{entry.path}")
-            path = posixpath.normpath(posixpath.join("/", folder, entry.target)).lstrip("/")
+    for path in _PATHS:
+        entry = known.get(resolve_links(known, path)) or known.get(path)
+        if entry is not None and entry.kind == "file":
+            found[entry.path] = None
     return tuple(found)
-
-
-def _entry_in_linked_folder(known: dict[str, Entry], path: str) -> Entry | None:
-    """The entry at `path` if its folder is a link: /bin → usr/bin."""
-    folder, _, name = path.rpartition("/")
-    link = known.get(folder)
-    if link is None or link.kind != "symlink":
-        return None
-    target = posixpath.normpath(posixpath.join("/", posixpath.dirname(folder), link.target))
-    return known.get(f"{target.lstrip('/')}/{name}")
 
 
 def make_shell_layer(binary: bytes) -> BuiltLayer:
     """The layer with busybox. Raises InvalidImage unless the binary runs on any base."""
-    _check_busybox(binary)
-    return make_layer(
-        [Folder(FOLDER), File(EMBEDDED_SHELL, binary, 0o755), Link(f"{FOLDER}/sleep", "sh")]
-    )
-
-
-def _check_busybox(binary: bytes) -> None:
     if b"BusyBox v" not in binary:
         raise InvalidImage("It holds no busybox.", SHELL_IMAGE_HINT)
     # elf(5): 64 bits, little-endian; machine 62 is x86-64.
@@ -95,6 +68,9 @@ def _check_busybox(binary: bytes) -> None:
             "the same libraries.",
             SHELL_IMAGE_HINT,
         )
+    return make_layer(
+        [Folder(FOLDER), File(EMBEDDED_SHELL, binary, 0o755), Link(f"{FOLDER}/sleep", "sh")]
+    )
 
 
 def make_prepared_shell(upstream: Reference, layer: BuiltLayer) -> PreparedShell:

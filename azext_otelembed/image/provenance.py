@@ -10,7 +10,7 @@ from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.json_document import Document, dump, load, renderings
+from azext_otelembed.image.json_document import Document, dump, load, object_at, renderings
 from azext_otelembed.image.launcher import unwrap_entrypoint
 from azext_otelembed.image.manifest import Manifest
 from azext_otelembed.image.prepared_shell import EMBEDDED_SHELL
@@ -61,15 +61,12 @@ class RestoreData:
             or layers < 1
             or history not in (0, layers)
             or not isinstance(originals, dict)
-            or not all(_is_original(original) for original in originals.values())
+            or not all(isinstance(value, dict) for value in originals.values())
+            or not all(isinstance(each.get("hidden", {}), dict) for each in originals.values())
         ):
             raise InvalidImage(f"The label {names.RESTORE} is malformed.")
         top_diff_id = Digest.parse(str(document.get("top")))
         return cls(layers, history, top_diff_id, str(document.get("seal")), originals)
-
-
-def _is_original(value: object) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("hidden", {}), dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,6 @@ class Provenance:
 
     base: Reference
     base_digest: Digest
-    version: str
     recipe: Digest
     collector: str
     config: Digest
@@ -124,7 +120,6 @@ def read_provenance(config: ImageConfig) -> Provenance | None:
     return Provenance(
         base=Reference.parse(labels[names.BASE_NAME]).with_digest(digest),
         base_digest=digest,
-        version=version,
         recipe=Digest.parse(labels[names.RECIPE]),
         collector=labels[names.COLLECTOR],
         config=Digest.parse(labels[names.CONFIG]),
@@ -163,17 +158,17 @@ def restore_base(manifest: Manifest, config: ImageConfig) -> tuple[Manifest, Ima
             f"Build it from the image without the collector: {provenance.base}.",
         )
     config_document = _restored_config(config, data)
-    manifest_document = _restored_manifest(manifest, _added_labels(config), data)
+    document = {**manifest.document, "layers": manifest.document["layers"][: -data.layers]}
+    if manifest.family is Family.OCI:
+        original = data.originals.get("annotations", {})
+        document = unmerge_map(document, "annotations", _added_labels(config), original)
     for config_bytes in renderings(config_document):
-        for candidate in renderings(_with_config(manifest_document, config_bytes)):
+        for candidate in renderings(with_config(document, config_bytes)):
             if Digest.of(candidate) == provenance.base_digest:
-                return (
-                    Manifest.read(manifest.family, candidate),
-                    ImageConfig(config_document, config_bytes),
-                )
+                restored = ImageConfig(config_document, config_bytes)
+                return Manifest.read(manifest.family, candidate), restored
     restored = ImageConfig.of(config_document)
-    document = _with_config(manifest_document, restored.data)
-    return Manifest.of(manifest.family, document), restored
+    return Manifest.of(manifest.family, with_config(document, restored.data)), restored
 
 
 def _has_embedded_shell(config: ImageConfig) -> bool:
@@ -207,15 +202,7 @@ def _restored_config(config: ImageConfig, data: RestoreData) -> Document:
     return document
 
 
-def _restored_manifest(manifest: Manifest, added: Iterable[str], data: RestoreData) -> Document:
-    document = manifest.document
-    if manifest.family is Family.OCI:
-        original = data.originals.get("annotations", {})
-        document = unmerge_map(document, "annotations", added, original)
-    return {**document, "layers": manifest.document["layers"][: -data.layers]}
-
-
-def _with_config(document: Document, config: bytes) -> Document:
+def with_config(document: Document, config: bytes) -> Document:
     """The manifest with its config's size and digest set to those of `config`."""
     descriptor = {**document["config"], "size": len(config), "digest": str(Digest.of(config))}
     return {**document, "config": descriptor}
@@ -227,17 +214,10 @@ def merge_map(owner: Document, key: str, added: Mapping[str, str]) -> tuple[Docu
     Returns the new owner, and the entry for `RestoreData.originals` ({} if none is needed).
     """
     before = owner.get(key)
-    original: Document = {}
     if isinstance(before, dict) and before:
         replaced = {name: before[name] for name in added if name in before}
-        if replaced:
-            original = {"hidden": replaced}
-        merged = {**before, **added}
-    else:
-        if key in owner:
-            original = {"was": before}
-        merged = dict(added)
-    return {**owner, key: merged}, original
+        return {**owner, key: {**before, **added}}, {"hidden": replaced} if replaced else {}
+    return {**owner, key: dict(added)}, {"was": before} if key in owner else {}
 
 
 def unmerge_map(owner: Document, key: str, added: Iterable[str], original: Document) -> Document:
@@ -246,11 +226,9 @@ def unmerge_map(owner: Document, key: str, added: Iterable[str], original: Docum
         return {**owner, key: original["was"]}
     replaced = original.get("hidden", {})
     added = set(added)
-    found = owner.get(key)
-    current = found if isinstance(found, dict) else {}
     kept = {
         name: replaced.get(name, value)
-        for name, value in current.items()
+        for name, value in object_at(owner, key).items()
         if name not in added or name in replaced
     }
     return {**owner, key: kept} if kept else _without(owner, key)

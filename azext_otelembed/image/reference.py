@@ -112,10 +112,7 @@ class Reference:
         last, colon, tag = last.partition(":")
         registry, repository = _split(head + slash + last)
         return cls(
-            registry,
-            repository,
-            tag if colon else None,
-            Digest.parse(digest) if at else None,
+            registry, repository, tag if colon else None, Digest.parse(digest) if at else None
         )
 
     @property
@@ -169,9 +166,5 @@ def _repository_message(repository: str) -> str:
 
 def same_image(one: Reference | str, other: Reference | str) -> bool:
     """Whether two references or spellings name the same image: the host's case doesn't count."""
-    return _folded(str(one)) == _folded(str(other))
-
-
-def _folded(image: str) -> str:
-    host, slash, rest = image.partition("/")
-    return host.lower() + slash + rest
+    (host, *rest), (other_host, *other_rest) = (str(each).partition("/") for each in (one, other))
+    return host.lower() == other_host.lower() and rest == other_rest

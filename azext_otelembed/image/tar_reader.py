@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from azext_otelembed.errors import InvalidImage
@@ -20,23 +21,14 @@ _MAX_HEADER = 1024 * 1024
 # pax header of a MiB may have 200,000 records.
 _MAX_EXTENSION_BYTES, _EXTENSION_BYTES_PER_ENTRY = 8 << 20, 1024
 _EXTENSION_COST = 256  # added for each header, so that empty ones count as well
-# Linux's PATH_MAX without the final zero byte.
-_MAX_NAME = 4095
+_MAX_NAME = 4095  # Linux's PATH_MAX without the final zero byte
+_MAX_LINKS = 40  # Linux's MAXSYMLINKS: symbolic links in one path
 _MAX_LENGTH_DIGITS = 9
 # The pax records that are used; the others (times, attributes) are ignored.
 _KEYS = {b"path", b"linkpath", b"size", b"GNU.sparse.name"}
-_KINDS = {
-    "\0": "file",
-    "0": "file",
-    "7": "file",
-    "S": "file",
-    "1": "hardlink",
-    "2": "symlink",
-    "3": "device",
-    "4": "device",
-    "5": "folder",
-    "6": "pipe",
-}
+# By the type in the header; all other types are files.
+_KINDS = {"1": "hardlink", "2": "symlink", "3": "device", "4": "device", "5": "folder", "6": "pipe"}
+_MAX_LAYERS = 127  # a few more than Docker runs (125; see `embed`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +50,39 @@ class Entry:
     unsafe_path: bool = field(default=False, compare=False)
 
 
+@dataclass(slots=True)
+class ReadLimits:
+    """Limits on what is read from an image, all its layers together; and the counts so far."""
+
+    max_entries: int
+    max_name_characters: int
+    max_bytes: int
+    entries: int = 0
+    name_characters: int = 0
+    bytes: int = 0
+
+    def count(self, entry: Entry) -> None:
+        """Count an entry. Raises InvalidImage if a limit is exceeded."""
+        # The reader limits the size of a single file; this limits their sum.
+        if self.bytes > self.max_bytes:
+            raise InvalidImage(f"Its layers unpack to more than {self.max_bytes >> 20} MiB.")
+        self.bytes += entry.size
+        self.entries += 1
+        if self.entries > self.max_entries:
+            raise InvalidImage(f"Its layers hold more than {self.max_entries} files.")
+        self.name_characters += len(entry.path) + len(entry.target)
+        if self.name_characters > self.max_name_characters:
+            raise InvalidImage(
+                f"The names of its files take more than {self.max_name_characters >> 20} MiB."
+            )
+
+
+def check_layer_count(count: int) -> None:
+    """Raise InvalidImage for more layers than any engine runs."""
+    if count > _MAX_LAYERS:
+        raise InvalidImage(f"It has {count} layers; at most {_MAX_LAYERS} are read.")
+
+
 def scan(
     chunks: Iterator[bytes],
     *,
@@ -74,17 +99,17 @@ def scan(
     for archives of more than `max_bytes`.
     """
     for entry, source in _entries(_ByteReader(decompressed(chunks, max_bytes))):
-        found = entry
         if entry.kind == "file" and entry.path in want:
             if entry.size > max_file_bytes:
                 raise InvalidImage(
                     f"{entry.path} has {entry.size} bytes; at most {max_file_bytes} are read."
                 )
             source.unread = 0
-            found = replace(entry, data=source.read(entry.size))
+            yield replace(entry, data=source.read(entry.size))
         elif entry.kind == "file" and entry.path in peek:
-            found = replace(entry, head=source.peek(min(entry.size, HEAD_BYTES)))
-        yield found
+            yield replace(entry, head=source.peek(min(entry.size, HEAD_BYTES)))
+        else:
+            yield entry
 
 
 def read_file(chunks: Iterator[bytes], path: str, max_bytes: int = MAX_BYTES) -> Iterator[bytes]:
@@ -147,16 +172,17 @@ def _entries(source: _ByteReader) -> Iterator[tuple[Entry, _ByteReader]]:
             continue
         fields = {**global_pax, **pax}
         pax = {}
-        if kind == "S":
-            _skip_sparse_map(source, header)
+        # An old GNU sparse file's map may have further blocks; each says if another follows.
+        more = header[482] if kind == "S" else 0
+        while more:
+            more = source.read(BLOCK)[504]
         entry = _entry(kind, header, fields, size)
         number += 1
         if number > MAX_ENTRIES:
             raise InvalidImage(f"The layer holds more than {MAX_ENTRIES} files.")
-        stored = size if entry.kind == "file" else 0
-        source.unread = stored
+        source.unread = entry.size
         yield entry, source
-        source.skip(source.unread + -stored % BLOCK)
+        source.skip(source.unread + -entry.size % BLOCK)
 
 
 def _entry(kind: str, header: bytes, fields: dict[str, str], size: int) -> Entry:
@@ -181,6 +207,34 @@ def _entry(kind: str, header: bytes, fields: dict[str, str], size: int) -> Entry
 def normal_path(path: str) -> str:
     """A tar path without leading and trailing slashes and without `.` components."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def resolve_links(entries: Mapping[str, Entry], path: str) -> str:
+    """The target of a path within the image, through symbolic and hard links; "" if unresolved."""
+    resolved: list[str] = []
+    remaining = path.split("/")[::-1]
+    links = 0
+    while remaining:
+        part = remaining.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            del resolved[-1:]
+            continue
+        current = "/".join([*resolved, part])
+        if len(current) > _MAX_NAME:
+            return ""
+        entry = entries.get(current)
+        if entry is None or entry.kind not in ("symlink", "hardlink"):
+            resolved.append(part)
+            continue
+        links += 1
+        if links > _MAX_LINKS:
+            return ""
+        if entry.kind == "hardlink" or entry.target.startswith("/"):
+            resolved = []
+        remaining += posixpath.normpath(entry.target).split("/")[::-1]
+    return "/".join(resolved)
 
 
 class _ByteReader:
@@ -291,10 +345,3 @@ def _records(data: bytes) -> dict[str, str]:
             found[key.decode()] = value.decode("utf-8", "surrogateescape")
         start = end
     return found
-
-
-def _skip_sparse_map(source: _ByteReader, header: bytes) -> None:
-    """Skip the further blocks of an old GNU sparse file's map; each says if another follows."""
-    more = header[482]
-    while more:
-        more = source.read(BLOCK)[504]

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
 
-from azext_otelembed.image.artifact import artifact_document
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.json_document import dump
+from azext_otelembed.image.manifest import artifact_document
 from azext_otelembed.image.reference import Digest
 
 REPOSITORY = "otelembed/releases"

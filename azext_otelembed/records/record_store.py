@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from azext_otelembed.image.artifact import EMPTY
 from azext_otelembed.image.descriptor import Family
+from azext_otelembed.image.manifest import EMPTY
 from azext_otelembed.image.prepared_collector import REPOSITORY as COLLECTOR
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.records import record

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Step
-from azext_otelembed.embedding.push import check_base_shell, push_embedded
+from azext_otelembed.embedding.push import push_embedded
+from azext_otelembed.embedding.shell_check import check_shell
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrepare
@@ -47,7 +48,7 @@ class Embedder:
 
     def _prepared(self, target: ToPrepare, step: Step) -> Existing | ToEmbed:
         if self._options.shell_image is None:
-            check_base_shell(self._client, target.source, step.report)
+            check_shell(self._client, target.source, step.report)
         self._standing("the collector may have been copied to the registry; the site is unchanged")
         prepared = prepare_images(self._session, self._client, self._options, step)
         return self._finder.embedded_in(target.source, prepared, unwrap=target.unwrap)

@@ -10,9 +10,13 @@ from datetime import datetime, timezone
 
 import zstandard
 
+from azext_otelembed.image.descriptor import Family
+from azext_otelembed.image.embed import embed
+from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.records.record import SUCCEEDED, Release, to_manifest
 from localazure.images.assemble import Entry, Image, index_bytes, layer
 from tests.programs import LOADER, program
+from tests.unit.image.image_support import base, collector
 
 _ENTRIES = [
     Entry("a", b"content"),
@@ -27,6 +31,7 @@ _IMAGE = Image(
     {"Entrypoint": ["/a"], "Cmd": ["b"], "Env": ["A=b"], "Labels": {"dev.otelembed.version": "1"}},
 )
 
+EMBEDDED = embed(base(Family.OCI), collector(), b"receivers: {}", Launcher())
 ALONE = layer([Entry("a", program(), 0o755)], "none").data
 _LAYERS = (_TAR, gzip.compress(_TAR), zstandard.ZstdCompressor().compress(_TAR))
 _WHEN = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
@@ -60,8 +65,8 @@ def _json(document: object) -> bytes:
 
 
 SEEDS: Mapping[str, Sequence[bytes]] = {
-    "manifest": (_IMAGE.manifest_bytes, index_bytes([_IMAGE])),
-    "config": (_IMAGE.config_bytes,),
+    "manifest": (_IMAGE.manifest_bytes, index_bytes([_IMAGE]), EMBEDDED.manifest.data),
+    "config": (_IMAGE.config_bytes, EMBEDDED.config.data),
     "layer": _LAYERS,
     "file": _LAYERS,
     "alone": (ALONE, gzip.compress(ALONE), gzip.compress(ALONE[:600]) + gzip.compress(ALONE[600:])),

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from azext_otelembed.errors import InvalidImage, OtelembedError
-from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.elf import check_static_program
 from azext_otelembed.image.embed import Base, check_base, original
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import parse_config
 from azext_otelembed.image.launcher import Launcher
-from azext_otelembed.image.manifest import Index, Manifest, parse_manifest, platform_choices
+from azext_otelembed.image.manifest import Index, parse_manifest, platform_choices
 from azext_otelembed.image.prepared_collector import parse_prepared_collector
-from azext_otelembed.image.provenance import RestoreData, read_provenance
+from azext_otelembed.image.provenance import RestoreData
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
 from azext_otelembed.image.tar_reader import read_file, scan
@@ -45,6 +44,7 @@ def _chunks(data: bytes) -> Iterator[bytes]:
 
 def manifest(data: bytes) -> None:
     found = parse_manifest(data, None)
+    assert found.data == data
     if isinstance(found, Index):
         platform_choices(found)
     else:
@@ -54,22 +54,15 @@ def manifest(data: bytes) -> None:
 
 def config(data: bytes) -> None:
     found = parse_config(data)
-    read_provenance(found)
-    document = b'{"schemaVersion":2,"config":{"mediaType":"a","size":1,"digest":"sha256:%s"},'
-    bare = Manifest.read(Family.OCI, document % (b"0" * 64) + b'"layers":[]}')
-    base = Base(Reference("localhost", "a"), Digest.of(data), bare, found)
-    check_base(original(base))
+    assert found.data == data
+    image = seeds.EMBEDDED.manifest
+    check_base(original(Base(Reference("localhost", "a"), image.digest, image, found)))
 
 
 def layer(data: bytes) -> None:
     wanted = frozenset({"a"})
     for entry in scan(_chunks(data), want=wanted, peek=frozenset({"b"}), max_bytes=MOST):
         assert not entry.path.startswith("/")
-
-
-def file(data: bytes) -> None:
-    for _ in read_file(_chunks(data), "a"):
-        pass
 
 
 def alone(data: bytes) -> None:
@@ -79,10 +72,6 @@ def alone(data: bytes) -> None:
         for chunk in verified_single_file(_chunks(data), "/a", compression, _DIFF_ID, MOST):
             passed += chunk
         assert passed == data
-
-
-def program(data: bytes) -> None:
-    check_static_program(data, "/otelcol")
 
 
 def text(data: bytes) -> None:
@@ -135,20 +124,17 @@ def challenge(data: bytes) -> None:
     asker.renew((pull("a"),), None, data.decode("latin-1"))
 
 
-def _one(read: Callable[[str], object]) -> Callable[[bytes], None]:
-    def target(data: bytes) -> None:
-        read(data.decode("utf-8", "surrogateescape"))
-
-    return target
+def _one(read: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda data: read(data.decode("utf-8", "surrogateescape"))
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {
+TARGETS: dict[str, Callable[[bytes], object]] = {
     "manifest": manifest,
     "config": config,
     "layer": layer,
-    "file": file,
+    "file": lambda data: list(read_file(_chunks(data), "a")),
     "alone": alone,
-    "program": program,
+    "program": lambda data: check_static_program(data, "/otelcol"),
     "text": text,
     "tags": tags,
     "referrers": referrers,

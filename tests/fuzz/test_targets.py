@@ -14,14 +14,9 @@ from tests.fuzz.targets import TARGETS, run
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_seeds_are_read(name: str) -> None:
+def test_the_seeds_and_json_of_another_shape_are_read_or_are_a_problem(name: str) -> None:
     for seed in SEEDS[name]:
         run(name, seed)
-
-
-@pytest.mark.parametrize("name", TARGETS)
-def test_json_of_another_shape_is_read_or_is_a_problem(name: str) -> None:
-    for seed in SEEDS[name]:
         try:
             document = json.loads(seed)
         except ValueError:
@@ -32,19 +27,14 @@ def test_json_of_another_shape_is_read_or_is_a_problem(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 @given(data=st.data())
-def test_damaged_input_is_read_or_is_a_problem(name: str, data: st.DataObject) -> None:
-    damaged = bytearray(data.draw(st.sampled_from(list(SEEDS[name]))))
+def test_damaged_seeds_and_any_bytes_are_read_or_are_a_problem(
+    name: str, data: st.DataObject
+) -> None:
+    damaged = bytearray(data.draw(st.sampled_from(SEEDS[name]) | st.binary(max_size=2000)))
     for _ in range(data.draw(st.integers(0, 6))):
         start = data.draw(st.integers(0, len(damaged)))
         end = data.draw(st.integers(start, min(len(damaged), start + 40)))
         damaged[start:end] = data.draw(st.binary(max_size=40))
     run(name, bytes(damaged))
-
-
-@pytest.mark.parametrize("name", TARGETS)
-@settings(deadline=None, max_examples=40)
-@given(data=st.binary(max_size=2000))
-def test_any_bytes_are_read_or_are_a_problem(name: str, data: bytes) -> None:
-    run(name, data)

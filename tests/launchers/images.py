@@ -159,7 +159,7 @@ def made(
     config_layer = Layer(embedded.uploads[0].data, "gzip", str(embedded.config.diff_ids[-1]))
     added = [*layers, *([shell_layer] if shell_layer else []), config_layer]
     made = [*image.layers, *added]
-    put = Manifest.read(Family.DOCKER, embedded.manifest).layers
+    put = embedded.manifest.layers
     assert [layer.digest for layer in made] == [str(descriptor.digest) for descriptor in put]
     return Made(embedded.config.data, tuple(made))
 

@@ -71,7 +71,7 @@ def test_an_embedded_image_is_whole_in_the_registry(
     push_embedded(client, embedded, seen.append)
     assert is_stored(client, embedded)
     stored = client.get_manifest(name, str(embedded.reference.tag))
-    assert (stored.digest, stored.data) == (embedded.digest, embedded.manifest)
+    assert (stored.digest, stored.data) == (embedded.digest, embedded.manifest.data)
     document = json.loads(stored.data)
     for part in (document["config"], *document["layers"]):
         content = b"".join(client.stream_blob(name, Digest.parse(part["digest"])))

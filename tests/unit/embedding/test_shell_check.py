@@ -6,8 +6,9 @@ from azext_otelembed.embedding.shell_check import config_shows_shell
 from azext_otelembed.image.image_config import ImageConfig
 
 
-def config(*steps: str) -> ImageConfig:
-    return ImageConfig.of({"history": [{"created_by": step} for step in steps]})
+def config(words: list[str], steps: list[str]) -> ImageConfig:
+    history = [{"created_by": step} for step in steps]
+    return ImageConfig.of({"config": {"Cmd": words}, "history": history})
 
 
 @pytest.mark.parametrize(
@@ -25,18 +26,16 @@ def config(*steps: str) -> ImageConfig:
     ],
 )
 def test_an_image_that_has_run_a_shell_tells_so(words: list[str], steps: list[str]) -> None:
-    assert config_shows_shell(words, config(*steps))
+    assert config_shows_shell(config(words, steps))
 
 
 @pytest.mark.parametrize(
     ("words", "steps"),
     [
-        ([], []),
-        (["/app"], []),
+        *(([], []), (["/app"], []), (["/busybox/sh"], [])),
         (["/app"], ["/bin/sh -c #(nop) ADD file:1 in / ", '/bin/sh -c #(nop) CMD ["/app"]']),
         (["/app"], ["COPY app /app # buildkit", 'ENTRYPOINT ["/app"]', "bazel build ..."]),
-        (["/busybox/sh"], []),
     ],
 )
 def test_an_image_that_has_not_leaves_it_open(words: list[str], steps: list[str]) -> None:
-    assert not config_shows_shell(words, config(*steps))
+    assert not config_shows_shell(config(words, steps))

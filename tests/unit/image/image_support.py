@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -25,10 +25,11 @@ from azext_otelembed.image.prepared_shell import (
     make_shell_layer,
 )
 from azext_otelembed.image.reference import Digest, Reference
+from tests.programs import program
 
 CONFIG = b"receivers: {}\n"
-UPSTREAM = Reference.parse("otel/opentelemetry-collector-contrib:0.150.0").with_digest(
-    Digest.of(b"upstream")
+UPSTREAM = Reference(
+    "docker.io", "otel/opentelemetry-collector-contrib", "0.150.0", Digest.of(b"upstream")
 )
 
 
@@ -43,23 +44,17 @@ def collector(
     """A prepared collector in upstream's layout."""
     binary = Descriptor(Family.OCI.layer_type(compression), 29_000_000, digest("binary"))
     certificates = make_ca_layer(bundle)
-    return make_prepared_collector(
-        UPSTREAM.with_tag(version).with_digest(Digest.of(b"upstream")),
-        "/otelcol-contrib",
-        [
-            CollectorLayer(binary, digest("binary tar")),
-            CollectorLayer(
-                certificates.descriptor(Family.OCI), certificates.diff_id, "certificates"
-            ),
-        ],
-    )
+    descriptor = certificates.descriptor(Family.OCI)
+    layers = [
+        CollectorLayer(binary, digest("binary tar")),
+        CollectorLayer(descriptor, certificates.diff_id, "certificates"),
+    ]
+    return make_prepared_collector(replace(UPSTREAM, tag=version), "/otelcol-contrib", layers)
 
 
 def busybox(tail: bytes = b"") -> bytes:
-    """The head of a static ELF file for x86-64, and what a busybox says of itself."""
-    identity = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header = identity + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, 0, 0, 0, 0, 0) + b"BusyBox v1.36.1" + tail
+    """A static program with the name of a busybox."""
+    return program() + b"BusyBox v1.36.1" + tail
 
 
 def shell(tail: bytes = b"") -> PreparedShell:
@@ -116,7 +111,7 @@ def base(
 
 def as_base(embedded: Embedded) -> Base:
     """An embedded image as it comes back from the registry."""
-    manifest = parse_manifest(embedded.manifest, embedded.media_type)
+    manifest = parse_manifest(embedded.manifest.data, embedded.manifest.media_type)
     assert isinstance(manifest, Manifest)
     blobs = {upload.digest: upload.data for upload in embedded.uploads}
     config = parse_config(blobs[manifest.config.digest])

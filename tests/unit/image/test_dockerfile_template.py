@@ -154,22 +154,13 @@ def test_the_binary_is_where_upstream_has_it(image: str, path: str) -> None:
 
 
 def test_an_image_built_by_it_is_recognised_and_is_not_an_embedded_one() -> None:
-    config = built(made())
-    assert dockerfile_collector(config) == DockerfileCollector(
-        str(COLLECTOR), str(Digest.of(CONFIG)), "exec/1"
-    )
-    assert read_provenance(config) is None
-
-
-def test_an_image_built_on_it_that_starts_something_else_has_no_collector_any_more() -> None:
-    config = built(made(), Entrypoint=["/other"])
-    assert dockerfile_collector(config) is None
-    assert read_provenance(config) is None
+    found = DockerfileCollector(str(COLLECTOR), str(Digest.of(CONFIG)), "exec/1")
+    config, other = built(made()), built(made(), Entrypoint=["/other"])
+    assert (dockerfile_collector(config), read_provenance(config)) == (found, None)
+    assert (dockerfile_collector(other), read_provenance(other)) == (None, None)
 
 
 def test_an_embedded_image_is_not_taken_for_one() -> None:
-    text = made()
-    config = built(text)
-    labels = {**config.labels, names.RECIPE: str(Digest.of(b"")), names.RESTORE: "{}"}
-    assert dockerfile_collector(built(text, Labels=labels)) is None
-    assert dockerfile_collector(built(text, Labels={})) is None
+    embedded = {names.RECIPE: str(Digest.of(b"")), names.RESTORE: "{}"}
+    for labels in ({**built(made()).labels, **embedded}, {}):
+        assert dockerfile_collector(built(made(), Labels=labels)) is None

@@ -11,60 +11,38 @@ from azext_otelembed.image.existing_collector import ExistingCollector, StartCom
 SHELL = ("/bin/sh", "-c")
 
 
+NODE = ("node", "server.js")
+RUN = "otelcol & exec node server.js"
+
+
 def start(entrypoint: tuple[str, ...] = (), cmd: tuple[str, ...] = ()) -> StartCommand:
     return StartCommand(entrypoint, cmd)
 
 
 def script(text: str) -> StartCommand:
     """As CMD in shell form."""
-    return start((), (*SHELL, text))
+    return start(cmd=(*SHELL, text))
 
 
 @pytest.mark.parametrize(
     ("found", "app"),
     [
-        (
-            start((), ("sh", "-c", "otelcol --config=/etc/otel.yml & exec node server.js")),
-            start((), ("node", "server.js")),
-        ),
+        (start(cmd=("sh", "-c", "otelcol --config=/c.yml & exec node server.js")), start(cmd=NODE)),
+        (start(cmd=("bash", "-ec", "(otelcol --config x) & node server.js")), start(cmd=NODE)),
+        (start(cmd=("busybox", "sh", "-c", RUN)), start(cmd=NODE)),
         (
             script("/otelcol-contrib --config /c.yml >/dev/null 2>&1 & exec ./bin/rails server"),
-            start((), ("./bin/rails", "server")),
+            start(cmd=("./bin/rails", "server")),
         ),
-        (script("otelcol &\nnode server.js"), start((), ("node", "server.js"))),
-        (script("A=b otelcol & exec node 'a b.js'"), start((), ("node", "a b.js"))),
-        (
-            script('nohup otelcol & exec node "$MAIN"'),
-            script('exec node "$MAIN"'),
-        ),
-        (
-            script("set -e; otelcol & cd /app && exec node server.js"),
-            script("set -e; cd /app && exec node server.js"),
-        ),
-        (
-            start(("/docker-entrypoint.sh",), (*SHELL, "otelcol & exec node server.js")),
-            start(("/docker-entrypoint.sh",), ("node", "server.js")),
-        ),
-        (
-            start((*SHELL, 'otelcol & exec "$@"', "--"), ("node", "server.js")),
-            start((), ("node", "server.js")),
-        ),
-        (
-            start((*SHELL, 'otelcol & exec "$@"', "--", "node"), ("server.js",)),
-            start(("node",), ("server.js",)),
-        ),
-        (
-            start((*SHELL, "otelcol & exec node server.js"), ("ignored",)),
-            start(("node", "server.js"), ()),
-        ),
-        (
-            start((*SHELL, 'otelcol & exec node "$0"'), ("server.js",)),
-            start((*SHELL, 'exec node "$0"'), ("server.js",)),
-        ),
-        (
-            start((), ("bash", "-ec", "(otelcol --config x) & node a.js")),
-            start((), ("node", "a.js")),
-        ),
+        (script("otelcol &\nnode server.js"), start(cmd=NODE)),
+        (script("A=b otelcol & exec node 'a b.js'"), start(cmd=("node", "a b.js"))),
+        (script('nohup otelcol & exec node "$MAIN"'), script('exec node "$MAIN"')),
+        (script("set -e; otelcol & cd /a && exec a"), script("set -e; cd /a && exec a")),
+        (start(("/entry.sh",), (*SHELL, RUN)), start(("/entry.sh",), NODE)),
+        (start((*SHELL, 'otelcol & exec "$@"', "--"), NODE), start(cmd=NODE)),
+        (start((*SHELL, 'otelcol & exec "$@"', "--", "node"), ("a",)), start(("node",), ("a",))),
+        (start((*SHELL, RUN), ("ignored",)), start(NODE)),
+        (start((*SHELL, 'otelcol & exec a "$0"'), ("b",)), start((*SHELL, 'exec a "$0"'), ("b",))),
     ],
 )
 def test_the_collector_is_removed_from_a_command(found: StartCommand, app: StartCommand) -> None:
@@ -116,15 +94,9 @@ def test_an_app_is_left_alone(found: StartCommand) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "otelcol",
-        "/usr/bin/otelcol",
-        "otelcol-contrib",
-        "/otelcol_linux_amd64",
-        "otelcontribcol",
-        "otel-collector",
-        "/opt/opentelemetry-collector",
-        "aws-otel-collector",
-        "splunk-otel-collector",
+        *("otelcol", "/usr/bin/otelcol", "otelcol-contrib", "/otelcol_linux_amd64"),
+        *("otelcontribcol", "otel-collector", "/opt/opentelemetry-collector"),
+        *("aws-otel-collector", "splunk-otel-collector"),
     ],
 )
 def test_collectors_go_by_many_names(name: str) -> None:

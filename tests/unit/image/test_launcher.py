@@ -97,18 +97,12 @@ def test_no_memory_limit_is_set_where_there_is_none(folder: Path) -> None:
     assert told(folder)[2] == ""
 
 
-def test_the_collectors_output_stays_out_of_the_apps(folder: Path) -> None:
-    _, done = run(folder, Launcher(), ["true"], [])
+@pytest.mark.parametrize(("logs", "output"), [("null", ""), ("stderr", "out\nerr\n")])
+def test_the_collectors_output_stays_out_of_the_apps(folder: Path, logs: str, output: str) -> None:
+    _, done = run(folder, Launcher(collector_logs=logs), ["true"], [])
     told(folder)
     time.sleep(0.2)
-    assert (done.stdout, (folder / "stderr").read_text()) == ("", "")
-
-
-def test_the_collectors_output_can_be_had_on_stderr(folder: Path) -> None:
-    _, done = run(folder, Launcher(collector_logs="stderr"), ["true"], [])
-    told(folder)
-    time.sleep(0.2)
-    assert (done.stdout, (folder / "stderr").read_text()) == ("", "out\nerr\n")
+    assert (done.stdout, (folder / "stderr").read_text()) == ("", output)
 
 
 @pytest.mark.parametrize("damage", ["missing", "not executable", "not a program"])
@@ -164,22 +158,10 @@ def test_an_unknown_launcher_is_a_problem(identity: str) -> None:
 @pytest.mark.parametrize(
     ("stop_signal", "name"),
     [
-        ("", None),
-        ("SIGTERM", "TERM"),
-        ("sigquit", "QUIT"),
-        ("WINCH", "WINCH"),
-        ("SIGUSR1", "USR1"),
-        ("15", "TERM"),
-        ("SIGPWR", "30"),
-        ("SIGRTMIN+3", "37"),
-        ("SIGRTMAX-2", "62"),
+        *(("SIGTERM", "TERM"), ("sigquit", "QUIT"), ("WINCH", "WINCH"), ("SIGUSR1", "USR1")),
+        *(("15", "TERM"), ("SIGPWR", "30"), ("SIGRTMIN+3", "37"), ("SIGRTMAX-2", "62")),
         ("37", "37"),
-        ("SIGKILL", None),
-        ("9", None),
-        ("33", None),
-        ("65", None),
-        ("SIGRTMIN+99", None),
-        ("no such", None),
+        *((text, None) for text in ("", "SIGKILL", "9", "33", "65", "SIGRTMIN+99", "no such")),
         ("１５", None),
     ],
 )
@@ -216,8 +198,7 @@ def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path)
 def test_a_wrap_is_told_from_other_entrypoints() -> None:
     assert unwrap_entrypoint(Launcher().wrap(["a", "b"])) == ["a", "b"]
     assert unwrap_entrypoint(Launcher().wrap([])) == []
-    assert unwrap_entrypoint(Launcher("drain").wrap(["a"], stop_signal="INT", shell_path="/x")) == [
-        "a"
-    ]
+    drain = Launcher("drain").wrap(["a"], stop_signal="INT", shell_path="/x")
+    assert unwrap_entrypoint(drain) == ["a"]
     assert unwrap_entrypoint(["/bin/sh", "-c", "x", "y"]) is None
     assert unwrap_entrypoint(["/bin/sh", "-c"]) is None

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image.artifact import EMPTY
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.image_config import ImageConfig
-from azext_otelembed.image.manifest import Manifest, parse_manifest
+from azext_otelembed.image.manifest import EMPTY, Manifest, parse_manifest
 from azext_otelembed.image.prepared_collector import (
     CollectorLayer,
     binary_path,
@@ -35,6 +34,7 @@ def test_a_prepared_collector_reads_back_from_its_document() -> None:
     assert (made.version, made.binary_path) == ("0.150.0", "/otelcol-contrib")
     assert [layer.role for layer in made.layers] == ["binary", "certificates"]
     assert not found.is_image
+    assert (found.config.size, found.config.digest) == (len(EMPTY), Digest.of(EMPTY))
 
 
 def test_its_tag_follows_from_the_digest_or_else_from_the_name() -> None:
@@ -43,11 +43,6 @@ def test_its_tag_follows_from_the_digest_or_else_from_the_name() -> None:
     assert prepared_tag(replace(UPSTREAM, tag=None)) == f"digest-{short}"
     by_name = Digest.of(f"{UPSTREAM.name}:0.150.0".encode())
     assert prepared_tag(replace(UPSTREAM, digest=None)) == f"0.150.0-of-{by_name.short}"
-
-
-def test_its_config_is_the_specs_empty_one() -> None:
-    pointer = collector().manifest.config
-    assert (pointer.size, pointer.digest) == (len(EMPTY), Digest.of(EMPTY))
 
 
 def test_docker_layers_are_retyped_for_the_document() -> None:
@@ -59,9 +54,12 @@ def test_docker_layers_are_retyped_for_the_document() -> None:
     assert made.layers[0].diff_id == digest("t")
 
 
-def test_upstream_has_to_be_pinned() -> None:
+def test_upstream_has_to_be_pinned_and_the_binary_absolute() -> None:
+    layers = collector().layers
     with pytest.raises(InvalidImage, match="pinned to a digest"):
-        make_prepared_collector(replace(UPSTREAM, digest=None), "/otelcol", collector().layers)
+        make_prepared_collector(replace(UPSTREAM, digest=None), "/otelcol", layers)
+    with pytest.raises(InvalidImage, match="no usable binary"):
+        make_prepared_collector(UPSTREAM, "otelcol", layers)
 
 
 @pytest.mark.parametrize(
@@ -79,11 +77,6 @@ def test_what_is_no_prepared_collector_is_refused(change: dict[str, Any]) -> Non
     document = {**collector().manifest.document, **change}
     with pytest.raises(InvalidImage, match="collector"):
         parse_prepared_collector(Manifest.of(Family.OCI, document))
-
-
-def test_a_relative_binary_is_refused() -> None:
-    with pytest.raises(InvalidImage, match="no usable binary"):
-        make_prepared_collector(UPSTREAM, "otelcol", collector().layers)
 
 
 def test_the_binary_is_what_the_image_starts() -> None:
