@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure.arm_errors import error_text, translate_errors
 from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
+from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.urls import resolve_safe
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 MAX_RETRY_AFTER = 60.0
 """Seconds. ARM can ask for more than five minutes; above this limit the request fails instead."""

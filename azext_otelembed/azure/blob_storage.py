@@ -9,16 +9,14 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from azext_otelembed.azure.arm import make_transport, retry_policy, user_agent_policy
+from azext_otelembed.azure.session import Session
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.log_redaction import no_http_logs
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 BLOCK = 4 << 20
 """Bytes of one block: Azure allows 50 000 of them, 195 GiB."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.errors import InvalidInput, NotFound
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.arm import Arm
 
 API_VERSION = "2020-02-02"
 PROVIDER = "providers/Microsoft.Insights/components"

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
-from azext_otelembed.azure.registries import ABAC
+from azext_otelembed.azure.registries import ABAC, Registry
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import Refused, Unauthorized
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.registries import Registry
-    from azext_otelembed.azure.sites import SiteId
 
 API_VERSION = "2022-04-01"
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from azext_otelembed.azure.session import Session
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, Basic
 from azext_otelembed.registry.client import RegistryClient
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 
 def open_registry(session: Session, host: str, login: Basic | None = None) -> RegistryClient:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure.arm import make_transport, pipeline_policies
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.arm_json import Json, as_object, object_at, objects_at, texts_at
+from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 API_VERSION = "2024-11-01"
 """The first with site containers. Set explicitly: the azure-mgmt-web in use is the one that az

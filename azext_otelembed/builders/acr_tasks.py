@@ -7,11 +7,13 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.blob_storage import BLOCK, Blob
+from azext_otelembed.azure.registries import Registry
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.tasks import Run, SourceUpload, Tasks
 from azext_otelembed.builders.build_context import BuildContext, PackStatistics, pack, read_context
 from azext_otelembed.builders.build_output import (
@@ -31,13 +33,9 @@ from azext_otelembed.errors import (
     OtelembedError,
     Unauthorized,
 )
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.registries import Registry
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.image.reference import Reference
-    from azext_otelembed.registry.client import RegistryClient
 
 _REPORT_INTERVAL = 10.0
 _DENIED = re.compile(r"denied|unauthorized|authentication required|forbidden", re.IGNORECASE)

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.builders.build_output import NEEDS_BUILDKIT, quote
 from azext_otelembed.builders.credential_server import CredentialServer
@@ -15,11 +15,9 @@ from azext_otelembed.builders.engine import Engine, daemon_error, find_engine
 from azext_otelembed.builders.source import OnLine, Source
 from azext_otelembed.builders.subprocess_log import ProcessResult, run
 from azext_otelembed.errors import BuildFailed, OtelembedError, Unauthorized
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
-
-if TYPE_CHECKING:
-    from azext_otelembed.image.reference import Reference
-    from azext_otelembed.registry.client import RegistryClient
 
 _DENIED = re.compile(
     r"denied|unauthorized|authentication required|insufficient_scope|forbidden"

@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from azext_otelembed.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from azext_otelembed.image.reference import Reference
-    from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 
 _GIT_TIMEOUT = 30.0
 DEFAULT_FILES = ("Dockerfile", "Containerfile")

@@ -6,19 +6,16 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry import endpoints
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.http_headers import retry_after_seconds
+from azext_otelembed.registry.http_pipeline import RegistryResponse
 from azext_otelembed.urls import resolve_safe
-
-if TYPE_CHECKING:
-    from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.registry.http_pipeline import RegistryResponse
 
 CHUNK = 4 << 20
 """Bytes of one PATCH: the size that Microsoft's own client sends to ACR."""
