@@ -50,10 +50,8 @@ def is_permanent(error: BaseException) -> bool:
 
 def never_sent(error: BaseException) -> bool:
     """Whether no connection was made, so that the server can't have received the request."""
-    names = {type(each).__name__ for each in _chain(error)}
-    return not names.isdisjoint(
-        ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
-    )
+    names = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
+    return any(type(each).__name__ in names for each in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

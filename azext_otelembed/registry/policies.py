@@ -24,8 +24,8 @@ from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.registry.error_responses import unreachable
 from azext_otelembed.registry.http_headers import retry_after_seconds
+from azext_otelembed.registry.response import SlowBodyGuard
 from azext_otelembed.registry.scope import Scope
-from azext_otelembed.registry.slow_body_guard import SlowBodyGuard
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.urls import origin, resolve_safe
 
