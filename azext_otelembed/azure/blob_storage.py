@@ -22,7 +22,6 @@ BLOCK = 4 << 20
 """Bytes of one block: Azure allows 50 000 of them, 195 GiB."""
 VERSION = "2021-12-02"
 _CODE = re.compile(r"<Code>([^<]+)</Code>")
-_COMPLETE = "x-ms-meta-complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,8 @@ class Blob:
         except NotFound:
             return None
         lower = {name.lower(): value for name, value in headers.items()}
-        length = lower.get("content-length", "")
-        return BlobState(int(length) if length.isdecimal() else 0, lower.get(_COMPLETE, ""))
+        length, complete = lower.get("content-length", ""), lower.get("x-ms-meta-complete", "")
+        return BlobState(int(length) if length.isdecimal() else 0, complete)
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end` (exclusive)."""

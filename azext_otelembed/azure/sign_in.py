@@ -54,10 +54,9 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
             "Add `--subscription ID`; `az account list -o table` shows the ids where you are "
             "logged in.",
         )
-    endpoints = cli_ctx.cloud.endpoints
     credential = credentials.create(
         kind,
-        endpoints.active_directory.rstrip("/"),
+        cli_ctx.cloud.endpoints.active_directory.rstrip("/"),
         instance_discovery=cli_ctx.config.getboolean("core", "instance_discovery", True),
         transport=_transport(),
     )
@@ -85,8 +84,7 @@ def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenan
 def _transport() -> dict[str, Any]:
     from azure.cli.core import _debug
 
-    options: dict[str, Any] = _debug.change_ssl_cert_verification_track2()
-    return options
+    return dict(_debug.change_ssl_cert_verification_track2())
 
 
 def _resolve_subscription(session: Session) -> Session:

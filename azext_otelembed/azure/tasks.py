@@ -17,7 +17,6 @@ from azext_otelembed.errors import AzureFailed, Unauthorized
 
 API_VERSION = "2025-03-01-preview"
 """The first whose requests can name an identity for the source registry; az sends it too."""
-ENDED = frozenset({"Succeeded", "Failed", "Canceled", "Error", "Timeout"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether the run has ended."""
-        return self.status in ENDED
+        return self.status in ("Succeeded", "Failed", "Canceled", "Error", "Timeout")
 
 
 class Tasks:

@@ -28,6 +28,7 @@ from typing import Any
 from azext_otelembed.builders import credential_helper
 from azext_otelembed.errors import BuildFailed, OtelembedError
 from azext_otelembed.registry.auth import Basic
+from azext_otelembed.registry.response_json import parse_object
 
 NAME = "otelembed"
 _MAX_HOST = 4096
@@ -179,10 +180,9 @@ def _folder() -> Path:
 def _read(file: Path) -> dict[str, Any]:
     """The user's configuration; empty where it can't be read, as engines do."""
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        return parse_object(file.read_bytes()) or {}
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _stored_login(entry: object) -> Basic | None:

@@ -99,7 +99,9 @@ def _build_failed(
         return daemon_error(result.text)
     if re.search("cannot connect to podman", result.text, re.IGNORECASE):
         return BuildFailed("podman's machine doesn't run.", "Start it: `podman machine start`.")
-    advice = f"Fix {source.dockerfile}, or run the build alone: `{_command_line(engine, source)}`."
+    program = {"podman": "podman build", "buildx": "docker buildx build"}.get(engine.kind)
+    command = f"{program or 'docker build'} -f {source.dockerfile} {source.directory}"
+    advice = f"Fix {source.dockerfile}, or run the build alone: `{command}`."
     if NEEDS_BUILDKIT.search(result.text):
         advice = "Install docker's buildx component, or set DOCKER_BUILDKIT=1."
     elif re.search(
@@ -133,8 +135,3 @@ def _push_failed(
         f"{quote(result.lines)}\n",
         "Run the same command again: what was built and pushed already is kept.",
     )
-
-
-def _command_line(engine: Engine, source: Source) -> str:
-    program = {"podman": "podman build", "buildx": "docker buildx build"}.get(engine.kind)
-    return f"{program or 'docker build'} -f {source.dockerfile} {source.directory}"

@@ -44,10 +44,7 @@ class Registries:
     ) -> RegistryClient:
         """A client of its own, closed at the test's end."""
         client = RegistryClient(
-            host,
-            credential,
-            retry=retry,
-            transport={"connection_verify": self.azure.ca},
+            host, credential, retry=retry, transport={"connection_verify": self.azure.ca}
         )
         self.clients.append(client)
         return client

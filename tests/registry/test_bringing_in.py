@@ -54,11 +54,7 @@ def test_a_collector_is_imported_and_prepared(
     client = registries.owner()
     seen: list[Progress] = []
     prepared = prepare_collector(
-        client,
-        reference,
-        registries.anonymous(),
-        partial(images.importer, registries),
-        seen.append,
+        client, reference, registries.anonymous(), partial(images.importer, registries), seen.append
     )
     assert_prepared(client, prepared, images.collector())
     assert find_prepared(client, reference) == prepared

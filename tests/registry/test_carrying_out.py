@@ -291,10 +291,6 @@ def test_layers_that_cannot_be_read_are_given_the_benefit_of_the_doubt(
     diff_id = f"sha256:{hashlib.sha256(noise).hexdigest()}"
     squeezed = Layer(gzip.compress(noise, mtime=0), "gzip", diff_id, "COPY . . # test")
     reference = images.push(
-        registries,
-        tmp_path,
-        name,
-        "1.0",
-        images.app(squeezed, images.program(), family="oci"),
+        registries, tmp_path, name, "1.0", images.app(squeezed, images.program(), family="oci")
     )
     push_embedded(client, embedded_in(client, reference, collector))

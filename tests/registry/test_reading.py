@@ -18,11 +18,7 @@ def put(client: RegistryClient, name: str, tag: str, note: str = "") -> tuple[Di
     """An artifact that holds nothing."""
     empty = Digest.of(b"{}")
     transfer.upload(client, name, empty, b"{}")
-    descriptor = {
-        "mediaType": "application/vnd.oci.empty.v1+json",
-        "size": 2,
-        "digest": str(empty),
-    }
+    descriptor = {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": str(empty)}
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": OCI,
@@ -116,11 +112,7 @@ def test_a_blob_comes_from_storage_without_our_token(registries: Registries, nam
         307,
         True,
     )
-    assert (storage["service"], storage["status"], storage["authorization"]) == (
-        "blob",
-        200,
-        False,
-    )
+    assert (storage["service"], storage["status"], storage["authorization"]) == ("blob", 200, False)
 
 
 def test_a_server_that_leaves_ranges_aside_is_read_past(registries: Registries, name: str) -> None:

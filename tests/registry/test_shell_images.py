@@ -105,10 +105,7 @@ def test_the_registry_imports_what_this_machine_cannot_reach(
     ],
 )
 def test_an_image_without_a_busybox_for_every_base_is_refused(
-    registries: Registries,
-    push_shell: Callable[..., Reference],
-    entries: list[Entry],
-    message: str,
+    registries: Registries, push_shell: Callable[..., Reference], entries: list[Entry], message: str
 ) -> None:
     reference = push_shell(Image([layer(entries)], {}))
     with pytest.raises(Refused, match=message) as caught:

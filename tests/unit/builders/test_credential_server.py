@@ -171,10 +171,7 @@ def test_a_configuration_that_may_not_be_read_counts_as_none(
         (tmp_path / "file").write_text("")
         assert config(
             other.docker_environment(environment(home, DOCKER_CONFIG=str(tmp_path / "file")))
-        ) == {
-            "auths": {},
-            "credHelpers": {},
-        }
+        ) == {"auths": {}, "credHelpers": {}}
 
 
 def test_a_temporary_folder_with_a_long_path_is_passed_over(
