@@ -5,7 +5,6 @@ import io
 import tarfile
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,10 +46,8 @@ def assert_prepared(client: RegistryClient, prepared: PreparedCollector, image: 
         )
 
 
-def test_a_collector_is_imported_and_prepared(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+def test_a_collector_is_imported_and_prepared(registries: Registries, tag: str) -> None:
+    reference = images.upstream(registries, tag)
     client = registries.owner()
     seen: list[Progress] = []
     prepared = prepare_collector(
@@ -63,9 +60,9 @@ def test_a_collector_is_imported_and_prepared(
 
 
 def test_an_import_asks_upstream_nothing_and_reads_all_of_the_binarys_layer(
-    registries: Registries, tmp_path: Path, tag: str
+    registries: Registries, tag: str
 ) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+    reference = images.upstream(registries, tag)
     client = registries.owner()
     mark = registries.azure.mark()
     prepare_collector(
@@ -82,13 +79,11 @@ def test_an_import_asks_upstream_nothing_and_reads_all_of_the_binarys_layer(
     assert got[1]["received"] == len(layer.data)
 
 
-def test_who_may_not_import_gets_a_copy_with_progress(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
+def test_who_may_not_import_gets_a_copy_with_progress(registries: Registries, tag: str) -> None:
     def refuse(_: Reference, __: str) -> None:
         raise Unauthorized("importImage is not allowed.")
 
-    reference = images.upstream(registries, tmp_path, tag)
+    reference = images.upstream(registries, tag)
     client = registries.principal(PUSHER)
     seen: list[Progress] = []
     prepared = prepare_collector(client, reference, registries.anonymous(), refuse, seen.append)
@@ -99,10 +94,10 @@ def test_who_may_not_import_gets_a_copy_with_progress(
     assert counted[-1] == size
 
 
-def test_a_copy_survives_cuts(registries: Registries, tmp_path: Path, tag: str) -> None:
+def test_a_copy_survives_cuts(registries: Registries, tag: str) -> None:
     binary = images.go_layer("otelcol-contrib", program(9_000_000, seed=21))
     image = images.collector(binary)
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     registries.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
     registries.azure.fault(service="registry", method="GET", path="/blobs/", nth=3, status=503)
     client = registries.owner()
@@ -111,9 +106,9 @@ def test_a_copy_survives_cuts(registries: Registries, tmp_path: Path, tag: str) 
 
 
 def test_what_is_prepared_costs_one_request_and_asks_nobody_else(
-    registries: Registries, tmp_path: Path, tag: str
+    registries: Registries, tag: str
 ) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+    reference = images.upstream(registries, tag)
     client = registries.owner()
     first = prepare_collector(client, reference, registries.anonymous())
     mark = registries.azure.mark()
@@ -122,10 +117,8 @@ def test_what_is_prepared_costs_one_request_and_asks_nobody_else(
     assert (record["service"], record["method"], record["status"]) == ("acr", "GET", 200)
 
 
-def test_the_same_collector_by_its_digest_is_the_same(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+def test_the_same_collector_by_its_digest_is_the_same(registries: Registries, tag: str) -> None:
+    reference = images.upstream(registries, tag)
     client = registries.owner()
     by_tag = prepare_collector(client, reference, registries.anonymous())
     exact = replace(reference, digest=Digest.parse(images.collector().digest))
@@ -135,12 +128,12 @@ def test_the_same_collector_by_its_digest_is_the_same(
 @pytest.mark.parametrize("tagged", [True, False], ids=["tag and digest", "digest"])
 @pytest.mark.parametrize("of", ["index", "manifest"])
 def test_a_collector_is_imported_by_its_digest(
-    registries: Registries, tmp_path: Path, tag: str, of: str, tagged: bool
+    registries: Registries, tag: str, of: str, tagged: bool
 ) -> None:
     image = images.collector(
         images.go_layer("otelcol-contrib", program(1_000_000, seed=int(tag[2:-2])))
     )
-    named = images.upstream(registries, tmp_path, tag, image)
+    named = images.upstream(registries, tag, image)
     index = registries.anonymous().get_manifest(named.repository, tag).digest
     digest = index if of == "index" else Digest.parse(image.digest)
     reference = replace(named, tag=tag if tagged else None, digest=digest)
@@ -154,9 +147,9 @@ def test_a_collector_is_imported_by_its_digest(
 
 
 def test_the_document_is_the_same_whichever_way_the_collector_came(
-    registries: Registries, tmp_path: Path, tag: str
+    registries: Registries, tag: str
 ) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+    reference = images.upstream(registries, tag)
     client = registries.owner()
     copied = prepare_collector(client, reference, registries.anonymous())
     delete(registries, prepared_tag(reference), prepared_tag(copied.upstream))
@@ -166,47 +159,45 @@ def test_the_document_is_the_same_whichever_way_the_collector_came(
     assert imported == copied
 
 
-def test_a_moving_tag_is_looked_up_upstream(
-    registries: Registries, tmp_path: Path, name: str
-) -> None:
+def test_a_moving_tag_is_looked_up_upstream(registries: Registries, name: str) -> None:
     moving = f"nightly-{name.removeprefix('team/app')}"
-    reference = images.upstream(registries, tmp_path, moving)
+    reference = images.upstream(registries, moving)
     client = registries.owner()
     first = prepare_collector(client, reference, registries.anonymous())
     newer = images.collector(images.go_layer("otelcol-contrib", program(2_000_000, seed=31)))
-    images.upstream(registries, tmp_path, moving, newer)
+    images.upstream(registries, moving, newer)
     second = prepare_collector(client, reference, registries.anonymous())
     assert str(second.digest) == newer.digest != str(first.digest)
     assert find_prepared(client, reference) == second
 
 
 def test_a_moving_tag_is_taken_from_the_registry_when_upstream_is_out_of_reach(
-    registries: Registries, tmp_path: Path, name: str
+    registries: Registries, name: str
 ) -> None:
     moving = f"edge-{name.removeprefix('team/app')}"
-    reference = images.upstream(registries, tmp_path, moving)
+    reference = images.upstream(registries, moving)
     client = registries.owner()
     first = prepare_collector(client, reference, registries.anonymous())
     registries.azure.fault(service="registry", status=503, times=0)
     assert prepare_collector(client, reference, registries.anonymous()) == first
 
 
-def test_a_damaged_document_is_made_again(registries: Registries, tmp_path: Path, tag: str) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+def test_a_damaged_document_is_made_again(registries: Registries, tag: str) -> None:
+    reference = images.upstream(registries, tag)
     client = registries.owner()
     first = prepare_collector(client, reference, registries.anonymous())
-    other = images.push(registries, tmp_path, REPOSITORY, prepared_tag(reference), images.app())
+    other = images.push(registries, REPOSITORY, prepared_tag(reference), images.app())
     assert other.tag == prepared_tag(reference)
     assert find_prepared(client, reference) is None
     assert prepare_collector(client, reference, registries.anonymous()) == first
 
 
 def test_a_registry_that_does_not_mount_gets_the_binary_copied(
-    registries: Registries, tmp_path: Path, tag: str
+    registries: Registries, tag: str
 ) -> None:
     binary = images.go_layer("otelcol-contrib", program(2_000_000, seed=41))
     image = images.collector(binary)
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     client = registries.owner()
     registries.azure.change_registry(SHOP, mounts=False)
     try:
@@ -218,12 +209,10 @@ def test_a_registry_that_does_not_mount_gets_the_binary_copied(
     assert_prepared(client, prepared, image)
 
 
-def test_a_binary_in_a_padded_tar_is_found_as_well(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
+def test_a_binary_in_a_padded_tar_is_found_as_well(registries: Registries, tag: str) -> None:
     padded = layer([Entry("otelcol-contrib", program(1_500_000), 0o755)])
     image = images.collector(padded)
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     client = registries.owner()
     assert_prepared(client, prepare_collector(client, reference, registries.anonymous()), image)
 
@@ -279,11 +268,11 @@ LINKED = [
     ],
 )
 def test_a_binary_that_cannot_be_mounted_is_packed_into_a_layer_of_its_own(
-    registries: Registries, tmp_path: Path, tag: str, layers: list[Layer], path: str
+    registries: Registries, tag: str, layers: list[Layer], path: str
 ) -> None:
     bundle = layer([Entry("etc/ssl/certs/ca-certificates.crt", images.CA_BUNDLE)])
     image = Image([bundle, *layers], {"Entrypoint": [path]}, family="oci")
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     client = registries.owner()
     prepared = prepare_collector(client, reference, registries.anonymous())
     assert prepared.binary_path == "/otelembed/collector"
@@ -304,20 +293,20 @@ def test_a_binary_that_cannot_be_mounted_is_packed_into_a_layer_of_its_own(
 
 
 def test_an_uncompressed_layer_with_the_binary_alone_is_mounted(
-    registries: Registries, tmp_path: Path, tag: str
+    registries: Registries, tag: str
 ) -> None:
     image = images.collector(layer([Entry("otelcol-contrib", program(), 0o755)], "none"))
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     client = registries.owner()
     assert_prepared(client, prepare_collector(client, reference, registries.anonymous()), image)
 
 
 def test_the_certificates_of_other_distributions_are_found(
-    registries: Registries, tmp_path: Path, tag: str
+    registries: Registries, tag: str
 ) -> None:
     fedora = layer([Entry("etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", images.CA_BUNDLE)])
     image = Image([fedora, images.collector().layers[1]], {"Entrypoint": ["/otelcol-contrib"]})
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     prepared = prepare_collector(registries.owner(), reference, registries.anonymous())
     assert prepared.layers[1].descriptor.digest == make_ca_layer(images.CA_BUNDLE).digest
 
@@ -343,9 +332,9 @@ def test_the_certificates_of_other_distributions_are_found(
     ],
 )
 def test_a_collector_image_that_cannot_be_used_is_refused(
-    registries: Registries, tmp_path: Path, tag: str, image: Image, told: str
+    registries: Registries, tag: str, image: Image, told: str
 ) -> None:
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     with pytest.raises(Refused, match=told) as refusal:
         prepare_collector(registries.owner(), reference, registries.anonymous())
     assert str(reference) in refusal.value.message
@@ -361,10 +350,8 @@ def test_a_collector_that_does_not_exist_is_named(registries: Registries, tag: s
         assert f"otel/no-such:{tag}" in missing.value.message
 
 
-def test_a_source_out_of_reach_is_imported_all_the_same(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+def test_a_source_out_of_reach_is_imported_all_the_same(registries: Registries, tag: str) -> None:
+    reference = images.upstream(registries, tag)
     docker = Reference("docker.io", COLLECTOR, tag)
     unreachable = registries.client("no-such-registry.invalid")
     client = registries.owner()
