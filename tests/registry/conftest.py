@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,15 @@ class Registries:
         """A client of `hub` that is nobody."""
         return self.client(self.hub, Anonymous())
 
+    @contextmanager
+    def without_mounts(self) -> Iterator[None]:
+        """`shop` mounts no blobs inside the block."""
+        self.azure.change_registry(SHOP, mounts=False)
+        try:
+            yield
+        finally:
+            self.azure.change_registry(SHOP, mounts=True)
+
     def since(self, mark: int) -> list[dict[str, Any]]:
         """What reached registries, token servers and blob storage since `mark`."""
         services = ("acr", "registry", "blob")
@@ -94,6 +104,12 @@ def registries(azure: LocalAzure, arm_token: str, tmp_path: Path) -> Iterator[Re
     for client in made.clients:
         client.close()
     azure.clear_faults()
+
+
+@pytest.fixture
+def client(registries: Registries) -> RegistryClient:
+    """An owner's client of `shop`."""
+    return registries.owner()
 
 
 @pytest.fixture

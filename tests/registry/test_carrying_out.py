@@ -22,7 +22,7 @@ from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.scope import pull, push
 from localazure.images.assemble import Entry, Image, Layer, layer
 from tests.registry import images
-from tests.registry.conftest import PULLER, SHOP, Registries, blob
+from tests.registry.conftest import PULLER, Registries, blob
 
 CONFIG = collector_config.default()
 RUN = {"created_by": "RUN /bin/sh -c apt-get update # buildkit"}
@@ -37,11 +37,6 @@ def collector(registries: Registries) -> PreparedCollector:
         return found
     images.upstream(registries, "1.150.0")
     return prepare_collector(client, reference, registries.anonymous())
-
-
-@pytest.fixture
-def client(registries: Registries) -> RegistryClient:
-    return registries.owner()
 
 
 @pytest.fixture
@@ -133,12 +128,9 @@ def test_a_prepared_collector_whose_layers_are_gone_is_named(
     registries: Registries, client: RegistryClient, embedded: Embedded
 ) -> None:
     registries.azure.fault(service="acr", path="/otelembed/collector/blobs/", status=404, times=0)
-    registries.azure.change_registry(SHOP, mounts=False)
-    try:
-        with pytest.raises(NotFound, match=r"collector in registry .* is incomplete") as missing:
-            push_embedded(client, embedded)
-    finally:
-        registries.azure.change_registry(SHOP, mounts=True)
+    incomplete = pytest.raises(NotFound, match=r"collector in registry .* is incomplete")
+    with registries.without_mounts(), incomplete as missing:
+        push_embedded(client, embedded)
     assert "az acr repository delete" in str(missing.value.recommendation)
 
 
@@ -151,11 +143,8 @@ def test_doing_it_twice_does_no_harm(client: RegistryClient, embedded: Embedded)
 def test_a_registry_that_does_not_mount_gets_copies(
     registries: Registries, client: RegistryClient, embedded: Embedded
 ) -> None:
-    registries.azure.change_registry(SHOP, mounts=False)
-    try:
+    with registries.without_mounts():
         push_embedded(client, embedded)
-    finally:
-        registries.azure.change_registry(SHOP, mounts=True)
     assert is_stored(client, embedded)
 
 
