@@ -32,11 +32,11 @@ _TYPE_NAMES = (
 
 def cause(error: BaseException) -> str:
     """Why there was no connection or no complete response."""
-    chain = list(_chain(error))
+    found = list(chain(error))
     for kind, words in _TYPES:
-        if any(isinstance(each, kind) for each in chain):
+        if any(isinstance(each, kind) for each in found):
             return words
-    names = " ".join(type(each).__name__ for each in chain)
+    names = " ".join(type(each).__name__ for each in found)
     return next((words for name, words in _TYPE_NAMES if name in names), "connection cut")
 
 
@@ -44,19 +44,17 @@ def is_permanent(error: BaseException) -> bool:
     """Whether a retry can't help: the name doesn't exist or the certificate isn't trusted."""
     permanent = (ssl.SSLCertVerificationError, socket.gaierror)
     return any(
-        isinstance(each, permanent) or "Invalid" in type(each).__name__ for each in _chain(error)
+        isinstance(each, permanent) or "Invalid" in type(each).__name__ for each in chain(error)
     )
 
 
 def never_sent(error: BaseException) -> bool:
     """Whether no connection was made, so that the server can't have received the request."""
-    names = {type(each).__name__ for each in _chain(error)}
-    return not names.isdisjoint(
-        ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
-    )
+    names = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError")
+    return any(type(each).__name__ in names for each in chain(error))
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
     """The exception, its causes, and those that urllib3 and requests wrap in arguments."""
     seen: set[int] = set()
     pending: list[object] = [error]

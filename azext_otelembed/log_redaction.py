@@ -19,35 +19,25 @@ _LOGGERS = (
 )
 
 
-class _ThreadFilter(logging.Filter):
-    """Drops records of threads that are inside `no_http_logs()`; other threads' records pass."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._thread = threading.local()
-
-    @property
-    def depth(self) -> int:
-        return int(getattr(self._thread, "depth", 0))
-
-    @depth.setter
-    def depth(self, value: int) -> None:
-        self._thread.depth = value
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return self.depth == 0
+class _Thread(threading.local):
+    depth = 0
+    """The number of `no_http_logs` blocks that this thread is inside."""
 
 
-_FILTER = _ThreadFilter()
+_THREAD = _Thread()
+
+
+def _is_logged(_: logging.LogRecord) -> bool:
+    return _THREAD.depth == 0
 
 
 @contextmanager
 def no_http_logs() -> Iterator[None]:
     """The HTTP libraries log nothing in this thread inside the block."""
     for name in _LOGGERS:
-        logging.getLogger(name).addFilter(_FILTER)  # adding it again does nothing
-    _FILTER.depth += 1
+        logging.getLogger(name).addFilter(_is_logged)  # adding it again does nothing
+    _THREAD.depth += 1
     try:
         yield
     finally:
-        _FILTER.depth -= 1
+        _THREAD.depth -= 1

@@ -24,26 +24,7 @@ def run_concurrently(*calls: Callable[[], Any]) -> tuple[Any, ...]:
     The threads are daemons: a call that hangs doesn't delay the end of the command after INT or
     TERM.
     """
-    results: list[Any] = [None] * len(calls)
-    errors: list[BaseException | None] = [None] * len(calls)
-
-    def run(position: int) -> None:
-        try:
-            results[position] = calls[position]()
-        except BaseException as error:  # noqa: BLE001  # re-raised below
-            errors[position] = error
-
-    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        # Short joins: a join without a limit can't be interrupted by a signal on every platform.
-        while thread.is_alive():
-            thread.join(_TICK)
-    for error in errors:
-        if error is not None:
-            raise error
-    return tuple(results)
+    return tuple(map_concurrently(calls, lambda call: call(), len(calls)))
 
 
 def map_concurrently(
@@ -55,6 +36,7 @@ def map_concurrently(
     """
     pending = deque(enumerate(items))
     results: dict[int, Result] = {}
+    errors: dict[int, BaseException] = {}
 
     def work() -> None:
         while True:
@@ -64,11 +46,19 @@ def map_concurrently(
                 return
             try:
                 results[position] = call(item)
-            except BaseException:
+            except BaseException as error:  # noqa: BLE001  # re-raised below
                 pending.clear()
-                raise
+                errors[position] = error
 
-    run_concurrently(*[work] * min(limit, len(items)))
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(limit, len(items)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        # Short joins: a join without a limit can't be interrupted by a signal on every platform.
+        while thread.is_alive():
+            thread.join(_TICK)
+    if errors:
+        raise errors[min(errors)]
     return [results[position] for position in range(len(items))]
 
 

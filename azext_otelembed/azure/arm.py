@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure.arm_errors import error_text, translate_errors
 from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
+from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.urls import resolve_safe
 
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-
+SUBSCRIPTIONS_API = "2022-12-01"
 MAX_RETRY_AFTER = 60.0
 """Seconds. ARM can ask for more than five minutes; above this limit the request fails instead."""
 
@@ -41,10 +40,8 @@ def retry_policy(attempts: int = 4) -> Any:
             return dict(super().configure_retries(options))
 
         def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
-            asked = self.get_retry_after(response)
-            return not (asked and asked > MAX_RETRY_AFTER) and bool(
-                super().is_retry(settings, response)
-            )
+            bounded = (self.get_retry_after(response) or 0) <= MAX_RETRY_AFTER
+            return bounded and bool(super().is_retry(settings, response))
 
     return BoundedRetry(retry_total=attempts, retry_backoff_factor=0.4, retry_backoff_max=20)
 
@@ -96,30 +93,29 @@ class Arm:
 
     def get(self, what: str, path: str, api_version: str, **query: str) -> Json:
         """GET `path`. `what` is named in errors, such as "registry 'shop'"."""
-        query = {"api-version": api_version, **query}
-        return _body(what, self._send(what, "GET", path, query))
+        return self._json(what, "GET", path, {"api-version": api_version, **query})
 
     def get_all(self, what: str, path: str, api_version: str, **query: str) -> list[Json]:
         """GET a collection, following its nextLink."""
         page = self.get(what, path, api_version, **query)
         found = objects_at(what, page, "value")
         while page.get("nextLink"):
-            page = _body(what, self._send(what, "GET", text_at(what, page, "nextLink"), {}))
+            page = self._json(what, "GET", text_at(what, page, "nextLink"), {})
             found += objects_at(what, page, "value")
         return found
 
+    def subscriptions(self) -> dict[str, str]:
+        """The names of the subscriptions that the caller may read, by id."""
+        what = "Subscriptions"
+        listed = self.get_all(what, "/subscriptions", SUBSCRIPTIONS_API)
+        return {text_at(what, one, "subscriptionId"): str(one.get("displayName")) for one in listed}
+
     def post(
-        self,
-        what: str,
-        path: str,
-        api_version: str,
-        body: Json | None = None,
-        *,
-        idempotent: bool = True,
+        self, what: str, path: str, api_version: str, body: Json | None, *, idempotent: bool = True
     ) -> Json:
         """POST `path` and return the response. `idempotent` as in `start`."""
         query = {"api-version": api_version}
-        return _body(what, self._send(what, "POST", path, query, body, idempotent=idempotent))
+        return self._json(what, "POST", path, query, body, idempotent=idempotent)
 
     def start(
         self, what: str, path: str, api_version: str, body: Json, *, idempotent: bool = True
@@ -144,11 +140,13 @@ class Arm:
             asked = retry_after_seconds(headers.get("Retry-After"))
             time.sleep(2.0 if asked is None else min(asked, MAX_RETRY_AFTER))
             response = self._send(what, "GET", link, {})
-        state = _state(what, response)
-        if state in ("Failed", "Canceled"):
+        if (state := _state(what, response)) in ("Failed", "Canceled"):
             code, message = error_text(response.text())
             raise AzureFailed(f"{what}: {message or code or state}")
         yield "Succeeded"
+
+    def _json(self, what: str, *request: Any, **options: Any) -> Json:
+        return _body(what, self._send(what, *request, **options))
 
     def _send(
         self,

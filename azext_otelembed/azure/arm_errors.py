@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from azext_otelembed.azure.arm_json import AGAIN
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Unauthorized
 from azext_otelembed.registry.http_headers import retry_after_seconds
+from azext_otelembed.registry.response_json import parse_object
 
 if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
@@ -22,31 +22,24 @@ def translate_errors(what: str) -> Iterator[None]:
 
     Messages hold no addresses: those of running operations carry a signature.
     """
-    from azure.core.exceptions import (
-        AzureError,
-        ClientAuthenticationError,
-        DecodeError,
-        HttpResponseError,
-        ServiceRequestError,
-        ServiceResponseError,
-    )
+    from azure.core import exceptions
 
     try:
         yield
-    except HttpResponseError as error:
-        if isinstance(error, DecodeError):
+    except exceptions.HttpResponseError as error:
+        if isinstance(error, exceptions.DecodeError):
             raise AzureFailed(
                 f"{what}: Azure's answer was cut short or isn't JSON. Run the same command again."
             ) from None
-        if isinstance(error, ClientAuthenticationError) and error.response is None:
+        if isinstance(error, exceptions.ClientAuthenticationError) and error.response is None:
             raise Unauthorized(f"{what}: {error.message}", "Run `az login` again.") from None
         raise _from_response(what, error) from None
-    except (ServiceRequestError, ServiceResponseError) as error:
+    except (exceptions.ServiceRequestError, exceptions.ServiceResponseError) as error:
         raise AzureFailed(
             f"{what}: no answer from Azure Resource Manager ({cause(error)}).",
             "Check the network and run the same command again: it continues where it stopped.",
         ) from None
-    except AzureError as error:
+    except exceptions.AzureError as error:
         raise AzureFailed(f"{what}: {type(error).__name__}.") from None
 
 
@@ -68,12 +61,7 @@ def error_text(body: str) -> tuple[str, str]:
     ARM and most providers wrap both in `error`; Microsoft.Web doesn't, and capitalises the names
     (`Code`, `Message`), which its SDK doesn't read.
     """
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return "", ""
-    if not isinstance(parsed, dict):
-        return "", ""
+    parsed = parse_object(body) or {}
     inner = parsed.get("error")
     error = inner if isinstance(inner, dict) else parsed
     code = error.get("code") or error.get("Code") or ""

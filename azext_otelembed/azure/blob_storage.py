@@ -9,22 +9,19 @@ import base64
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from azext_otelembed.azure.arm import make_transport, retry_policy, user_agent_policy
+from azext_otelembed.azure.session import Session
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.log_redaction import no_http_logs
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 BLOCK = 4 << 20
 """Bytes of one block: Azure allows 50 000 of them, 195 GiB."""
 VERSION = "2021-12-02"
 _CODE = re.compile(r"<Code>([^<]+)</Code>")
-_COMPLETE = "x-ms-meta-complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +66,8 @@ class Blob:
         except NotFound:
             return None
         lower = {name.lower(): value for name, value in headers.items()}
-        length = lower.get("content-length", "")
-        return BlobState(int(length) if length.isdecimal() else 0, lower.get(_COMPLETE, ""))
+        length, complete = lower.get("content-length", ""), lower.get("x-ms-meta-complete", "")
+        return BlobState(int(length) if length.isdecimal() else 0, complete)
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end` (exclusive)."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.errors import InvalidInput, NotFound
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.arm import Arm
 
 API_VERSION = "2020-02-02"
 PROVIDER = "providers/Microsoft.Insights/components"
@@ -52,20 +49,13 @@ def find(arm: Arm, subscription: str, group: str, name_or_id: str) -> Component:
     return get(arm, path, f"'{name_or_id}' of resource group '{group}'")
 
 
-def in_group(arm: Arm, subscription: str, group: str) -> list[Component]:
-    """All components of a resource group, by name."""
-    path = f"/subscriptions/{subscription}/resourceGroups/{group}/{PROVIDER}"
-    what = f"Application Insights components of resource group '{group}'"
-    found = arm.get_all(what, path, API_VERSION)
-    components = (_component(what, item) for item in found)
-    return sorted(components, key=lambda component: component.name)
-
-
-def in_subscription(arm: Arm, subscription: str) -> list[Component]:
-    """All components of a subscription that the caller may read."""
-    path = f"/subscriptions/{subscription}/{PROVIDER}"
-    what = "Application Insights components of the subscription"
-    return [_component(what, item) for item in arm.get_all(what, path, API_VERSION)]
+def find_all(arm: Arm, subscription: str, group: str | None = None) -> list[Component]:
+    """All components of a resource group or a subscription, by name."""
+    where = "the subscription" if group is None else f"resource group '{group}'"
+    what = f"Application Insights components of {where}"
+    scope = f"/subscriptions/{subscription}" + (f"/resourceGroups/{group}" if group else "")
+    found = arm.get_all(what, f"{scope}/{PROVIDER}", API_VERSION)
+    return sorted((_component(what, item) for item in found), key=lambda one: one.name)
 
 
 def _component(what: str, response: Json) -> Component:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.connection_errors import cause
+from azext_otelembed.connection_errors import cause, chain
 from azext_otelembed.errors import InvalidInput, Unauthorized
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class IdentityCredential:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
         at = self._authority if self._kind != MANAGED else "the managed identity endpoint"
-        for one in _chain(error):
+        for one in chain(error):
             if isinstance(one, ServiceRequestError | ServiceResponseError):
                 return f"no answer from {at} ({cause(one)})."
         message = str(getattr(error, "message", "") or error).partition("\n")[0].strip()
@@ -77,7 +77,15 @@ def create(
 
     `transport` holds azure-core's transport options. Raises `InvalidInput` for a missing variable.
     """
-    check(kind, os.environ)
+    if absent := missing(kind, os.environ):
+        names = absent[0] if len(absent) == 1 else f"{', '.join(absent[:-1])} and {absent[-1]}"
+        verb = "is" if len(absent) == 1 else "are"
+        raise InvalidInput(f"--credential {kind}: {names} {verb} not set.", _ADVICE[kind])
+    if kind == WORKLOAD:
+        path = Path(os.environ[TOKEN_FILE])
+        if not path.is_file() or not os.access(path, os.R_OK):
+            message = f"--credential {kind}: {TOKEN_FILE} names '{path}', which can't be read."
+            raise InvalidInput(message, _ADVICE[kind])
     # Build services set missing variables to "", which azure-identity takes for a value.
     for name in (SECRET, CERTIFICATE):
         if os.environ.get(name) == "":
@@ -86,31 +94,11 @@ def create(
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
     entra = {"authority": authority, "disable_instance_discovery": not instance_discovery}
     try:
-        return IdentityCredential(kind, authority, _makers(kind)(entra, dict(transport)))
+        return IdentityCredential(kind, authority, _credential(kind, entra, transport))
     except (ValueError, OSError) as error:
         file = isinstance(error, OSError) and f"'{error.filename}' can't be read: {error.strerror}."
         reason = file or error
         raise InvalidInput(f"--credential {kind}: {reason}", _ADVICE[kind]) from None
-
-
-def tenant() -> str:
-    """The tenant to sign in to; empty where it isn't known."""
-    return os.environ.get(TENANT, "")
-
-
-def check(kind: str, environ: Mapping[str, str]) -> None:
-    """Raises `InvalidInput` for variables that `kind` needs and `environ` lacks."""
-    absent = missing(kind, environ)
-    if absent:
-        verb = "is" if len(absent) == 1 else "are"
-        raise InvalidInput(f"--credential {kind}: {_listed(absent)} {verb} not set.", _ADVICE[kind])
-    if kind == WORKLOAD:
-        path = Path(environ[TOKEN_FILE])
-        if not path.is_file() or not os.access(path, os.R_OK):
-            raise InvalidInput(
-                f"--credential {kind}: {TOKEN_FILE} names '{path}', which can't be read.",
-                _ADVICE[kind],
-            )
 
 
 def missing(kind: str, environ: Mapping[str, str]) -> list[str]:
@@ -122,33 +110,20 @@ def missing(kind: str, environ: Mapping[str, str]) -> list[str]:
     return absent
 
 
-def _makers(kind: str) -> Callable[[dict[str, Any], dict[str, Any]], TokenCredential]:
+def _credential(
+    kind: str, entra: Mapping[str, Any], transport: Mapping[str, Any]
+) -> TokenCredential:
     from azure import identity
 
-    def environment(entra: dict[str, Any], transport: dict[str, Any]) -> TokenCredential:
+    if kind == ENVIRONMENT:
         return identity.EnvironmentCredential(**entra, **transport)
-
-    def workload(entra: dict[str, Any], transport: dict[str, Any]) -> TokenCredential:
+    if kind == WORKLOAD:
         return identity.WorkloadIdentityCredential(**entra, **transport)
-
-    def managed(_entra: dict[str, Any], transport: dict[str, Any]) -> TokenCredential:
-        # Without such an endpoint nothing responds at its address: hence the short timeouts.
-        return identity.ManagedIdentityCredential(
-            client_id=os.environ.get(CLIENT) or None,
-            connection_timeout=3,
-            read_timeout=30,
-            retry_connect=1,
-            **transport,
-        )
-
-    return {ENVIRONMENT: environment, WORKLOAD: workload, MANAGED: managed}[kind]
-
-
-def _chain(error: BaseException | None) -> Iterable[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    # Without such an endpoint nothing responds at its address: hence the short timeouts.
+    return identity.ManagedIdentityCredential(
+        client_id=os.environ.get(CLIENT) or None,
+        connection_timeout=3,
+        read_timeout=30,
+        retry_connect=1,
+        **transport,
+    )

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
-from azext_otelembed.azure.registries import ABAC
+from azext_otelembed.azure.registries import ABAC, Registry
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import Refused, Unauthorized
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.registries import Registry
-    from azext_otelembed.azure.sites import SiteId
 
 API_VERSION = "2022-04-01"
 
@@ -35,7 +31,6 @@ ABAC_ROLES = {
     "2a1e307c-b015-4ebd-883e-5b7698a07328": "Container Registry Repository Writer",
     "2efddaa5-3f1f-4df3-97df-af3f13818f4c": "Container Registry Repository Contributor",
 }
-OTHER_BUILT_IN = frozenset({*CLASSIC_ROLES, *ABAC_ROLES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +99,9 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
     sufficient = ABAC_ROLES if registry.abac else CLASSIC_ROLES
     path = f"{registry.id}/providers/Microsoft.Authorization/roleAssignments"
     what = f"Role assignments of registry '{registry.name}'"
+    # assignedTo includes the groups that the identity is a member of.
+    query = {"$filter": f"assignedTo('{principal}')"}
     try:
-        # assignedTo includes the groups that the identity is a member of.
-        query = {"$filter": f"assignedTo('{principal}')"}
         found = arm.get_all(what, path, API_VERSION, **query)
     except Unauthorized:
         return (
@@ -114,32 +109,25 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
             "assignments."
         )
     properties = [object_at(what, one, "properties") for one in found]
+    scope = f"{registry.id}/".lower()
     held = {
         str(one.get("roleDefinitionId") or "").rpartition("/")[2].lower()
         for one in properties
-        if _covers(one, registry.id)
+        # Made at the registry or above.
+        if scope.startswith(str(one.get("scope") or "").rstrip("/").lower() + "/")
     }
     if held & sufficient.keys():
         return None
-    if held - OTHER_BUILT_IN:
+    if held - CLASSIC_ROLES.keys() - ABAC_ROLES.keys():
         return (
             f"The identity of {site} has other roles on '{registry.name}': whether they allow "
             "it to pull is unknown."
         )
     role = "Container Registry Repository Reader" if registry.abac else "AcrPull"
-    why = (
-        f" The registry's mode is {ABAC}, where AcrPull gives no access."
-        if registry.abac and held
-        else ""
-    )
+    why = f" The registry's mode is {ABAC}, where AcrPull gives no access."
+    why = why if registry.abac and held else ""
     raise Refused(
         f"The managed identity of {site} may not pull from registry '{registry.name}'.{why}",
         f'Let it: `az role assignment create --role "{role}" --assignee-object-id {principal} '
         f"--assignee-principal-type ServicePrincipal --scope {registry.id}`.",
     )
-
-
-def _covers(assignment: Json, scope: str) -> bool:
-    """Whether an assignment applies to `scope`: it was made there or above."""
-    at = str(assignment.get("scope") or "").rstrip("/").lower()
-    return scope.lower() == at or scope.lower().startswith(at + "/")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.errors import NotFound
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.image.reference import Reference
-    from azext_otelembed.registry.auth import Basic
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.auth import Basic
 
 API_VERSION = "2025-11-01"
 ABAC = "AbacRepositoryPermissions"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
+from azext_otelembed.registry.auth import AcrExchange, Basic, Credential
+from azext_otelembed.registry.client import RegistryClient
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -30,8 +32,7 @@ class CachedCredential:
         with self._lock:
             token = self._tokens.get(scopes)
             if options.get("claims") or token is None or token.expires_on - time.time() < 300:
-                token = self._inner.get_token(*scopes, **options)
-                self._tokens[scopes] = token
+                token = self._tokens[scopes] = self._inner.get_token(*scopes, **options)
             return token
 
 
@@ -56,6 +57,13 @@ class Session:
     def arm_token(self) -> str:
         """A token for Azure Resource Manager, which ACR exchanges for its own."""
         return self.credential.get_token(self.arm_scope).token
+
+    def open_registry(self, host: str, login: Basic | None = None) -> RegistryClient:
+        """A client of the registry at `host`, with `login`, this identity, or neither."""
+        credential: Credential | None = login
+        if login is None and self.is_acr(host):
+            credential = AcrExchange(self.arm_token, self.tenant)
+        return RegistryClient(host, credential, transport=self.transport)
 
     def is_acr(self, host: str) -> bool:
         """Whether `host` (with or without port) lies in the cloud's domain of registries."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from azext_otelembed._version import __version__
 from azext_otelembed.azure import credentials
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import CachedCredential, Session
-from azext_otelembed.azure.subscriptions import subscriptions
 from azext_otelembed.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -54,14 +54,13 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
             "Add `--subscription ID`; `az account list -o table` shows the ids where you are "
             "logged in.",
         )
-    endpoints = cli_ctx.cloud.endpoints
     credential = credentials.create(
         kind,
-        endpoints.active_directory.rstrip("/"),
+        cli_ctx.cloud.endpoints.active_directory.rstrip("/"),
         instance_discovery=cli_ctx.config.getboolean("core", "instance_discovery", True),
         transport=_transport(),
     )
-    session = _session(cli_ctx, credential, wanted, credentials.tenant())
+    session = _session(cli_ctx, credential, wanted, os.environ.get(credentials.TENANT, ""))
     return session if SUBSCRIPTION.fullmatch(wanted) else _resolve_subscription(session)
 
 
@@ -85,18 +84,17 @@ def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenan
 def _transport() -> dict[str, Any]:
     from azure.cli.core import _debug
 
-    options: dict[str, Any] = _debug.change_ssl_cert_verification_track2()
-    return options
+    return dict(_debug.change_ssl_cert_verification_track2())
 
 
 def _resolve_subscription(session: Session) -> Session:
     """The same session, with the subscription's name replaced by its id."""
-    found = subscriptions(Arm(session))
+    found = Arm(session).subscriptions()
     for one, name in found.items():
         if name.lower() == session.subscription.lower():
             return replace(session, subscription=one)
-    names = ", ".join(found.values()) or "none"
     raise NotFound(
-        f"Subscription '{session.subscription}' was not found (visible: {names}).",
+        f"Subscription '{session.subscription}' was not found (visible: "
+        f"{', '.join(found.values()) or 'none'}).",
         "Give its id, and check that the credential has a role in it.",
     )

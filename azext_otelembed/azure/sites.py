@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure.arm import make_transport, pipeline_policies
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.arm_json import Json, as_object, object_at, objects_at, texts_at
+from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
 
 API_VERSION = "2024-11-01"
 """The first with site containers. Set explicitly: the azure-mgmt-web in use is the one that az
@@ -129,12 +127,11 @@ class SiteClient:
     def containers(self) -> list[tuple[str, Json]]:
         """`(name, properties)` of each container of a site whose kind is SITECONTAINERS."""
         what = f"Site containers of {self.id}"
-        found: list[tuple[str, Json]] = []
-        for item in self._listed(what, "list_site_containers"):
+        return [
             # A container of a slot is named site/slot/container.
-            name = str(item.get("name") or "").rpartition("/")[2]
-            found.append((name, object_at(what, item, "properties")))
-        return found
+            (str(item.get("name") or "").rpartition("/")[2], object_at(what, item, "properties"))
+            for item in self._listed(what, "list_site_containers")
+        ]
 
     def put_container(self, name: str, properties: Mapping[str, Any]) -> None:
         """Replaces a site container's properties, except those that are null."""
@@ -151,21 +148,19 @@ class SiteClient:
         properties = object_at(what, as_object(what, response), "properties")
         return frozenset(texts_at(what, properties, "appSettingNames"))
 
-    def instances(self) -> list[tuple[str, str]]:
-        """`(name, state)` of each instance; the state is READY, STOPPED or UNKNOWN."""
+    def instances(self) -> tuple[str, ...]:
+        """The state of each instance: READY, STOPPED or UNKNOWN."""
         what = f"Instances of {self.id}"
-        found: list[tuple[str, str]] = []
-        for item in self._listed(what, "list_instance_identifiers"):
-            state = object_at(what, item, "properties").get("state")
-            found.append((str(item.get("name")), str(state or "UNKNOWN")))
-        return found
+        items = self._listed(what, "list_instance_identifiers")
+        states = [object_at(what, item, "properties").get("state") for item in items]
+        return tuple(str(state or "UNKNOWN") for state in states)
 
     def container_log(self) -> str:
         """The newest container log; empty when there is none."""
         what = f"Container log of {self.id}"
-        name = "get_web_site_container_logs"
+        headers = {"Accept": "application/octet-stream"}
         with sdk_errors(what):
-            chunks = self._call(name, headers={"Accept": "application/octet-stream"})
+            chunks = self._call("get_web_site_container_logs", headers=headers)
             return b"".join(chunks or ()).decode("utf-8", "replace")
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:
@@ -183,11 +178,10 @@ class SiteClient:
             return [item for body in bodies for item in objects_at(what, body, "value")]
 
     def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
-        apps = self._client.web_apps
         if self.id.slot:
-            method = getattr(apps, f"{operation}_slot")
-            return method(self.id.group, self.id.name, self.id.slot, *arguments, **options)
-        return getattr(apps, operation)(self.id.group, self.id.name, *arguments, **options)
+            operation, arguments = f"{operation}_slot", (self.id.slot, *arguments)
+        method = getattr(self._client.web_apps, operation)
+        return method(self.id.group, self.id.name, *arguments, **options)
 
 
 def _raw(response: Any, *_: Any) -> object:

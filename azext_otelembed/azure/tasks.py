@@ -9,19 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm_json import object_at, objects_at
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.arm_json import Json, object_at, objects_at
+from azext_otelembed.azure.registries import Registry
 from azext_otelembed.errors import AzureFailed, Unauthorized
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.arm import Arm
-    from azext_otelembed.azure.arm_json import Json
-    from azext_otelembed.azure.registries import Registry
 
 API_VERSION = "2025-03-01-preview"
 """The first whose requests can name an identity for the source registry; az sends it too."""
-ENDED = frozenset({"Succeeded", "Failed", "Canceled", "Error", "Timeout"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,7 @@ class Run:
     @property
     def ended(self) -> bool:
         """Whether the run has ended."""
-        return self.status in ENDED
+        return self.status in ("Succeeded", "Failed", "Canceled", "Error", "Timeout")
 
 
 class Tasks:

@@ -7,19 +7,16 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.blob_storage import BLOCK, Blob
+from azext_otelembed.azure.registries import Registry
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.tasks import Run, SourceUpload, Tasks
 from azext_otelembed.builders.build_context import BuildContext, PackStatistics, pack, read_context
-from azext_otelembed.builders.build_output import (
-    KEPT_LINES,
-    NEEDS_BUILDKIT,
-    last_lines,
-    quote,
-)
+from azext_otelembed.builders.build_output import KEPT_LINES, NEEDS_BUILDKIT, last_lines, quote
 from azext_otelembed.builders.source import OnLine, Source
 from azext_otelembed.builders.task_log import follow
 from azext_otelembed.errors import (
@@ -31,27 +28,23 @@ from azext_otelembed.errors import (
     OtelembedError,
     Unauthorized,
 )
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.registries import Registry
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.image.reference import Reference
-    from azext_otelembed.registry.client import RegistryClient
 
 _REPORT_INTERVAL = 10.0
 _DENIED = re.compile(r"denied|unauthorized|authentication required|forbidden", re.IGNORECASE)
 
-ReportState = Callable[[str], None]
-"""Receives the state that an interrupt reports."""
-
 
 class AcrBuilder:
-    """Builds with ACR Tasks, in the registry of the image."""
+    """Builds with ACR Tasks, in the registry of the image.
+
+    `report_state` receives the state that an interrupt reports.
+    """
 
     name = "acr"
 
-    def __init__(self, session: Callable[[], Session], report_state: ReportState) -> None:
+    def __init__(self, session: Callable[[], Session], report_state: Callable[[str], None]) -> None:
         self._open = session
         self._report_state = report_state
 
@@ -76,17 +69,12 @@ class AcrBuilder:
             f"a build of {name} may have been started (`az acr task list-runs -r {registry.name} "
             "-o table`); nothing else was changed"
         )
-        run = tasks.schedule(_request(source, context, upload, name, registry))
+        run = tasks.schedule(_request(context, upload, name, registry))
         on_line(f"Run {run.id} of registry '{registry.name}' is queued.")
         self._report_state(f"run {run.id} may still push {name}; nothing else was changed")
         lines: deque[str] = deque(maxlen=KEPT_LINES)
-
-        def log_line(line: str) -> None:
-            lines.append(line)
-            on_line(line)
-
         try:
-            run = _follow_run(session, tasks, run, log_line, on_line)
+            run = _follow_run(session, tasks, run, lines, on_line)
         except (Interrupted, OtelembedError):
             self._cancel(tasks, run, registry, name, on_line)
             raise
@@ -140,7 +128,7 @@ def _amount(statistics: PackStatistics) -> str:
 
 
 def _request(
-    source: Source, context: BuildContext, upload: SourceUpload, name: str, registry: Registry
+    context: BuildContext, upload: SourceUpload, name: str, registry: Registry
 ) -> dict[str, Any]:
     """The body of `scheduleRun`, as az sends it."""
     request: dict[str, Any] = {
@@ -150,11 +138,11 @@ def _request(
         "sourceLocation": upload.path,
         "platform": {"os": "linux", "architecture": "amd64"},
         "dockerFilePath": context.dockerfile,
-        "arguments": _arguments(source.build_args),
+        "arguments": _arguments(context.source.build_args),
         "credentials": {},
     }
-    if source.target is not None:
-        request["target"] = source.target
+    if context.source.target is not None:
+        request["target"] = context.source.target
     if registry.abac:
         # In this mode runs have no rights by default: they get the caller's.
         request["credentials"] = {"sourceRegistry": {"identity": "[caller]"}}
@@ -163,34 +151,32 @@ def _request(
 
 def _arguments(build_args: Sequence[str]) -> list[dict[str, Any]]:
     """Build arguments for ACR Tasks, without a NAME whose variable isn't set."""
-    found = []
-    for argument in build_args:
-        name, given, value = argument.partition("=")
-        if not given:
-            if name not in os.environ:
-                continue
-            value = os.environ[name]
-        found.append({"name": name, "value": value, "isSecret": False})
-    return found
+    parts = [argument.partition("=") for argument in build_args]
+    return [
+        {"name": name, "value": value if given else os.environ[name], "isSecret": False}
+        for name, given, value in parts
+        if given or name in os.environ
+    ]
 
 
-def _follow_run(session: Session, tasks: Tasks, run: Run, log_line: OnLine, on_line: OnLine) -> Run:
-    """Pass on the log while the run is active; returns the ended run.
+def _follow_run(
+    session: Session, tasks: Tasks, run: Run, lines: deque[str], on_line: OnLine
+) -> Run:
+    """Pass on the log while the run is active, also to `lines`; returns the ended run.
 
     A log that can't be read (a firewall may block blob storage) is not an error.
     """
     try:
         for line in follow(session, tasks, run.id):
-            log_line(line)
+            lines.append(line)
+            on_line(line)
     except (AzureFailed, Unauthorized, NotFound) as error:
         on_line(f"The build continues, but its log can't be read: {error.message}")
     pause = 1.0
-    while True:
-        run = tasks.get(run.id)
-        if run.ended:
-            return run
+    while not (run := tasks.get(run.id)).ended:
         time.sleep(pause)
         pause = min(pause * 1.5, 10.0)
+    return run
 
 
 def _failed(run: Run, registry: Registry, source: Source, lines: Sequence[str]) -> BuildFailed:

@@ -13,13 +13,15 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from azext_otelembed.builders.dockerignore import IgnoreRules, InvalidPattern, parse
 from azext_otelembed.builders.source import Source
 from azext_otelembed.errors import BuildFailed, InvalidInput
+from azext_otelembed.registry.transfer import pieces
 
 IGNORE_FILE = ".dockerignore"
 _CHUNK = 1 << 18
@@ -65,8 +67,8 @@ def read_context(source: Source) -> BuildContext:
     if file.is_file():
         try:
             with file.open("rb") as opened:
-                text = opened.read(_MAX_IGNORE_FILE).decode("utf-8", "surrogateescape")
-            ignore = parse(text)
+                text = opened.read(_MAX_IGNORE_FILE)
+            ignore = parse(text.decode("utf-8", "surrogateescape"))
         except InvalidPattern as problem:
             raise InvalidInput(
                 f"{file}, {problem}", "Docker would refuse this line too: correct or remove it."
@@ -83,33 +85,22 @@ def read_context(source: Source) -> BuildContext:
 def pack(context: BuildContext, size: int, statistics: PackStatistics) -> Iterator[bytes]:
     """The stream in pieces of `size` bytes, the last one shorter.
 
-    Needs memory for two pieces. Raises `BuildFailed` for a file that
-    can't be read, or that changes while it is read.
+    Needs memory for two pieces. Raises `BuildFailed` for a file that can't be read, or that changes
+    while it is read.
     """
-    piece = bytearray()
-    for data in _compressed(_tar(context, statistics)):
-        piece += data
-        while len(piece) >= size:
-            statistics.packed += size
-            yield bytes(piece[:size])
-            del piece[:size]
-    if piece:
+    for piece in pieces(_compressed(context, statistics), size):
         statistics.packed += len(piece)
-        yield bytes(piece)
+        yield piece
 
 
-def _compressed(chunks: Iterable[bytes]) -> Iterator[bytes]:
+def _compressed(context: BuildContext, statistics: PackStatistics) -> Iterator[bytes]:
     packer = zlib.compressobj(_LEVEL, wbits=_GZIP)
-    for chunk in chunks:
-        yield packer.compress(chunk)
+    dockerfile = (context.source.dockerfile.resolve(), context.dockerfile)
+    for path, name in chain(_walk(context, statistics), [dockerfile]):
+        for data in _member(path, name, statistics):
+            yield packer.compress(data)
+    yield packer.compress(bytes(2 * _RECORD))
     yield packer.flush()
-
-
-def _tar(context: BuildContext, statistics: PackStatistics) -> Iterator[bytes]:
-    for path, name in _walk(context, statistics):
-        yield from _member(path, name, statistics)
-    yield from _member(context.source.dockerfile.resolve(), context.dockerfile, statistics)
-    yield bytes(2 * _RECORD)
 
 
 def _walk(context: BuildContext, statistics: PackStatistics) -> Iterator[tuple[Path, str]]:
@@ -124,7 +115,8 @@ def _walk(context: BuildContext, statistics: PackStatistics) -> Iterator[tuple[P
                 context.dockerfile_specific and name == IGNORE_FILE
             )
             is_folder = entry.is_dir(follow_symlinks=False)
-            if not excluded and not is_folder and _is_special(entry):
+            regular = entry.is_symlink() or entry.is_file(follow_symlinks=False)
+            if not excluded and not is_folder and not regular:
                 statistics.skipped.append(name)
             elif not excluded:
                 yield from pending
@@ -147,10 +139,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise _unreadable(folder, error) from None
-
-
-def _is_special(entry: os.DirEntry[str]) -> bool:
-    return not (entry.is_symlink() or entry.is_file(follow_symlinks=False))
 
 
 def _member(path: Path, name: str, statistics: PackStatistics) -> Iterator[bytes]:

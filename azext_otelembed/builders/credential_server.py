@@ -20,13 +20,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from azext_otelembed.builders import credential_helper
 from azext_otelembed.errors import BuildFailed, OtelembedError
 from azext_otelembed.registry.auth import Basic
+from azext_otelembed.registry.response_json import parse_object
 
 NAME = "otelembed"
 _MAX_HOST = 4096
@@ -62,7 +64,7 @@ class CredentialServer:
             self._server.bind(path)
             self._server.listen(8)
         except OSError as error:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise BuildFailed(
                 f"The credentials of the engine can't be served from {self.folder}: "
                 f"{error.strerror or error}.",
@@ -71,9 +73,7 @@ class CredentialServer:
         threading.Thread(target=self._serve, args=(self._server,), daemon=True).start()
         return self
 
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._server is not None:
             with contextlib.suppress(OSError):
                 self._server.shutdown(socket.SHUT_RDWR)  # ends accept() in the thread
@@ -105,9 +105,7 @@ class CredentialServer:
             candidates.insert(0, Path(runtime) / "containers/auth.json")
         if configured := environment.get("REGISTRY_AUTH_FILE"):
             candidates = [Path(configured)]
-        original = next(
-            (candidate for candidate in candidates if candidate.is_file()), candidates[0]
-        )
+        original = next((each for each in candidates if each.is_file()), candidates[0])
         file = self.folder / "auth.json"
         self._write(file, _read(original))
         return {**environment, **self._path(environment), "REGISTRY_AUTH_FILE": str(file)}
@@ -122,7 +120,7 @@ class CredentialServer:
         for host, entry in (config.get("auths") or {}).items():
             login = _stored_login(entry)
             if login is not None and host not in helpers:
-                self._logins.setdefault(host, _constant(login))
+                self._logins.setdefault(host, partial(replace, login))
         helpers.update(dict.fromkeys(self._logins, NAME))
         file.touch(0o600)
         file.write_text(json.dumps({**config, "auths": {}, "credHelpers": helpers}))
@@ -159,8 +157,8 @@ def _folder() -> Path:
     short.
     """
     tried: list[Path] = []
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    for parent in (*([runtime] if runtime else ()), tempfile.gettempdir(), str(Path.home())):
+    parents = (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), str(Path.home()))
+    for parent in filter(None, parents):
         try:
             folder = Path(tempfile.mkdtemp(prefix=".otelembed-", dir=parent))
         except OSError:
@@ -182,14 +180,9 @@ def _folder() -> Path:
 def _read(file: Path) -> dict[str, Any]:
     """The user's configuration; empty where it can't be read, as engines do."""
     try:
-        found = json.loads(file.read_bytes())
-    except (OSError, ValueError):
+        return parse_object(file.read_bytes()) or {}
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _constant(login: Basic) -> Login:
-    return lambda: login
 
 
 def _stored_login(entry: object) -> Basic | None:
@@ -197,9 +190,8 @@ def _stored_login(entry: object) -> Basic | None:
     if not isinstance(entry, dict):
         return None
     if token := entry.get("identitytoken"):
-        return Basic(
-            "<token>", str(token)
-        )  # the user name that docker-credential-helpers define for a token
+        # The user name that docker-credential-helpers define for a token.
+        return Basic("<token>", str(token))
     try:
         pair = base64.b64decode(str(entry.get("auth") or ""), validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azext_otelembed.builders.build_output import NEEDS_BUILDKIT, quote
 from azext_otelembed.builders.credential_server import CredentialServer
@@ -15,11 +15,9 @@ from azext_otelembed.builders.engine import Engine, daemon_error, find_engine
 from azext_otelembed.builders.source import OnLine, Source
 from azext_otelembed.builders.subprocess_log import ProcessResult, run
 from azext_otelembed.errors import BuildFailed, OtelembedError, Unauthorized
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
-
-if TYPE_CHECKING:
-    from azext_otelembed.image.reference import Reference
-    from azext_otelembed.registry.client import RegistryClient
 
 _DENIED = re.compile(
     r"denied|unauthorized|authentication required|insufficient_scope|forbidden"
@@ -101,7 +99,9 @@ def _build_failed(
         return daemon_error(result.text)
     if re.search("cannot connect to podman", result.text, re.IGNORECASE):
         return BuildFailed("podman's machine doesn't run.", "Start it: `podman machine start`.")
-    advice = f"Fix {source.dockerfile}, or run the build alone: `{_command_line(engine, source)}`."
+    program = {"podman": "podman build", "buildx": "docker buildx build"}.get(engine.kind)
+    command = f"{program or 'docker build'} -f {source.dockerfile} {source.directory}"
+    advice = f"Fix {source.dockerfile}, or run the build alone: `{command}`."
     if NEEDS_BUILDKIT.search(result.text):
         advice = "Install docker's buildx component, or set DOCKER_BUILDKIT=1."
     elif re.search(
@@ -135,8 +135,3 @@ def _push_failed(
         f"{quote(result.lines)}\n",
         "Run the same command again: what was built and pushed already is kept.",
     )
-
-
-def _command_line(engine: Engine, source: Source) -> str:
-    program = {"podman": "podman build", "buildx": "docker buildx build"}.get(engine.kind)
-    return f"{program or 'docker build'} -f {source.dockerfile} {source.directory}"

@@ -31,9 +31,6 @@ class _Rule:
     parts: tuple[re.Pattern[str] | None, ...]
     """The pattern folder by folder, None where it spans any number; for `may_contain_exception`."""
 
-    def matches(self, paths: Sequence[str]) -> bool:
-        return any(self.whole.fullmatch(path) for path in paths)
-
     def matches_below(self, folders: Sequence[str]) -> bool:
         """Whether it can match a path below this folder, apart from the folder itself."""
         for part, folder in zip(self.parts, folders, strict=False):
@@ -52,11 +49,13 @@ class IgnoreRules:
 
     def excludes(self, path: str) -> bool:
         """Whether the file or folder at `path` is excluded."""
-        parents = _path_prefixes(path)
+        folders = path.split("/")
+        # `a/b/c` as `a`, `a/b`, `a/b/c`.
+        prefixes = ["/".join(folders[: position + 1]) for position in range(len(folders))]
         excluded = False
         for rule in self.rules:
             # A rule that would not change the result is skipped.
-            if rule.exception == excluded and rule.matches(parents):
+            if rule.exception == excluded and any(map(rule.whole.fullmatch, prefixes)):
                 excluded = not rule.exception
         return excluded
 
@@ -80,7 +79,8 @@ def parse(text: str) -> IgnoreRules:
                 raise InvalidPattern(number, "!", "is an exception from nothing.")
         if not pattern:
             continue
-        cleaned = _normalize(pattern)
+        # `a/./b/../c/` as `a/c`; a leading slash has no effect.
+        cleaned = posixpath.normpath(pattern).lstrip("/") or "/"
         try:
             parts = tuple(
                 None if "**" in part else re.compile(_expression(part), re.DOTALL)
@@ -91,18 +91,6 @@ def parse(text: str) -> IgnoreRules:
             raise InvalidPattern(number, line.strip(), str(problem)) from None
         rules.append(_Rule(exception, whole, parts))
     return IgnoreRules(tuple(rules))
-
-
-def _normalize(pattern: str) -> str:
-    """`a/./b/../c/` as `a/c`; a leading slash has no effect."""
-    cleaned = posixpath.normpath(pattern)
-    return cleaned.lstrip("/") or "/"
-
-
-def _path_prefixes(path: str) -> list[str]:
-    """`a/b/c` as `a`, `a/b`, `a/b/c`."""
-    folders = path.split("/")
-    return ["/".join(folders[: position + 1]) for position in range(len(folders))]
 
 
 def _expression(pattern: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from azext_otelembed.builders.source import Source
@@ -68,54 +68,45 @@ def find_engine(environment: Mapping[str, str]) -> Engine:
         )
     failure: BuildFailed | None = None
     if docker is not None:
-        output = _query([docker, "version", "--format", "{{.Server.Version}}"], environment)
-        if output.ok and not _is_podman(docker, environment):
-            return Engine(_kind(docker, environment), docker, output.text)
-        if not output.ok:
-            failure = daemon_error(output.text)
+        ok, output = _query(environment, docker, "version", "--format", "{{.Server.Version}}")
+        if ok and not _is_podman(docker, environment):
+            return Engine(_kind(docker, environment), docker, output)
+        if not ok:
+            failure = daemon_error(output)
         else:
             podman = podman or docker
     if podman is not None:
-        output = _query([podman, "version", "--format", "{{.Client.Version}}"], environment)
-        if output.ok:
-            return Engine("podman", podman, output.text)
-        failure = failure or BuildFailed(f"podman doesn't work here: {output.text}", _INSTALL)
+        ok, output = _query(environment, podman, "version", "--format", "{{.Client.Version}}")
+        if ok:
+            return Engine("podman", podman, output)
+        failure = failure or BuildFailed(f"podman doesn't work here: {output}", _INSTALL)
     assert failure is not None  # noqa: S101  # one of the two exists and failed
     raise failure
 
 
-def daemon_error(output_text: str) -> BuildFailed:
+def daemon_error(output: str) -> BuildFailed:
     """The error for docker's daemon, from the output of the docker command."""
-    if re.search(r"permission denied", output_text, re.IGNORECASE):
+    last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "")
+    if re.search(r"permission denied", output, re.IGNORECASE):
         return BuildFailed(
-            f"You may not use the Docker daemon here: {_last_line(output_text)}",
+            f"You may not use the Docker daemon here: {last}",
             "Join the group that may (`sudo usermod -aG docker $USER`, then log in again), or use "
             "rootless Docker or podman.",
         )
-    if re.search(
-        r"daemon running|cannot connect|connection refused|no such host", output_text, re.I
-    ):
+    if re.search(r"daemon running|cannot connect|connection refused|no such host", output, re.I):
         return BuildFailed(
-            f"The Docker daemon doesn't answer: {_last_line(output_text)}",
+            f"The Docker daemon doesn't answer: {last}",
             "Start it (`sudo systemctl start docker`, or Docker Desktop), or point DOCKER_HOST or "
             "`docker context use` at one that runs.",
         )
-    return BuildFailed(
-        f"docker doesn't work here: {_last_line(output_text)}", "Try `docker version`."
-    )
+    return BuildFailed(f"docker doesn't work here: {last}", "Try `docker version`.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Output:
-    ok: bool
-    text: str
-
-
-def _query(command: Sequence[str], environment: Mapping[str, str]) -> _Output:
-    """Runs a short command of an engine: its output, or the cause of its failure."""
+def _query(environment: Mapping[str, str], *command: str) -> tuple[bool, str]:
+    """Runs a short command of an engine: `(True, output)`, or `(False, cause of the failure)`."""
     try:
         done = subprocess.run(
-            list(command),
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -125,26 +116,19 @@ def _query(command: Sequence[str], environment: Mapping[str, str]) -> _Output:
             check=False,
         )
     except OSError as error:
-        return _Output(False, f"{command[0]}: {error.strerror or error}")
+        return False, f"{command[0]}: {error.strerror or error}"
     except subprocess.TimeoutExpired:
-        return _Output(False, f"cannot connect: no answer within {_TIMEOUT:.0f} s")
+        return False, f"cannot connect: no answer within {_TIMEOUT:.0f} s"
     if done.returncode == 0 and done.stdout.strip():
-        return _Output(True, done.stdout.strip())
-    return _Output(False, (done.stderr or done.stdout).strip() or f"status {done.returncode}")
+        return True, done.stdout.strip()
+    return False, (done.stderr or done.stdout).strip() or f"status {done.returncode}"
 
 
 def _is_podman(docker: str, environment: Mapping[str, str]) -> bool:
     """Whether `docker` is podman under another name (Debian's podman-docker)."""
-    return "podman" in _query([docker, "--version"], environment).text.lower()
+    return "podman" in _query(environment, docker, "--version")[1].lower()
 
 
 def _kind(docker: str, environment: Mapping[str, str]) -> str:
-    if environment.get("DOCKER_BUILDKIT") == "0":
-        return "docker"  # set by the caller
-    return "buildx" if _query([docker, "buildx", "version"], environment).ok else "docker"
-
-
-def _last_line(text: str) -> str:
-    """The last line that isn't empty."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    wanted = environment.get("DOCKER_BUILDKIT") != "0"
+    return "buildx" if wanted and _query(environment, docker, "buildx", "version")[0] else "docker"

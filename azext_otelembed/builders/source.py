@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from azext_otelembed.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from azext_otelembed.image.reference import Reference
-    from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 
 _GIT_TIMEOUT = 30.0
-DEFAULT_FILES = ("Dockerfile", "Containerfile")
 _BUILD_ARG = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*(=.*)?", re.DOTALL)
 
 OnLine = Callable[[str], None]
@@ -84,9 +80,9 @@ def find_source(
 
 def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
     if file is None:
-        for name in DEFAULT_FILES:
-            if (context / name).is_file():
-                return context / name
+        for path in (context / "Dockerfile", context / "Containerfile"):
+            if path.is_file():
+                return path
         raise InvalidInput(
             f"--source '{directory}' holds no Dockerfile.",
             "Name it with --file, as a path within that directory; for an image that is in a "
@@ -106,19 +102,14 @@ def default_tag(directory: Path, now: datetime | None = None) -> str:
 
     The time is UTC, e.g. `20261122-214500`: a commit would not identify uncommitted files.
     """
-    return _commit(directory) or f"{now or datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
-
-
-def _commit(directory: Path) -> str | None:
-    """The commit, if everything below `directory` is as committed (ignored files don't count)."""
-    if shutil.which("git") is None:
-        return None
-    changed = _git(directory, "status", "--porcelain", "--", ".")
-    return _git(directory, "rev-parse", "--short=12", "HEAD") if changed == "" else None
+    # Everything below `directory` is as committed; ignored files don't count.
+    clean = _git(directory, "status", "--porcelain", "--", ".") == ""
+    commit = _git(directory, "rev-parse", "--short=12", "HEAD") if clean else None
+    return commit or f"{now or datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
 
 
 def _git(directory: Path, *arguments: str) -> str | None:
-    """git's output; None where it fails, as outside of a checkout."""
+    """git's output; None where there is no git, and where it fails, as outside of a checkout."""
     try:
         done = subprocess.run(
             ["git", "-C", str(directory), *arguments],
@@ -128,6 +119,6 @@ def _git(directory: Path, *arguments: str) -> str | None:
             timeout=_GIT_TIMEOUT,
             check=False,
         )
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from azext_otelembed.azure.blob_storage import Blob, BlobState
+from azext_otelembed.azure.session import Session
+from azext_otelembed.azure.tasks import Tasks
 from azext_otelembed.builders.build_output import MAX_LINE, visible_text
 from azext_otelembed.errors import AzureFailed, Unauthorized
-
-if TYPE_CHECKING:
-    from azext_otelembed.azure.session import Session
-    from azext_otelembed.azure.tasks import Tasks
 
 Result = TypeVar("Result")
 _MAX_READ = 1 << 20

@@ -10,7 +10,6 @@ from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at, text_at
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
-from azext_otelembed.azure.subscriptions import subscriptions
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.webapp.observe import SITECONTAINERS
@@ -39,7 +38,7 @@ def find_deployed_images(session: Session) -> DeployedImages:
     isn't in a list; `parallel.MAX_CONCURRENT` at a time.
     """
     reader = _Reader(Arm(session))
-    ids = {one.lower() for one in subscriptions(reader.arm)}
+    ids = {one.lower() for one in reader.arm.subscriptions()}
     sites = map_concurrently(sorted(ids | {session.subscription.lower()}), reader.list_sites)
     map_concurrently([site for listed in sites for site in listed], reader.read_site)
     return DeployedImages(reader.images, tuple(reader.unreadable))

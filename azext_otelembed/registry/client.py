@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +15,13 @@ from azext_otelembed.image.reference import DOCKER_HUB, Digest
 from azext_otelembed.registry import endpoints, error_responses, response_json
 from azext_otelembed.registry.auth import Anonymous, Credential
 from azext_otelembed.registry.http_headers import next_page
-from azext_otelembed.registry.http_pipeline import HttpPipeline, IncompleteBody, RegistryResponse
+from azext_otelembed.registry.http_pipeline import HttpPipeline
 from azext_otelembed.registry.policies import RequestOptions, RetryOptions
+from azext_otelembed.registry.response import IncompleteBody, RegistryResponse
 from azext_otelembed.registry.scope import Scope, describe, pull
 
 _DOCKER_HUB_API = "registry-1.docker.io"
 _ACCEPT = {"Accept": ", ".join(ACCEPT)}
-_DIGEST = "Docker-Content-Digest"
 _ATTEMPTS = 4
 """Reads of content that doesn't match its digest."""
 _MAX_PAGES = 1000
@@ -75,15 +76,12 @@ class RegistryClient:
         """Request these rights with the next token, so that one token serves later calls too."""
         self.http.tokens.declare(scopes)
 
-    # Manifests
-
     def head_manifest(self, repository: str, ref: str | Digest) -> StoredManifest | None:
         """The manifest of a tag or digest, without its bytes; None where there is none.
 
         Reads the whole manifest where the registry sends no digest.
         """
-        options = endpoints.manifest_options(repository, ref)
-        url = endpoints.manifest(repository, ref)
+        url, options = endpoints.manifest(repository, ref)
         response = self.request("HEAD", url, options, 200, 404, headers=_ACCEPT)
         if response.status == 404:
             return None
@@ -94,22 +92,21 @@ class RegistryClient:
 
     def get_manifest(self, repository: str, ref: str | Digest) -> StoredManifest:
         """A manifest or index with its exact bytes, checked against its digest."""
-        options = endpoints.manifest_options(repository, ref)
-        wanted = ref if isinstance(ref, Digest) else None
-        return self._get(endpoints.manifest(repository, ref), options, wanted, _ACCEPT)
+        url, options = endpoints.manifest(repository, ref)
+        return self._get(url, options, ref if isinstance(ref, Digest) else None, _ACCEPT)
 
     def put_manifest(
         self, repository: str, ref: str | Digest, data: bytes, media_type: str
-    ) -> Digest:
+    ) -> RegistryResponse:
         """Store a manifest under a tag or its digest, after everything that it refers to."""
-        options = endpoints.manifest_options(repository, ref, write=True)
-        url, headers = endpoints.manifest(repository, ref), {"Content-Type": media_type}
+        url, options = endpoints.manifest(repository, ref, write=True)
+        headers = {"Content-Type": media_type}
         response = self.request("PUT", url, options, 201, 200, 202, headers=headers, content=data)
         digest = Digest.of(data)
         stored = self._digest(response, options.what)
         if stored is not None and stored != digest and stored.algorithm == digest.algorithm:
             raise error_responses.corrupt(self.host, options.what)
-        return digest
+        return response
 
     def tags(self, repository: str) -> list[str]:
         """All tags of a repository. Raises `NotFound` for a repository that doesn't exist."""
@@ -124,20 +121,17 @@ class RegistryClient:
             found += page
         return found
 
-    # Blobs
-
     def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether the repository holds a blob."""
-        options = endpoints.blob_options(repository, digest)
-        url = endpoints.blob(repository, digest)
+        url, options = endpoints.blob(repository, digest)
         return self.request("HEAD", url, options, 200, 404).status == 200
 
     def get_blob(
         self, repository: str, digest: Digest, limit: int = endpoints.MANIFEST_LIMIT
     ) -> bytes:
         """A whole blob of at most `limit` bytes, checked against its digest."""
-        options = endpoints.blob_options(repository, digest, body_limit=limit)
-        return self._get(endpoints.blob(repository, digest), options, digest).data
+        url, options = endpoints.blob(repository, digest, body_limit=limit)
+        return self._get(url, options, digest).data
 
     def stream_blob(
         self, repository: str, digest: Digest, size: int | None = None
@@ -147,23 +141,21 @@ class RegistryClient:
         The chunks are unverified until the iterator has ended. `size` is the size in the blob's
         descriptor: a longer blob is an error.
         """
+        url, options = endpoints.blob(repository, digest, stream=True)
         check = hashlib.new(digest.algorithm)
         count = 0
-        for chunk in self._chunks(repository, digest):
+        for chunk in self._chunks(url, options):
             count += len(chunk)
             if size is not None and count > size:
-                raise error_responses.oversized(self.host, f"blob {digest} of '{repository}'", size)
+                raise error_responses.oversized(self.host, options.what, size)
             check.update(chunk)
             yield chunk
         if check.hexdigest() != digest.hex:
-            raise error_responses.corrupt(self.host, f"blob {digest} of '{repository}'")
+            raise error_responses.corrupt(self.host, options.what)
 
-    def _chunks(self, repository: str, digest: Digest) -> Iterator[bytes]:
+    def _chunks(self, url: str, options: RequestOptions) -> Iterator[bytes]:
         """The bytes of a blob; after a cut the rest is requested."""
-        options = endpoints.blob_options(repository, digest, stream=True)
-        url = endpoints.blob(repository, digest)
-        offset = 0
-        cuts = 0
+        offset = cuts = 0
         while True:
             headers = {"Range": f"bytes={offset}-"} if offset else {}
             response = self.request("GET", url, options, 200, 206, 416, headers=headers)
@@ -172,28 +164,22 @@ class RegistryClient:
             # A server may ignore Range and send everything (RFC 9110, 14.2).
             skip = offset if response.status == 200 else 0
             start = offset
-            chunks = response.chunks()
             try:
-                for chunk in chunks:
-                    if skip >= len(chunk):
-                        skip -= len(chunk)
-                        continue
-                    piece = chunk[skip:]
-                    skip = 0
-                    offset += len(piece)
-                    yield piece
+                with closing(response.chunks()) as chunks:
+                    for chunk in chunks:
+                        piece = chunk[skip:]
+                        skip -= len(chunk) - len(piece)
+                        offset += len(piece)
+                        if piece:
+                            yield piece
             except IncompleteBody as cut:
                 reason = cut.message
             else:
                 return
-            finally:
-                chunks.close()
             cuts = 1 if offset > start else cuts + 1
             if cuts >= self.retry.attempts:
                 raise error_responses.unreachable(self.host, options.what, reason, cuts)
             time.sleep(self.retry.delay(cuts))
-
-    # Requests, for `transfer` and `referrers` too
 
     def request(
         self,
@@ -224,13 +210,11 @@ class RegistryClient:
 
     def error(self, response: RegistryResponse, options: RequestOptions) -> OtelembedError:
         """The error of a response with an unexpected status."""
+        body, needs = (
+            (response.body, describe(options.scopes)) if response.by_registry else (b"", "")
+        )
         return error_responses.error_for(
-            self.host,
-            options.what,
-            response.status,
-            response.headers,
-            response.body if response.by_registry else b"",
-            needs=describe(options.scopes) if response.by_registry else "",
+            self.host, options.what, response.status, response.headers, body, needs=needs
         )
 
     def _get(
@@ -250,11 +234,9 @@ class RegistryClient:
 
     def _digest(self, response: RegistryResponse, what: str) -> Digest | None:
         """The digest in the response's header."""
-        header = response.headers.get(_DIGEST)
-        if not header:
-            return None
+        header = response.headers.get("Docker-Content-Digest")
         try:
-            return Digest.parse(header)
+            return Digest.parse(header) if header else None
         except InvalidImage:
             raise RegistryFailed(
                 f"Registry '{self.host}' sends an invalid digest for {what}."

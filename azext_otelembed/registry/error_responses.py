@@ -30,13 +30,7 @@ def _text(value: object) -> str:
 
 
 def error_for(
-    host: str,
-    what: str,
-    status: int,
-    headers: Mapping[str, str],
-    body: bytes,
-    *,
-    needs: str = "",
+    host: str, what: str, status: int, headers: Mapping[str, str], body: bytes, *, needs: str = ""
 ) -> OtelembedError:
     """The error of a response with an unexpected status.
 
@@ -53,8 +47,7 @@ def error_for(
         )
     if status == 404:
         return NotFound(
-            f"Registry '{host}' has no {what}{tail}",
-            "Check the name, the tag and the registry.",
+            f"Registry '{host}' has no {what}{tail}", "Check the name, the tag and the registry."
         )
     if status == 409:
         return RegistryFailed(
@@ -71,13 +64,9 @@ def error_for(
             f"Run the same command again in {wait} seconds." if wait else _AGAIN,
             status=status,
         )
-    if status >= 500:
-        return RegistryFailed(
-            f"Registry '{host}' failed with HTTP {status} on {what}{tail}", _AGAIN, status=status
-        )
-    return RegistryFailed(
-        f"Registry '{host}' answered HTTP {status} on {what}{tail}", status=status
-    )
+    verb, advice = ("failed with", _AGAIN) if status >= 500 else ("answered", None)
+    message = f"Registry '{host}' {verb} HTTP {status} on {what}{tail}"
+    return RegistryFailed(message, advice, status=status)
 
 
 def unreachable(host: str, what: str, reason: str, attempts: int) -> RegistryFailed:

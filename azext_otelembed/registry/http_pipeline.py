@@ -1,73 +1,25 @@
-"""One registry's HTTP: an azure-core pipeline with the policies of `policies`, its responses."""
+"""One registry's HTTP: an azure-core pipeline with the policies of `policies`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from azure.core.exceptions import AzureError
 from azure.core.pipeline import Pipeline
 from azure.core.pipeline.transport import RequestsTransport
-from azure.core.rest import HttpRequest, HttpResponse
+from azure.core.rest import HttpRequest
 
 from azext_otelembed._version import __version__
-from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import RegistryFailed
-from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
 from azext_otelembed.registry.policies import BODY, OPTIONS, RequestOptions, RetryOptions
-from azext_otelembed.registry.slow_body_guard import SlowBodyGuard
+from azext_otelembed.registry.response import RegistryResponse
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.urls import origin, resolve_safe
-
-
-@dataclass(frozen=True, slots=True)
-class RegistryResponse:
-    """An HTTP response. `body` is complete, or empty where the caller streams it.
-
-    `by_registry` is False where a redirect led to another host, such as blob storage.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
-    by_registry: bool
-    _response: HttpResponse = field(repr=False)
-    _chunk_seconds: float = 120.0
-    """The time limit for a chunk of 64 KiB."""
-
-    def chunks(self) -> Generator[bytes, None, None]:
-        """The body, chunk by chunk. Raises `IncompleteBody`."""
-        reason = ""
-        chunks = self._response.iter_raw()
-        guard = SlowBodyGuard(self._response, self._chunk_seconds)
-        try:
-            while True:
-                # The caller's code runs between two chunks, in this thread: its logs are kept.
-                try:
-                    with no_http_logs(), guard.reading():
-                        chunk = next(chunks, b"")
-                except AzureError as error:
-                    reason = cause(error)
-                    break
-                if guard.expired:  # the cut may look like the end of the body
-                    break
-                if not chunk:
-                    return
-                yield chunk
-        finally:
-            guard.close()
-            self._response.close()
-        raise IncompleteBody("it comes too slowly" if guard.expired else reason)
-
-
-class IncompleteBody(RegistryFailed):
-    """The body ended early; the rest can be requested."""
 
 
 class HttpPipeline:
@@ -101,9 +53,7 @@ class HttpPipeline:
             "session": self._session,
             "session_owner": False,
         }
-        self._pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(
-            RequestsTransport(**options), chain
-        )
+        self._pipeline: Any = Pipeline(RequestsTransport(**options), chain)
 
     def close(self) -> None:
         """Close the connections."""
@@ -114,10 +64,9 @@ class HttpPipeline:
         method: str,
         url: str,
         options: RequestOptions,
-        *,
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
-        form: Mapping[str, Any] | None = None,
+        form: dict[str, Any] | None = None,
     ) -> RegistryResponse:
         """Send a request; any status is returned. `url` may be relative to the registry."""
         address = resolve_safe(self.origin, url)
@@ -135,12 +84,11 @@ class HttpPipeline:
                 **(headers or {}),
             },
             content=content,
-            data=dict(form) if form is not None else None,
+            data=form,
         )
         if content is None and form is None and method in ("POST", "PUT", "PATCH"):
             request.headers["Content-Length"] = "0"
-        run: Callable[..., Any] = self._pipeline.run
-        response = run(request, stream=True, **{OPTIONS: options})
+        response = self._pipeline.run(request, stream=True, **{OPTIONS: options})
         http = response.http_response
         return RegistryResponse(
             status=http.status_code,
@@ -152,10 +100,10 @@ class HttpPipeline:
         )
 
     def _send_token_request(
-        self, method: str, url: str, *, headers: Mapping[str, str], form: Mapping[str, Any] | None
+        self, url: str, headers: Mapping[str, str], form: dict[str, Any] | None
     ) -> RegistryResponse:
         options = RequestOptions(f"a token ({urlsplit(url).path})")
-        return self.send(method, url, options, headers=headers, form=form)
+        return self.send("POST" if form else "GET", url, options, headers, form=form)
 
 
 class _Session(requests.Session):

@@ -24,8 +24,8 @@ from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.registry.error_responses import unreachable
 from azext_otelembed.registry.http_headers import retry_after_seconds
+from azext_otelembed.registry.response import SlowBodyGuard
 from azext_otelembed.registry.scope import Scope
-from azext_otelembed.registry.slow_body_guard import SlowBodyGuard
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.urls import origin, resolve_safe
 
@@ -73,8 +73,7 @@ class RetryOptions:
 
     def delay(self, attempt: int) -> float:
         """The delay after attempt number `attempt`, counted from 1."""
-        delay: float = self.first_delay * 2 ** (attempt - 1)
-        return min(delay, self.max_delay)
+        return float(min(self.first_delay * 2 ** (attempt - 1), self.max_delay))
 
 
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -213,15 +212,9 @@ class BodyPolicy(Policy):
                 response.context[BODY] = self._body(request, http, options)
         url = urlsplit(request.http_request.url)
         took = (time.monotonic() - started) * 1000
-        _LOG.debug(
-            # Without the query, which may hold a signature.
-            "%s %s%s: HTTP %d in %.0f ms",
-            request.http_request.method,
-            url.netloc,
-            url.path,
-            http.status_code,
-            took,
-        )
+        # Without the query, which may hold a signature.
+        sent = f"{request.http_request.method} {url.netloc}{url.path}"
+        _LOG.debug("%s: HTTP %d in %.0f ms", sent, http.status_code, took)
         return response
 
     def _body(self, request: Request, http: HttpResponse, options: RequestOptions) -> bytes:
@@ -229,34 +222,30 @@ class BodyPolicy(Policy):
             http.close()
             return b""
         guard = SlowBodyGuard(http, self._max_seconds)
+        body = bytearray()
         try:
             with guard.reading():
-                body = self._read(http, options)
-            if not guard.expired:
-                return body
+                for chunk in http.iter_raw():
+                    body += chunk
+                    if len(body) > options.body_limit:
+                        http.close()
+                        break
         except AzureError:
             if not guard.expired:
                 raise
         finally:
             guard.close()
-        raise RegistryFailed(
-            f"Registry '{self._host}' took longer than {self._max_seconds:.0f} seconds to send "
-            f"{options.what}.",
-            "Check the network, then run the same command again.",
-        )
-
-    def _read(self, http: HttpResponse, options: RequestOptions) -> bytes:
-        body = bytearray()
-        for chunk in http.iter_raw():
-            body += chunk
-            if len(body) > options.body_limit:
-                http.close()
-                if http.status_code >= 300:
-                    break
-                raise RegistryFailed(
-                    f"Registry '{self._host}' sends more than {options.body_limit} bytes for "
-                    f"{options.what}."
-                )
+        if guard.expired:
+            raise RegistryFailed(
+                f"Registry '{self._host}' took longer than {self._max_seconds:.0f} seconds to send "
+                f"{options.what}.",
+                "Check the network, then run the same command again.",
+            )
+        if len(body) > options.body_limit and http.status_code < 300:
+            raise RegistryFailed(
+                f"Registry '{self._host}' sends more than {options.body_limit} bytes for "
+                f"{options.what}."
+            )
         return bytes(body)
 
 

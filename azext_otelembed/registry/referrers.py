@@ -53,11 +53,7 @@ def put_referrer(
     Returns whether the registry maintains the list. Where it doesn't, the list is read, extended
     and written again: two concurrent writers can still lose an entry.
     """
-    digest = Digest.of(manifest)
-    options = endpoints.manifest_options(repository, digest, write=True)
-    url = endpoints.manifest(repository, digest)
-    headers = {"Content-Type": media_type}
-    response = client.request("PUT", url, options, 200, 201, 202, headers=headers, content=manifest)
+    response = client.put_manifest(repository, Digest.of(manifest), manifest, media_type)
     if response.headers.get("OCI-Subject"):
         return True
     for _ in range(_ATTEMPTS):
@@ -81,13 +77,10 @@ def _extend_fallback(
     entries = _fallback(client, repository, subject)
     if any(known.get("digest") == entry["digest"] for known in entries):
         return False
-    index = {
-        "schemaVersion": 2,
-        "mediaType": Family.OCI.index_type,
-        "manifests": [*entries, entry],
-    }
+    kind = Family.OCI.index_type
+    index = {"schemaVersion": 2, "mediaType": kind, "manifests": [*entries, entry]}
     data = json.dumps(index, separators=(",", ":")).encode()
-    client.put_manifest(repository, _tag(subject), data, Family.OCI.index_type)
+    client.put_manifest(repository, _tag(subject), data, kind)
     return True
 
 

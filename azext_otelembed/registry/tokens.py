@@ -12,14 +12,15 @@ import math
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from azext_otelembed.errors import RegistryFailed, Unauthorized
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, Credential, challenges
 from azext_otelembed.registry.http_headers import timestamp
+from azext_otelembed.registry.response import RegistryResponse
 from azext_otelembed.registry.response_json import parse_object
 from azext_otelembed.registry.scope import Scope, covers, describe, merged
 from azext_otelembed.urls import resolve_safe
@@ -30,29 +31,8 @@ DEFAULT_LIFETIME = 60.0
 """Seconds, for a token without `expires_in` and `exp` (Docker's token specification)."""
 
 
-class TokenResponse(Protocol):
-    """The parts of a response that `Tokens` reads."""
-
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers; names are case-insensitive."""
-
-    @property
-    def body(self) -> bytes:
-        """The complete body."""
-
-
-class SendTokenRequest(Protocol):
-    """Sends a token request, with retries; returns a response of any status."""
-
-    def __call__(
-        self, method: str, url: str, *, headers: Mapping[str, str], form: Mapping[str, Any] | None
-    ) -> TokenResponse:
-        """`form` is sent as application/x-www-form-urlencoded."""
+SendTokenRequest = Callable[[str, Mapping[str, str], dict[str, Any] | None], RegistryResponse]
+"""Sends a token request (address, headers and form; GET without a form), with retries."""
 
 
 def lifetime(token: str, response: Mapping[str, Any], date: str | None) -> float:
@@ -103,17 +83,12 @@ class _Token:
 
 
 class _TokenRefusedError(Exception):
-    """A token server refused. `retry_after` is its Retry-After header."""
+    """A token server refused."""
 
-    def __init__(self, response: TokenResponse) -> None:
+    def __init__(self, response: RegistryResponse) -> None:
         super().__init__(response.status)
         self.status = response.status
         self.retry_after = response.headers.get("Retry-After")
-
-    @property
-    def permanent(self) -> bool:
-        """Whether a request for fewer scopes can't help."""
-        return self.status == 429 or self.status >= 500
 
 
 class Tokens:
@@ -195,20 +170,18 @@ class Tokens:
     def _request_token(self, needed: tuple[Scope, ...]) -> str:
         wider = merged((*needed, *self._declared))
         try:
-            token = self._fetch(wider)
+            if isinstance(self._credential, AcrExchange):
+                token = self._from_acr(self._credential, wider)
+            else:
+                token = self._from_challenge(wider)
         except _TokenRefusedError as refusal:
-            if wider == needed or refusal.permanent:
+            # Fewer scopes may be granted, but don't help against throttling or a failure.
+            if wider == merged(needed) or refusal.status == 429 or refusal.status >= 500:
                 raise self._refusal(needed, refusal) from None
             self._declared = ()
-            token = self._fetch_or_raise(needed)
+            return self._request_token(needed)
         self._cached.append(token)
         return token.header
-
-    def _fetch_or_raise(self, needed: tuple[Scope, ...]) -> _Token:
-        try:
-            return self._fetch(needed)
-        except _TokenRefusedError as refusal:
-            raise self._refusal(needed, refusal) from None
 
     def _refusal(
         self, needed: tuple[Scope, ...], refusal: _TokenRefusedError
@@ -228,11 +201,6 @@ class Tokens:
             status=status,
         )
 
-    def _fetch(self, scopes: tuple[Scope, ...]) -> _Token:
-        if isinstance(self._credential, AcrExchange):
-            return self._from_acr(self._credential, scopes)
-        return self._from_challenge(scopes)
-
     def _from_challenge(self, scopes: tuple[Scope, ...]) -> _Token:
         parameters = self._challenge.parameters if self._challenge else {}
         realm = parameters.get("realm", "")
@@ -243,12 +211,10 @@ class Tokens:
             )
         query = [("service", parameters["service"])] if "service" in parameters else []
         query += [("scope", str(scope)) for scope in scopes]
-        headers = {}
-        if isinstance(self._credential, Basic):
-            headers["Authorization"] = self._credential.header
-        separator = "&" if "?" in realm else "?"
-        url = f"{realm}{separator}{urlencode(query)}"
-        return self._token(self._send("GET", url, headers=headers, form=None), scopes)
+        basic = self._credential if isinstance(self._credential, Basic) else None
+        headers = {"Authorization": basic.header} if basic else {}
+        url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(query)}"
+        return self._token(self._send(url, headers, None), scopes)
 
     def _from_acr(self, credential: AcrExchange, scopes: tuple[Scope, ...]) -> _Token:
         form = {
@@ -257,8 +223,7 @@ class Tokens:
             "scope": [str(scope) for scope in scopes],
             "refresh_token": self._refresh_token(credential),
         }
-        response = self._send("POST", f"{self._origin}/oauth2/token", headers={}, form=form)
-        return self._token(response, scopes)
+        return self._token(self._send(f"{self._origin}/oauth2/token", {}, form), scopes)
 
     def _refresh_token(self, credential: AcrExchange) -> str:
         if self._refresh is None or not self._refresh.valid:
@@ -273,7 +238,7 @@ class Tokens:
         }
         if credential.tenant:
             form["tenant"] = credential.tenant
-        response = self._send("POST", f"{self._origin}/oauth2/exchange", headers={}, form=form)
+        response = self._send(f"{self._origin}/oauth2/exchange", {}, form)
         if response.status in (400, 401, 403):
             raise Unauthorized(
                 f"Registry '{self._host}' doesn't accept the Azure sign-in "
@@ -288,50 +253,31 @@ class Tokens:
                 "Check the registry's name.",
                 status=404,
             )
-        if response.status != 200:
-            raise _TokenRefusedError(response)
-        body = self._parse(response)
-        value = self._value(body, "refresh_token")
-        return self._make_token(value, value, (), body, response)
+        return self._token(response, (), "refresh_token")
 
     @property
     def _service(self) -> str:
         """The service name of the registry: by default its host."""
-        if self._challenge and "service" in self._challenge.parameters:
-            return self._challenge.parameters["service"]
-        return self._host
+        parameters = self._challenge.parameters if self._challenge else {}
+        return parameters.get("service", self._host)
 
-    def _token(self, response: TokenResponse, scopes: tuple[Scope, ...]) -> _Token:
+    def _token(
+        self, response: RegistryResponse, scopes: tuple[Scope, ...], name: str = ""
+    ) -> _Token:
+        """The token under `name`, or else the access token, of a token server's response."""
         if response.status != 200:
             raise _TokenRefusedError(response)
-        body = self._parse(response)
-        value = self._value(body, "token" if body.get("token") else "access_token")
-        return self._make_token(value, f"Bearer {value}", scopes, body, response)
-
-    def _value(self, body: Mapping[str, Any], name: str) -> str:
-        value = body.get(name)
-        if not isinstance(value, str) or not re.fullmatch("[!-~]+", value):
-            raise RegistryFailed(
-                f"The token server of registry '{self._host}' answered without a token."
-            )
-        return value
-
-    def _make_token(
-        self,
-        value: str,
-        header: str,
-        scopes: tuple[Scope, ...],
-        body: Mapping[str, Any],
-        response: TokenResponse,
-    ) -> _Token:
-        seconds = lifetime(value, body, response.headers.get("Date"))
-        return _Token(header, scopes, time.monotonic() + seconds)
-
-    def _parse(self, response: TokenResponse) -> dict[str, Any]:
         body = parse_object(response.body)
         if body is None:
             raise RegistryFailed(
                 f"The token server of registry '{self._host}' sent a response that isn't a JSON "
                 "object."
             )
-        return body
+        value = body.get(name or ("token" if body.get("token") else "access_token"))
+        if not isinstance(value, str) or not re.fullmatch("[!-~]+", value):
+            raise RegistryFailed(
+                f"The token server of registry '{self._host}' answered without a token."
+            )
+        seconds = lifetime(value, body, response.headers.get("Date"))
+        header = value if name else f"Bearer {value}"
+        return _Token(header, scopes, time.monotonic() + seconds)

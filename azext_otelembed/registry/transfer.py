@@ -6,19 +6,17 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry import endpoints
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.http_headers import retry_after_seconds
+from azext_otelembed.registry.response import RegistryResponse
 from azext_otelembed.urls import resolve_safe
-
-if TYPE_CHECKING:
-    from azext_otelembed.registry.client import RegistryClient
-    from azext_otelembed.registry.http_pipeline import RegistryResponse
 
 CHUNK = 4 << 20
 """Bytes of one PATCH: the size that Microsoft's own client sends to ACR."""
@@ -31,8 +29,60 @@ _BYTES = {"Content-Type": "application/octet-stream"}
 class Upload:
     """An open upload: the address of its next request, and the bytes that the registry has."""
 
+    client: RegistryClient
+    repository: str
+    digest: Digest
     location: str
     offset: int = 0
+
+    def send(self, method: str, *, idempotent: bool = True, **content: Any) -> RegistryResponse:
+        """Send a request to the upload's address."""
+        options = endpoints.upload(self.repository, self.digest, idempotent=idempotent)
+        return self.client.http.send(method, self.location, options, **content)
+
+    def send_chunk(self, piece: bytes) -> bool:
+        """Send one chunk, with retries. False when the upload has to restart."""
+        start, end = self.offset, self.offset + len(piece)
+        response: RegistryResponse | None = None
+        for attempt in range(self.client.retry.attempts):
+            if attempt:
+                _wait(self.client, attempt, response)
+                # A registry that answers 416 to the first chunk has received some of it.
+                some = response is not None and response.status == 416 and self.offset == 0
+                # The connection may have been cut after the bytes arrived: the registry knows.
+                if not self._update_offset(some=some) or not start <= self.offset <= end:
+                    return False
+            response = None
+            rest = piece[self.offset - start :]
+            if not rest:
+                return True
+            headers = {**_BYTES, "Content-Range": f"{self.offset}-{end - 1}"}
+            try:
+                sent = self.send("PATCH", idempotent=False, headers=headers, content=rest)
+            except RegistryFailed:
+                continue
+            if sent.status in (202, 201, 204):
+                self.location = _location(self.client, sent, self.location, self.digest)
+                self.offset = _received(sent, end, some=True)
+                if self.offset == end:
+                    return True
+            elif _is_retryable(sent):
+                response = sent
+            elif sent.status == 404:
+                return False
+            else:
+                raise self.client.error(sent, endpoints.upload(self.repository, self.digest))
+        return False
+
+    def _update_offset(self, *, some: bool) -> bool:
+        """Ask the registry how many bytes it has. False where it doesn't know."""
+        response = self.send("GET")
+        if response.status not in (200, 204) or "Range" not in response.headers:
+            return False
+        if "Location" in response.headers:
+            self.location = _location(self.client, response, self.location, self.digest)
+        self.offset = _received(response, self.offset, some=some)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +94,25 @@ class BlobSource:
 
 
 def mount_or_open(
-    client: RegistryClient, repository: str, digest: Digest, source_repository: str
+    client: RegistryClient, repository: str, digest: Digest, source_repository: str = ""
 ) -> Upload | None:
-    """Mount a blob. None when it was mounted; else the upload that the registry opened instead."""
-    query = {"mount": str(digest), "from": source_repository}
-    return _open(
-        client, repository, digest, endpoints.uploads(repository, query), source_repository
-    )
-
-
-def open_upload(client: RegistryClient, repository: str, digest: Digest) -> Upload:
-    """Open an upload."""
-    opened = _open(client, repository, digest, endpoints.uploads(repository), "")
-    assert opened is not None  # noqa: S101  # 201 is expected for mounts only
-    return opened
-
-
-def _open(
-    client: RegistryClient, repository: str, digest: Digest, url: str, source: str
-) -> Upload | None:
-    options = endpoints.upload_options(repository, digest, source=source)
-    response = client.request("POST", url, options, *((201, 202) if source else (202,)))
+    """Open an upload, or mount the blob of `source_repository`: None when it was mounted."""
+    url, statuses = f"/v2/{repository}/blobs/uploads/", [202]
+    if source_repository:
+        url += "?" + urlencode({"mount": str(digest), "from": source_repository})
+        statuses.append(201)
+    options = endpoints.upload(repository, digest, source=source_repository)
+    response = client.request("POST", url, options, *statuses)
     if response.status == 201:
         return None
-    return Upload(_location(client, response, url, digest))
+    return Upload(client, repository, digest, _location(client, response, url, digest))
 
 
 def check_push(client: RegistryClient, repository: str) -> None:
     """Raise `Unauthorized` unless the caller may push: opens an upload and cancels it."""
-    empty = Digest.of(b"")
-    opened = open_upload(client, repository, empty)
-    options = endpoints.upload_options(repository, empty)
-    # Any status will do: a registry that can't cancel removes the upload after a while.
-    client.http.send("DELETE", opened.location, options)
+    if opened := mount_or_open(client, repository, Digest.of(b"")):
+        # Any status will do: a registry that can't cancel removes the upload after a while.
+        opened.send("DELETE")
 
 
 def upload(
@@ -128,8 +164,8 @@ def upload_stream(
 
     def send(target: Upload) -> bool:
         report(Progress(what, 0, blob.size))
-        for piece in _pieces(blob.read(), chunk):
-            if not _send_chunk(client, repository, target, digest, piece):
+        for piece in pieces(blob.read(), chunk):
+            if not target.send_chunk(piece):
                 return False
             report(Progress(what, target.offset, blob.size))
         return True
@@ -149,7 +185,7 @@ def _store(
 
     `send` returns False when the registry has lost the upload.
     """
-    options = endpoints.upload_options(repository, digest, idempotent=False)
+    options = endpoints.upload(repository, digest)
     headers = None if data is None else _BYTES
     failure = RegistryFailed(
         f"The upload of {options.what} to registry '{client.host}' was interrupted {_RESTARTS} "
@@ -162,13 +198,14 @@ def _store(
             _wait(client, attempt + 1, response)
             if client.has_blob(repository, digest):
                 return
-        target = opened or open_upload(client, repository, digest)
+        target = opened or mount_or_open(client, repository, digest)
         opened = response = None
-        if not send(target):
+        if target is None or not send(target):
             continue
-        url = _with_digest(target.location, digest)
+        target.location += "&" if "?" in target.location else "?"
+        target.location += f"digest={quote(str(digest), safe='')}"
         try:
-            response = client.http.send("PUT", url, options, headers=headers, content=data)
+            response = target.send("PUT", idempotent=False, headers=headers, content=data)
         except RegistryFailed as error:
             failure = error
             continue
@@ -180,50 +217,6 @@ def _store(
             raise refusal
         failure = RegistryFailed(refusal.message, refusal.recommendation, status=response.status)
     raise failure
-
-
-def _send_chunk(
-    client: RegistryClient, repository: str, target: Upload, digest: Digest, piece: bytes
-) -> bool:
-    """Send one chunk, with retries. False when the upload has to restart."""
-    options = endpoints.upload_options(repository, digest, idempotent=False)
-    start = target.offset
-    end = start + len(piece)
-    response: RegistryResponse | None = None
-    for attempt in range(client.retry.attempts):
-        if attempt:
-            _wait(client, attempt, response)
-            # A registry that answers 416 to the first chunk has received some of it.
-            some = response is not None and response.status == 416 and target.offset == 0
-            # The connection may have been cut after the bytes arrived: the registry knows.
-            if not _update_offset(client, repository, target, digest, some=some):
-                return False
-            if not start <= target.offset <= end:
-                return False
-        response = None
-        rest = piece[target.offset - start :]
-        if not rest:
-            return True
-        last = target.offset + len(rest) - 1
-        headers = {**_BYTES, "Content-Range": f"{target.offset}-{last}"}
-        try:
-            sent = client.http.send(
-                "PATCH", target.location, options, headers=headers, content=rest
-            )
-        except RegistryFailed:
-            continue
-        if sent.status in (202, 201, 204):
-            target.location = _location(client, sent, target.location, digest)
-            target.offset = _received(sent, last + 1, some=True)
-            if target.offset == end:
-                return True
-        elif _is_retryable(sent):
-            response = sent
-        elif sent.status == 404:
-            return False
-        else:
-            raise client.error(sent, options)
-    return False
 
 
 def _is_retryable(response: RegistryResponse) -> bool:
@@ -244,20 +237,6 @@ def _wait(client: RegistryClient, attempt: int, response: RegistryResponse | Non
             "Run the same command again after that time.",
         )
     time.sleep(max(client.retry.delay(attempt), asked or 0))
-
-
-def _update_offset(
-    client: RegistryClient, repository: str, target: Upload, digest: Digest, *, some: bool
-) -> bool:
-    """Ask the registry how many bytes it has. False where it doesn't know."""
-    options = endpoints.upload_options(repository, digest)
-    response = client.http.send("GET", target.location, options)
-    if response.status not in (200, 204) or "Range" not in response.headers:
-        return False
-    if "Location" in response.headers:
-        target.location = _location(client, response, target.location, digest)
-    target.offset = _received(response, target.offset, some=some)
-    return True
 
 
 def _received(response: RegistryResponse, default: int, *, some: bool) -> int:
@@ -285,12 +264,7 @@ def _location(client: RegistryClient, response: RegistryResponse, base: str, dig
     return target
 
 
-def _with_digest(location: str, digest: Digest) -> str:
-    separator = "&" if "?" in location else "?"
-    return f"{location}{separator}digest={quote(str(digest), safe='')}"
-
-
-def _pieces(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
+def pieces(chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in pieces of `size`; the last one is shorter."""
     buffer = bytearray()
     for chunk in chunks:

@@ -120,10 +120,10 @@ def _match(session: Session, observed: Observed, app_insights: str | None) -> _M
         elif linked := linked_component(observed.tags):
             expected = [components.get(arm, linked)]
         else:
-            expected = components.in_group(arm, site.subscription, site.group)
+            expected = components.find_all(arm, site.subscription, site.group)
             if not any(_same_key(one.connection_string, key) for one in expected):
                 # One of another group may have been named at the deploy.
-                others = components.in_subscription(arm, site.subscription)
+                others = components.find_all(arm, site.subscription)
                 found = [one for one in others if _same_key(one.connection_string, key)]
                 expected = found or expected
     except OtelembedError as unseen:

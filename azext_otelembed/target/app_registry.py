@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from azext_otelembed.azure.registry_access import open_registry
 from azext_otelembed.azure.session import Session
 from azext_otelembed.image.prepared_collector import REPOSITORY
 from azext_otelembed.image.reference import Digest, Reference
@@ -24,7 +23,7 @@ class AppRegistry:
     def open(self, reference: Reference) -> RegistryClient:
         """The client of the app image's registry; the first call decides which one that is."""
         if self._client is None:
-            client = open_registry(self._session, reference.registry)
+            client = self._session.open_registry(reference.registry)
             client.declare_scopes(push(reference.repository), pull(REPOSITORY), push(RELEASES))
             self._client = client
         return self._client
@@ -41,7 +40,7 @@ class AppRegistry:
             return None
         if not self._session.is_acr(current.registry):
             return None
-        client = open_registry(self._session, current.registry)
+        client = self._session.open_registry(current.registry)
         client.declare_scopes(pull(RELEASES))
         return RecordStore(client, observed.id.resource_id)
 
@@ -49,6 +48,6 @@ class AppRegistry:
         """The digest of an image in any registry; None where that registry doesn't hold it."""
         client = self._client
         if client is None or client.host.lower() != reference.registry.lower():
-            client = open_registry(self._session, reference.registry)
+            client = self._session.open_registry(reference.registry)
         found = client.head_manifest(reference.repository, reference.selector)
         return None if found is None else found.digest

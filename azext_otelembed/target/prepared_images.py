@@ -7,7 +7,6 @@ from functools import partial
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.registry_access import open_registry
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Step
 from azext_otelembed.embedding.prepare_collector import find_prepared, prepare_collector
@@ -53,12 +52,12 @@ def prepare_images(
     if options.shell_image is not None:
         step.say(f"preparing the shell of {options.shell_image} in {client.host}")
         importer = partial(_import, session, client, step, None)
-        with open_registry(session, options.shell_image.registry) as source:
+        with session.open_registry(options.shell_image.registry) as source:
             shell = prepare_shell(client, options.shell_image, source, importer, step.report)
     step.say(f"preparing {options.collector} in {client.host}")
     login = options.collector_login
     importer = partial(_import, session, client, step, login)
-    with open_registry(session, options.collector.registry, login) as source:
+    with session.open_registry(options.collector.registry, login) as source:
         collector = prepare_collector(client, options.collector, source, importer, step.report)
     return PreparedImages(collector, shell)
 

@@ -192,7 +192,7 @@ class _Instances:
     @classmethod
     def of(cls, client: SiteClient) -> _Instances:
         try:
-            return cls(tuple(state for _, state in client.instances()))
+            return cls(client.instances())
         except OtelembedError as unseen:
             return cls((), unseen.message)
 

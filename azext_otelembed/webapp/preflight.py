@@ -9,9 +9,7 @@ from azext_otelembed.azure import pull_access, registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json
 from azext_otelembed.azure.registries import Registry
-from azext_otelembed.azure.registry_access import open_registry
 from azext_otelembed.azure.session import Session
-from azext_otelembed.azure.subscriptions import subscriptions
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
@@ -67,7 +65,7 @@ def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
     if found := _registry_in(arm, host, subscription):
         return found
     try:
-        seen = subscriptions(arm)
+        seen = arm.subscriptions()
     except Unauthorized:
         return None
     others = [one for one in seen if one.lower() != subscription.lower()]
@@ -88,7 +86,7 @@ def _try_login(session: Session, observed: Observed, image: Reference, user: str
     if password.startswith("@Microsoft."):
         return f"{site} pulls with a password from Key Vault, so its sign-in was not checked."
     try:
-        with open_registry(session, image.registry, Basic(user, password)) as client:
+        with session.open_registry(image.registry, Basic(user, password)) as client:
             client.head_manifest(image.repository, image.selector)
     except Unauthorized:
         name = image.registry.partition(".")[0]

@@ -58,7 +58,7 @@ def resolve(observed: Observed, options: SettingOptions, arm: Callable[[], Arm])
         return _present(observed)
     if linked := linked_component(observed.tags):
         return _of_component(components.get(arm(), linked), "linked on the site")
-    return _only(components.in_group(arm(), site.subscription, site.group), observed)
+    return _only(components.find_all(arm(), site.subscription, site.group), observed)
 
 
 def linked_component(tags: Mapping[str, str]) -> str | None:

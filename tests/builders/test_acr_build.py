@@ -234,16 +234,7 @@ def _principal(tasks: Builds, scope: str, *roles: str) -> str:
     client_id = str(uuid.uuid4())
     held = [{"role": role, "scope": scope} for role in roles]
     tasks.cloud.local.add_principal(client_id, "not-a-secret", held)
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": client_id,
-        "client_secret": "not-a-secret",
-        "scope": "https://management.core.windows.net//.default",
-    }
-    local = tasks.cloud.local
-    with local.http() as http:
-        answer = http.post(f"{local.management}/{local.tenant}/oauth2/v2.0/token", data=form)
-    return str(answer.raise_for_status().json()["access_token"])
+    return tasks.cloud.local.token(client_id=client_id, secret="not-a-secret")
 
 
 def test_an_interrupt_cancels_the_run_and_says_so(tasks: Builds) -> None:

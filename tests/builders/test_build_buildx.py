@@ -27,9 +27,7 @@ def test_buildx_builds_and_pushes_with_credentials_that_were_lent(
 ) -> None:
     # No FROM the registry: BuildKit within Docker 20.10 speaks plain HTTP to localhost.
     source = builds.write(
-        "FROM scratch",
-        "COPY --chmod=755 busybox /bin/sh",
-        'CMD ["/bin/sh", "-c", "echo started"]',
+        "FROM scratch", "COPY --chmod=755 busybox /bin/sh", 'CMD ["/bin/sh", "-c", "echo started"]'
     )
     (source / "busybox").write_bytes(static_busybox())
     image = f"{builds.host}/{builds.repository()}:1"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import Any
 
 from azext_otelembed.errors import InvalidImage, OtelembedError
 from azext_otelembed.image.elf import check_static_program
@@ -105,7 +106,7 @@ class _Answer:
 
 
 def token(data: bytes) -> None:
-    def answer(*_: object, **__: object) -> _Answer:
+    def answer(*_: object) -> Any:
         return _Answer(data)
 
     words = data.decode("utf-8", "surrogateescape")
@@ -117,7 +118,7 @@ def token(data: bytes) -> None:
 
 
 def challenge(data: bytes) -> None:
-    def answer(*_: object, **__: object) -> _Answer:
+    def answer(*_: object) -> Any:
         return _Answer(b'{"token":"t"}')
 
     asker = Tokens("localhost", "https://localhost", Anonymous(), answer)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +39,7 @@ class Registries:
     shop: str
     hub: str
     arm_token: str
+    folder: Path
     clients: list[RegistryClient] = field(default_factory=list)
 
     def client(
@@ -44,10 +47,7 @@ class Registries:
     ) -> RegistryClient:
         """A client of its own, closed at the test's end."""
         client = RegistryClient(
-            host,
-            credential,
-            retry=retry,
-            transport={"connection_verify": self.azure.ca},
+            host, credential, retry=retry, transport={"connection_verify": self.azure.ca}
         )
         self.clients.append(client)
         return client
@@ -59,23 +59,21 @@ class Registries:
 
     def principal(self, client_id: str) -> RegistryClient:
         """A client of `shop` with the rights of one of the principals above."""
-        return self.client(self.shop, AcrExchange(lambda: self.token(client_id)))
+        token = self.azure.token(client_id=client_id, secret=SECRET)
+        return self.client(self.shop, AcrExchange(lambda: token))
 
     def anonymous(self) -> RegistryClient:
         """A client of `hub` that is nobody."""
         return self.client(self.hub, Anonymous())
 
-    def token(self, client_id: str) -> str:
-        """A token for ARM."""
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": client_id,
-            "client_secret": SECRET,
-            "scope": "https://management.core.windows.net//.default",
-        }
-        with self.azure.http() as http:
-            url = f"{self.azure.management}/{self.azure.tenant}/oauth2/v2.0/token"
-            return str(http.post(url, data=form).raise_for_status().json()["access_token"])
+    @contextmanager
+    def without_mounts(self) -> Iterator[None]:
+        """`shop` mounts no blobs inside the block."""
+        self.azure.change_registry(SHOP, mounts=False)
+        try:
+            yield
+        finally:
+            self.azure.change_registry(SHOP, mounts=True)
 
     def since(self, mark: int) -> list[dict[str, Any]]:
         """What reached registries, token servers and blob storage since `mark`."""
@@ -99,13 +97,19 @@ def arm_token(azure: LocalAzure) -> str:
 
 
 @pytest.fixture
-def registries(azure: LocalAzure, arm_token: str) -> Iterator[Registries]:
+def registries(azure: LocalAzure, arm_token: str, tmp_path: Path) -> Iterator[Registries]:
     login_servers = azure.registries
-    made = Registries(azure, login_servers[SHOP], login_servers[HUB], arm_token)
+    made = Registries(azure, login_servers[SHOP], login_servers[HUB], arm_token, tmp_path)
     yield made
     for client in made.clients:
         client.close()
     azure.clear_faults()
+
+
+@pytest.fixture
+def client(registries: Registries) -> RegistryClient:
+    """An owner's client of `shop`."""
+    return registries.owner()
 
 
 @pytest.fixture

@@ -61,11 +61,7 @@ def _main(ca: str, token: str, tenant: str, shop: str, reference: str) -> dict[s
         RegistryClient(shop, AcrExchange(lambda: token, tenant), transport=transport) as target,
     ):
         path = prepare_collector(target, named, source).binary_path
-    return {
-        "path": path,
-        "megabytes": peak_megabytes(),
-        "seconds": time.monotonic() - began,
-    }
+    return {"path": path, "megabytes": peak_megabytes(), "seconds": time.monotonic() - began}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import tarfile
 import zlib
-from pathlib import Path
 from typing import Any
 
 from azext_otelembed.azure.arm import Arm
@@ -78,19 +77,17 @@ def collector(
     return Image(layers, {"Entrypoint": [entrypoint]}, platform=("linux", arch))
 
 
-def upstream(
-    registries: Registries, tmp_path: Path, tag: str, image: Image | None = None
-) -> Reference:
+def upstream(registries: Registries, tag: str, image: Image | None = None) -> Reference:
     """A collector image in the hub, with an entry for another platform."""
     other = Image([program("otelcol-contrib", 5000)], {}, platform=("linux", "arm64"))
-    write_layout(tmp_path / "upstream", [other, image or collector()], tag)
-    registries.azure.push(HUB, COLLECTOR, tag, tmp_path / "upstream")
+    write_layout(registries.folder / "upstream", [other, image or collector()], tag)
+    registries.azure.push(HUB, COLLECTOR, tag, registries.folder / "upstream")
     return Reference(registries.hub, COLLECTOR, tag)
 
 
-def push(registries: Registries, tmp_path: Path, name: str, tag: str, *images: Image) -> Reference:
+def push(registries: Registries, name: str, tag: str, *images: Image) -> Reference:
     """An app image in the shop's registry; several make an index."""
-    directory = tmp_path / "app"
+    directory = registries.folder / "app"
     write_layout(directory, images[0] if len(images) == 1 else images, tag)
     registries.azure.push(SHOP, name, tag, directory)
     return Reference(registries.shop, name, tag)

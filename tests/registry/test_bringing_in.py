@@ -3,9 +3,8 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,18 +15,48 @@ from azext_otelembed.errors import NotFound, Refused, RegistryFailed, Unauthoriz
 from azext_otelembed.image.layer import make_ca_layer
 from azext_otelembed.image.prepared_collector import REPOSITORY, PreparedCollector, prepared_tag
 from azext_otelembed.image.reference import Digest, Reference
-from azext_otelembed.progress import Progress
+from azext_otelembed.progress import Progress, Report, discard
 from azext_otelembed.registry.client import RegistryClient
 from localazure.images.assemble import Entry, Image, Layer, layer, sha256
 from tests.programs import LOADER, program
 from tests.registry import images
-from tests.registry.conftest import PUSHER, SHOP, Registries
+from tests.registry.conftest import PUSHER, Registries
 
 
 @pytest.fixture
 def tag(name: str) -> str:
     """A collector version that no other test has brought in."""
     return f"9.{name.removeprefix('team/app')}.0"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The ACR, with an owner's client, and a version of the collector that it doesn't hold."""
+
+    registries: Registries
+    tag: str
+    client: RegistryClient
+
+    def upstream(self, image: Image | None = None, tag: str = "") -> Reference:
+        """A collector image in the hub."""
+        return images.upstream(self.registries, tag or self.tag, image)
+
+    def prepare(
+        self, reference: Reference, *, by_import: bool = False, report: Report = discard
+    ) -> PreparedCollector:
+        """Bring it in: by a server-side import, or through this machine."""
+        importer = partial(images.importer, self.registries) if by_import else None
+        hub = self.registries.anonymous()
+        return prepare_collector(self.client, reference, hub, importer, report)
+
+    def find(self, reference: Reference) -> PreparedCollector | None:
+        """The prepared collector."""
+        return find_prepared(self.client, reference)
+
+
+@pytest.fixture
+def shop(registries: Registries, tag: str, client: RegistryClient) -> Shop:
+    return Shop(registries, tag, client)
 
 
 def assert_prepared(client: RegistryClient, prepared: PreparedCollector, image: Image) -> None:
@@ -47,52 +76,36 @@ def assert_prepared(client: RegistryClient, prepared: PreparedCollector, image: 
         )
 
 
-def test_a_collector_is_imported_and_prepared(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
-    client = registries.owner()
+def test_a_collector_is_imported_and_prepared(shop: Shop) -> None:
+    reference = shop.upstream()
     seen: list[Progress] = []
-    prepared = prepare_collector(
-        client,
-        reference,
-        registries.anonymous(),
-        partial(images.importer, registries),
-        seen.append,
-    )
-    assert_prepared(client, prepared, images.collector())
-    assert find_prepared(client, reference) == prepared
-    assert client.head_manifest(UPSTREAM_REPOSITORY, prepared_tag(reference)) is not None
+    prepared = shop.prepare(reference, by_import=True, report=seen.append)
+    assert_prepared(shop.client, prepared, images.collector())
+    assert shop.find(reference) == prepared
+    assert shop.client.head_manifest(UPSTREAM_REPOSITORY, prepared_tag(reference)) is not None
     assert any("importing" in each.what for each in seen)
 
 
-def test_an_import_asks_upstream_nothing_and_reads_all_of_the_binarys_layer(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
-    client = registries.owner()
-    mark = registries.azure.mark()
-    prepare_collector(
-        client, reference, registries.anonymous(), partial(images.importer, registries)
-    )
-    assert "registry" not in {r["service"] for r in registries.since(mark)}
-    sent = sum(r["sent"] for r in registries.since(mark))
+def test_an_import_asks_upstream_nothing_and_reads_all_of_the_binarys_layer(shop: Shop) -> None:
+    reference = shop.upstream()
+    mark = shop.registries.azure.mark()
+    shop.prepare(reference, by_import=True)
+    assert "registry" not in {r["service"] for r in shop.registries.since(mark)}
+    sent = sum(r["sent"] for r in shop.registries.since(mark))
     assert sent < 200_000  # the CA layer; the binary has 3 MB
     # Its beginning, which tells what it is, and then every byte: nothing less proves it.
     layer = images.collector().layers[1]
     binary = layer.digest.removeprefix("sha256:")
-    got = [r for r in registries.since(mark) if r["service"] == "blob" and binary in r["path"]]
+    got = [r for r in shop.registries.since(mark) if r["service"] == "blob" and binary in r["path"]]
     assert len(got) == 2
     assert got[1]["received"] == len(layer.data)
 
 
-def test_who_may_not_import_gets_a_copy_with_progress(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
+def test_who_may_not_import_gets_a_copy_with_progress(registries: Registries, tag: str) -> None:
     def refuse(_: Reference, __: str) -> None:
         raise Unauthorized("importImage is not allowed.")
 
-    reference = images.upstream(registries, tmp_path, tag)
+    reference = images.upstream(registries, tag)
     client = registries.principal(PUSHER)
     seen: list[Progress] = []
     prepared = prepare_collector(client, reference, registries.anonymous(), refuse, seen.append)
@@ -103,133 +116,101 @@ def test_who_may_not_import_gets_a_copy_with_progress(
     assert counted[-1] == size
 
 
-def test_a_copy_survives_cuts(registries: Registries, tmp_path: Path, tag: str) -> None:
+def test_a_copy_survives_cuts(shop: Shop) -> None:
     binary = images.go_layer("otelcol-contrib", program(9_000_000, seed=21))
     image = images.collector(binary)
-    reference = images.upstream(registries, tmp_path, tag, image)
-    registries.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
-    registries.azure.fault(service="registry", method="GET", path="/blobs/", nth=3, status=503)
-    client = registries.owner()
-    prepared = prepare_collector(client, reference, registries.anonymous())
-    assert_prepared(client, prepared, image)
+    reference = shop.upstream(image)
+    shop.registries.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
+    shop.registries.azure.fault(service="registry", method="GET", path="/blobs/", nth=3, status=503)
+    prepared = shop.prepare(reference)
+    assert_prepared(shop.client, prepared, image)
 
 
-def test_what_is_prepared_costs_one_request_and_asks_nobody_else(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
-    client = registries.owner()
-    first = prepare_collector(client, reference, registries.anonymous())
-    mark = registries.azure.mark()
-    assert prepare_collector(client, reference, registries.anonymous()) == first
-    (record,) = [r for r in registries.since(mark) if not r["path"].startswith("/oauth2")]
+def test_what_is_prepared_costs_one_request_and_asks_nobody_else(shop: Shop) -> None:
+    reference = shop.upstream()
+    first = shop.prepare(reference)
+    mark = shop.registries.azure.mark()
+    assert shop.prepare(reference) == first
+    (record,) = [r for r in shop.registries.since(mark) if not r["path"].startswith("/oauth2")]
     assert (record["service"], record["method"], record["status"]) == ("acr", "GET", 200)
 
 
-def test_the_same_collector_by_its_digest_is_the_same(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
-    client = registries.owner()
-    by_tag = prepare_collector(client, reference, registries.anonymous())
+def test_the_same_collector_by_its_digest_is_the_same(shop: Shop) -> None:
+    reference = shop.upstream()
+    by_tag = shop.prepare(reference)
     exact = replace(reference, digest=Digest.parse(images.collector().digest))
-    assert find_prepared(client, exact) == by_tag
+    assert shop.find(exact) == by_tag
 
 
 @pytest.mark.parametrize("tagged", [True, False], ids=["tag and digest", "digest"])
 @pytest.mark.parametrize("of", ["index", "manifest"])
-def test_a_collector_is_imported_by_its_digest(
-    registries: Registries, tmp_path: Path, tag: str, of: str, tagged: bool
-) -> None:
+def test_a_collector_is_imported_by_its_digest(shop: Shop, of: str, tagged: bool) -> None:
     image = images.collector(
-        images.go_layer("otelcol-contrib", program(1_000_000, seed=int(tag[2:-2])))
+        images.go_layer("otelcol-contrib", program(1_000_000, seed=int(shop.tag[2:-2])))
     )
-    named = images.upstream(registries, tmp_path, tag, image)
-    index = registries.anonymous().get_manifest(named.repository, tag).digest
+    named = shop.upstream(image)
+    index = shop.registries.anonymous().get_manifest(named.repository, shop.tag).digest
     digest = index if of == "index" else Digest.parse(image.digest)
-    reference = replace(named, tag=tag if tagged else None, digest=digest)
-    client = registries.owner()
-    mark = registries.azure.mark()
-    importer = partial(images.importer, registries)
-    prepared = prepare_collector(client, reference, registries.anonymous(), importer)
-    assert "registry" not in {r["service"] for r in registries.since(mark)}
+    reference = replace(named, tag=shop.tag if tagged else None, digest=digest)
+    mark = shop.registries.azure.mark()
+    prepared = shop.prepare(reference, by_import=True)
+    assert "registry" not in {r["service"] for r in shop.registries.since(mark)}
     assert str(prepared.digest) == image.digest
-    assert find_prepared(client, reference) == prepared
+    assert shop.find(reference) == prepared
 
 
-def test_the_document_is_the_same_whichever_way_the_collector_came(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
-    client = registries.owner()
-    copied = prepare_collector(client, reference, registries.anonymous())
-    delete(registries, prepared_tag(reference), prepared_tag(copied.upstream))
-    imported = prepare_collector(
-        client, reference, registries.anonymous(), partial(images.importer, registries)
-    )
+def test_the_document_is_the_same_whichever_way_the_collector_came(shop: Shop) -> None:
+    reference = shop.upstream()
+    copied = shop.prepare(reference)
+    delete(shop.registries, prepared_tag(reference), prepared_tag(copied.upstream))
+    imported = shop.prepare(reference, by_import=True)
     assert imported == copied
 
 
-def test_a_moving_tag_is_looked_up_upstream(
-    registries: Registries, tmp_path: Path, name: str
-) -> None:
+def test_a_moving_tag_is_looked_up_upstream(shop: Shop, name: str) -> None:
     moving = f"nightly-{name.removeprefix('team/app')}"
-    reference = images.upstream(registries, tmp_path, moving)
-    client = registries.owner()
-    first = prepare_collector(client, reference, registries.anonymous())
+    reference = shop.upstream(tag=moving)
+    first = shop.prepare(reference)
     newer = images.collector(images.go_layer("otelcol-contrib", program(2_000_000, seed=31)))
-    images.upstream(registries, tmp_path, moving, newer)
-    second = prepare_collector(client, reference, registries.anonymous())
+    shop.upstream(newer, moving)
+    second = shop.prepare(reference)
     assert str(second.digest) == newer.digest != str(first.digest)
-    assert find_prepared(client, reference) == second
+    assert shop.find(reference) == second
 
 
 def test_a_moving_tag_is_taken_from_the_registry_when_upstream_is_out_of_reach(
-    registries: Registries, tmp_path: Path, name: str
+    shop: Shop, name: str
 ) -> None:
     moving = f"edge-{name.removeprefix('team/app')}"
-    reference = images.upstream(registries, tmp_path, moving)
-    client = registries.owner()
-    first = prepare_collector(client, reference, registries.anonymous())
-    registries.azure.fault(service="registry", status=503, times=0)
-    assert prepare_collector(client, reference, registries.anonymous()) == first
+    reference = shop.upstream(tag=moving)
+    first = shop.prepare(reference)
+    shop.registries.azure.fault(service="registry", status=503, times=0)
+    assert shop.prepare(reference) == first
 
 
-def test_a_damaged_document_is_made_again(registries: Registries, tmp_path: Path, tag: str) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
-    client = registries.owner()
-    first = prepare_collector(client, reference, registries.anonymous())
-    other = images.push(registries, tmp_path, REPOSITORY, prepared_tag(reference), images.app())
+def test_a_damaged_document_is_made_again(shop: Shop) -> None:
+    reference = shop.upstream()
+    first = shop.prepare(reference)
+    other = images.push(shop.registries, REPOSITORY, prepared_tag(reference), images.app())
     assert other.tag == prepared_tag(reference)
-    assert find_prepared(client, reference) is None
-    assert prepare_collector(client, reference, registries.anonymous()) == first
+    assert shop.find(reference) is None
+    assert shop.prepare(reference) == first
 
 
-def test_a_registry_that_does_not_mount_gets_the_binary_copied(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
+def test_a_registry_that_does_not_mount_gets_the_binary_copied(shop: Shop) -> None:
     binary = images.go_layer("otelcol-contrib", program(2_000_000, seed=41))
     image = images.collector(binary)
-    reference = images.upstream(registries, tmp_path, tag, image)
-    client = registries.owner()
-    registries.azure.change_registry(SHOP, mounts=False)
-    try:
-        prepared = prepare_collector(
-            client, reference, registries.anonymous(), partial(images.importer, registries)
-        )
-    finally:
-        registries.azure.change_registry(SHOP, mounts=True)
-    assert_prepared(client, prepared, image)
+    reference = shop.upstream(image)
+    with shop.registries.without_mounts():
+        prepared = shop.prepare(reference, by_import=True)
+    assert_prepared(shop.client, prepared, image)
 
 
-def test_a_binary_in_a_padded_tar_is_found_as_well(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
+def test_a_binary_in_a_padded_tar_is_found_as_well(shop: Shop) -> None:
     padded = layer([Entry("otelcol-contrib", program(1_500_000), 0o755)])
     image = images.collector(padded)
-    reference = images.upstream(registries, tmp_path, tag, image)
-    client = registries.owner()
-    assert_prepared(client, prepare_collector(client, reference, registries.anonymous()), image)
+    reference = shop.upstream(image)
+    assert_prepared(shop.client, shop.prepare(reference), image)
 
 
 def lying_layer(*members: bytes, diff_id: str = "") -> Layer:
@@ -283,17 +264,16 @@ LINKED = [
     ],
 )
 def test_a_binary_that_cannot_be_mounted_is_packed_into_a_layer_of_its_own(
-    registries: Registries, tmp_path: Path, tag: str, layers: list[Layer], path: str
+    shop: Shop, layers: list[Layer], path: str
 ) -> None:
     bundle = layer([Entry("etc/ssl/certs/ca-certificates.crt", images.CA_BUNDLE)])
     image = Image([bundle, *layers], {"Entrypoint": [path]}, family="oci")
-    reference = images.upstream(registries, tmp_path, tag, image)
-    client = registries.owner()
-    prepared = prepare_collector(client, reference, registries.anonymous())
+    reference = shop.upstream(image)
+    prepared = shop.prepare(reference)
     assert prepared.binary_path == "/otelembed/collector"
     part = prepared.layers[0]
     assert part.descriptor.compression == "gzip"
-    data = b"".join(client.stream_blob(REPOSITORY, part.descriptor.digest))
+    data = b"".join(shop.client.stream_blob(REPOSITORY, part.descriptor.digest))
     assert len(data) == part.descriptor.size
     assert Digest.of(gzip.decompress(data)) == part.diff_id
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
@@ -304,25 +284,20 @@ def test_a_binary_that_cannot_be_mounted_is_packed_into_a_layer_of_its_own(
         found = tar.extractfile("otelembed/collector")
         assert found is not None
         assert found.read() == program()
-    assert find_prepared(client, reference) == prepared
+    assert shop.find(reference) == prepared
 
 
-def test_an_uncompressed_layer_with_the_binary_alone_is_mounted(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
+def test_an_uncompressed_layer_with_the_binary_alone_is_mounted(shop: Shop) -> None:
     image = images.collector(layer([Entry("otelcol-contrib", program(), 0o755)], "none"))
-    reference = images.upstream(registries, tmp_path, tag, image)
-    client = registries.owner()
-    assert_prepared(client, prepare_collector(client, reference, registries.anonymous()), image)
+    reference = shop.upstream(image)
+    assert_prepared(shop.client, shop.prepare(reference), image)
 
 
-def test_the_certificates_of_other_distributions_are_found(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
+def test_the_certificates_of_other_distributions_are_found(shop: Shop) -> None:
     fedora = layer([Entry("etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", images.CA_BUNDLE)])
     image = Image([fedora, images.collector().layers[1]], {"Entrypoint": ["/otelcol-contrib"]})
-    reference = images.upstream(registries, tmp_path, tag, image)
-    prepared = prepare_collector(registries.owner(), reference, registries.anonymous())
+    reference = shop.upstream(image)
+    prepared = shop.prepare(reference)
     assert prepared.layers[1].descriptor.digest == make_ca_layer(images.CA_BUNDLE).digest
 
 
@@ -347,13 +322,13 @@ def test_the_certificates_of_other_distributions_are_found(
     ],
 )
 def test_a_collector_image_that_cannot_be_used_is_refused(
-    registries: Registries, tmp_path: Path, tag: str, image: Image, told: str
+    shop: Shop, image: Image, told: str
 ) -> None:
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = shop.upstream(image)
     with pytest.raises(Refused, match=told) as refusal:
-        prepare_collector(registries.owner(), reference, registries.anonymous())
+        shop.prepare(reference)
     assert str(reference) in refusal.value.message
-    assert find_prepared(registries.owner(), reference) is None
+    assert shop.find(reference) is None
 
 
 def test_a_collector_that_does_not_exist_is_named(registries: Registries, tag: str) -> None:
@@ -365,10 +340,8 @@ def test_a_collector_that_does_not_exist_is_named(registries: Registries, tag: s
         assert f"otel/no-such:{tag}" in missing.value.message
 
 
-def test_a_source_out_of_reach_is_imported_all_the_same(
-    registries: Registries, tmp_path: Path, tag: str
-) -> None:
-    reference = images.upstream(registries, tmp_path, tag)
+def test_a_source_out_of_reach_is_imported_all_the_same(registries: Registries, tag: str) -> None:
+    reference = images.upstream(registries, tag)
     docker = Reference("docker.io", COLLECTOR, tag)
     unreachable = registries.client("no-such-registry.invalid")
     client = registries.owner()

@@ -3,9 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,25 +22,30 @@ from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.scope import pull, push
 from localazure.images.assemble import Entry, Image, Layer, layer
 from tests.registry import images
-from tests.registry.conftest import PULLER, SHOP, Registries, blob
+from tests.registry.conftest import PULLER, Registries, blob
 
 CONFIG = collector_config.default()
 RUN = {"created_by": "RUN /bin/sh -c apt-get update # buildkit"}
 
 
-@pytest.fixture(scope="module")
-def prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Registries], PreparedCollector]:
-    """Puts the one collector of these tests into the shop's registry."""
+@pytest.fixture
+def collector(registries: Registries) -> PreparedCollector:
+    """The one collector of these tests, in the shop's registry."""
+    reference = Reference(registries.hub, images.COLLECTOR, "1.150.0")
+    client = registries.owner()
+    if (found := find_prepared(client, reference)) is not None:
+        return found
+    images.upstream(registries, "1.150.0")
+    return prepare_collector(client, reference, registries.anonymous())
 
-    def prepared(registries: Registries) -> PreparedCollector:
-        reference = Reference(registries.hub, images.COLLECTOR, "1.150.0")
-        client = registries.owner()
-        if (found := find_prepared(client, reference)) is not None:
-            return found
-        images.upstream(registries, tmp_path_factory.mktemp("collector"), "1.150.0")
-        return prepare_collector(client, reference, registries.anonymous())
 
-    return prepared
+@pytest.fixture
+def embedded(
+    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
+) -> Embedded:
+    """The collector embedded in an app image with a shell, and not pushed yet."""
+    reference = images.push(registries, name, "1.0", images.app())
+    return embedded_in(client, reference, collector)
 
 
 def embedded_in(
@@ -60,12 +63,8 @@ def is_stored(client: RegistryClient, embedded: Embedded) -> bool:
 
 
 def test_an_embedded_image_is_whole_in_the_registry(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    name: str, client: RegistryClient, embedded: Embedded
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
-    embedded = embedded_in(client, reference, collector)
     seen: list[Progress] = []
     assert not is_stored(client, embedded)
     push_embedded(client, embedded, seen.append)
@@ -80,14 +79,12 @@ def test_an_embedded_image_is_whole_in_the_registry(
 
 
 def test_one_embed_costs_twelve_requests_and_a_few_kilobytes(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
 ) -> None:
     """With the collector prepared; the base has 40 MB and is neither read nor sent."""
-    collector = prepare(registries)
     large = layer([Entry("data", blob(40_000_000, seed=77)[1])], "none")
     image = images.app(images.shell(), images.program(), large, document={"history": [RUN]})
-    reference = images.push(registries, tmp_path, name, "1.0", image)
-    client = registries.owner()
+    reference = images.push(registries, name, "1.0", image)
     mark = registries.azure.mark()
     client.declare_scopes(push(name), pull(REPOSITORY))
     base = load_base(client, reference)
@@ -102,14 +99,10 @@ def test_one_embed_costs_twelve_requests_and_a_few_kilobytes(
 
 
 def test_another_configuration_costs_one_request_more(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
     client.declare_scopes(push(name), pull(REPOSITORY))
-    reference = images.push(
-        registries, tmp_path, name, "1.0", images.app(document={"history": [RUN]})
-    )
+    reference = images.push(registries, name, "1.0", images.app(document={"history": [RUN]}))
     mark = registries.azure.mark()
     push_embedded(client, embedded_in(client, reference, collector, config=CONFIG + b"\n# ours\n"))
     # Thirteen, less the one that finds the collector, which this test has at hand.
@@ -117,11 +110,9 @@ def test_another_configuration_costs_one_request_more(
 
 
 def test_what_is_there_already_is_not_written_again(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    reference = images.push(registries, name, "1.0", images.app())
     push_embedded(client, embedded_in(client, reference, collector))
     fresh = registries.owner()
     fresh.declare_scopes(push(name), pull(REPOSITORY))
@@ -134,77 +125,52 @@ def test_what_is_there_already_is_not_written_again(
 
 
 def test_a_prepared_collector_whose_layers_are_gone_is_named(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, client: RegistryClient, embedded: Embedded
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
-    embedded = embedded_in(client, reference, collector)
     registries.azure.fault(service="acr", path="/otelembed/collector/blobs/", status=404, times=0)
-    registries.azure.change_registry(SHOP, mounts=False)
-    try:
-        with pytest.raises(NotFound, match=r"collector in registry .* is incomplete") as missing:
-            push_embedded(client, embedded)
-    finally:
-        registries.azure.change_registry(SHOP, mounts=True)
+    incomplete = pytest.raises(NotFound, match=r"collector in registry .* is incomplete")
+    with registries.without_mounts(), incomplete as missing:
+        push_embedded(client, embedded)
     assert "az acr repository delete" in str(missing.value.recommendation)
 
 
-def test_doing_it_twice_does_no_harm(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
-) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
-    embedded = embedded_in(client, reference, collector)
+def test_doing_it_twice_does_no_harm(client: RegistryClient, embedded: Embedded) -> None:
     for _ in range(2):
         push_embedded(client, embedded)
     assert is_stored(client, embedded)
 
 
 def test_a_registry_that_does_not_mount_gets_copies(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, client: RegistryClient, embedded: Embedded
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
-    embedded = embedded_in(client, reference, collector)
-    registries.azure.change_registry(SHOP, mounts=False)
-    try:
+    with registries.without_mounts():
         push_embedded(client, embedded)
-    finally:
-        registries.azure.change_registry(SHOP, mounts=True)
     assert is_stored(client, embedded)
 
 
 @pytest.mark.parametrize("nth", range(1, 9))
 @pytest.mark.parametrize("fault", [{"reset": True}, {"reset_after": True}, {"status": 503}])
 def test_any_single_failure_on_the_way_is_survived(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any, fault: Any, nth: int
+    registries: Registries, fault: Any, nth: int, client: RegistryClient, embedded: Embedded
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
-    embedded = embedded_in(client, reference, collector)
     registries.azure.fault(service="acr", nth=nth, **fault)
     push_embedded(client, embedded)
     assert is_stored(client, embedded)
 
 
 def test_who_may_only_pull_is_told_what_is_missing(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, name: str, collector: PreparedCollector
 ) -> None:
-    collector = prepare(registries)
     client = registries.principal(PULLER)
-    reference = images.push(registries, tmp_path, name, "1.0", images.app())
+    reference = images.push(registries, name, "1.0", images.app())
     embedded = embedded_in(client, reference, collector)
     with pytest.raises(Unauthorized, match=f"push to '{name}'"):
         push_embedded(client, embedded)
 
 
-def test_a_base_is_taken_from_an_index(registries: Registries, tmp_path: Path, name: str) -> None:
+def test_a_base_is_taken_from_an_index(registries: Registries, name: str) -> None:
     other = Image([images.program()], {}, platform=("linux", "arm64"))
-    reference = images.push(registries, tmp_path, name, "1.0", other, images.app())
+    reference = images.push(registries, name, "1.0", other, images.app())
     client = registries.owner()
     base = load_base(client, reference)
     assert str(base.digest) == images.app().digest
@@ -214,11 +180,9 @@ def test_a_base_is_taken_from_an_index(registries: Registries, tmp_path: Path, n
     assert resolve(client, replace(reference, digest=base.digest)) == base.digest
 
 
-def test_a_base_for_another_platform_is_refused(
-    registries: Registries, tmp_path: Path, name: str
-) -> None:
+def test_a_base_for_another_platform_is_refused(registries: Registries, name: str) -> None:
     arm = images.app(platform=("linux", "arm64"))
-    images.push(registries, tmp_path, name, "1.0", arm, images.app(platform=("linux", "s390x")))
+    images.push(registries, name, "1.0", arm, images.app(platform=("linux", "s390x")))
     with pytest.raises(Refused, match=r"linux/amd64.*linux/arm64") as refusal:
         load_base(registries.owner(), Reference(registries.shop, name, "1.0"))
     assert name in refusal.value.message
@@ -233,12 +197,10 @@ def test_a_base_that_is_not_there_is_named(registries: Registries, name: str) ->
 
 
 def test_a_base_without_a_shell_is_refused_before_anything_is_written(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
     bare = images.app(images.program(), layer([Entry("etc/shadow", b""), Entry("usr/bin/bash")]))
-    reference = images.push(registries, tmp_path, name, "1.0", bare)
+    reference = images.push(registries, name, "1.0", bare)
     embedded = embedded_in(client, reference, collector)
     mark = registries.azure.mark()
     with pytest.raises(Refused, match=r"has no /bin/sh") as refusal:
@@ -258,23 +220,23 @@ def test_a_base_without_a_shell_is_refused_before_anything_is_written(
     ],
 )
 def test_a_shell_is_found_in_the_layers(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any, found: Any
+    registries: Registries,
+    name: str,
+    found: Any,
+    collector: PreparedCollector,
+    client: RegistryClient,
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
-    reference = images.push(registries, tmp_path, name, "1.0", images.app(images.program(), found))
+    reference = images.push(registries, name, "1.0", images.app(images.program(), found))
     push_embedded(client, embedded_in(client, reference, collector))
 
 
 def test_a_shell_in_the_first_layer_costs_two_requests(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
     large = layer(
         [Entry("bin/sh", b"x", 0o755), Entry("usr/lib/big", blob(3_000_000, seed=78)[1])], "none"
     )
-    reference = images.push(registries, tmp_path, name, "1.0", images.app(large, images.program()))
+    reference = images.push(registries, name, "1.0", images.app(large, images.program()))
     embedded = embedded_in(client, reference, collector)
     mark = registries.azure.mark()
     push_embedded(client, embedded)
@@ -283,18 +245,12 @@ def test_a_shell_in_the_first_layer_costs_two_requests(
 
 
 def test_layers_that_cannot_be_read_are_given_the_benefit_of_the_doubt(
-    registries: Registries, tmp_path: Path, name: str, prepare: Any
+    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
 ) -> None:
-    collector = prepare(registries)
-    client = registries.owner()
     noise = b"this is no tar archive" * 100
     diff_id = f"sha256:{hashlib.sha256(noise).hexdigest()}"
     squeezed = Layer(gzip.compress(noise, mtime=0), "gzip", diff_id, "COPY . . # test")
     reference = images.push(
-        registries,
-        tmp_path,
-        name,
-        "1.0",
-        images.app(squeezed, images.program(), family="oci"),
+        registries, name, "1.0", images.app(squeezed, images.program(), family="oci")
     )
     push_embedded(client, embedded_in(client, reference, collector))

@@ -8,7 +8,6 @@ import threading
 import time
 import zlib
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -47,26 +46,24 @@ def incompressible(path: str, megabytes: int) -> Layer:
 )
 @pytest.mark.parametrize("path", ["otelcol-contrib", "usr/bin/otelcol"], ids=["copied", "repacked"])
 def test_a_layer_of_any_size_takes_the_same_memory(
-    registries: Registries, tmp_path: Path, name: str, path: str, megabytes: int
+    registries: Registries, name: str, path: str, megabytes: int
 ) -> None:
     layer = incompressible(path, megabytes)
     assert len(layer.data) > megabytes << 20
     image = images.collector(layer, entrypoint=f"/{path}")
     tag = f"1.{name.removeprefix('team/app')}.0"
-    copied = copy(registries, images.upstream(registries, tmp_path, tag, image))
+    copied = copy(registries, images.upstream(registries, tag, image))
     print(f"{megabytes} MB: {copied.megabytes:.0f} MB resident, {copied.seconds:.1f} s")
     assert copied.path == ("/otelcol-contrib" if "/" not in path else "/otelembed/collector")
     assert copied.megabytes < MOST_MEGABYTES
 
 
-def test_the_certificates_travel_beside_the_binary(
-    registries: Registries, tmp_path: Path, name: str
-) -> None:
+def test_the_certificates_travel_beside_the_binary(registries: Registries, name: str) -> None:
     binary = images.go_layer("otelcol-contrib", program(2_000_000, seed=51))
     bundle = f"# {name}\n".encode() + images.CA_BUNDLE
     image = images.collector(binary, bundle=bundle)
     tag = f"1.{name.removeprefix('team/app')}.0"
-    reference = images.upstream(registries, tmp_path, tag, image)
+    reference = images.upstream(registries, tag, image)
     certificates = make_ca_layer(bundle).digest.hex
     registries.azure.fault(service="acr", method="PATCH", hold=True)
     registries.azure.fault(service="acr", method="PUT", query=certificates, hold=True)

@@ -27,9 +27,9 @@ def test_an_embedded_image_is_well_formed_and_holds_everything(
 ) -> None:
     client = registries.owner()
     collector = prepare_collector(
-        client, images.upstream(registries, tmp_path, "2.150.0"), registries.anonymous()
+        client, images.upstream(registries, "2.150.0"), registries.anonymous()
     )
-    reference = images.push(registries, tmp_path, name, "1.0", images.app(family=family))
+    reference = images.push(registries, name, "1.0", images.app(family=family))
     embedded = embed(
         load_base(client, reference), collector, collector_config.default(), Launcher()
     )

@@ -14,15 +14,17 @@ from tests.registry.conftest import Registries, blob
 OCI = "application/vnd.oci.image.manifest.v1+json"
 
 
+def uploaded(client: RegistryClient, name: str, size: int) -> tuple[Digest, bytes]:
+    digest, data = blob(size)
+    transfer.upload(client, name, digest, data)
+    return digest, data
+
+
 def put(client: RegistryClient, name: str, tag: str, note: str = "") -> tuple[Digest, bytes]:
     """An artifact that holds nothing."""
     empty = Digest.of(b"{}")
     transfer.upload(client, name, empty, b"{}")
-    descriptor = {
-        "mediaType": "application/vnd.oci.empty.v1+json",
-        "size": 2,
-        "digest": str(empty),
-    }
+    descriptor = {"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": str(empty)}
     document: dict[str, Any] = {
         "schemaVersion": 2,
         "mediaType": OCI,
@@ -32,13 +34,12 @@ def put(client: RegistryClient, name: str, tag: str, note: str = "") -> tuple[Di
         "annotations": {"note": note},
     }
     data = json.dumps(document).encode()
-    return client.put_manifest(name, tag, data, OCI), data
+    client.put_manifest(name, tag, data, OCI)
+    return Digest.of(data), data
 
 
-def test_a_manifest_is_read_by_tag_and_by_digest(registries: Registries, name: str) -> None:
-    client = registries.owner()
+def test_a_manifest_is_read_by_tag_and_by_digest(client: RegistryClient, name: str) -> None:
     digest, data = put(client, name, "1.0")
-    assert digest == Digest.of(data)
     for ref in ("1.0", digest):
         stored = client.get_manifest(name, ref)
         assert (stored.digest, stored.media_type, stored.data) == (digest, OCI, data)
@@ -47,8 +48,9 @@ def test_a_manifest_is_read_by_tag_and_by_digest(registries: Registries, name: s
         assert (head.digest, head.media_type, head.data) == (digest, OCI, b"")
 
 
-def test_a_manifest_that_is_not_there(registries: Registries, name: str) -> None:
-    client = registries.owner()
+def test_a_manifest_that_is_not_there(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
     assert client.head_manifest(name, "1.0") is None
     with pytest.raises(NotFound) as missing:
         client.get_manifest(name, "1.0")
@@ -57,8 +59,7 @@ def test_a_manifest_that_is_not_there(registries: Registries, name: str) -> None
     assert f"{name}:1.0" in missing.value.message
 
 
-def test_tags_are_listed_over_all_pages(registries: Registries, name: str) -> None:
-    client = registries.owner()
+def test_tags_are_listed_over_all_pages(client: RegistryClient, name: str) -> None:
     for number in range(3):
         put(client, name, f"v{number}", str(number))
     assert client.tags(name) == ["v0", "v1", "v2"]
@@ -67,9 +68,8 @@ def test_tags_are_listed_over_all_pages(registries: Registries, name: str) -> No
 
 
 def test_content_that_does_not_match_its_digest_is_asked_for_again(
-    registries: Registries, name: str
+    registries: Registries, client: RegistryClient, name: str
 ) -> None:
-    client = registries.owner()
     digest, data = put(client, name, "1.0")
     registries.azure.fault(
         service="acr", method="GET", path="/manifests/", status=200, body="{}", times=2
@@ -77,8 +77,9 @@ def test_content_that_does_not_match_its_digest_is_asked_for_again(
     assert client.get_manifest(name, digest).data == data
 
 
-def test_content_that_never_matches_is_an_error(registries: Registries, name: str) -> None:
-    client = registries.owner()
+def test_content_that_never_matches_is_an_error(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
     digest, _ = put(client, name, "1.0")
     registries.azure.fault(
         service="acr", method="GET", path="/manifests/", status=200, body="{}", times=0
@@ -89,9 +90,8 @@ def test_content_that_never_matches_is_an_error(registries: Registries, name: st
 
 
 def test_a_tag_is_checked_against_the_digest_that_the_registry_tells(
-    registries: Registries, name: str
+    registries: Registries, client: RegistryClient, name: str
 ) -> None:
-    client = registries.owner()
     digest, data = put(client, name, "1.0")
     registries.azure.fault(
         service="acr",
@@ -104,10 +104,10 @@ def test_a_tag_is_checked_against_the_digest_that_the_registry_tells(
     assert client.get_manifest(name, "1.0").data == data
 
 
-def test_a_blob_comes_from_storage_without_our_token(registries: Registries, name: str) -> None:
-    client = registries.owner()
-    digest, data = blob(5000)
-    transfer.upload(client, name, digest, data)
+def test_a_blob_comes_from_storage_without_our_token(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
+    digest, data = uploaded(client, name, 5000)
     mark = registries.azure.mark()
     assert client.get_blob(name, digest) == data
     registry, storage = registries.since(mark)
@@ -116,15 +116,12 @@ def test_a_blob_comes_from_storage_without_our_token(registries: Registries, nam
         307,
         True,
     )
-    assert (storage["service"], storage["status"], storage["authorization"]) == (
-        "blob",
-        200,
-        False,
-    )
+    assert (storage["service"], storage["status"], storage["authorization"]) == ("blob", 200, False)
 
 
-def test_a_server_that_leaves_ranges_aside_is_read_past(registries: Registries, name: str) -> None:
-    client = registries.owner()
+def test_a_server_that_leaves_ranges_aside_is_read_past(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
     text = "".join(f"line {number}\n" for number in range(800))
     digest = Digest.of(text.encode())
     transfer.upload(client, name, digest, text.encode())
@@ -138,19 +135,17 @@ def test_a_server_that_leaves_ranges_aside_is_read_past(registries: Registries, 
 
 @pytest.mark.parametrize("fault", [{"truncate": 3000}, {"reset": True}, {"status": 503}])
 def test_a_blob_that_breaks_off_is_read_again(
-    registries: Registries, name: str, fault: dict[str, Any]
+    registries: Registries, client: RegistryClient, name: str, fault: dict[str, Any]
 ) -> None:
-    client = registries.owner()
-    digest, data = blob(100_000)
-    transfer.upload(client, name, digest, data)
+    digest, data = uploaded(client, name, 100_000)
     registries.azure.fault(service="blob", times=2, **fault)
     assert client.get_blob(name, digest) == data
 
 
-def test_a_stream_goes_on_where_it_was_cut(registries: Registries, name: str) -> None:
-    client = registries.owner()
-    digest, data = blob(3_000_000)
-    transfer.upload(client, name, digest, data)
+def test_a_stream_goes_on_where_it_was_cut(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
+    digest, data = uploaded(client, name, 3_000_000)
     registries.azure.fault(service="blob", truncate=1_000_000, times=2)
     mark = registries.azure.mark()
     assert b"".join(client.stream_blob(name, digest)) == data
@@ -158,35 +153,32 @@ def test_a_stream_goes_on_where_it_was_cut(registries: Registries, name: str) ->
     assert received == [1_000_000, 1_000_000, 1_000_000]
 
 
-def test_a_stream_of_other_content_ends_in_an_error(registries: Registries, name: str) -> None:
-    client = registries.owner()
-    digest, data = blob(5000)
-    transfer.upload(client, name, digest, data)
+def test_a_stream_of_other_content_ends_in_an_error(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
+    digest, _ = uploaded(client, name, 5000)
     registries.azure.fault(service="blob", status=200, body="something else")
     with pytest.raises(RegistryFailed, match="doesn't match its digest"):
         list(client.stream_blob(name, digest))
 
 
-def test_a_stream_that_is_always_cut_gives_up(registries: Registries, name: str) -> None:
-    client = registries.owner()
-    digest, data = blob(5000)
-    transfer.upload(client, name, digest, data)
+def test_a_stream_that_is_always_cut_gives_up(
+    registries: Registries, client: RegistryClient, name: str
+) -> None:
+    digest, _ = uploaded(client, name, 5000)
     registries.azure.fault(service="blob", truncate=0, times=0)
     with pytest.raises(RegistryFailed, match="can't be reached for blob") as failure:
         list(client.stream_blob(name, digest))
     assert name in failure.value.message
 
 
-def test_more_than_the_limit_is_not_read(registries: Registries, name: str) -> None:
-    client = registries.owner()
-    digest, data = blob(50_000)
-    transfer.upload(client, name, digest, data)
+def test_more_than_the_limit_is_not_read(client: RegistryClient, name: str) -> None:
+    digest, _ = uploaded(client, name, 50_000)
     with pytest.raises(RegistryFailed, match="more than 1000 bytes"):
         client.get_blob(name, digest, 1000)
 
 
-def test_a_blob_that_is_not_there(registries: Registries, name: str) -> None:
-    client = registries.owner()
+def test_a_blob_that_is_not_there(client: RegistryClient, name: str) -> None:
     digest, _ = blob(10, seed=7)
     assert not client.has_blob(name, digest)
     with pytest.raises(NotFound, match=digest.hex):

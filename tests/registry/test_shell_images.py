@@ -105,10 +105,7 @@ def test_the_registry_imports_what_this_machine_cannot_reach(
     ],
 )
 def test_an_image_without_a_busybox_for_every_base_is_refused(
-    registries: Registries,
-    push_shell: Callable[..., Reference],
-    entries: list[Entry],
-    message: str,
+    registries: Registries, push_shell: Callable[..., Reference], entries: list[Entry], message: str
 ) -> None:
     reference = push_shell(Image([layer(entries)], {}))
     with pytest.raises(Refused, match=message) as caught:
@@ -125,13 +122,13 @@ def test_a_shell_image_that_is_not_there_is_told(registries: Registries, name: s
 
 
 def test_a_base_without_a_shell_gets_one_and_is_refused_without(
-    registries: Registries, tmp_path: Path, name: str, push_shell: Callable[..., Reference]
+    registries: Registries, name: str, push_shell: Callable[..., Reference]
 ) -> None:
     client = registries.owner()
-    upstream = images.upstream(registries, tmp_path, f"5.{name.rpartition('app')[2]}.0")
+    upstream = images.upstream(registries, f"5.{name.rpartition('app')[2]}.0")
     brought = prepare_collector(client, upstream, registries.anonymous())
     shell = prepare_shell(client, push_shell(HUB_IMAGE), registries.anonymous())
-    bare = images.push(registries, tmp_path, name, "1.0", images.app(images.program()))
+    bare = images.push(registries, name, "1.0", images.app(images.program()))
     base = load_base(client, bare)
     config = collector_config.default()
     with pytest.raises(Refused, match="no /bin/sh") as caught:

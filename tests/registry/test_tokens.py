@@ -5,15 +5,23 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.errors import NotFound, RegistryFailed, Unauthorized
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.auth import AcrExchange, Basic
 from azext_otelembed.registry.scope import pull, push
 from tests.registry.conftest import PULLER, PUSHER, SHOP, Registries, blob
+from tests.release.support import session_of
 
 
 def paths(records: list[dict[str, object]]) -> list[str]:
     return [f"{record['method']} {record['path']} {record['status']}" for record in records]
+
+
+def refuse_token(registries: Registries, times: int = 1) -> None:
+    challenge = f'Bearer realm="https://{registries.shop}/oauth2/token",service="{registries.shop}"'
+    fault = {"service": "acr", "path": "/manifests/", "status": 401, "times": times}
+    registries.azure.fault(**fault, headers={"WWW-Authenticate": challenge})
 
 
 def test_an_azure_registry_is_asked_for_one_token_and_refuses_nothing(
@@ -64,10 +72,7 @@ def test_a_token_is_replaced_before_it_expires(registries: Registries, name: str
 def test_a_withdrawn_token_is_replaced_once(registries: Registries, name: str) -> None:
     client = registries.owner()
     client.head_manifest(name, "1.0")
-    challenge = f'Bearer realm="https://{registries.shop}/oauth2/token",service="{registries.shop}"'
-    registries.azure.fault(
-        service="acr", path="/manifests/", status=401, headers={"WWW-Authenticate": challenge}
-    )
+    refuse_token(registries)
     mark = registries.azure.mark()
     assert client.head_manifest(name, "1.0") is None
     assert paths(registries.since(mark)) == [
@@ -82,14 +87,7 @@ def test_a_registry_that_refuses_every_token_is_asked_twice(
     registries: Registries, name: str
 ) -> None:
     client = registries.owner()
-    challenge = f'Bearer realm="https://{registries.shop}/oauth2/token",service="{registries.shop}"'
-    registries.azure.fault(
-        service="acr",
-        path="/manifests/",
-        status=401,
-        times=0,
-        headers={"WWW-Authenticate": challenge},
-    )
+    refuse_token(registries, times=0)
     mark = registries.azure.mark()
     with pytest.raises(Unauthorized, match=f"pull of '{name}'"):
         client.head_manifest(name, "1.0")
@@ -116,8 +114,7 @@ def test_who_has_no_right_at_all_is_told_at_the_exchange(registries: Registries,
 
 
 def test_an_admin_user_signs_in_with_a_password(registries: Registries, name: str) -> None:
-    answer = _credentials(registries)
-    client = registries.client(registries.shop, Basic(answer["username"], answer["password"]))
+    client = registries.client(registries.shop, _admin(registries))
     digest, data = blob(10)
     transfer.upload(client, name, digest, data)
     assert client.get_blob(name, digest) == data
@@ -170,14 +167,9 @@ def test_a_login_for_another_program_that_the_token_server_fails_is_named(
     assert registries.shop in failure.value.message
 
 
-def _credentials(registries: Registries) -> dict[str, str]:
-    azure = registries.azure
-    url = (
-        f"{azure.management}/subscriptions/{azure.subscription}/resourceGroups/shop-rg/providers"
-        f"/Microsoft.ContainerRegistry/registries/{SHOP}/listCredentials"
-        "?api-version=2023-07-01"
-    )
-    with azure.http() as http:
-        answer = http.post(url, headers={"Authorization": f"Bearer {azure.token()}"})
-        body = answer.raise_for_status().json()
-    return {"username": body["username"], "password": body["passwords"][0]["value"]}
+def _admin(registries: Registries) -> Basic:
+    path = f"/resourceGroups/shop-rg/providers/Microsoft.ContainerRegistry/registries/{SHOP}"
+    session = session_of(registries.azure, registries.arm_token)
+    path = f"/subscriptions/{session.subscription}{path}/listCredentials"
+    found = Arm(session).post("Credentials", path, "2023-07-01", None)
+    return Basic(found["username"], found["passwords"][0]["value"])

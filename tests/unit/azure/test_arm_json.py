@@ -173,7 +173,7 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
     "instances": ("/instances", lambda told: shop(told).instances()),
     "a patch": ("/config/web", lambda told: shop(told).patch_configuration({})),
     "registries": ("/registries", lambda told: registries.find(Arm(told), "s", "r")),
-    "components": ("/components", lambda told: components.in_group(Arm(told), "s", "g")),
+    "components": ("/components", lambda told: components.find_all(Arm(told), "s", "g")),
     "a component": ("/components/c", lambda told: components.find(Arm(told), "s", "g", "c")),
     "role assignments": (
         "/roleAssignments",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -42,6 +43,12 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), **more}
 
 
+@pytest.fixture
+def lent(server: CredentialServer, home: Path) -> dict[str, str]:
+    """The environment for docker, with an empty configuration of the user's."""
+    return server.docker_environment(environment(home))
+
+
 def ask(environment: dict[str, str], host: str, action: str = "get") -> tuple[int, str]:
     """What a credential helper says, found on PATH and asked as engines do."""
     program = shutil.which("docker-credential-otelembed", path=environment["PATH"])
@@ -62,10 +69,7 @@ def contents(folder: Path) -> bytes:
     return b"".join(f.read_bytes() for f in folder.rglob("*") if f.is_file())
 
 
-def test_an_engine_gets_user_and_password_from_the_helper(
-    server: CredentialServer, home: Path
-) -> None:
-    lent = server.docker_environment(environment(home))
+def test_an_engine_gets_user_and_password_from_the_helper(lent: dict[str, str]) -> None:
     assert config(lent)["credHelpers"] == {HOST: "otelembed"}
     status, said = ask(lent, f"{HOST}\n")
     assert status == 0
@@ -84,24 +88,17 @@ def test_no_secret_lands_in_a_file_or_in_the_environment(
     assert SECRET not in str(lent)
 
 
-def test_nobody_else_may_enter_the_folder_and_it_is_gone_afterwards(home: Path) -> None:
-    with CredentialServer({}) as server:
-        folder = server.folder
-        server.docker_environment(environment(home))
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert not folder.exists()
+def test_nobody_else_may_enter_the_folder_and_it_is_gone_after_an_error_too(home: Path) -> None:
+    for error in (None, KeyboardInterrupt()):
+        with contextlib.suppress(KeyboardInterrupt), CredentialServer({}) as server:
+            server.docker_environment(environment(home))
+            assert stat.S_IMODE(server.folder.stat().st_mode) == 0o700
+            if error:
+                raise error
+        assert not server.folder.exists()
 
 
-def test_it_is_gone_after_an_error_too(home: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), CredentialServer({}) as server:
-        raise KeyboardInterrupt
-    assert not server.folder.exists()
-
-
-def test_other_hosts_have_no_credentials_and_nothing_is_ever_stored(
-    server: CredentialServer, home: Path
-) -> None:
-    lent = server.docker_environment(environment(home))
+def test_other_hosts_have_no_credentials_and_nothing_is_ever_stored(lent: dict[str, str]) -> None:
     assert ask(lent, "docker.io") == (1, "credentials not found in native keychain")
     assert ask(lent, "", "list") == (0, "{}")
     assert ask(lent, json.dumps({"ServerURL": HOST, "Secret": "x"}), "store") == (0, "")
@@ -157,24 +154,17 @@ def test_a_configuration_that_makes_no_sense_counts_as_none(
     server: CredentialServer, home: Path, text: str
 ) -> None:
     (home / ".docker" / "config.json").write_text(text)
-    assert config(server.docker_environment(environment(home)))["credHelpers"] == {
-        HOST: "otelembed"
-    }
-
-
-def test_a_configuration_that_may_not_be_read_counts_as_none(
-    server: CredentialServer, home: Path, tmp_path: Path
-) -> None:
-    lent = server.docker_environment(environment(home, DOCKER_CONFIG=str(tmp_path / "nowhere")))
+    lent = server.docker_environment(environment(home))
     assert config(lent)["credHelpers"] == {HOST: "otelembed"}
-    with CredentialServer({}) as other:
-        (tmp_path / "file").write_text("")
-        assert config(
-            other.docker_environment(environment(home, DOCKER_CONFIG=str(tmp_path / "file")))
-        ) == {
-            "auths": {},
-            "credHelpers": {},
-        }
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file"])
+def test_a_configuration_that_may_not_be_read_counts_as_none(
+    server: CredentialServer, home: Path, name: str
+) -> None:
+    (home / "file").write_text("")
+    lent = server.docker_environment(environment(home, DOCKER_CONFIG=str(home / name)))
+    assert config(lent) == {"auths": {}, "credHelpers": {HOST: "otelembed"}}
 
 
 def test_a_temporary_folder_with_a_long_path_is_passed_over(

@@ -41,13 +41,11 @@ def test_a_clean_checkout_is_named_by_its_commit(checkout: Path) -> None:
     assert git(checkout, "rev-parse", "HEAD").startswith(tag)
 
 
-def test_a_changed_file_below_the_source_means_the_time(checkout: Path) -> None:
-    (checkout / "app" / "Dockerfile").write_text("FROM scratch\nUSER 1\n")
-    assert default_tag(checkout / "app", NOW) == "20261122-214503"
-
-
-def test_a_file_that_git_does_not_know_means_the_time(checkout: Path) -> None:
-    (checkout / "app" / "server.js").write_text("")
+@pytest.mark.parametrize("name", ["Dockerfile", "server.js"], ids=["changed", "unknown to git"])
+def test_a_file_below_the_source_that_is_not_committed_means_the_time(
+    checkout: Path, name: str
+) -> None:
+    (checkout / "app" / name).write_text("FROM scratch\nUSER 1\n")
     assert default_tag(checkout / "app", NOW) == "20261122-214503"
 
 
