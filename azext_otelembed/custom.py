@@ -122,7 +122,6 @@ def build(
 ) -> Result:
     """`az otelembed build`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release.build import BuildRequest
         from azext_otelembed.release.build import build as run
 
         session = _session_opener(cmd, credential)
@@ -136,7 +135,7 @@ def build(
             shell_image=shell_image,
             login=login_of(collector_username, collector_password),
         )
-        return run(session(), BuildRequest(image, registry, embed, app), console)
+        return run(session(), image, registry, embed, app, console)
 
 
 def dockerfile(
@@ -163,13 +162,16 @@ def dockerfile(
             config = read_config(files.config_in(output_dir), "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
-        request = files.DockerfileRequest(embed, image, registry, image_entrypoint, image_cmd)
-        made = files.dockerfile(_session_opener(cmd, credential), request, console)
+        session = _session_opener(cmd, credential)
+        text = files.dockerfile(
+            session, embed, image, registry, image_entrypoint, image_cmd, console
+        )
         if output_dir is not None:
-            return files.write(made, output_dir, own_config=collector_config is not None)
+            given = collector_config is not None
+            return files.write(text, embed.config, output_dir, own_config=given)
         if format_asked(cmd):
-            return {"dockerfile": made.dockerfile, "config": made.config.decode()}
-        sys.stdout.write(made.dockerfile)
+            return {"dockerfile": text, "config": embed.config.decode()}
+        sys.stdout.write(text)
         return None
 
 
@@ -219,9 +221,8 @@ def history(
 ) -> list[Result]:
     """`az otelembed history`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release.history import history as run
-
-        return run(_opened(cmd, resource_group_name, name, slot, credential, console))
+        site = _opened(cmd, resource_group_name, name, slot, credential, console)
+        return list(site.history())
 
 
 def rollback(
@@ -297,18 +298,20 @@ def prune(
 ) -> list[Result] | None:
     """`az otelembed prune`."""
     with command_frame(cmd) as console:
+        from azext_otelembed.azure import registries
+        from azext_otelembed.azure.arm import Arm
         from azext_otelembed.azure.sign_in import open_session
-        from azext_otelembed.prune.prune import Pruner, deletable, find_registry
+        from azext_otelembed.prune.prune import Pruner, deletable
 
         session = open_session(cmd.cli_ctx, credential)
-        pruner = Pruner(session, find_registry(session, registry), repository, keep)
+        found = registries.find(Arm(session), session.subscription, registry)
+        pruner = Pruner(session, found, repository, keep)
         decisions = pruner.find(console)
         chosen = deletable(decisions)
         if not delete or not chosen:
             return [one.as_result() for one in decisions]
         if not yes:
-            question = f"Delete {len(chosen)} embedded images from registry '{registry}'?"
-            if not confirmed(question):
+            if not confirmed(f"Delete {len(chosen)} embedded images from registry '{registry}'?"):
                 console.alert("otelembed: nothing was changed.")
                 return None
             chosen = pruner.find_again(chosen, console)

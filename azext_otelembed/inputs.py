@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from azext_otelembed.collector.config import CollectorConfig
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.registry.auth import Basic
-    from azext_otelembed.target.embed_options import EmbedOptions
+    from azext_otelembed.target.embed_target import EmbedOptions
     from azext_otelembed.webapp.setting import SettingOptions
 
 LARGEST_FILE = 1 << 20
@@ -95,7 +95,7 @@ def embed_options(
     """The options of an embedding. Raises InvalidImage for a malformed image name."""
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.target.app_image import parse_reference
-    from azext_otelembed.target.embed_options import EmbedOptions
+    from azext_otelembed.target.embed_target import EmbedOptions
 
     shell = parse_reference(shell_image, "--shell-image").or_latest() if shell_image else None
     return EmbedOptions(

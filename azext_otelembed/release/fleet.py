@@ -15,7 +15,7 @@ from azext_otelembed.errors import InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.target.build_once import BuildOnce
+from azext_otelembed.target.embedder import BuildOnce
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,13 +51,7 @@ class SiteConsole(Console):
         """Keeps the line; it is shown under the site's name after the site's release."""
         self.lines.append(text)
 
-    def tell(self, text: str) -> None:
-        """Keeps the lines, as `note` does."""
-        self.lines.append(text)
-
-    def alert(self, text: str) -> None:
-        """Keeps the lines, as `note` does."""
-        self.lines.append(text)
+    tell = alert = note
 
     def plain(self, text: str) -> None:
         """Discards the line: the plain lines of fifty sites at once would be unreadable."""
@@ -109,10 +103,9 @@ class Fleet:
             Text(f"{failed} failed" if failed else "", style="red"),
         )
         table = Table.grid(padding=(0, 2))
-        running = [run for run in self.runs if run.result is None and run.console.current]
-        for run in running[:PARALLEL]:
+        for run in self.runs:
             step = run.console.current
-            if step is not None:
+            if run.result is None and step is not None:
                 table.add_row(
                     run.console.site.label,
                     Text(step.name, style="bold"),
@@ -144,7 +137,7 @@ def deploy_fleet(
             console.stands(_state(fleet))
             _report(console, run)
 
-    with _live_table(fleet):
+    with console.show_live(fleet, refresh_per_second=6):
         map_concurrently(runs, run_site, limit=PARALLEL)
     not_started = "not started: too many sites failed before"
     results = [run.result or _result(run.console.site, None, not_started) for run in runs]
@@ -247,14 +240,3 @@ def _state(fleet: Fleet) -> str:
         f"{ended} of {len(fleet.runs)} sites are done; the others are unchanged or their release "
         "is in progress: run the same command again to continue"
     )
-
-
-@contextmanager
-def _live_table(fleet: Fleet) -> Iterator[None]:
-    if not fleet.console.live:
-        yield
-        return
-    from rich.live import Live
-
-    with Live(fleet, console=fleet.console.rich, transient=True, refresh_per_second=6):
-        yield

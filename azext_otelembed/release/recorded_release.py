@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Protocol
 
 from azext_otelembed.azure.session import Session
@@ -154,6 +155,8 @@ class RecordedRelease:
         self._options = context.options
         self._console = context.console
         self._site = context.client.id
+        path, pace = self._options.health_path, self._options.pace
+        self._verify = partial(verify, context.session, context.client, health_path=path, pace=pace)
         self.release = release
         self.resumed = resumed
 
@@ -186,7 +189,12 @@ class RecordedRelease:
         with self._console.step("verify") as step:
             step.say(f"asking {observed.host}")
             verdict = self._verify(
-                observed, self.release.image, self.release.log_since, written, step
+                observed,
+                self.release.image,
+                log_since=self.release.log_since,
+                timeout=self._options.timeout,
+                say=step.say,
+                written=written,
             )
             step.say(verdict.summary)
         if verdict.healthy:
@@ -236,7 +244,12 @@ class RecordedRelease:
                 self._console.note(note)
             self.keep_pending(timeout)
             verdict = self._verify(
-                restored.observed, undo.image, restored.log_since, written, step, timeout
+                restored.observed,
+                undo.image,
+                log_since=restored.log_since,
+                timeout=timeout,
+                say=step.say,
+                written=written,
             )
             step.say(f"{undo.image} runs again" if verdict.healthy else f"failed: {verdict.reason}")
         done = f"{self._site} was {undo.action} to {undo.image}"
@@ -260,28 +273,6 @@ class RecordedRelease:
             self._console.alert(f"{told} Run the same command again to roll it back.")
         self._alert_instructions(undo)
         return ReleaseResult(self.release, failed, EXIT_NOT_ROLLED_BACK)
-
-    def _verify(
-        self,
-        observed: Observed,
-        image: str,
-        log_since: str,
-        written: str | None,
-        step: Step,
-        timeout: int | None = None,
-    ) -> Verdict:
-        return verify(
-            self._context.session,
-            self._context.client,
-            observed,
-            image,
-            log_since=log_since,
-            health_path=self._options.health_path,
-            timeout=timeout or self._options.timeout,
-            say=step.say,
-            pace=self._options.pace,
-            written=written,
-        )
 
     def _alert_failure(self, verdict: Verdict, message: str) -> None:
         alert = self._console.alert

@@ -23,7 +23,6 @@ from azext_otelembed.records import record
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.release.history import history
 from azext_otelembed.release.recorded_release import ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite, open_site
 from azext_otelembed.release.rollback import PlannedRollback, plan_removal, plan_rollback, roll_back
@@ -157,7 +156,7 @@ class Hand:
 
     def history(self, site: Site) -> list[dict[str, Any]]:
         """`az otelembed history`."""
-        return history(self._open(site, io.StringIO()))
+        return self._open(site, io.StringIO()).history()
 
     def states(self, site: Site) -> list[str]:
         """The states of all releases, newest first."""
