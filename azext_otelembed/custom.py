@@ -213,11 +213,7 @@ def status(
 
 
 def history(
-    cmd: Any,
-    resource_group_name: str,
-    name: str,
-    slot: str | None = None,
-    credential: str = "cli",
+    cmd: Any, resource_group_name: str, name: str, slot: str | None = None, credential: str = "cli"
 ) -> list[Result]:
     """`az otelembed history`."""
     with command_frame(cmd) as console:
@@ -385,13 +381,7 @@ def _opened(
 
 
 def _roll_back(
-    cmd: Any,
-    planned: Any,
-    timeout: int,
-    health_path: str,
-    console: Console,
-    *,
-    yes: bool,
+    cmd: Any, planned: Any, timeout: int, health_path: str, console: Console, *, yes: bool
 ) -> Result | None:
     """Asks, then carries out a planned rollback; None if the answer is no."""
     from azext_otelembed.release.recorded_release import ReleaseOptions

@@ -76,8 +76,7 @@ def launcher_of(kind: str, logs: str, grace: int | None) -> Launcher:
 
     if grace is not None and kind != "drain":
         raise InvalidInput(
-            "--grace requires --launcher drain.",
-            "Add --launcher drain, or omit --grace.",
+            "--grace requires --launcher drain.", "Add --launcher drain, or omit --grace."
         )
     return Launcher(kind, collector_logs=logs, grace=DEFAULT_GRACE if grace is None else grace)
 

@@ -14,13 +14,7 @@ from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import unfinished_release
 from azext_otelembed.records.release_lock import check_free
-from azext_otelembed.release.deploy_result import (
-    Outcome,
-    deploy_result,
-    ended,
-    plan_lines,
-    summary,
-)
+from azext_otelembed.release.deploy_result import Outcome, deploy_result, ended, plan_lines, summary
 from azext_otelembed.release.recorded_release import (
     ReleaseContext,
     ReleaseImage,

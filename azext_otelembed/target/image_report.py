@@ -92,10 +92,7 @@ def _updates(
 
 
 def _has_same_recipe(
-    client: RegistryClient,
-    found: Provenance,
-    prepared: PreparedCollector,
-    options: EmbedOptions,
+    client: RegistryClient, found: Provenance, prepared: PreparedCollector, options: EmbedOptions
 ) -> bool:
     """Whether a deploy with the same launcher and shell image would make the same image."""
     try:

@@ -6,7 +6,6 @@ Every request of a deploy is tried: those to ARM, to the registry, to blob stora
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import time
 import uuid
 from collections import Counter
@@ -27,8 +26,6 @@ LANES = 4
 ROUNDS = 3
 """How many looks at a site that comes up are tried: one is like the other."""
 POLLS = ("/containerlogs", "/instances")
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.release.driver"])
 KILLED: dict[str, dict[str, Any]] = {
     "before it was handled": {"hold": True},
     "after it was handled": {"hold_after": True},
@@ -157,15 +154,7 @@ class Subject:
         """
         local = self.site.cloud.local
         number = local.fault(**self.where()[place.where], **how, nth=place.nth)
-        before = local.mark()
-        child = PROCESSES.Process(target=driver.main, args=self.arguments, daemon=True)
-        child.start()
-        held = False
-        while child.is_alive() and not held:
-            held = any(r["fault"] == number and r["held"] for r in local.requests(since=before))
-            time.sleep(0.01)
-        child.kill()
-        child.join()
+        held = driver.killed(local, number, self.arguments)
         self.clear(number)
         return held
 

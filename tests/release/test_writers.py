@@ -215,11 +215,7 @@ def test_of_deploys_at_the_very_same_time_one_wins(
 
 
 def one_wins(
-    site: Site,
-    cloud: Cloud,
-    outcomes: list[Ended | OtelembedError],
-    before: int,
-    hands: list[Hand],
+    site: Site, cloud: Cloud, outcomes: list[Ended | OtelembedError], before: int, hands: list[Hand]
 ) -> None:
     """One deploy released its image; the others were refused before they changed the site."""
     winners = [one for one in outcomes if isinstance(one, Ended)]
