@@ -156,9 +156,10 @@ class Console:
         elif not self._quiet:
             print(text, file=self._stream, flush=True)
 
-    def alert(self, text: str) -> None:
+    def alert(self, *texts: str) -> None:
         """Shown always, `--only-show-errors` included: what went wrong and what to type next."""
-        print(text, file=self._stream, flush=True)
+        for text in texts:
+            print(text, file=self._stream, flush=True)
 
     def show_live(
         self, renderable: RenderableType, refresh_per_second: float

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
     from azext_otelembed.release.deploy import DeployRequest
     from azext_otelembed.release.deploy_result import Outcome
-    from azext_otelembed.target.from_source import AppSource
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
 DEFAULT_TIMEOUT = 300
@@ -75,12 +74,15 @@ def deploy(
 ) -> Result:
     """`az otelembed deploy`."""
     with command_frame(cmd) as console:
+        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.deploy import DeployRequest
         from azext_otelembed.release.recorded_release import ReleaseOptions
+        from azext_otelembed.target.from_source import app_source
 
         setting = setting_options(connection_string, connection_string_secret, app_insights)
         session = _session_opener(cmd, credential)
-        app = _app_source(session, console, source, file, build_arg, target, builder, tag)
+        acr = AcrBuilder(session, console.stands)
+        app = app_source(source, file, build_arg, target, builder, tag, acr)
         embed = embed_options(
             collector_image,
             read_config(collector_config),
@@ -122,10 +124,13 @@ def build(
 ) -> Result:
     """`az otelembed build`."""
     with command_frame(cmd) as console:
+        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.build import build as run
+        from azext_otelembed.target.from_source import app_source
 
         session = _session_opener(cmd, credential)
-        app = _app_source(session, console, source, file, build_arg, target, builder, tag)
+        acr = AcrBuilder(session, console.stands)
+        app = app_source(source, file, build_arg, target, builder, tag, acr)
         embed = embed_options(
             collector_image,
             read_config(collector_config),
@@ -320,24 +325,6 @@ def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
     from azext_otelembed.azure.sign_in import open_session
 
     return cache(partial(open_session, cmd.cli_ctx, credential))
-
-
-def _app_source(
-    session: Callable[[], Session],
-    console: Console,
-    source: str | None,
-    file: str | None,
-    build_arg: list[list[str]] | None,
-    target: str | None,
-    builder: str | None,
-    tag: str | None,
-) -> AppSource | None:
-    """The source of --source and its options, with the builder of --builder."""
-    from azext_otelembed.builders.acr_tasks import AcrBuilder
-    from azext_otelembed.target.from_source import app_source
-
-    azure = AcrBuilder(session, console.stands)
-    return app_source(source, file, build_arg, target, builder, tag, azure)
 
 
 def _deploy(

@@ -264,10 +264,10 @@ class _Deploy:
         result = {**self._result(site, target, NO_CHANGE), **verdict_result(verdict)}
         if verdict.healthy:
             return Outcome(result, 0)
-        alert = self.console.alert
-        alert(f"otelembed: {observed.id} runs the wanted image, but {verdict.reason}.")
-        alert_log(self.console, verdict)
-        alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
+        console = self.console
+        console.alert(f"otelembed: {observed.id} runs the wanted image, but {verdict.reason}.")
+        alert_log(console, verdict)
+        console.alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
         return Outcome(result, 5)
 
     def _finder(self, app: Reference) -> TargetFinder:

@@ -204,7 +204,7 @@ class RecordedRelease:
         if self._options.rollback:
             return self._roll_back(undo, verdict, written)
         self.complete(record.FAILED, verdict.reason)
-        self._alert_instructions(undo)
+        self._console.alert(*undo.instructions(self.release))
         return ReleaseResult(self.release, verdict, EXIT_NOT_ROLLED_BACK)
 
     def keep_pending(self, seconds: float | None = None) -> None:
@@ -271,24 +271,17 @@ class RecordedRelease:
             self.complete(record.FAILED, reason)
         else:
             self._console.alert(f"{told} Run the same command again to roll it back.")
-        self._alert_instructions(undo)
+        self._console.alert(*undo.instructions(self.release))
         return ReleaseResult(self.release, failed, EXIT_NOT_ROLLED_BACK)
 
     def _alert_failure(self, verdict: Verdict, message: str) -> None:
-        alert = self._console.alert
-        alert(f"otelembed: {message}")
-        for name, words in verdict.evidence.items():
-            alert(f"  {name}: {words}")
+        evidence = (f"  {name}: {words}" for name, words in verdict.evidence.items())
+        self._console.alert(f"otelembed: {message}", *evidence)
         alert_log(self._console, verdict)
-
-    def _alert_instructions(self, undo: Undo) -> None:
-        for text in undo.instructions(self.release):
-            self._console.alert(text)
 
 
 def alert_log(console: Console, verdict: Verdict) -> None:
     """Shows the last log lines of the container."""
     if verdict.log:
-        console.alert("The container's last log lines:")
-    for line in verdict.log:
-        console.alert(f"  | {line}")
+        lines = (f"  | {line}" for line in verdict.log)
+        console.alert("The container's last log lines:", *lines)

@@ -99,7 +99,6 @@ def _earlier_image(site: RecordedSite, to: str | None) -> str:
 
 
 def _named_image(known: list[Release], to: str) -> str | None:
-    """The image that `to` names by its number or its tag."""
     if to.isdigit() and int(to) < len(known):
         return known[int(to)].image
     images = [one.image for one in known] + [one.previous_image for one in known]
@@ -107,7 +106,6 @@ def _named_image(known: list[Release], to: str) -> str | None:
 
 
 def _base_image(site: RecordedSite) -> str:
-    """The base image of the embedded image that the site runs."""
     observed = site.observed
     running = Reference.parse(observed.image).or_latest()
     config = load_base(site.registry.open(running), running).config

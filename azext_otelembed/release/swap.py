@@ -106,7 +106,7 @@ def swap(
     try:
         with console.step("swap") as step:
             step.say(f"{site} takes over {image.name}")
-            outcome = slot_swap.swap(image.name, begun.release.previous_image, step)
+            after, _ = slot_swap.swap(image.name, begun.release.previous_image, step)
     except OtelembedError as error:
         # A resumed release may have been swapped by an earlier run.
         if error.refused and not begun.resumed:
@@ -117,7 +117,7 @@ def swap(
         f"{site} runs {image.name} and wasn't verified yet; run the same command again to "
         f"verify it, or swap back with `{slot_swap.command}`"
     )
-    return begun.finish(outcome.production, slot_swap)
+    return begun.finish(after, slot_swap)
 
 
 def _record(

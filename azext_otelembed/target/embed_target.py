@@ -82,8 +82,6 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class _OfBase:
-    """A target that follows from a base image that has been read."""
-
     source: Base
     collector: CollectorName
 

@@ -144,7 +144,6 @@ class TargetFinder:
         )
 
     def _as_built(self, base: Base, own: DockerfileCollector) -> Existing:
-        """The image as it is: its own Dockerfile put a collector in."""
         if self.options.tag is not None:
             raise InvalidInput(
                 f"{base.reference} starts a collector that its own Dockerfile put in, so nothing "

@@ -162,8 +162,6 @@ def verify(
 
 @dataclass(slots=True)
 class _Configuration:
-    """Whether the site's configuration reads back as written."""
-
     client: SiteClient
     observed: Observed
     image: str

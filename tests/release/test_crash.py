@@ -6,6 +6,7 @@ Every request of a deploy is tried: those to ARM, to the registry, to blob stora
 from __future__ import annotations
 
 import itertools
+import re
 import time
 import uuid
 from collections import Counter
@@ -110,16 +111,9 @@ class Subject:
     @property
     def arguments(self) -> tuple[Any, ...]:
         """For `driver.run`; fit to be sent to another process."""
-        given = {"timeout": 20}
         local = self.site.cloud.local
-        return (
-            LocalAzure(local.directory, local.info),
-            self.bench.token,
-            self.client,
-            id_of(self.site),
-            self.bench.pace,
-            given,
-        )
+        sent, token = LocalAzure(local.directory, local.info), self.bench.token
+        return sent, token, self.client, id_of(self.site), self.bench.pace, {"timeout": 20}
 
     def deploy(self) -> tuple[int, str]:
         """Runs a deploy to its end."""
@@ -138,14 +132,13 @@ class Subject:
     def asked(self, since: int) -> dict[str, list[dict[str, Any]]]:
         """This deploy's requests, by service."""
         found = self.site.cloud.local.requests(since=since)
-        rid = uuid.uuid5(uuid.NAMESPACE_DNS, self.site.registry).hex
-        tests: dict[str, Callable[[dict[str, Any]], bool]] = {
-            "arm": lambda r: r["service"] == "arm" and r["client"] == self.client,
-            "acr": lambda r: r["host"] == self.site.host,
-            "blob": lambda r: r["service"] == "blob" and r["path"].startswith(f"/{rid}"),
-            "site": lambda r: r["host"] == self.site.url.partition("://")[2],
-        }
-        return {where: [r for r in found if test(r)] for where, test in tests.items()}
+
+        def selected(record: Mapping[str, Any], wanted: dict[str, Any]) -> bool:
+            path = re.compile(wanted.pop("path", ""))
+            return wanted.items() <= record.items() and bool(path.search(record["path"]))
+
+        wheres = self.where()
+        return {name: [r for r in found if selected(r, {**wheres[name]})] for name in wheres}
 
     def killed(self, place: Place, how: Mapping[str, Any]) -> bool:
         """Starts a deploy and kills it while the request of `place` waits.
@@ -172,8 +165,10 @@ class Subject:
     def clear(self, number: int) -> None:
         self.site.cloud.local._call("DELETE", f"/faults?id={number}")
 
-    def faults(self) -> list[str]:
-        """What isn't as it has to be after a deploy that came to its end."""
+    def faults_after(self, ended: tuple[int, str]) -> list[str]:
+        """What isn't as it has to be after the last deploy, which ended so."""
+        if ended != (0, ""):
+            return [f"the last run: {ended}"]
         site = self.site
         wrong: list[str] = []
         own = {"DOCKER_REGISTRY_SERVER_URL": f"https://{site.host}", **SETTINGS}
@@ -189,12 +184,8 @@ class Subject:
         held = contents.manifests(site.repository)
         if sorted(held.values()) != [["1.0"], [self.bench.tag]]:
             wrong.append(f"its repository holds {held}")
-        others = [
-            name
-            for name in contents.repositories()
-            if not name.startswith(("otelembed/", "apps/site-"))
-        ]
-        if others:
+        known = ("otelembed/", "apps/site-")
+        if others := [one for one in contents.repositories() if not one.startswith(known)]:
             wrong.append(f"the registry holds {others}")
         releases = contents.releases(site)
         states = [release.state for release in releases]
@@ -260,8 +251,7 @@ def test_a_deploy_killed_after_any_write_converges_when_it_is_run_again(
 
     def attempt(subject: Subject, place: Place) -> list[str]:
         assert subject.killed(place, KILLED["after it was handled"])
-        again = subject.deploy()
-        return subject.faults() if again == (0, "") else [f"the second run: {again}"]
+        return subject.faults_after(subject.deploy())
 
     assert not try_all(bench, writes, attempt)
 
@@ -277,8 +267,7 @@ def test_a_deploy_killed_at_any_request_converges_when_it_is_run_again(
     def attempt(subject: Subject, place: Place) -> list[str]:
         if not subject.killed(place, KILLED[how]):
             unmet.append(place)
-        again = subject.deploy()
-        return subject.faults() if again == (0, "") else [f"the second run: {again}"]
+        return subject.faults_after(subject.deploy())
 
     began = time.monotonic()
     wrong = try_all(bench, places, attempt)
@@ -300,7 +289,7 @@ def test_a_deploy_disturbed_at_any_request_converges(
         if ended[0] != 0:
             stopped[f"{place.where} {place.nth}"] = ended[1]
             ended = subject.deploy()
-        return subject.faults() if ended == (0, "") else [f"the run: {ended}"]
+        return subject.faults_after(ended)
 
     began = time.monotonic()
     wrong = try_all(bench, places, attempt)
