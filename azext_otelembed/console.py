@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
 from azext_otelembed.errors import UNCHANGED
@@ -70,18 +70,16 @@ class Step:
         from rich.text import Text
 
         line = Table.grid(padding=(0, 1))
-        columns: list[RenderableType] = [Spinner("dots"), Text(f"{self.name:<8}", style="bold")]
+        columns: list[RenderableType] = [
+            Spinner("dots"),
+            Text(f"{self.name:<8}", style="bold"),
+            Text(self.detail, no_wrap=True, overflow="ellipsis"),
+        ]
         if self.total_bytes:
-            columns += [
-                Text(self.detail, no_wrap=True, overflow="ellipsis"),
-                ProgressBar(total=self.total_bytes, completed=self.done_bytes, width=24),
-                Text(self.amount, style="cyan"),
-            ]
+            bar = ProgressBar(total=self.total_bytes, completed=self.done_bytes, width=24)
+            columns += [bar, Text(self.amount, style="cyan")]
         else:
-            columns += [
-                Text(self.detail, no_wrap=True, overflow="ellipsis"),
-                Text(f"{self.seconds:.0f} s", style="dim"),
-            ]
+            columns.append(Text(f"{self.seconds:.0f} s", style="dim"))
         line.add_row(*columns)
         return line
 
@@ -117,12 +115,7 @@ class Console:
         """Runs a step; its line stays, with the last detail said and the time it took."""
         step = Step(name, self)
         try:
-            if self.live:
-                from rich.live import Live
-
-                with Live(step, console=self.rich, transient=True, refresh_per_second=8):
-                    yield step
-            else:
+            with self.show_live(step, refresh_per_second=8):
                 yield step
         except BaseException:
             self._close(step, done=False)
@@ -163,9 +156,21 @@ class Console:
         elif not self._quiet:
             print(text, file=self._stream, flush=True)
 
-    def alert(self, text: str) -> None:
+    def alert(self, *texts: str) -> None:
         """Shown always, `--only-show-errors` included: what went wrong and what to type next."""
-        print(text, file=self._stream, flush=True)
+        for text in texts:
+            print(text, file=self._stream, flush=True)
+
+    def show_live(
+        self, renderable: RenderableType, refresh_per_second: float
+    ) -> AbstractContextManager[object]:
+        """Shows something that changes until the end of the `with` block; only on a terminal."""
+        if not self.live:
+            return nullcontext()
+        from rich.live import Live
+
+        rate = refresh_per_second
+        return Live(renderable, console=self.rich, transient=True, refresh_per_second=rate)
 
     def show(self, renderable: RenderableType) -> None:
         """A panel or table of rich's; nothing when stderr is not a terminal."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
     from azext_otelembed.release.deploy import DeployRequest
     from azext_otelembed.release.deploy_result import Outcome
-    from azext_otelembed.target.from_source import AppSource
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
 DEFAULT_TIMEOUT = 300
@@ -75,12 +74,15 @@ def deploy(
 ) -> Result:
     """`az otelembed deploy`."""
     with command_frame(cmd) as console:
+        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.deploy import DeployRequest
         from azext_otelembed.release.recorded_release import ReleaseOptions
+        from azext_otelembed.target.from_source import app_source
 
         setting = setting_options(connection_string, connection_string_secret, app_insights)
         session = _session_opener(cmd, credential)
-        app = _app_source(session, console, source, file, build_arg, target, builder, tag)
+        acr = AcrBuilder(session, console.stands)
+        app = app_source(source, file, build_arg, target, builder, tag, acr)
         embed = embed_options(
             collector_image,
             read_config(collector_config),
@@ -122,11 +124,13 @@ def build(
 ) -> Result:
     """`az otelembed build`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release.build import BuildRequest
+        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.build import build as run
+        from azext_otelembed.target.from_source import app_source
 
         session = _session_opener(cmd, credential)
-        app = _app_source(session, console, source, file, build_arg, target, builder, tag)
+        acr = AcrBuilder(session, console.stands)
+        app = app_source(source, file, build_arg, target, builder, tag, acr)
         embed = embed_options(
             collector_image,
             read_config(collector_config),
@@ -136,7 +140,7 @@ def build(
             shell_image=shell_image,
             login=login_of(collector_username, collector_password),
         )
-        return run(session(), BuildRequest(image, registry, embed, app), console)
+        return run(session(), image, registry, embed, app, console)
 
 
 def dockerfile(
@@ -163,13 +167,16 @@ def dockerfile(
             config = read_config(files.config_in(output_dir), "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
-        request = files.DockerfileRequest(embed, image, registry, image_entrypoint, image_cmd)
-        made = files.dockerfile(_session_opener(cmd, credential), request, console)
+        session = _session_opener(cmd, credential)
+        text = files.dockerfile(
+            session, embed, image, registry, image_entrypoint, image_cmd, console
+        )
         if output_dir is not None:
-            return files.write(made, output_dir, own_config=collector_config is not None)
+            given = collector_config is not None
+            return files.write(text, embed.config, output_dir, own_config=given)
         if format_asked(cmd):
-            return {"dockerfile": made.dockerfile, "config": made.config.decode()}
-        sys.stdout.write(made.dockerfile)
+            return {"dockerfile": text, "config": embed.config.decode()}
+        sys.stdout.write(text)
         return None
 
 
@@ -211,17 +218,12 @@ def status(
 
 
 def history(
-    cmd: Any,
-    resource_group_name: str,
-    name: str,
-    slot: str | None = None,
-    credential: str = "cli",
+    cmd: Any, resource_group_name: str, name: str, slot: str | None = None, credential: str = "cli"
 ) -> list[Result]:
     """`az otelembed history`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release.history import history as run
-
-        return run(_opened(cmd, resource_group_name, name, slot, credential, console))
+        site = _opened(cmd, resource_group_name, name, slot, credential, console)
+        return list(site.history())
 
 
 def rollback(
@@ -297,18 +299,20 @@ def prune(
 ) -> list[Result] | None:
     """`az otelembed prune`."""
     with command_frame(cmd) as console:
+        from azext_otelembed.azure import registries
+        from azext_otelembed.azure.arm import Arm
         from azext_otelembed.azure.sign_in import open_session
-        from azext_otelembed.prune.prune import Pruner, deletable, find_registry
+        from azext_otelembed.prune.prune import Pruner, deletable
 
         session = open_session(cmd.cli_ctx, credential)
-        pruner = Pruner(session, find_registry(session, registry), repository, keep)
+        found = registries.find(Arm(session), session.subscription, registry)
+        pruner = Pruner(session, found, repository, keep)
         decisions = pruner.find(console)
         chosen = deletable(decisions)
         if not delete or not chosen:
             return [one.as_result() for one in decisions]
         if not yes:
-            question = f"Delete {len(chosen)} embedded images from registry '{registry}'?"
-            if not confirmed(question):
+            if not confirmed(f"Delete {len(chosen)} embedded images from registry '{registry}'?"):
                 console.alert("otelembed: nothing was changed.")
                 return None
             chosen = pruner.find_again(chosen, console)
@@ -321,24 +325,6 @@ def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
     from azext_otelembed.azure.sign_in import open_session
 
     return cache(partial(open_session, cmd.cli_ctx, credential))
-
-
-def _app_source(
-    session: Callable[[], Session],
-    console: Console,
-    source: str | None,
-    file: str | None,
-    build_arg: list[list[str]] | None,
-    target: str | None,
-    builder: str | None,
-    tag: str | None,
-) -> AppSource | None:
-    """The source of --source and its options, with the builder of --builder."""
-    from azext_otelembed.builders.acr_tasks import AcrBuilder
-    from azext_otelembed.target.from_source import app_source
-
-    azure = AcrBuilder(session, console.stands)
-    return app_source(source, file, build_arg, target, builder, tag, azure)
 
 
 def _deploy(
@@ -382,13 +368,7 @@ def _opened(
 
 
 def _roll_back(
-    cmd: Any,
-    planned: Any,
-    timeout: int,
-    health_path: str,
-    console: Console,
-    *,
-    yes: bool,
+    cmd: Any, planned: Any, timeout: int, health_path: str, console: Console, *, yes: bool
 ) -> Result | None:
     """Asks, then carries out a planned rollback; None if the answer is no."""
     from azext_otelembed.release.recorded_release import ReleaseOptions

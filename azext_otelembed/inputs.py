@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from azext_otelembed.collector.config import CollectorConfig
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.registry.auth import Basic
-    from azext_otelembed.target.embed_options import EmbedOptions
+    from azext_otelembed.target.embed_target import EmbedOptions
     from azext_otelembed.webapp.setting import SettingOptions
 
 LARGEST_FILE = 1 << 20
@@ -76,8 +76,7 @@ def launcher_of(kind: str, logs: str, grace: int | None) -> Launcher:
 
     if grace is not None and kind != "drain":
         raise InvalidInput(
-            "--grace requires --launcher drain.",
-            "Add --launcher drain, or omit --grace.",
+            "--grace requires --launcher drain.", "Add --launcher drain, or omit --grace."
         )
     return Launcher(kind, collector_logs=logs, grace=DEFAULT_GRACE if grace is None else grace)
 
@@ -95,7 +94,7 @@ def embed_options(
     """The options of an embedding. Raises InvalidImage for a malformed image name."""
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.target.app_image import parse_reference
-    from azext_otelembed.target.embed_options import EmbedOptions
+    from azext_otelembed.target.embed_target import EmbedOptions
 
     shell = parse_reference(shell_image, "--shell-image").or_latest() if shell_image else None
     return EmbedOptions(

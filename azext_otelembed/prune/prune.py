@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
+from itertools import chain
 
-from azext_otelembed.azure import registries
-from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
@@ -56,9 +55,7 @@ class Pruner:
             # The registry first: an image that is deployed meanwhile is then found as deployed.
             step.say("reading the registry")
             repositories = [self._repository] if self._repository else self._repositories()
-            stored = [
-                one for found in map_concurrently(repositories, self._stored) for one in found
-            ]
+            stored = chain.from_iterable(map_concurrently(repositories, self._stored))
             step.say("reading the images of all sites")
             deployed = find_deployed_images(self._session)
             step.say("reading the releases on record")
@@ -140,8 +137,3 @@ def all_releases(client: RegistryClient) -> list[list[Release]]:
         )
 
     return map_concurrently([tag for tag in tags if tag.startswith("site-")], of_site)
-
-
-def find_registry(session: Session, name: str) -> Registry:
-    """The registry of `--registry`. Raises `NotFound`."""
-    return registries.find(Arm(session), session.subscription, name)

@@ -100,11 +100,7 @@ def decide(
 
 
 def _reasons(
-    host: str,
-    deployed: DeployedImages,
-    releases: Iterable[list[Release]],
-    keep: int,
-    now: datetime,
+    host: str, deployed: DeployedImages, releases: Iterable[list[Release]], keep: int, now: datetime
 ) -> dict[str, tuple[int, str]]:
     """Why images are kept, by their names: `(rank, reason)`. The lowest rank counts."""
     reasons: dict[str, tuple[int, str]] = {}

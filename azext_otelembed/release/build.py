@@ -2,44 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Console
 from azext_otelembed.target.app_image import image_in_registry
 from azext_otelembed.target.app_registry import AppRegistry
-from azext_otelembed.target.embed_options import EmbedOptions
-from azext_otelembed.target.embed_target import Existing
-from azext_otelembed.target.embedder import Embedder
+from azext_otelembed.target.embed_target import EmbedOptions, Existing
+from azext_otelembed.target.embedder import embed_target
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 
 
-@dataclass(frozen=True, slots=True)
-class BuildRequest:
-    """A build as the caller asks for it. `app` is the source to build the app image from."""
-
-    image: str
-    registry: str | None
-    embed: EmbedOptions
-    app: AppSource | None = None
-
-
-def build(session: Session, request: BuildRequest, console: Console) -> dict[str, Any]:
+def build(
+    session: Session,
+    image: str,
+    registry: str | None,
+    options: EmbedOptions,
+    source: AppSource | None,
+    console: Console,
+) -> dict[str, Any]:
     """Makes the embedded image of an app image, unless the registry holds it already.
 
-    Asks Azure Resource Manager only where a registry is given by its name alone, or where the
+    `image` and `registry` are as in `image_in_registry`; the app image is built from `source`.
+    Azure Resource Manager is asked only for a registry given by its name alone, or where the
     collector isn't in the registry yet. Raises the errors of `errors.py`.
     """
-    for warning in request.embed.warnings:
+    for warning in options.warnings:
         console.note(f"--collector-config: {warning}")
-    registry = AppRegistry(session)
-    reference = image_in_registry(session, request.image, request.registry)
+    app_registry = AppRegistry(session)
+    reference = image_in_registry(session, image, registry)
     built = None
-    if request.app is not None:
-        reference = request.app.name(reference, running=False)
-        built = build_app(request.app, reference, registry.open(reference), console)
+    if source is not None:
+        reference = source.name(reference, running=False)
+        built = build_app(source, reference, app_registry.open(reference), console)
     reference = reference.or_latest()
 
     def stands(text: str) -> None:
@@ -47,16 +43,15 @@ def build(session: Session, request: BuildRequest, console: Console) -> dict[str
 
     with console.step("embed") as step:
         step.say(f"reading {reference} and the collector")
-        client = registry.open(reference)
-        finder = TargetFinder(client, request.embed, moves_tags=True)
+        finder = TargetFinder(app_registry.open(reference), options, moves_tags=True)
         target = finder.find(reference)
         existed = isinstance(target, Existing)
-        image = Embedder(session, client, finder, request.embed, stands).embed(target, step)
-        step.say(f"{image.image} {'exists already' if existed else 'is in the registry'}")
+        made = embed_target(session, finder, target, stands, step)
+        step.say(f"{made.image} {'exists already' if existed else 'is in the registry'}")
     return {
-        "image": {"name": str(image.image), "digest": str(image.digest)},
-        "base": {"name": str(image.base), "digest": str(image.base_digest)},
-        "collector": image.collector.as_result(),
+        "image": {"name": str(made.image), "digest": str(made.digest)},
+        "base": {"name": str(made.base), "digest": str(made.base_digest)},
+        "collector": made.collector.as_result(),
         "built": not existed,
         "build": built,
         "seconds": dict(console.seconds),

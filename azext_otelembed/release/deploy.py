@@ -14,27 +14,19 @@ from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import unfinished_release
 from azext_otelembed.records.release_lock import check_free
-from azext_otelembed.release.deploy_result import (
-    Outcome,
-    deploy_result,
-    ended,
-    plan_lines,
-    summary,
-)
+from azext_otelembed.release.deploy_result import Outcome, deploy_result, ended, plan_lines, summary
 from azext_otelembed.release.recorded_release import (
     ReleaseContext,
     ReleaseImage,
     ReleaseOptions,
     alert_log,
 )
-from azext_otelembed.release.release_runner import ReleaseRunner
-from azext_otelembed.release.swap import Production, Swapper, read_production, swap_target
+from azext_otelembed.release.release_runner import release_image
+from azext_otelembed.release.swap import Production, read_production, swap, swap_target
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
-from azext_otelembed.target.build_once import BuildOnce
-from azext_otelembed.target.embed_options import EmbedOptions
-from azext_otelembed.target.embed_target import Existing, Target, ToBuild, ToEmbed
-from azext_otelembed.target.embedder import Embedder
+from azext_otelembed.target.embed_target import EmbedOptions, Existing, Target, ToBuild, ToEmbed
+from azext_otelembed.target.embedder import BuildOnce, embed_target
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 from azext_otelembed.verification.verify import look, verdict_result
@@ -85,14 +77,6 @@ class _Site:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _App:
-    """The app image, and the result of its build where it was built from source."""
-
-    reference: Reference
-    build: dict[str, Any] | None = None
-
-
 def deploy(
     session: Session,
     site: SiteId,
@@ -105,52 +89,50 @@ def deploy(
     Raises the errors of `errors.py` for failures before the site is changed. A site that was
     changed and fails verification gives an Outcome with status 4 (rolled back) or 5 (not).
     """
-    return _Deploy(session, site, request, console, build_once or BuildOnce()).run()
+    registry = AppRegistry(session)
+    return _Deploy(session, site, request, console, build_once or BuildOnce(), registry).run()
 
 
+@dataclass(slots=True)
 class _Deploy:
-    """One deploy: `run` is the flow, the other methods are its steps."""
+    """One deploy: `run` is the flow, the other methods are its steps.
 
-    def __init__(
-        self,
-        session: Session,
-        site: SiteId,
-        request: DeployRequest,
-        console: Console,
-        build_once: BuildOnce,
-    ) -> None:
-        self._session = session
-        self._id = site
-        self._request = request
-        self._console = console
-        self._build_once = build_once
-        self._registry = AppRegistry(session)
+    `build` is the result of the app image's build where it is built from source.
+    """
+
+    session: Session
+    id: SiteId
+    request: DeployRequest
+    console: Console
+    build_once: BuildOnce
+    registry: AppRegistry
+    build: dict[str, Any] | None = None
 
     def run(self) -> Outcome:
-        for warning in self._request.embed.warnings:
-            self._console.note(f"--collector-config: {warning}")
+        for warning in self.request.embed.warnings:
+            self.console.note(f"--collector-config: {warning}")
         site = self._observe()
         app = self._app_image(site)
         target, plan = self._plan(site, app)
-        if self._request.dry_run:
+        if self.request.dry_run:
             return self._dry_run(site, app, target, plan)
         if site.is_swapped(target) and isinstance(target, Existing):
-            return self._already_swapped(site, app, target)
+            return self._already_swapped(site, target)
         known = self._check_free(site, target)
         if plan.empty and isinstance(target, Existing) and unfinished_release(known) is None:
-            outcome = self._look(site, app, target)
+            outcome = self._look(site, target)
         else:
             target = self._embed(app, target)
-            outcome = self._release(site, app, target, known)
+            outcome = self._release(site, target, known)
         if site.production is None or outcome.exit_status != 0:
             return outcome
-        return self._swap(site, site.production, target, outcome)
+        return self._swap(site.production, target, outcome)
 
     def _observe(self) -> _Site:
-        request, session = self._request, self._session
-        client = SiteClient(session, self._id)
-        with self._console.step("observe") as step:
-            step.say(f"reading {self._id}")
+        request, session = self.request, self.session
+        client = SiteClient(session, self.id)
+        with self.console.step("observe") as step:
+            step.say(f"reading {self.id}")
             observed = observe(client)
             check_kind(observed)
             if request.release.wait and not request.dry_run:
@@ -158,27 +140,27 @@ class _Deploy:
             setting = resolve(observed, request.setting, lambda: Arm(session))
             production = None
             if request.swap:
-                production = read_production(session, self._id)
+                production = read_production(session, self.id)
             image = image_for_site(session, observed, request.image, request.registry)
-            step.say(f"{self._id} runs {observed.image}")
+            step.say(f"{self.id} runs {observed.image}")
         if warning := check_grace(request.embed.launcher, observed.settings):
-            self._console.note(warning)
+            self.console.note(warning)
         return _Site(client, observed, setting, image, production)
 
-    def _app_image(self, site: _Site) -> _App:
+    def _app_image(self, site: _Site) -> Reference:
         """The app image: with --source it is built and pushed, unless this is a dry run."""
-        request = self._request
+        request = self.request
         if request.app is None:
-            return _App(site.image.or_latest())
+            return site.image.or_latest()
         reference = request.app.name(site.image, running=request.image is None)
-        if request.dry_run:
-            return _App(reference)
-        client = self._registry.open(reference)
-        return _App(reference, build_app(request.app, reference, client, self._console))
+        if not request.dry_run:
+            client = self.registry.open(reference)
+            self.build = build_app(request.app, reference, client, self.console)
+        return reference
 
-    def _plan(self, site: _Site, app: _App) -> tuple[Target, Plan]:
+    def _plan(self, site: _Site, app: Reference) -> tuple[Target, Plan]:
         """The target, and the changes that lead to it; checks that the site can pull the image."""
-        with self._console.step("plan") as step:
+        with self.console.step("plan") as step:
             step.say("reading the app image and the collector")
             target = self._find_target(site, app)
             plan = NO_CHANGE
@@ -186,128 +168,118 @@ class _Deploy:
                 plan = make_plan(site.observed, target.image, site.setting)
             warning = None
             if plan.switches_image:
-                step.say(f"checking that {self._id} can pull the new image")
-                warning = check_pull(self._session, site.observed, target.base)
+                step.say(f"checking that {self.id} can pull the new image")
+                warning = check_pull(self.session, site.observed, target.base)
             step.say(summary(plan, target))
         if warning:
-            self._console.note(warning)
+            self.console.note(warning)
         return target, plan
 
-    def _find_target(self, site: _Site, app: _App) -> Target:
+    def _find_target(self, site: _Site, app: Reference) -> Target:
         finder = self._finder(app)
-        if self._request.app is not None:
-            return finder.find(app.reference) if app.build else finder.unbuilt(app.reference)
-        named = self._request.image is not None
+        if self.request.app is not None:
+            return finder.find(app) if self.build else finder.unbuilt(app)
+        named = self.request.image is not None
         observed = site.observed
-        likely_base = named and not same_image(observed.image, app.reference)
-        target = finder.find(app.reference, likely_base=likely_base)
+        likely_base = named and not same_image(observed.image, app)
+        target = finder.find(app, likely_base=likely_base)
         if site.production is None or named:
             return target
         production = site.production.observed
-        known = self._registry.records(production).read()
-        return swap_target(self._session, finder, known, observed, production, target)
+        known = self.registry.records(production).read()
+        return swap_target(self.session, finder, known, observed, production, target)
 
-    def _dry_run(self, site: _Site, app: _App, target: Target, plan: Plan) -> Outcome:
-        if self._request.app is not None:
-            directory = self._request.app.source.directory
-            self._console.tell(f"  build {directory} and push it as {app.reference}")
-        self._console.tell(plan_lines(plan, target))
-        result = self._result(site, app, target, plan)
+    def _dry_run(self, site: _Site, app: Reference, target: Target, plan: Plan) -> Outcome:
+        if self.request.app is not None:
+            directory = self.request.app.source.directory
+            self.console.tell(f"  build {directory} and push it as {app}")
+        self.console.tell(plan_lines(plan, target))
+        result = self._result(site, target, plan)
         return Outcome({**result, "dryRun": True, "changed": False}, 0)
 
     def _check_free(self, site: _Site, target: Target) -> list[Release]:
         """The site's records. Raises `Refused` if another release of it is in progress."""
         digest = str(target.digest) if target.digest else None
-        known = self._registry.records(site.observed).read()
+        known = self.registry.records(site.observed).read()
         check_free(known, digest, site.setting.value)
-        if left := self._registry.records_left(site.observed):
+        if left := self.registry.records_left(site.observed):
             try:
                 elsewhere = left.read()
             except OtelembedError as unread:
                 elsewhere = []
-                self._console.note(
+                self.console.note(
                     "The release records in the registry of the present image can't be read, so a "
                     f"release in progress there would go unnoticed: {unread.message}"
                 )
             check_free(elsewhere, digest, site.setting.value)
         return known
 
-    def _embed(self, app: _App, target: Target) -> Existing:
+    def _embed(self, app: Reference, target: Target) -> Existing:
         """The target, in the registry: embedded now, or by a deploy beside this one."""
         assert not isinstance(target, ToBuild)  # noqa: S101  # only a dry run doesn't build
         if isinstance(target, Existing):
             return target
-        client = self._registry.open(app.reference)
-        embedder = Embedder(
-            self._session, client, self._finder(app), self._request.embed, self._console.stands
-        )
-        with self._console.step("embed") as step, self._build_once.turn(target) as pushed:
+        finder, stands = self._finder(app), self.console.stands
+        with self.console.step("embed") as step, self.build_once.turn(target) as pushed:
             if pushed and isinstance(target, ToEmbed):
                 existing = target.existing
             else:
-                existing = embedder.embed(target, step)
+                existing = embed_target(self.session, finder, target, stands, step)
             step.say(f"{existing.image}")
-        self._console.stands(f"{existing.image} is in the registry; {self._id} is unchanged")
+        stands(f"{existing.image} is in the registry; {self.id} is unchanged")
         return existing
 
-    def _release(self, site: _Site, app: _App, target: Existing, known: list[Release]) -> Outcome:
+    def _release(self, site: _Site, target: Existing, known: list[Release]) -> Outcome:
         observed = site.observed
         plan = make_plan(observed, target.image, site.setting)
-        runner = ReleaseRunner(self._context(site.client, observed))
-        ending = runner.release(observed, plan, _image(target), known, site.setting.value)
-        return ended(self._result(site, app, target, plan), ending)
+        context, setting = self._context(site.client, observed), site.setting.value
+        ending = release_image(context, observed, plan, _image(target), known, setting)
+        return ended(self._result(site, target, plan), ending)
 
-    def _swap(
-        self, site: _Site, production: Production, target: Existing, outcome: Outcome
-    ) -> Outcome:
-        ending = self._swapper(production).swap(_image(target))
-        seconds = dict(self._console.seconds)
+    def _swap(self, production: Production, target: Existing, outcome: Outcome) -> Outcome:
+        context = self._context(production.client, production.observed)
+        ending = swap(context, self.id, production.observed, _image(target))
+        seconds = dict(self.console.seconds)
         return ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
 
-    def _already_swapped(self, site: _Site, app: _App, target: Existing) -> Outcome:
+    def _already_swapped(self, site: _Site, target: Existing) -> Outcome:
         """Production runs the target: completes an interrupted swap's record, else verifies."""
         production = site.production
         assert production is not None  # noqa: S101  # `is_swapped`
         there = _Site(production.client, production.observed, site.setting, site.image)
-        self._console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
-        swapper = self._swapper(production)
-        if not swapper.has_unfinished():
-            return self._look(there, app, target)
-        ending = swapper.swap(_image(target))
-        result = self._result(there, app, target, NO_CHANGE)
-        return ended({**result, "changed": True}, ending)
+        self.console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
+        if unfinished_release(self.registry.records(there.observed).read()) is None:
+            return self._look(there, target)
+        outcome = Outcome(self._result(there, target, NO_CHANGE), 0)
+        return self._swap(production, target, outcome)
 
-    def _look(self, site: _Site, app: _App, target: Existing) -> Outcome:
+    def _look(self, site: _Site, target: Existing) -> Outcome:
         """Nothing is to be changed: the site has to be healthy all the same."""
         observed = site.observed
-        with self._console.step("verify") as step:
+        with self.console.step("verify") as step:
             step.say(f"asking {observed.host}")
-            health_path = self._request.release.health_path
-            verdict = look(self._session, site.client, observed, health_path)
+            health_path = self.request.release.health_path
+            verdict = look(self.session, site.client, observed, health_path)
             step.say(verdict.summary)
-        result = {**self._result(site, app, target, NO_CHANGE), **verdict_result(verdict)}
+        result = {**self._result(site, target, NO_CHANGE), **verdict_result(verdict)}
         if verdict.healthy:
             return Outcome(result, 0)
-        alert = self._console.alert
-        alert(f"otelembed: {observed.id} runs the wanted image, but {verdict.reason}.")
-        alert_log(self._console, verdict)
-        alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
+        console = self.console
+        console.alert(f"otelembed: {observed.id} runs the wanted image, but {verdict.reason}.")
+        alert_log(console, verdict)
+        console.alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
         return Outcome(result, 5)
 
-    def _finder(self, app: _App) -> TargetFinder:
-        return TargetFinder(self._registry.open(app.reference), self._request.embed)
-
-    def _swapper(self, production: Production) -> Swapper:
-        context = self._context(production.client, production.observed)
-        return Swapper(context, self._id, production.observed)
+    def _finder(self, app: Reference) -> TargetFinder:
+        return TargetFinder(self.registry.open(app), self.request.embed)
 
     def _context(self, client: SiteClient, observed: Observed) -> ReleaseContext:
-        store = self._registry.records(observed)
-        return ReleaseContext(self._session, client, store, self._request.release, self._console)
+        store = self.registry.records(observed)
+        return ReleaseContext(self.session, client, store, self.request.release, self.console)
 
-    def _result(self, site: _Site, app: _App, target: Target, plan: Plan) -> dict[str, Any]:
-        result = deploy_result(site.observed, target, app.build, site.setting, plan)
-        return {**result, "seconds": dict(self._console.seconds)}
+    def _result(self, site: _Site, target: Target, plan: Plan) -> dict[str, Any]:
+        result = deploy_result(site.observed, target, self.build, site.setting, plan)
+        return {**result, "seconds": dict(self.console.seconds)}
 
 
 def _image(target: Existing) -> ReleaseImage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,62 +19,39 @@ from azext_otelembed.image.dockerfile_template import (
 from azext_otelembed.image.embed import Base, original
 from azext_otelembed.target.app_image import image_in_registry, parse_reference
 from azext_otelembed.target.app_registry import AppRegistry
-from azext_otelembed.target.embed_options import EmbedOptions
-from azext_otelembed.target.embed_target import by_tag
+from azext_otelembed.target.embed_target import EmbedOptions, by_tag
 
 DOCKERFILE = "Dockerfile.otelembed"
 
 
-@dataclass(frozen=True, slots=True)
-class DockerfileRequest:
-    """A Dockerfile as the caller asks for it.
-
-    `entrypoint` and `cmd` are the app image's, as in a Dockerfile; without both they are read from
-    the image.
-    """
-
-    embed: EmbedOptions
-    image: str | None = None
-    registry: str | None = None
-    entrypoint: str | None = None
-    cmd: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """The Dockerfile, and the collector configuration that it copies."""
-
-    dockerfile: str
-    config: bytes
-
-
 def dockerfile(
-    session: Callable[[], Session], request: DockerfileRequest, console: Console
-) -> Files:
+    session: Callable[[], Session],
+    options: EmbedOptions,
+    image: str | None,
+    registry: str | None,
+    entrypoint: str | None,
+    cmd: str | None,
+    console: Console,
+) -> str:
     """The Dockerfile for an app image.
 
-    `session` is opened only where the image's entrypoint has to be read from its registry. Raises
-    the errors of `errors.py`; InvalidImage where neither the caller nor an image names a command.
+    `entrypoint` and `cmd` are the app image's, as in a Dockerfile; without both they are read from
+    the image, and only then `session` is opened. Raises the errors of `errors.py`; InvalidImage
+    where neither the caller nor an image names a command.
     """
-    options = request.embed
     for warning in options.warnings:
         console.note(f"--collector-config: {warning}")
-    if request.image is not None and request.entrypoint is None and request.cmd is None:
-        app = _read(session(), request.image, request.registry, console)
+    if image is not None and entrypoint is None and cmd is None:
+        app = _read(session(), image, registry, console)
     else:
-        if request.image is not None:
-            parse_reference(request.image, "--image")
-        entrypoint, cmd = (
-            instruction_words(request.entrypoint or ""),
-            instruction_words(request.cmd or ""),
-        )
-        app = App(request.image, entrypoint, cmd)
-    text = make_dockerfile(options.collector, options.config, options.launcher, app)
-    return Files(text, options.config)
+        if image is not None:
+            parse_reference(image, "--image")
+        app = App(image, instruction_words(entrypoint or ""), instruction_words(cmd or ""))
+    return make_dockerfile(options.collector, options.config, options.launcher, app)
 
 
-def write(files: Files, directory: str, *, own_config: bool) -> dict[str, Any]:
-    """Writes both files into `directory`; returns the result object.
+def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[str, Any]:
+    """Writes a Dockerfile and the configuration that it copies; returns the result object.
 
     The Dockerfile is written each time. A configuration in `directory` is never overwritten: with
     `own_config` (one was given) other content is an error. Raises `InvalidInput`.
@@ -85,14 +61,14 @@ def write(files: Files, directory: str, *, own_config: bool) -> dict[str, Any]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not config.exists():
-            config.write_bytes(files.config)
+            config.write_bytes(data)
             config.chmod(0o644)  # COPY keeps the mode, and the app's user has to read it
-        elif own_config and config.read_bytes() != files.config:
+        elif own_config and config.read_bytes() != data:
             raise InvalidInput(
                 f"'{config}' exists already and differs from --collector-config.",
                 "Remove or rename one of the two files.",
             )
-        file.write_text(files.dockerfile, encoding="utf-8")
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise InvalidInput(
             f"--output-dir '{directory}' can't be written to: {error.strerror or error}."

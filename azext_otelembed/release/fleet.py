@@ -15,7 +15,7 @@ from azext_otelembed.errors import InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.target.build_once import BuildOnce
+from azext_otelembed.target.embedder import BuildOnce
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,13 +51,11 @@ class SiteConsole(Console):
         """Keeps the line; it is shown under the site's name after the site's release."""
         self.lines.append(text)
 
-    def tell(self, text: str) -> None:
-        """Keeps the lines, as `note` does."""
-        self.lines.append(text)
+    tell = note
 
-    def alert(self, text: str) -> None:
+    def alert(self, *texts: str) -> None:
         """Keeps the lines, as `note` does."""
-        self.lines.append(text)
+        self.lines += texts
 
     def plain(self, text: str) -> None:
         """Discards the line: the plain lines of fifty sites at once would be unreadable."""
@@ -69,7 +67,11 @@ class SiteRun:
 
     console: SiteConsole
     result: dict[str, Any] | None = None
-    exit_status: int = 0
+
+    @property
+    def exit_status(self) -> int:
+        """0 until it has ended."""
+        return self.result["exitStatus"] if self.result else 0
 
 
 class Fleet:
@@ -85,7 +87,7 @@ class Fleet:
     @property
     def failures(self) -> int:
         """How many sites have failed so far."""
-        return sum(1 for run in self.runs if run.result is not None and run.exit_status)
+        return sum(1 for run in self.runs if run.exit_status)
 
     @property
     def stopped(self) -> bool:
@@ -109,10 +111,9 @@ class Fleet:
             Text(f"{failed} failed" if failed else "", style="red"),
         )
         table = Table.grid(padding=(0, 2))
-        running = [run for run in self.runs if run.result is None and run.console.current]
-        for run in running[:PARALLEL]:
+        for run in self.runs:
             step = run.console.current
-            if step is not None:
+            if run.result is None and step is not None:
                 table.add_row(
                     run.console.site.label,
                     Text(step.name, style="bold"),
@@ -144,7 +145,7 @@ def deploy_fleet(
             console.stands(_state(fleet))
             _report(console, run)
 
-    with _live_table(fleet):
+    with console.show_live(fleet, refresh_per_second=6):
         map_concurrently(runs, run_site, limit=PARALLEL)
     not_started = "not started: too many sites failed before"
     results = [run.result or _result(run.console.site, None, not_started) for run in runs]
@@ -196,20 +197,17 @@ def _deploy_site(
         session = replace(session, subscription=site.subscription)
     try:
         outcome = deploy(session, site, request, run.console, build_once)
-        run.exit_status = outcome.exit_status
         result = _result(site, outcome.exit_status) | outcome.result
     except OtelembedError as error:
-        run.exit_status = error.exit_status
-        run.console.lines.append(error.message)
-        result = _result(site, run.exit_status, error.message, error.recommendation)
+        result = _result(site, error.exit_status, error.message, error.recommendation)
     except Exception as error:  # noqa: BLE001  # the results of the other sites matter more than its trace
-        run.exit_status = 1
         from knack.util import CLIError
 
         # az's own errors are messages for users; the text of others may contain secrets.
         message = str(error) if isinstance(error, CLIError) else type(error).__name__
-        run.console.lines.append(message)
         result = _result(site, 1, message, "Deploy this site alone with --debug to see more.")
+    if result["error"]:
+        run.console.lines.append(result["error"])
     run.result = {**result, "elapsed": round(time.monotonic() - began, 2)}
 
 
@@ -218,9 +216,8 @@ def _report(console: Console, run: SiteRun) -> None:
     state = "ok" if run.exit_status == 0 else f"failed ({run.exit_status})"
     seconds = (run.result or {}).get("elapsed")
     if run.exit_status:
-        console.alert(f"otelembed: {name}: {state}")
-        for line in run.console.lines:
-            console.alert(f"  {line}")
+        lines = (f"  {line}" for line in run.console.lines)
+        console.alert(f"otelembed: {name}: {state}", *lines)
     else:
         console.plain(f"{name}: {state} ({seconds} s)")
         for line in run.console.lines:
@@ -230,7 +227,6 @@ def _report(console: Console, run: SiteRun) -> None:
 def _result(
     site: SiteId, status: int | None, error: str | None = None, recommendation: str | None = None
 ) -> dict[str, Any]:
-    """The fields that the result of every site has."""
     return {
         "site": site.label,
         "resourceGroup": site.group,
@@ -247,14 +243,3 @@ def _state(fleet: Fleet) -> str:
         f"{ended} of {len(fleet.runs)} sites are done; the others are unchanged or their release "
         "is in progress: run the same command again to continue"
     )
-
-
-@contextmanager
-def _live_table(fleet: Fleet) -> Iterator[None]:
-    if not fleet.console.live:
-        yield
-        return
-    from rich.live import Live
-
-    with Live(fleet, console=fleet.console.rich, transient=True, refresh_per_second=6):
-        yield

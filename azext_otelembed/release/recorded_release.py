@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any, Protocol
 
 from azext_otelembed.azure.session import Session
@@ -154,6 +155,8 @@ class RecordedRelease:
         self._options = context.options
         self._console = context.console
         self._site = context.client.id
+        path, pace = self._options.health_path, self._options.pace
+        self._verify = partial(verify, context.session, context.client, health_path=path, pace=pace)
         self.release = release
         self.resumed = resumed
 
@@ -186,7 +189,12 @@ class RecordedRelease:
         with self._console.step("verify") as step:
             step.say(f"asking {observed.host}")
             verdict = self._verify(
-                observed, self.release.image, self.release.log_since, written, step
+                observed,
+                self.release.image,
+                log_since=self.release.log_since,
+                timeout=self._options.timeout,
+                say=step.say,
+                written=written,
             )
             step.say(verdict.summary)
         if verdict.healthy:
@@ -196,7 +204,7 @@ class RecordedRelease:
         if self._options.rollback:
             return self._roll_back(undo, verdict, written)
         self.complete(record.FAILED, verdict.reason)
-        self._alert_instructions(undo)
+        self._console.alert(*undo.instructions(self.release))
         return ReleaseResult(self.release, verdict, EXIT_NOT_ROLLED_BACK)
 
     def keep_pending(self, seconds: float | None = None) -> None:
@@ -236,7 +244,12 @@ class RecordedRelease:
                 self._console.note(note)
             self.keep_pending(timeout)
             verdict = self._verify(
-                restored.observed, undo.image, restored.log_since, written, step, timeout
+                restored.observed,
+                undo.image,
+                log_since=restored.log_since,
+                timeout=timeout,
+                say=step.say,
+                written=written,
             )
             step.say(f"{undo.image} runs again" if verdict.healthy else f"failed: {verdict.reason}")
         done = f"{self._site} was {undo.action} to {undo.image}"
@@ -258,46 +271,17 @@ class RecordedRelease:
             self.complete(record.FAILED, reason)
         else:
             self._console.alert(f"{told} Run the same command again to roll it back.")
-        self._alert_instructions(undo)
+        self._console.alert(*undo.instructions(self.release))
         return ReleaseResult(self.release, failed, EXIT_NOT_ROLLED_BACK)
 
-    def _verify(
-        self,
-        observed: Observed,
-        image: str,
-        log_since: str,
-        written: str | None,
-        step: Step,
-        timeout: int | None = None,
-    ) -> Verdict:
-        return verify(
-            self._context.session,
-            self._context.client,
-            observed,
-            image,
-            log_since=log_since,
-            health_path=self._options.health_path,
-            timeout=timeout or self._options.timeout,
-            say=step.say,
-            pace=self._options.pace,
-            written=written,
-        )
-
     def _alert_failure(self, verdict: Verdict, message: str) -> None:
-        alert = self._console.alert
-        alert(f"otelembed: {message}")
-        for name, words in verdict.evidence.items():
-            alert(f"  {name}: {words}")
+        evidence = (f"  {name}: {words}" for name, words in verdict.evidence.items())
+        self._console.alert(f"otelembed: {message}", *evidence)
         alert_log(self._console, verdict)
-
-    def _alert_instructions(self, undo: Undo) -> None:
-        for text in undo.instructions(self.release):
-            self._console.alert(text)
 
 
 def alert_log(console: Console, verdict: Verdict) -> None:
     """Shows the last log lines of the container."""
     if verdict.log:
-        console.alert("The container's last log lines:")
-    for line in verdict.log:
-        console.alert(f"  | {line}")
+        lines = (f"  | {line}" for line in verdict.log)
+        console.alert("The container's last log lines:", *lines)

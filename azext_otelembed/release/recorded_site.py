@@ -9,7 +9,8 @@ from typing import Any
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console
-from azext_otelembed.records.record import Release
+from azext_otelembed.image.reference import same_image
+from azext_otelembed.records.record import SUCCEEDED, Release
 from azext_otelembed.records.record_store import RecordStore
 from azext_otelembed.release.recorded_release import (
     EXIT_ROLLED_BACK,
@@ -37,6 +38,18 @@ class RecordedSite:
     def see_history(self) -> str:
         """The recommendation to list the releases."""
         return f"See `az otelembed history {self.observed.id.arguments}`."
+
+    def history(self) -> list[dict[str, Any]]:
+        """All releases on record, newest first; `current` marks the one that runs."""
+        runs = self.observed.image
+        ran = (
+            one.id for one in self.known if one.state == SUCCEEDED and same_image(one.image, runs)
+        )
+        current = next(ran, None)
+        return [
+            {"number": number, "current": release.id == current, **release.as_result()}
+            for number, release in enumerate(self.known)
+        ]
 
     def context(self, options: ReleaseOptions, console: Console) -> ReleaseContext:
         """The context of a release of the site."""

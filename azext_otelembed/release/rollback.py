@@ -17,7 +17,7 @@ from azext_otelembed.records.record_history import added_the_setting, image_befo
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.recorded_release import ReleaseImage, ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite
-from azext_otelembed.release.release_runner import ReleaseRunner
+from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.webapp.observe import SETTING
 from azext_otelembed.webapp.plan import Change, Plan
 from azext_otelembed.webapp.preflight import check_running
@@ -70,8 +70,8 @@ def roll_back(
 ) -> tuple[dict[str, Any], int]:
     """Releases the image of a planned rollback; returns the result object and the exit status."""
     site = planned.site
-    runner = ReleaseRunner(site.context(options, console))
-    ended = runner.release(site.observed, planned.plan, planned.image, site.known)
+    context = site.context(options, console)
+    ended = release_image(context, site.observed, planned.plan, planned.image, site.known)
     return site.result(planned.plan.changes, ended, console), ended.exit_status
 
 
@@ -99,7 +99,6 @@ def _earlier_image(site: RecordedSite, to: str | None) -> str:
 
 
 def _named_image(known: list[Release], to: str) -> str | None:
-    """The image that `to` names by its number or its tag."""
     if to.isdigit() and int(to) < len(known):
         return known[int(to)].image
     images = [one.image for one in known] + [one.previous_image for one in known]
@@ -107,7 +106,6 @@ def _named_image(known: list[Release], to: str) -> str | None:
 
 
 def _base_image(site: RecordedSite) -> str:
-    """The base image of the embedded image that the site runs."""
     observed = site.observed
     running = Reference.parse(observed.image).or_latest()
     config = load_base(site.registry.open(running), running).config

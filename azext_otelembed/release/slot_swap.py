@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
 from azext_otelembed.azure.arm import MAX_RETRY_AFTER, Arm
@@ -25,14 +25,6 @@ from azext_otelembed.webapp.observe import Observed, current_image, observe
 API_VERSION = "2024-11-01"
 BUSY_WAIT = 5.0
 """Seconds before a start is repeated that Azure refused temporarily, without a Retry-After."""
-
-
-@dataclass(frozen=True, slots=True)
-class SwapOutcome:
-    """Production after a swap. `swapped` is False if production ran the image already."""
-
-    production: Observed
-    swapped: bool
 
 
 class SlotSwap:
@@ -52,12 +44,12 @@ class SlotSwap:
     def restore(self, release: Release, step: Step) -> Restored:
         """Swaps back, unless another process has done so."""
         log_since = newest_stamp(self._context.client)
-        outcome = self.swap(self.image, release.image, step)
-        if outcome.swapped:
-            return Restored(outcome.production, log_since)
+        production, swapped = self.swap(self.image, release.image, step)
+        if swapped:
+            return Restored(production, log_since)
         site = self._context.client.id
         note = f"{site} runs {self.image} again: another process has restored it. It isn't swapped."
-        return Restored(outcome.production, release.log_since, [note])
+        return Restored(production, release.log_since, [note])
 
     def instructions(self, release: Release) -> list[str]:
         """The command that makes production run the previous image, unless it runs it already."""
@@ -73,11 +65,12 @@ class SlotSwap:
                 command = restore_command(production, self.image)
         return [f"Restore the previous image, {self.image}, with:\n  {command}"]
 
-    def swap(self, wanted: str, instead_of: str, step: Step) -> SwapOutcome:
+    def swap(self, wanted: str, instead_of: str, step: Step) -> tuple[Observed, bool]:
         """Makes production, which runs `instead_of`, run `wanted`, which the slot runs.
 
-        Raises the error that stopped it; its `refused` tells whether it is certain that nothing
-        was swapped. `Refused` means that one of the two runs something else by now.
+        Returns production afterwards, and False if it ran `wanted` without this swap. Raises the
+        error that stopped it; its `refused` tells whether it is certain that nothing was swapped.
+        `Refused` means that one of the two runs something else by now.
         """
         self._context.console.stands(
             f"{self._slot.id} may or may not be swapped with production; run the same command "
@@ -90,7 +83,7 @@ class SlotSwap:
             slot, production = self._checked(wanted, instead_of, untouched=not crossed)
             if same_image(production.image, wanted):
                 step.say(f"{production.id} runs {wanted} already")
-                return SwapOutcome(_with_both_settings(production, slot), swapped=crossed)
+                return _with_both_settings(production, slot), crossed
             states = self._start(slot)
             try:
                 first = next(states)
@@ -114,7 +107,7 @@ class SlotSwap:
             step.say(what)
             # Production has the slot's settings now, except for its own slot settings.
             after = replace(production, settings=slot.settings)
-            return SwapOutcome(_with_both_settings(after, production), swapped=True)
+            return _with_both_settings(after, production), True
 
     def _observe(self) -> tuple[Observed, Observed]:
         """The slot and production as they are now.

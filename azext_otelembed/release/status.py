@@ -16,7 +16,7 @@ from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
-from azext_otelembed.target.embed_options import EmbedOptions
+from azext_otelembed.target.embed_target import EmbedOptions
 from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe

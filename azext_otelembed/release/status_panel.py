@@ -32,7 +32,8 @@ def panel(status: Mapping[str, Any]) -> Panel:
     by = ", by its own Dockerfile" if status["embeddedBy"] == "dockerfile" else ""
     row("embedded", {True: f"yes{by}", False: "no", None: "unknown"}[status["embedded"]])
     row("base", base.get("name"))
-    row("collector", collector.get("version") and _collector(collector))
+    version, name = collector.get("version"), collector.get("name") or ""
+    row("collector", version and f"{version}  {name}".rstrip())
     row("config", status["config"] and f"{status['config'][:19]}…")
     row("launcher", status["launcher"])
     row("setting", _setting(setting), "" if setting["present"] else "red")
@@ -47,10 +48,6 @@ def panel(status: Mapping[str, Any]) -> Panel:
         row("problem", problem, "red")
     title = "[green]● healthy" if healthy else "[red]● not healthy"
     return Panel(table, title=title, title_align="left", border_style="green" if healthy else "red")
-
-
-def _collector(collector: Mapping[str, Any]) -> str:
-    return f"{collector['version']}  {collector.get('name') or ''}".rstrip()
 
 
 def _setting(setting: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
-from azext_otelembed.records.record_history import ran_before, unfinished_release, was_swapped
+from azext_otelembed.records.record_history import ran_before, was_swapped
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
     ReleaseContext,
@@ -91,62 +91,55 @@ def swap_target(
     )
 
 
-class Swapper:
-    """Swaps `slot` with production, verifies production, and swaps back if that fails.
+def swap(
+    context: ReleaseContext, slot: SiteId, observed: Observed, image: ReleaseImage
+) -> ReleaseResult:
+    """Makes production run `image`, which `slot` runs; verifies it, and swaps back if that fails.
 
-    `context` and `observed` are production's.
+    `context` and `observed` are production's. Raises an error if nothing was swapped, or if that
+    isn't known: then the record stays pending, and the same command resumes it.
     """
+    console, site = context.console, observed.id
+    known = context.store.read()
+    begun = RecordedRelease.begin(context, _record(context, slot, observed, image, known), known)
+    slot_swap = SlotSwap(context, slot, begun)
+    try:
+        with console.step("swap") as step:
+            step.say(f"{site} takes over {image.name}")
+            after, _ = slot_swap.swap(image.name, begun.release.previous_image, step)
+    except OtelembedError as error:
+        # A resumed release may have been swapped by an earlier run.
+        if error.refused and not begun.resumed:
+            begun.complete(record.FAILED, f"{record.NOT_APPLIED}: {error.message}")
+            console.stands(f"{site} is unchanged")
+        raise
+    console.stands(
+        f"{site} runs {image.name} and wasn't verified yet; run the same command again to "
+        f"verify it, or swap back with `{slot_swap.command}`"
+    )
+    return begun.finish(after, slot_swap)
 
-    def __init__(self, context: ReleaseContext, slot: SiteId, observed: Observed) -> None:
-        self._context = context
-        self._slot = slot
-        self._observed = observed
 
-    def has_unfinished(self) -> bool:
-        """Whether a release of production was left pending."""
-        return unfinished_release(self._context.store.read()) is not None
-
-    def swap(self, image: ReleaseImage) -> ReleaseResult:
-        """Makes production run `image`, which the slot runs.
-
-        Raises an error if nothing was swapped, or if that isn't known: then the record stays
-        pending, and the same command resumes it.
-        """
-        console = self._context.console
-        site = self._observed.id
-        known = self._context.store.read()
-        begun = RecordedRelease.begin(self._context, self._record(image, known), known)
-        slot_swap = SlotSwap(self._context, self._slot, begun)
-        try:
-            with console.step("swap") as step:
-                step.say(f"{site} takes over {image.name}")
-                outcome = slot_swap.swap(image.name, begun.release.previous_image, step)
-        except OtelembedError as error:
-            # A resumed release may have been swapped by an earlier run.
-            if error.refused and not begun.resumed:
-                begun.complete(record.FAILED, f"{record.NOT_APPLIED}: {error.message}")
-                console.stands(f"{site} is unchanged")
-            raise
-        console.stands(
-            f"{site} runs {image.name} and wasn't verified yet; run the same command again to "
-            f"verify it, or swap back with `{slot_swap.command}`"
+def _record(
+    context: ReleaseContext,
+    slot: SiteId,
+    production: Observed,
+    image: ReleaseImage,
+    known: list[Release],
+) -> Release:
+    """The record to begin: a new one, or that of this very swap if a killed run left it."""
+    name = slot.slot or ""
+    unfinished = resumable(known, image.digest, None)
+    if unfinished is None:
+        existed = production.setting is not None
+        return new_release(
+            context,
+            image,
+            production.image,
+            setting_existed=existed,
+            setting_changed=False,
+            slot=name,
         )
-        return begun.finish(outcome.production, slot_swap)
-
-    def _record(self, image: ReleaseImage, known: list[Release]) -> Release:
-        """The record to begin: a new one, or that of this very swap if a killed run left it."""
-        slot = self._slot.slot or ""
-        production = self._observed
-        unfinished = resumable(known, image.digest, None)
-        if unfinished is None:
-            return new_release(
-                self._context,
-                image,
-                production.image,
-                setting_existed=production.setting is not None,
-                setting_changed=False,
-                slot=slot,
-            )
-        if same_image(production.image, unfinished.image):
-            return unfinished
-        return replace(unfinished, previous_image=production.image, slot=slot)
+    if same_image(production.image, unfinished.image):
+        return unfinished
+    return replace(unfinished, previous_image=production.image, slot=name)

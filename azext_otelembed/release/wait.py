@@ -7,9 +7,9 @@ from typing import Any
 from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound
 from azext_otelembed.records.record_history import unfinished_release
-from azext_otelembed.release.recorded_release import ReleaseOptions
+from azext_otelembed.release.recorded_release import RecordedRelease, ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite
-from azext_otelembed.release.release_runner import ReleaseRunner
+from azext_otelembed.release.release_runner import ImageUndo
 from azext_otelembed.webapp.plan import Change
 from azext_otelembed.webapp.preflight import check_running
 from azext_otelembed.webapp.restore import PreviousState
@@ -28,7 +28,8 @@ def wait(
     check_running(site.observed)
     added = pending.setting_changed and not pending.setting_existed
     previous = PreviousState(pending.previous_image, None, restores_setting=added)
-    runner = ReleaseRunner(site.context(options, console))
-    ended = runner.resume(site.observed, pending, previous)
+    context = site.context(options, console)
+    undo = ImageUndo(context, site.observed, previous)
+    ended = RecordedRelease(context, pending).finish(site.observed, undo)
     changes = [Change("image", pending.previous_image, pending.image)]
     return site.result(changes, ended, console), ended.exit_status

@@ -1,4 +1,4 @@
-"""The image that a site is to run, by the work that is left until the registry holds it."""
+"""The image to embed, and how; targets by the work left until the registry holds them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,30 @@ from typing import Any
 
 from azext_otelembed.errors import about
 from azext_otelembed.image.embed import Base, Embedded
+from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.registry.auth import Basic
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedOptions:
+    """The collector image, its configuration (YAML) and the launcher; checked already.
+
+    `tag` replaces the tag that follows from the recipe. `unwrap` leaves out a collector that the
+    base's own command starts. `shell_image` is the image that a shell is taken from, None where the
+    base's own is used. `collector_login` signs in to the collector image's registry. `warnings`
+    tell what is unusual in the configuration.
+    """
+
+    collector: Reference
+    config: bytes
+    launcher: Launcher
+    tag: str | None = None
+    unwrap: bool = False
+    shell_image: Reference | None = None
+    collector_login: Basic | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +81,26 @@ class Existing:
 
 
 @dataclass(frozen=True, slots=True)
-class ToEmbed:
+class _OfBase:
+    source: Base
+    collector: CollectorName
+
+    @property
+    def base(self) -> Reference:
+        """The base image."""
+        return replace(self.source.reference, digest=None)
+
+    @property
+    def base_digest(self) -> Digest:
+        """The digest of the base image."""
+        return self.source.digest
+
+
+@dataclass(frozen=True, slots=True)
+class ToEmbed(_OfBase):
     """The image has to be embedded: `embedded` is what has to reach the registry."""
 
-    source: Base
     embedded: Embedded
-    collector: CollectorName
 
     @property
     def image(self) -> Reference:
@@ -77,16 +113,6 @@ class ToEmbed:
         return self.embedded.digest
 
     @property
-    def base(self) -> Reference:
-        """The base image."""
-        return replace(self.source.reference, digest=None)
-
-    @property
-    def base_digest(self) -> Digest:
-        """The digest of the base image."""
-        return self.source.digest
-
-    @property
     def existing(self) -> Existing:
         """The same target once the image has been pushed."""
         recipe = str(self.embedded.recipe.digest)
@@ -96,27 +122,15 @@ class ToEmbed:
 
 
 @dataclass(frozen=True, slots=True)
-class ToPrepare:
+class ToPrepare(_OfBase):
     """The collector has to be prepared first; only then the image has a name and a digest.
 
     `unwrap` leaves out a collector that the base's own command starts.
     """
 
-    source: Base
     unwrap: bool
-    collector: CollectorName
     image: None = None
     digest: None = None
-
-    @property
-    def base(self) -> Reference:
-        """The base image."""
-        return replace(self.source.reference, digest=None)
-
-    @property
-    def base_digest(self) -> Digest:
-        """The digest of the base image."""
-        return self.source.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,53 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Step
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.embedding.shell_check import check_shell
-from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrepare
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.prepared_images import prepare_images
 
 
-class Embedder:
-    """Embeds into images of one registry. `standing` is told what a failure would leave behind."""
+def embed_target(
+    session: Session,
+    finder: TargetFinder,
+    target: Found,
+    standing: Callable[[str], None],
+    step: Step,
+) -> Existing:
+    """The target, in the registry of `finder`; one that exists is returned as it is.
 
-    def __init__(
-        self,
-        session: Session,
-        client: RegistryClient,
-        finder: TargetFinder,
-        options: EmbedOptions,
-        standing: Callable[[str], None],
-    ) -> None:
-        self._session = session
-        self._client = client
-        self._finder = finder
-        self._options = options
-        self._standing = standing
+    `standing` is told what a failure would leave behind. Raises `Refused`, before anything is
+    written, for a base without a shell.
+    """
+    client, options = finder.client, finder.options
+    if isinstance(target, ToPrepare):
+        if options.shell_image is None:
+            check_shell(client, target.source, step.report)
+        standing("the collector may have been copied to the registry; the site is unchanged")
+        prepared = prepare_images(session, client, options, step)
+        target = finder.embedded_in(target.source, prepared, unwrap=target.unwrap)
+    if isinstance(target, Existing):
+        return target
+    standing("the registry may hold parts of the new image; the site is unchanged")
+    step.say(f"embedding the collector in {target.base}")
+    push_embedded(client, target.embedded, step.report)
+    return target.existing
 
-    def embed(self, target: Found, step: Step) -> Existing:
-        """The target, in the registry; one that exists is returned as it is.
 
-        Raises `Refused`, before anything is written, for a base without a shell.
+class BuildOnce:
+    """Lets the deploys of one command that need the same image embed it once. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._locks: dict[str, threading.Lock] = {}
+        self._built: set[str] = set()
+
+    @contextmanager
+    def turn(self, target: ToEmbed | ToPrepare) -> Iterator[bool]:
+        """Waits for deploys that embed the same image; yields whether one of them has pushed it.
+
+        While the collector isn't prepared, all deploys wait for the first one to prepare it.
         """
-        if isinstance(target, ToPrepare):
-            target = self._prepared(target, step)
-        if isinstance(target, Existing):
-            return target
-        self._standing("the registry may hold parts of the new image; the site is unchanged")
-        step.say(f"embedding the collector in {target.base}")
-        push_embedded(self._client, target.embedded, step.report)
-        return target.existing
-
-    def _prepared(self, target: ToPrepare, step: Step) -> Existing | ToEmbed:
-        if self._options.shell_image is None:
-            check_shell(self._client, target.source, step.report)
-        self._standing("the collector may have been copied to the registry; the site is unchanged")
-        prepared = prepare_images(self._session, self._client, self._options, step)
-        return self._finder.embedded_in(target.source, prepared, unwrap=target.unwrap)
+        key = str(target.image or target.collector)
+        with self._lock:
+            lock = self._locks.setdefault(key, threading.Lock())
+        with lock:
+            yield key in self._built
+            if isinstance(target, ToEmbed):
+                self._built.add(key)

@@ -14,9 +14,9 @@ from azext_otelembed.image.recipe import is_recipe_tag, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.target.embed_options import EmbedOptions
 from azext_otelembed.target.embed_target import (
     CollectorName,
+    EmbedOptions,
     Existing,
     Found,
     ToBuild,
@@ -36,8 +36,8 @@ class TargetFinder:
     def __init__(
         self, client: RegistryClient, options: EmbedOptions, *, moves_tags: bool = False
     ) -> None:
-        self._client = client
-        self._options = options
+        self.client = client
+        self.options = options
         self._moves_tags = moves_tags
 
     def find(self, reference: Reference, *, likely_base: bool = True) -> Found:
@@ -59,7 +59,7 @@ class TargetFinder:
 
     def unbuilt(self, app: Reference) -> ToBuild:
         """The target for an app image that has yet to be built from source."""
-        return ToBuild(app, CollectorName(str(self._options.collector)))
+        return ToBuild(app, CollectorName(str(self.options.collector)))
 
     def target_of(self, base: Base, prepared: PreparedImages | None) -> Found:
         """The target for an app image that has been read; `prepared` where the registry has it."""
@@ -67,12 +67,12 @@ class TargetFinder:
             return self._as_built(base, own)
         source = original(base)
         # An image that was unwrapped once is unwrapped again.
-        unwrap = self._options.unwrap or source.digest != base.digest
+        unwrap = self.options.unwrap or source.digest != base.digest
         check_base(source, unwrap=unwrap)
         # Image and base may have been moved to this registry together.
-        source = replace(source, reference=replace(source.reference, registry=self._client.host))
+        source = replace(source, reference=replace(source.reference, registry=self.client.host))
         if prepared is None:
-            return ToPrepare(source, unwrap, CollectorName(str(self._options.collector)))
+            return ToPrepare(source, CollectorName(str(self.options.collector)), unwrap)
         return self.embedded_in(source, prepared, unwrap=unwrap, present=base)
 
     def embedded_in(
@@ -82,7 +82,7 @@ class TargetFinder:
 
         Raises `Refused` for a --tag that another image has.
         """
-        options = self._options
+        options = self.options
         embedded = embed(
             source,
             prepared.collector,
@@ -92,11 +92,11 @@ class TargetFinder:
             shell=prepared.shell,
             unwrap=unwrap,
         )
-        target = ToEmbed(source, embedded, CollectorName.of(prepared.collector))
+        target = ToEmbed(source, CollectorName.of(prepared.collector), embedded)
         same_tag = present is not None and options.tag in (None, present.reference.tag)
         if present is not None and same_tag and present.digest == embedded.digest:
             return replace(target.existing, image=by_tag(present.reference))
-        stored = self._client.head_manifest(target.image.repository, target.image.selector)
+        stored = self.client.head_manifest(target.image.repository, target.image.selector)
         if stored is not None and stored.digest == embedded.digest:
             return target.existing
         if options.tag is not None and stored is not None:
@@ -104,37 +104,26 @@ class TargetFinder:
         return target
 
     def _find(self, reference: Reference, likely_base: bool) -> Found:
-        client = self._client
-        find_images = partial(find_prepared_images, client, self._options)
-        if likely_base and self._may_be_a_base(reference):
+        client = self.client
+        find_images = partial(find_prepared_images, client, self.options)
+        if likely_base and self.options.tag is None and not is_recipe_tag(reference.tag or ""):
+            # One request instead of reading the base's configuration too: the tag is the recipe's.
             digest, prepared = run_concurrently(partial(resolve, client, reference), find_images)
             found = self._by_recipe(reference, digest, prepared) if prepared else None
             return found or self.target_of(load_base(client, reference), prepared)
         base, prepared = run_concurrently(partial(load_base, client, reference), find_images)
         return self.target_of(base, prepared)
 
-    def _may_be_a_base(self, reference: Reference) -> bool:
-        """Whether looking for the recipe's tag is likely to save reading the base.
-
-        Not for an image whose tag shows that it is embedded itself.
-        """
-        if self._options.tag is not None:
-            return False
-        return not is_recipe_tag(reference.tag or "")
-
     def _by_recipe(
         self, reference: Reference, digest: Digest, prepared: PreparedImages
     ) -> Existing | None:
-        """The target, if the registry holds the image that the recipe for `reference` names.
-
-        One request instead of reading the base's configuration too: the tag is the recipe's.
-        """
-        options = self._options
+        """The target, if the registry holds the image that the recipe for `reference` names."""
+        options = self.options
         recipe = make_recipe(
             digest, prepared.collector, options.config, options.launcher, prepared.shell
         )
         image = reference.with_tag(recipe_tag(reference.tag, recipe))
-        stored = self._client.head_manifest(image.repository, image.selector)
+        stored = self.client.head_manifest(image.repository, image.selector)
         if stored is None:
             return None
         base = replace(reference, digest=None)
@@ -147,16 +136,15 @@ class TargetFinder:
         App Service pulls by tag: a site that runs that image, or goes back to it, would get this
         one instead. With `moves_tags` an embedded image may lose its tag.
         """
-        if self._moves_tags and read_provenance(load_base(self._client, name).config) is not None:
+        if self._moves_tags and read_provenance(load_base(self.client, name).config) is not None:
             return
         raise Refused(
-            f"--tag '{self._options.tag}': {name} exists already and is another image.",
+            f"--tag '{self.options.tag}': {name} exists already and is another image.",
             "Choose another tag, or omit --tag: then the tag follows from the recipe.",
         )
 
     def _as_built(self, base: Base, own: DockerfileCollector) -> Existing:
-        """The image as it is: its own Dockerfile put a collector in."""
-        if self._options.tag is not None:
+        if self.options.tag is not None:
             raise InvalidInput(
                 f"{base.reference} starts a collector that its own Dockerfile put in, so nothing "
                 "is embedded and --tag has no image to name.",

@@ -19,8 +19,7 @@ from azext_otelembed.image.provenance import Provenance, read_provenance
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.target.embed_options import EmbedOptions
-from azext_otelembed.target.embed_target import CollectorName
+from azext_otelembed.target.embed_target import CollectorName, EmbedOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +92,7 @@ def _updates(
 
 
 def _has_same_recipe(
-    client: RegistryClient,
-    found: Provenance,
-    prepared: PreparedCollector,
-    options: EmbedOptions,
+    client: RegistryClient, found: Provenance, prepared: PreparedCollector, options: EmbedOptions
 ) -> bool:
     """Whether a deploy with the same launcher and shell image would make the same image."""
     try:

@@ -18,7 +18,7 @@ from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.target.embed_options import EmbedOptions
+from azext_otelembed.target.embed_target import EmbedOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def verify(
             # Another process may have changed the image since it was read.
             configuration.read()
         evidence = {
-            "configuration": str(configuration),
+            "configuration": configuration.words,
             "instances": str(instances),
             "log": _log_words(log),
             "http": f"{answer} on {health_path}"
@@ -153,33 +153,30 @@ def verify(
         if tracker.now >= deadline:
             reason = _timed_out(timeout, configuration, instances, tracker, answer)
             return Verdict(False, reason, evidence, tail)
-        say(_progress(configuration, log, answer))
+        if configuration.matches:
+            say(f"{_log_words(log)}; {answer}")
+        else:
+            say("waiting for the configuration to read back")
         time.sleep(min(pace.interval, max(deadline - time.monotonic(), 0)))
 
 
+@dataclass(slots=True)
 class _Configuration:
-    """Whether the site's configuration reads back as written."""
-
-    def __init__(self, client: SiteClient, observed: Observed, image: str) -> None:
-        self._client = client
-        self._observed = observed
-        self._image = image
-        self._words = "doesn't read back yet"
-        self.matches = False
+    client: SiteClient
+    observed: Observed
+    image: str
+    matches: bool = False
+    words: str = "doesn't read back yet"
 
     def read(self) -> None:
         """Reads the image again. An error counts as no match: the next read may succeed."""
         try:
-            found = current_image(self._client, self._observed)
+            found = current_image(self.client, self.observed)
         except OtelembedError as unseen:
-            self._words = f"not seen: {unseen.message}"
-            self.matches = False
+            self.matches, self.words = False, f"not seen: {unseen.message}"
             return
-        self.matches = same_image(found, self._image)
-        self._words = self._image if self.matches else f"doesn't read back: it is {found or 'none'}"
-
-    def __str__(self) -> str:
-        return self._words
+        self.matches = same_image(found, self.image)
+        self.words = self.image if self.matches else f"doesn't read back: it is {found or 'none'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +227,6 @@ def _log_words(log: LogEvidence | None) -> str:
     return "the new image is starting" if log.started else "nothing of the new image yet"
 
 
-def _progress(configuration: _Configuration, log: LogEvidence | None, answer: Ping) -> str:
-    if not configuration.matches:
-        return "waiting for the configuration to read back"
-    return f"{_log_words(log)}; {answer}"
-
-
 def _timed_out(
     timeout: float,
     configuration: _Configuration,
@@ -245,7 +236,7 @@ def _timed_out(
 ) -> str:
     seconds = f"after {timeout:.0f} s"
     if not configuration.matches:
-        return f"{seconds} its configuration {configuration}"
+        return f"{seconds} its configuration {configuration.words}"
     if tracker.failure:
         return f"the new container failed: {tracker.failure}"
     if instances.any_stopped:

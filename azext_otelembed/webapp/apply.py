@@ -23,10 +23,9 @@ def apply(
     """Applies `plan` and returns notes about changes that other processes made meanwhile.
 
     Before each write, `set_state` gets the state that things are in if the process ends there.
-    App settings are one document without conditions: it is read again just before the write and
-    read back after it. A change between that read and the write can't be detected. The same is
-    true of the image. Raises `Refused` if another process has changed the image: the caller undoes
-    what was written until then.
+    Settings and image are read again just before the write: a change between that read and the
+    write can't be detected (see `write_setting`). Raises `Refused` if another process has changed
+    the image: the caller undoes what was written until then.
     """
     notes: list[str] = []
     site = observed.id

@@ -14,15 +14,16 @@ PATIENCE = 60.0
 INTERVAL = 2.0
 PENDING = ("", "initialized", "fetchtimedout")
 
+_GRANT = (
+    "Let the site's identity read it: `az role assignment create --role 'Key Vault Secrets User' "
+    "--assignee-object-id <its principal id> --assignee-principal-type ServicePrincipal "
+    "--scope <the vault's id>`."
+)
 # How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting).
 FIXES = {
     "msinotenabled": "Give the site an identity: `az webapp identity assign {site}`.",
-    "accesstokeyvaultdenied": "Let the site's identity read it: `az role assignment create --role "
-    "'Key Vault Secrets User' --assignee-object-id <its principal id> --assignee-principal-type "
-    "ServicePrincipal --scope <the vault's id>`.",
-    "unauthorizedclient": "Let the site's identity read it: `az role assignment create --role "
-    "'Key Vault Secrets User' --assignee-object-id <its principal id> --assignee-principal-type "
-    "ServicePrincipal --scope <the vault's id>`.",
+    "accesstokeyvaultdenied": _GRANT,
+    "unauthorizedclient": _GRANT,
     "vaultnotfound": "Check the vault's name: `az keyvault list -o table`.",
     "secretnotfound": "Check the secret's name: `az keyvault secret list --vault-name <vault>`.",
     "secretversionnotfound": "Leave the version out, or see `az keyvault secret list-versions`.",

@@ -48,6 +48,11 @@ class Plan:
         return any(change.what == IMAGE for change in self.changes)
 
     @property
+    def changes_setting(self) -> bool:
+        """Whether the connection string is set or removed."""
+        return self.setting is not None or self.removes_setting
+
+    @property
     def empty(self) -> bool:
         """Whether the site is already as wanted."""
         return not self.changes

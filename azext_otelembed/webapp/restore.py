@@ -33,7 +33,7 @@ def previous_state(observed: Observed, plan: Plan, unfinished: Release | None) -
     before that release.
     """
     now = observed.settings.get(SETTING)
-    writes = plan.setting is not None or plan.removes_setting
+    writes = plan.changes_setting
     if unfinished is None or not same_image(observed.image, unfinished.image):
         kept = unfinished.setting_existed if unfinished and unfinished.setting_changed else True
         setting = now if kept else None

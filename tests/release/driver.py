@@ -4,7 +4,9 @@ which has imported everything before: a start costs a few milliseconds."""
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
+import time
 from typing import Any
 
 import azure.mgmt.web  # noqa: F401  # imported once, for all children
@@ -17,6 +19,8 @@ from azext_otelembed.verification.verdict_tracker import Pace
 from localazure.client import LocalAzure
 from tests.release.support import request_of, session_of
 
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.release.driver"])
 HASTY = Pace(interval=0.2, answers=2, settled=0.1, blind=1, recovery=1)
 """For containers that start quickly."""
 
@@ -33,6 +37,23 @@ def run(
     except OtelembedError as error:
         return error.exit_status, error.message
     return outcome.exit_status, str(outcome.result["reason"] or "")
+
+
+def killed(local: LocalAzure, number: int, arguments: tuple[Any, ...]) -> bool:
+    """Starts a deploy in a child and kills it while the request waits that fault `number` selects.
+
+    False when the deploy ended without making that request.
+    """
+    before = local.mark()
+    child = PROCESSES.Process(target=main, args=arguments, daemon=True)
+    child.start()
+    held = False
+    while child.is_alive() and not held:
+        held = any(r["fault"] == number and r["held"] for r in local.requests(since=before))
+        time.sleep(0.01)
+    child.kill()
+    child.join()
+    return held
 
 
 def main(*arguments: Any) -> None:

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -23,10 +24,9 @@ from azext_otelembed.records import record
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.release.history import history
 from azext_otelembed.release.recorded_release import ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite, open_site
-from azext_otelembed.release.rollback import PlannedRollback, plan_removal, plan_rollback, roll_back
+from azext_otelembed.release.rollback import plan_removal, plan_rollback, roll_back
 from azext_otelembed.release.wait import wait as wait_for_release
 from azext_otelembed.verification.verdict_tracker import Pace
 from azext_otelembed.webapp.setting import SettingOptions
@@ -34,6 +34,15 @@ from localazure.client import LocalAzure
 from tests.e2e.support import COLLECTOR, Cloud, Site
 
 SCOPE = "https://management.core.windows.net//.default"
+OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
+NEW = "InstrumentationKey=00000000-0b0a-4909-8807-060504030201"
+Push = Callable[[Site, str, str], str]
+"""The fixture `push`."""
+PUT_RECORD: dict[str, Any] = {
+    "service": "acr",
+    "method": "PUT",
+    "path": "/v2/otelembed/releases/manifests/sha256",
+}
 QUICK = Pace(interval=0.25, answers=3, settled=0.5, blind=2, recovery=3)
 """For tests whose containers tell at once what they are."""
 CLIENT = "x-localazure-client"
@@ -157,7 +166,7 @@ class Hand:
 
     def history(self, site: Site) -> list[dict[str, Any]]:
         """`az otelembed history`."""
-        return history(self._open(site, io.StringIO()))
+        return self._open(site, io.StringIO()).history()
 
     def states(self, site: Site) -> list[str]:
         """The states of all releases, newest first."""
@@ -165,32 +174,30 @@ class Hand:
 
     def rollback(self, site: Site, to: str | None = None, timeout: int = 60) -> Ended:
         """`az otelembed rollback --yes`."""
-        stream = io.StringIO()
-        planned = plan_rollback(self._open(site, stream), to)
-        return self._roll_back(planned, stream, timeout)
+        return self._release(
+            site, timeout, lambda opened, *how: roll_back(plan_rollback(opened, to), *how)
+        )
 
     def remove(self, site: Site, *, keep_setting: bool = False, timeout: int = 60) -> Ended:
         """`az otelembed remove --yes`."""
-        stream = io.StringIO()
-        planned = plan_removal(self._open(site, stream), keep_setting=keep_setting)
-        return self._roll_back(planned, stream, timeout)
+        plan = partial(plan_removal, keep_setting=keep_setting)
+        return self._release(site, timeout, lambda opened, *how: roll_back(plan(opened), *how))
 
     def wait(self, site: Site, *, rollback: bool = True, timeout: int = 60) -> Ended:
         """`az otelembed wait`."""
+        return self._release(site, timeout, wait_for_release, rollback)
+
+    def _release(
+        self,
+        site: Site,
+        timeout: int,
+        run: Callable[[RecordedSite, ReleaseOptions, Console], tuple[dict[str, Any], int]],
+        rollback: bool = True,
+    ) -> Ended:
         stream = io.StringIO()
-        options = replace(self._options(timeout), rollback=rollback)
-        console = Console(stream=stream)
-        opened = self._open(site, stream)
-        result, exit_status = wait_for_release(opened, options, console)
+        options = ReleaseOptions(timeout, "/", rollback, pace=self.pace)
+        result, exit_status = run(self._open(site, stream), options, Console(stream=stream))
         return Ended(exit_status, result, stream.getvalue())
-
-    def _roll_back(self, planned: PlannedRollback, stream: io.StringIO, timeout: int) -> Ended:
-        console = Console(stream=stream)
-        result, exit_status = roll_back(planned, self._options(timeout), console)
-        return Ended(exit_status, result, stream.getvalue())
-
-    def _options(self, timeout: int) -> ReleaseOptions:
-        return ReleaseOptions(timeout, "/", pace=self.pace)
 
     def _open(self, site: Site, stream: io.StringIO) -> RecordedSite:
         return open_site(self.session, id_of(site), Console(stream=stream))

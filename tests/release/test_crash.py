@@ -6,7 +6,7 @@ Every request of a deploy is tried: those to ARM, to the registry, to blob stora
 from __future__ import annotations
 
 import itertools
-import multiprocessing
+import re
 import time
 import uuid
 from collections import Counter
@@ -27,8 +27,6 @@ LANES = 4
 ROUNDS = 3
 """How many looks at a site that comes up are tried: one is like the other."""
 POLLS = ("/containerlogs", "/instances")
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.release.driver"])
 KILLED: dict[str, dict[str, Any]] = {
     "before it was handled": {"hold": True},
     "after it was handled": {"hold_after": True},
@@ -113,16 +111,9 @@ class Subject:
     @property
     def arguments(self) -> tuple[Any, ...]:
         """For `driver.run`; fit to be sent to another process."""
-        given = {"timeout": 20}
         local = self.site.cloud.local
-        return (
-            LocalAzure(local.directory, local.info),
-            self.bench.token,
-            self.client,
-            id_of(self.site),
-            self.bench.pace,
-            given,
-        )
+        sent, token = LocalAzure(local.directory, local.info), self.bench.token
+        return sent, token, self.client, id_of(self.site), self.bench.pace, {"timeout": 20}
 
     def deploy(self) -> tuple[int, str]:
         """Runs a deploy to its end."""
@@ -141,14 +132,13 @@ class Subject:
     def asked(self, since: int) -> dict[str, list[dict[str, Any]]]:
         """This deploy's requests, by service."""
         found = self.site.cloud.local.requests(since=since)
-        rid = uuid.uuid5(uuid.NAMESPACE_DNS, self.site.registry).hex
-        tests: dict[str, Callable[[dict[str, Any]], bool]] = {
-            "arm": lambda r: r["service"] == "arm" and r["client"] == self.client,
-            "acr": lambda r: r["host"] == self.site.host,
-            "blob": lambda r: r["service"] == "blob" and r["path"].startswith(f"/{rid}"),
-            "site": lambda r: r["host"] == self.site.url.partition("://")[2],
-        }
-        return {where: [r for r in found if test(r)] for where, test in tests.items()}
+
+        def selected(record: Mapping[str, Any], wanted: dict[str, Any]) -> bool:
+            path = re.compile(wanted.pop("path", ""))
+            return wanted.items() <= record.items() and bool(path.search(record["path"]))
+
+        wheres = self.where()
+        return {name: [r for r in found if selected(r, {**wheres[name]})] for name in wheres}
 
     def killed(self, place: Place, how: Mapping[str, Any]) -> bool:
         """Starts a deploy and kills it while the request of `place` waits.
@@ -157,15 +147,7 @@ class Subject:
         """
         local = self.site.cloud.local
         number = local.fault(**self.where()[place.where], **how, nth=place.nth)
-        before = local.mark()
-        child = PROCESSES.Process(target=driver.main, args=self.arguments, daemon=True)
-        child.start()
-        held = False
-        while child.is_alive() and not held:
-            held = any(r["fault"] == number and r["held"] for r in local.requests(since=before))
-            time.sleep(0.01)
-        child.kill()
-        child.join()
+        held = driver.killed(local, number, self.arguments)
         self.clear(number)
         return held
 
@@ -183,8 +165,10 @@ class Subject:
     def clear(self, number: int) -> None:
         self.site.cloud.local._call("DELETE", f"/faults?id={number}")
 
-    def faults(self) -> list[str]:
-        """What isn't as it has to be after a deploy that came to its end."""
+    def faults_after(self, ended: tuple[int, str]) -> list[str]:
+        """What isn't as it has to be after the last deploy, which ended so."""
+        if ended != (0, ""):
+            return [f"the last run: {ended}"]
         site = self.site
         wrong: list[str] = []
         own = {"DOCKER_REGISTRY_SERVER_URL": f"https://{site.host}", **SETTINGS}
@@ -200,12 +184,8 @@ class Subject:
         held = contents.manifests(site.repository)
         if sorted(held.values()) != [["1.0"], [self.bench.tag]]:
             wrong.append(f"its repository holds {held}")
-        others = [
-            name
-            for name in contents.repositories()
-            if not name.startswith(("otelembed/", "apps/site-"))
-        ]
-        if others:
+        known = ("otelembed/", "apps/site-")
+        if others := [one for one in contents.repositories() if not one.startswith(known)]:
             wrong.append(f"the registry holds {others}")
         releases = contents.releases(site)
         states = [release.state for release in releases]
@@ -271,8 +251,7 @@ def test_a_deploy_killed_after_any_write_converges_when_it_is_run_again(
 
     def attempt(subject: Subject, place: Place) -> list[str]:
         assert subject.killed(place, KILLED["after it was handled"])
-        again = subject.deploy()
-        return subject.faults() if again == (0, "") else [f"the second run: {again}"]
+        return subject.faults_after(subject.deploy())
 
     assert not try_all(bench, writes, attempt)
 
@@ -288,8 +267,7 @@ def test_a_deploy_killed_at_any_request_converges_when_it_is_run_again(
     def attempt(subject: Subject, place: Place) -> list[str]:
         if not subject.killed(place, KILLED[how]):
             unmet.append(place)
-        again = subject.deploy()
-        return subject.faults() if again == (0, "") else [f"the second run: {again}"]
+        return subject.faults_after(subject.deploy())
 
     began = time.monotonic()
     wrong = try_all(bench, places, attempt)
@@ -311,7 +289,7 @@ def test_a_deploy_disturbed_at_any_request_converges(
         if ended[0] != 0:
             stopped[f"{place.where} {place.nth}"] = ended[1]
             ended = subject.deploy()
-        return subject.faults() if ended == (0, "") else [f"the run: {ended}"]
+        return subject.faults_after(ended)
 
     began = time.monotonic()
     wrong = try_all(bench, places, attempt)

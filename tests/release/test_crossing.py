@@ -11,12 +11,14 @@ import pytest
 from azext_otelembed.errors import NotFound, Refused
 from azext_otelembed.records.record import Release
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
-from tests.release.support import Contents, Hand, meanwhile
+from tests.release.support import NEW, OLD, PUT_RECORD, Contents, Hand, Push, meanwhile
 
-OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
-NEW = "InstrumentationKey=00000000-0b0a-4909-8807-060504030201"
 CONFIGURATION: dict[str, Any] = {"service": "arm", "method": "PATCH"}
-Push = Callable[[Site, str, str], str]
+
+
+def put_settings(site: Site) -> dict[str, Any]:
+    """Selects the write of the site's app settings."""
+    return {"service": "arm", "method": "PUT", "path": f"{site.name}/config/appsettings$"}
 
 
 def test_the_setting_that_a_release_brings_is_hidden_in_its_containers_log(
@@ -42,12 +44,12 @@ def test_a_withdrawal_leaves_the_other_pending_release_as_it_was(
     def win() -> None:
         begun.append(hand.deploy(site, wait=False).release)
 
-    embedding: dict[str, Any] = {
+    pushing: dict[str, Any] = {
         "service": "acr",
         "method": "PUT",
         "path": "/manifests/2.0-otelembed",
     }
-    with meanwhile(cloud, win, **embedding), pytest.raises(Refused, match="in progress"):
+    with meanwhile(cloud, win, **pushing), pytest.raises(Refused, match="in progress"):
         hand.deploy(site, image=site.image("2.0"))
     assert begun == ["pending"]
     assert hand.states(site) == ["withdrawn", "pending"]
@@ -109,12 +111,7 @@ def test_a_rollback_that_azure_refuses_is_told_and_can_be_repeated(
 def test_a_record_that_cannot_be_completed_does_not_hide_how_the_site_is(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
-    records: dict[str, Any] = {
-        "service": "acr",
-        "method": "PUT",
-        "path": "/v2/otelembed/releases/manifests/sha256",
-    }
-    with cloud.fault(**records, nth=2, times=0, status=403):
+    with cloud.fault(**PUT_RECORD, nth=2, times=0, status=403):
         ended = hand.deploy(site)
     assert (ended.exit_status, ended.release) == (0, "pending")
     assert ended.result["healthy"] is True
@@ -127,13 +124,9 @@ def test_an_image_that_another_process_sets_while_the_setting_is_written_stays(
 ) -> None:
     other = f"DOCKER|{site.image('9.9')}"
     before = site.settings()
-    put: dict[str, Any] = {
-        "service": "arm",
-        "method": "PUT",
-        "path": f"{site.name}/config/appsettings$",
-    }
+    change = lambda: site.configure(linuxFxVersion=other)  # noqa: E731
     with (
-        meanwhile(cloud, lambda: site.configure(linuxFxVersion=other), after=True, **put),
+        meanwhile(cloud, change, after=True, **put_settings(site)),
         pytest.raises(Refused, match="Another process has changed the image"),
     ):
         hand.deploy(site)
@@ -163,12 +156,7 @@ def test_what_others_write_while_a_removal_takes_the_setting_is_told(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
     hand.deploy(site)
-    put: dict[str, Any] = {
-        "service": "arm",
-        "method": "PUT",
-        "path": f"{site.name}/config/appsettings$",
-    }
-    with meanwhile(cloud, lambda: site.set(ADDED="1"), after=True, **put):
+    with meanwhile(cloud, lambda: site.set(ADDED="1"), after=True, **put_settings(site)):
         ended = hand.remove(site)
     assert ended.exit_status == 0, ended
     assert "right after they were written: ADDED" in ended.said

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from azext_otelembed.errors import NotFound, OtelembedError, Refused, Unauthorized
+from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, SETTINGS, Cloud, Site
-from tests.release.support import Hand, id_of, session_of, writes
+from tests.release.support import OLD, Hand, Push, id_of, session_of, writes
 
-OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
 SECRET = "https://shopvault.vault.azure.net/secrets/appinsights"
+WITHOUT_IDENTITY = {"config": {"acrUseManagedIdentityCreds": False}}
+"""Of a site that doesn't pull with an identity."""
 REFERENCE = f"@Microsoft.KeyVault(SecretUri={SECRET})"
-Push = Callable[[Site, str, str], str]
 
 
 # Key Vault references
@@ -39,10 +39,7 @@ def test_a_key_vault_reference_is_set_and_resolved(
 
 @pytest.mark.parametrize(
     "before",
-    [
-        pytest.param(None, id="absent"),
-        pytest.param(OLD, id="there", marks=pytest.mark.thorough),
-    ],
+    [pytest.param(None, id="absent"), pytest.param(OLD, id="there", marks=pytest.mark.thorough)],
 )
 @pytest.mark.parametrize(
     ("status", "mend"),
@@ -160,9 +157,11 @@ def test_the_command_that_puts_a_main_container_back_keeps_all_of_it(
 # Pull access
 
 
-def mended(az: Az, refused: OtelembedError) -> str:
-    """Runs the command that an error recommends, with the real az."""
-    told = refused.recommendation or ""
+def refused_and_fixed(site: Site, hand: Hand, az: Az, match: str) -> str:
+    """Runs the command that the deploy's error recommends, with the real az."""
+    with pytest.raises(Refused, match=match) as refused:
+        hand.deploy(site)
+    told = refused.value.recommendation or ""
     command = told.partition("`")[2].partition("`")[0]
     assert command.startswith("az "), told
     done = az.run(*shlex.split(command)[1:], "-o", "none")
@@ -174,11 +173,9 @@ def test_a_missing_role_is_named_with_the_command_that_gives_it(
     make_site: Callable[..., Site], hand: Hand, az: Az
 ) -> None:
     site = make_site(pulls=False, wait=False)
-    with pytest.raises(Refused, match="may not pull from registry 'shopregistry'") as refused:
-        hand.deploy(site)
+    command = refused_and_fixed(site, hand, az, "may not pull from registry 'shopregistry'")
     assert site.runs == site.image()
     assert hand.states(site) == []
-    command = mended(az, refused.value)
     assert '"AcrPull"' in command
     assert hand.deploy(site).exit_status == 0
 
@@ -196,36 +193,24 @@ def test_in_abac_mode_another_role_counts(
     ):
         az.run("role", "assignment", "create", "--role", role, "--assignee", me, "--scope", scope)
     site = make_site(registry=name, wait=False)
-    with pytest.raises(Refused, match="where AcrPull gives no access") as refused:
-        hand.deploy(site)
-    command = mended(az, refused.value)
+    command = refused_and_fixed(site, hand, az, "where AcrPull gives no access")
     assert '"Container Registry Repository Reader"' in command
     assert hand.deploy(site).exit_status == 0
 
 
-def test_an_identity_that_the_site_lacks_is_named_with_the_command(
-    make_site: Callable[..., Site], hand: Hand, az: Az
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        pytest.param({"system_identity": False}, "and has none", id="no identity"),
+        pytest.param(WITHOUT_IDENTITY, "no way to pull", id="identity not in use"),
+    ],
+)
+def test_a_site_that_lacks_a_way_to_pull_is_told_the_commands_that_give_it_one(
+    make_site: Callable[..., Site], hand: Hand, az: Az, spec: dict[str, Any], words: str
 ) -> None:
-    site = make_site(system_identity=False, pulls=False, wait=False)
-    with pytest.raises(Refused, match="and has none") as refused:
-        hand.deploy(site)
-    mended(az, refused.value)
-    with pytest.raises(Refused, match="may not pull") as refused:
-        hand.deploy(site)
-    mended(az, refused.value)
-    assert hand.deploy(site).exit_status == 0
-
-
-def test_no_way_to_pull_at_all_is_named_with_the_commands(
-    make_site: Callable[..., Site], hand: Hand, az: Az
-) -> None:
-    site = make_site(config={"acrUseManagedIdentityCreds": False}, pulls=False, wait=False)
-    with pytest.raises(Refused, match="no way to pull") as refused:
-        hand.deploy(site)
-    mended(az, refused.value)
-    with pytest.raises(Refused, match="may not pull") as refused:
-        hand.deploy(site)
-    mended(az, refused.value)
+    site = make_site(**spec, pulls=False, wait=False)
+    for match in (words, "may not pull"):
+        refused_and_fixed(site, hand, az, match)
     assert hand.deploy(site).exit_status == 0
 
 
@@ -238,12 +223,7 @@ def test_credentials_of_the_admin_user_are_enough(
         "DOCKER_REGISTRY_SERVER_USERNAME": name,
         "DOCKER_REGISTRY_SERVER_PASSWORD": "not-a-secret",
     }
-    site = make_site(
-        registry=name,
-        pulls=False,
-        settings=credentials,
-        config={"acrUseManagedIdentityCreds": False},
-    )
+    site = make_site(registry=name, pulls=False, settings=credentials, **WITHOUT_IDENTITY)
     assert hand.deploy(site).exit_status == 0
 
 
@@ -251,22 +231,13 @@ def test_credentials_of_the_admin_user_are_enough(
     ("password", "enabled"), [("not-the-secret", True), ("not-a-secret", False), (None, True)]
 )
 def test_credentials_that_the_registry_does_not_take_are_refused(
-    make_site: Callable[..., Site],
-    hand: Hand,
-    cloud: Cloud,
-    password: str | None,
-    enabled: bool,
+    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, password: str | None, enabled: bool
 ) -> None:
     name = cloud.add_registry()
     cloud.local.change_registry(name, admin_enabled=enabled, admin_password="not-a-secret")
     given = {"DOCKER_REGISTRY_SERVER_PASSWORD": password} if password else {}
-    site = make_site(
-        registry=name,
-        pulls=False,
-        wait=False,
-        settings={"DOCKER_REGISTRY_SERVER_USERNAME": name, **given},
-        config={"acrUseManagedIdentityCreds": False},
-    )
+    settings = {"DOCKER_REGISTRY_SERVER_USERNAME": name, **given}
+    site = make_site(registry=name, pulls=False, wait=False, settings=settings, **WITHOUT_IDENTITY)
     before = site.settings()
     with pytest.raises(Refused, match=f"as '{name}'") as refused:
         hand.deploy(site)
@@ -283,7 +254,7 @@ def test_a_password_behind_a_reference_is_not_tried_and_that_is_said(
         "DOCKER_REGISTRY_SERVER_USERNAME": "someone",
         "DOCKER_REGISTRY_SERVER_PASSWORD": "@Microsoft.KeyVault(SecretUri=https://v/secrets/p)",
     }
-    site = make_site(wait=False, settings=settings, config={"acrUseManagedIdentityCreds": False})
+    site = make_site(wait=False, settings=settings, **WITHOUT_IDENTITY)
     ended = hand.deploy(site, wait=False)
     assert "its sign-in was not checked" in ended.said
 
@@ -303,7 +274,7 @@ def test_a_registry_that_anyone_may_pull_from_needs_nothing(
 ) -> None:
     name = cloud.add_registry()
     cloud.local.change_registry(name, anonymous_pull=True)
-    site = make_site(registry=name, pulls=False, config={"acrUseManagedIdentityCreds": False})
+    site = make_site(registry=name, pulls=False, **WITHOUT_IDENTITY)
     assert hand.deploy(site).exit_status == 0
 
 

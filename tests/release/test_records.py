@@ -13,10 +13,8 @@ from azext_otelembed.image.reference import Digest
 from azext_otelembed.records import record
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
-from tests.release.support import Contents, Hand, id_of
+from tests.release.support import OLD, Contents, Hand, Push, id_of
 
-OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
-Push = Callable[[Site, str, str], str]
 LEFT_BEHIND = -200
 """A timeout with which a pending release counts as abandoned at once."""
 
@@ -54,11 +52,8 @@ def test_a_record_is_an_oci_artifact_that_refers_to_its_site(
         assert document["schemaVersion"] == 2
         assert document["mediaType"] == "application/vnd.oci.image.manifest.v1+json"
         assert document["artifactType"] == "application/vnd.otelembed.release.v1+json"
-        empty = {
-            "mediaType": "application/vnd.oci.empty.v1+json",
-            "digest": str(Digest.of(b"{}")),
-            "size": 2,
-        }
+        digest = str(Digest.of(b"{}"))
+        empty = {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest, "size": 2}
         assert document["config"] == empty
         assert document["layers"] == [empty]
         assert document["subject"] == {
@@ -106,13 +101,9 @@ def test_no_record_holds_the_value_of_the_setting(
     hand.deploy(site, image=push(site, "bad", "exit 3"), connection_string=OLD, timeout=6)
     hand.remove(site)
     contents = Contents(cloud, site.host)
-    text = json.dumps(
-        [
-            contents.document(name, digest)
-            for name in contents.repositories()
-            for digest in contents.manifests(name)
-        ]
-    )
+    names = contents.repositories()
+    held = [contents.document(name, one) for name in names for one in contents.manifests(name)]
+    text = json.dumps(held)
     for value in (OLD, new):
         assert value.partition("=")[2].partition(";")[0] not in text
     assert text.count(record.ARTIFACT_TYPE) == 7, "two a release, and one more of the rollback"
@@ -133,9 +124,8 @@ def test_history_lists_releases_newest_first_with_how_each_ended(
     assert [entry["id"] for entry in listed] == [
         ended.result["release"]["id"] for ended in (left, bad, two, one)
     ]
-    assert [entry["state"] for entry in listed] == [
-        *("failed", "rolled back", "succeeded", "succeeded")
-    ]
+    states = ["failed", "rolled back", "succeeded", "succeeded"]
+    assert [entry["state"] for entry in listed] == states
     assert [entry["base"] for entry in listed] == [
         site.image(tag) for tag in ("left", "bad", "2.0", "1.0")
     ]
@@ -166,10 +156,9 @@ def test_rollback_goes_to_the_image_before_to_a_number_or_to_a_tag(site: Site, h
     tag = first.rpartition(":")[2]
     assert (hand.rollback(site, tag).exit_status, site.runs) == (0, first)
     assert hand.states(site) == ["succeeded"] * 6
-    with pytest.raises(NotFound, match="neither a number nor a tag"):
-        hand.rollback(site, "3.0")
-    with pytest.raises(NotFound, match="neither a number nor a tag"):
-        hand.rollback(site, "99")
+    for unknown in ("3.0", "99"):
+        with pytest.raises(NotFound, match="neither a number nor a tag"):
+            hand.rollback(site, unknown)
     with pytest.raises(InvalidInput, match=r"runs .* already"):
         hand.rollback(site, tag)
     Contents(site.cloud, site.host).delete(site.repository, second.rpartition(":")[2])
@@ -249,10 +238,7 @@ def test_a_pending_release_is_verified_and_completed_by_wait(site: Site, hand: H
 @pytest.mark.parametrize(
     "before",
     # e2e/test_wait has the first one, with az.
-    [
-        pytest.param(None, id="absent", marks=pytest.mark.thorough),
-        pytest.param(OLD, id="there"),
-    ],
+    [pytest.param(None, id="absent", marks=pytest.mark.thorough), pytest.param(OLD, id="there")],
 )
 def test_wait_rolls_back_a_release_that_fails_to_start(
     make_site: Callable[..., Site], hand: Hand, push: Push, before: str | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,7 +22,16 @@ from localazure.client import LocalAzure
 from tests.e2e import images
 from tests.e2e.support import Cloud, Site, eventually
 from tests.release import driver
-from tests.release.support import QUICK, Contents, Ended, Hand, id_of, meanwhile, request_of
+from tests.release.support import (
+    PUT_RECORD,
+    QUICK,
+    Contents,
+    Ended,
+    Hand,
+    id_of,
+    meanwhile,
+    request_of,
+)
 from tests.selection import rest_is_thorough
 
 START: dict[str, Any] = {"service": "arm", "method": "POST", "path": "/slotsswap$"}
@@ -149,9 +157,9 @@ def conflict(operation: str) -> dict[str, Any]:
     return {"Code": "Conflict", "Message": message, "Target": None, "Innererror": None}
 
 
-LOST: dict[str, list[dict[str, Any]]] = {
-    "the answer to the start is lost": [{**START, "reset_after": True}],
-    "the way to follow it is lost": [{**FOLLOW, "status": 404, "times": 0}],
+LOST: dict[str, dict[str, Any]] = {
+    "the answer to the start is lost": {**START, "reset_after": True},
+    "the way to follow it is lost": {**FOLLOW, "status": 404, "times": 0},
 }
 
 
@@ -160,10 +168,8 @@ LOST: dict[str, list[dict[str, Any]]] = {
 )
 def test_a_swap_that_is_lost_sight_of_is_seen_from_production(shared: Pair, lost: str) -> None:
     before = shared.cloud.mark()
-    for fault in LOST[lost]:
-        shared.cloud.local.fault(**fault)
-    ended = shared.swap()
-    shared.cloud.local.clear_faults()
+    with shared.cloud.fault(**LOST[lost]):
+        ended = shared.swap()
     assert (ended.exit_status, ended.release) == (0, "succeeded")
     assert ended.evidence["log"] == "the new image started and is ready"
     assert len(shared.starts(before)) == 1
@@ -279,12 +285,7 @@ def test_an_image_that_another_process_released_meanwhile_is_not_swapped(
     def change() -> None:
         site.configure(linuxFxVersion=f"DOCKER|{site.image('3.0')}")
 
-    record: dict[str, Any] = {
-        "service": "acr",
-        "method": "PUT",
-        "path": "/v2/otelembed/releases/manifests/sha256",
-    }
-    with meanwhile(shared.cloud, change, **record), pytest.raises(Refused, match="by now, not"):
+    with meanwhile(shared.cloud, change, **PUT_RECORD), pytest.raises(Refused, match="by now, not"):
         shared.swap()
     assert shared.starts(before) == []
     assert shared.releases()[0].reason.startswith("not applied: ")
@@ -382,32 +383,14 @@ def killed(pair: Pair, fault: dict[str, Any], image: str | None) -> None:
     """A swap in a process of its own, killed while the request that `fault` selects waits."""
     local = pair.cloud.local
     number = local.fault(**fault)
+    sent = LocalAzure(local.directory, local.info)
     given = {"image": image, "swap": True}
-    arguments = (
-        LocalAzure(local.directory, local.info),
-        local.token(),
-        "",
-        id_of(pair.slot),
-        driver.HASTY,
-        given,
-    )
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["tests.release.driver"])
-    child = processes.Process(target=driver.main, args=arguments, daemon=True)
-    child.start()
-    deadline = time.monotonic() + 60
-    while not any(r["fault"] == number and r["held"] for r in local.requests()):
-        assert child.is_alive(), "it ended before"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    child.kill()
-    child.join()
+    arguments = (sent, local.token(), "", id_of(pair.slot), driver.HASTY, given)
+    assert driver.killed(local, number, arguments), "it ended before"
     local.clear_faults()
 
 
-def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(
-    failing: Pair,
-) -> None:
+def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(failing: Pair) -> None:
     with failing.cloud.fault(**START, nth=2, times=0, status=403):
         ended = failing.swap("picky", pace=FAST, timeout=8)
     assert (ended.exit_status, ended.release) == (5, "pending")
@@ -434,9 +417,7 @@ def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(
 
 
 @pytest.mark.thorough
-def test_production_that_another_process_swapped_back_is_not_swapped_again(
-    failing: Pair,
-) -> None:
+def test_production_that_another_process_swapped_back_is_not_swapped_again(failing: Pair) -> None:
     before = failing.cloud.mark()
     host = failing.production.url.partition("://")[2]
     with meanwhile(failing.cloud, failing.swaps_back, service="site", host=host):
@@ -449,9 +430,7 @@ def test_production_that_another_process_swapped_back_is_not_swapped_again(
 
 
 @pytest.mark.thorough
-def test_a_slot_that_lost_the_previous_image_is_not_swapped_back(
-    failing: Pair,
-) -> None:
+def test_a_slot_that_lost_the_previous_image_is_not_swapped_back(failing: Pair) -> None:
     host = failing.production.url.partition("://")[2]
 
     def change() -> None:
@@ -480,9 +459,7 @@ def test_a_release_that_was_never_completed_is_closed_by_a_swap(
     assert states == [("succeeded", ""), ("failed", "never completed")]
 
 
-def test_without_rollback_a_failed_swap_prints_the_command_that_swaps_back(
-    failing: Pair,
-) -> None:
+def test_without_rollback_a_failed_swap_prints_the_command_that_swaps_back(failing: Pair) -> None:
     ended = failing.swap("picky", pace=FAST, timeout=6, rollback=False)
     assert (ended.exit_status, ended.release) == (5, "failed")
     assert f"az webapp deployment slot swap {' '.join(failing.slot.arguments)}" in ended.said

@@ -14,14 +14,12 @@ import pytest
 from localazure.images.assemble import Entry, Image, layer, write_layout
 from tests.e2e.support import API_KEY, SETTING, Cloud, Site
 from tests.localazure import runtime_support
-from tests.release.support import QUICK, Contents, Hand, meanwhile
+from tests.release.support import NEW, OLD, QUICK, Contents, Hand, Push, meanwhile
 
 LAST_WORDS = "the database is not there"
 APP = "exec /usr/local/bin/docker-entrypoint.sh /usr/local/bin/shop"
 DIES = f"({APP}) & sleep 1.5; exit 7"
 START_LIMIT = "WEBSITES_CONTAINER_START_TIME_LIMIT"
-OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
-NEW = "InstrumentationKey=00000000-0b0a-4909-8807-060504030201"
 ANSWERS = """
 import socket
 listener = socket.create_server(("0.0.0.0", 8080))
@@ -32,12 +30,11 @@ while True:
         status = b"500 Internal Server Error" if path == b"/health" else b"200 OK"
         connection.sendall(b"HTTP/1.1 " + status + b"\\r\\nContent-Length: 0\\r\\n\\r\\n")
 """
-Push = Callable[[Site, str, str], str]
 
 
-def is_as_before(site: Site, hand: Hand, image: str) -> None:
-    """`image` runs, nothing of the setting is left, and the record says so."""
-    assert site.runs == image
+def is_as_before(site: Site, hand: Hand) -> None:
+    """The app image runs, nothing of the setting is left, and the record says so."""
+    assert site.runs == site.image()
     assert SETTING not in site.settings()
     assert site.settings()["PAYMENT_API_KEY"] == API_KEY
     assert hand.states(site)[0] == "rolled back"
@@ -81,7 +78,7 @@ def test_a_container_that_fails_is_rolled_back_with_its_last_words(
     assert f"Z {LAST_WORDS}\n" in ended.said
     assert API_KEY not in ended.said + str(ended.result)
     assert f"was rolled back to {site.image()}" in ended.said
-    is_as_before(site, hand, site.image())
+    is_as_before(site, hand)
 
 
 @pytest.mark.thorough
@@ -92,7 +89,7 @@ def test_a_container_that_dies_after_it_answered_is_not_up_between_its_deaths(
     image = push(site, "loop", f"({APP}) & sleep 0.7; exit 7")
     ended = hand.deploy(site, image=image, timeout=20, pace=replace(QUICK, settled=2))
     assert ended.exit_status == 4, ended
-    is_as_before(site, hand, site.image())
+    is_as_before(site, hand)
 
 
 def test_an_image_that_is_gone_when_the_site_pulls_it_is_rolled_back(
@@ -100,19 +97,15 @@ def test_an_image_that_is_gone_when_the_site_pulls_it_is_rolled_back(
 ) -> None:
     def delete() -> None:
         contents = Contents(cloud, site.host)
-        (tag,) = (
-            tag
-            for tags in contents.manifests(site.repository).values()
-            for tag in tags
-            if "otelembed" in tag
-        )
+        held = contents.manifests(site.repository).values()
+        (tag,) = (tag for tags in held for tag in tags if "otelembed" in tag)
         contents.delete(site.repository, tag)
 
     with meanwhile(cloud, delete, method="PATCH", path=f"{site.name}/config/web"):
         ended = hand.deploy(site, timeout=8)
     assert ended.exit_status == 4, ended
     assert ended.result["reason"] == "the new container failed: its image can't be pulled"
-    is_as_before(site, hand, site.image())
+    is_as_before(site, hand)
 
 
 def test_a_role_that_is_withdrawn_meanwhile_leaves_a_site_that_can_not_start(
@@ -151,7 +144,7 @@ def test_a_failing_health_path_is_rolled_back(site: Site, hand: Hand, tmp_path: 
     assert ended.result["reason"] == "after 6 s it doesn't answer: HTTP 500"
     assert ended.evidence["http"] == "HTTP 500 on /health"
     assert ended.evidence["log"] == "the new image started and is ready"
-    is_as_before(site, hand, site.image())
+    is_as_before(site, hand)
     assert hand.deploy(site, image=site.image("ill"), health_path="/").exit_status == 0
 
 
@@ -177,7 +170,7 @@ def test_a_start_that_is_slower_than_the_timeout_is_rolled_back(
     reason = "after 5 s the container log doesn't show the new image ready"
     assert ended.result["reason"] == reason
     assert ended.evidence["http"].startswith("HTTP 200"), "that is the old container"
-    is_as_before(site, hand, site.image())
+    is_as_before(site, hand)
 
 
 @pytest.mark.parametrize(
@@ -194,15 +187,11 @@ def test_one_bad_instance_of_three_is_enough(
     bad = hashlib.sha256(f"{site.id.lower()}#1".encode()).hexdigest()
     assert bad in str(site.cloud.arm("GET", f"{site.id}/instances"))
     site.set(**{START_LIMIT: "6"})
-    image = push(
-        site,
-        "one",
-        f"echo $WEBSITE_INSTANCE_ID; [ $WEBSITE_INSTANCE_ID = {bad} ] && {trouble}; {APP}",
-    )
-    ended = hand.deploy(site, image=image, timeout=40)
+    script = f"echo $WEBSITE_INSTANCE_ID; [ $WEBSITE_INSTANCE_ID = {bad} ] && {trouble}; {APP}"
+    ended = hand.deploy(site, image=push(site, "one", script), timeout=40)
     assert ended.exit_status == 4, ended
     assert "the new container failed" in ended.result["reason"]
-    is_as_before(site, hand, site.image())
+    is_as_before(site, hand)
 
 
 def test_three_good_instances_are_up(make_site: Callable[..., Site], hand: Hand) -> None:
@@ -232,7 +221,7 @@ def test_what_others_changed_meanwhile_stays_when_it_is_rolled_back(
     settings = site.settings()
     assert (settings["SHOP_CURRENCY"], settings["ADDED"]) == ("CHF", "1")
     assert "WEBSITES_PORT" not in settings
-    is_as_before(site, hand, site.image())
+    is_as_before(site, hand)
 
 
 def test_without_rollback_it_is_left_in_place_and_the_commands_printed(
@@ -253,19 +242,14 @@ def test_without_rollback_it_is_left_in_place_and_the_commands_printed(
 @pytest.mark.parametrize(
     ("path", "piece", "words"),
     [
-        ("containerlogs", "log", "not seen: Azure gave no container log"),
+        ("/containerlogs", "log", "not seen: Azure gave no container log"),
         ("/instances", "instances", "not seen: "),
     ],
 )
 def test_what_azure_does_not_let_us_see_is_said_and_not_assumed(
     site: Site, hand: Hand, cloud: Cloud, path: str, piece: str, words: str
 ) -> None:
-    with cloud.fault(
-        service="arm",
-        path=f"{site.name}{path if path[0] == '/' else '/' + path}",
-        status=403,
-        times=0,
-    ):
+    with cloud.fault(service="arm", path=f"{site.name}{path}", status=403, times=0):
         ended = hand.deploy(site)
     assert ended.exit_status == 0, ended
     assert ended.evidence[piece].startswith(words)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import pytest
 
@@ -49,10 +50,8 @@ def requests(cloud: Cloud) -> list[Asked]:
     listing = ("POST", "/config/appsettings/list")
     read = max(at for at in range(write) if found[at] == listing)
     cloud.delete(site)
-    return [
-        Asked(*one, found[:at].count(one) + 1, at == read, at == write)
-        for at, one in enumerate(found[: patch + 1])
-    ]
+    asked = enumerate(found[: patch + 1])
+    return [Asked(*one, found[:at].count(one) + 1, at == read, at == write) for at, one in asked]
 
 
 @pytest.mark.thorough(minutes=3)
@@ -157,20 +156,11 @@ def test_of_two_deploys_that_meet_one_wins_and_the_other_has_changed_nothing(
     where = path.format(site=site.name, host=site.repository)
     outcomes: list[Ended | OtelembedError] = []
     second = Hand(session_of(cloud.local, client=f"second-{next(NUMBERS)}"))
-
-    def other() -> None:
-        try:
-            outcomes.append(second.deploy(site, image=site.image("2.0")))
-        except OtelembedError as error:
-            outcomes.append(error)
-
     first = Hand(session_of(cloud.local, client=f"first-{next(NUMBERS)}"))
     before = cloud.mark()
+    other = lambda: outcomes.append(outcome_of(site, second, "2.0"))  # noqa: E731
     with meanwhile(cloud, other, after=after, method=method, path=where):
-        try:
-            outcomes.append(first.deploy(site))
-        except OtelembedError as error:
-            outcomes.append(error)
+        outcomes.append(outcome_of(site, first, None))
     one_wins(site, cloud, outcomes, before, [second, first])
 
 
@@ -188,38 +178,28 @@ def test_of_deploys_at_the_very_same_time_one_wins(
         for tag in tags[1:]:
             site.push(tag, IMAGES / "app", source="1.0")
         hands = [Hand(session_of(cloud.local, client=f"{site.name}-{tag}")) for tag in tags]
-        outcomes: list[Any] = [None] * len(tags)
         start = threading.Barrier(len(tags))
 
-        def run(
-            at: int,
-            site: Site = site,
-            hands: list[Hand] = hands,
-            tags: list[str] = tags,
-            outcomes: list[Any] = outcomes,
-            start: threading.Barrier = start,
-        ) -> None:
-            start.wait()
-            try:
-                outcomes[at] = hands[at].deploy(site, image=site.image(tags[at]))
-            except OtelembedError as error:
-                outcomes[at] = error
-
         before = cloud.mark()
-        threads = [threading.Thread(target=run, args=(at,)) for at in range(len(tags))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(len(tags)) as pool:
+            outcomes = list(pool.map(partial(outcome_of, site, start=start), hands, tags))
         one_wins(site, cloud, outcomes, before, hands)
 
 
+def outcome_of(
+    site: Site, hand: Hand, tag: str | None, start: threading.Barrier | None = None
+) -> Ended | OtelembedError:
+    """How a deploy ends that begins when all deploys of `start` do."""
+    if start is not None:
+        start.wait()
+    try:
+        return hand.deploy(site, image=site.image(tag) if tag else None)
+    except OtelembedError as error:
+        return error
+
+
 def one_wins(
-    site: Site,
-    cloud: Cloud,
-    outcomes: list[Ended | OtelembedError],
-    before: int,
-    hands: list[Hand],
+    site: Site, cloud: Cloud, outcomes: list[Ended | OtelembedError], before: int, hands: list[Hand]
 ) -> None:
     """One deploy released its image; the others were refused before they changed the site."""
     winners = [one for one in outcomes if isinstance(one, Ended)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from hashlib import sha256
 
 import pytest
@@ -13,8 +13,8 @@ from azext_otelembed.prune.deployed_images import DeployedImages
 from azext_otelembed.prune.retention import StoredImage, decide
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
+from tests.unit.samples import NOW, RELEASE
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 HOST = "r.azurecr.io"
 SITE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop"
 NOTHING = DeployedImages()
@@ -38,7 +38,8 @@ def name(number: int) -> str:
 def release(number: int, tag: str = "", state: str = record.SUCCEEDED) -> Release:
     """A release of an image that replaced the one before."""
     started = NOW - timedelta(days=30 - number)
-    return Release(
+    return replace(
+        RELEASE,
         id=str(number),
         site=SITE,
         state=state,
@@ -47,8 +48,6 @@ def release(number: int, tag: str = "", state: str = record.SUCCEEDED) -> Releas
         image=f"{HOST}/shop:{tag or name(number)}",
         digest=digest(tag or name(number)),
         previous_image=f"{HOST}/shop:{name(number - 1)}",
-        setting_existed=True,
-        setting_changed=False,
         recipe="sha256:0",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 
 import pytest
 
@@ -17,8 +17,8 @@ from azext_otelembed.records.record_history import (
     unfinished_release,
     was_swapped,
 )
+from tests.unit.samples import NOW, RELEASE
 
-START = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 ADDED, OTHER = "InstrumentationKey=ours", "InstrumentationKey=other"
 
 
@@ -28,19 +28,15 @@ def released(*steps: str) -> list[Release]:
     for number, step in enumerate(steps):
         images, _, state = step.partition(" ")
         before, _, after = images.partition(">")
-        started = START + timedelta(hours=number)
         made.append(
-            Release(
+            replace(
+                RELEASE,
                 id=str(number),
-                site="/s",
                 state=state or record.SUCCEEDED,
-                started=started,
-                expires=started,
+                started=NOW + timedelta(hours=number),
                 image=after,
                 digest=after,
                 previous_image=before,
-                setting_existed=False,
-                setting_changed=False,
             )
         )
     return made[::-1]

@@ -11,8 +11,8 @@ from azext_otelembed.errors import Refused
 from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release, fingerprint
 from azext_otelembed.records.release_lock import check_free, extended, find_rival, lasts
+from tests.unit.samples import NOW, RELEASE
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 SETTING = "InstrumentationKey=wanted"
 
 
@@ -21,16 +21,14 @@ def release(
 ) -> Release:
     """A release that starts so many seconds after NOW, and expires a minute later."""
     started = NOW + timedelta(seconds=seconds)
-    return Release(
+    return replace(
+        RELEASE,
         id=name,
-        site="/s",
         state=state,
         started=started,
         expires=started + timedelta(minutes=1),
         image=image,
         digest=image,
-        previous_image="old",
-        setting_existed=False,
         setting_changed=True,
         setting_fingerprint=fingerprint(name, SETTING),
     )

@@ -29,15 +29,16 @@ STARTS = (
 )
 
 
-def test_the_older_log_tells_that_the_new_container_is_ready() -> None:
-    seen = read_log(log(*STARTS, READY), NEW, "")
-    assert (seen.started, seen.ready, seen.failure) == (True, True, None)
-
-
-def test_the_newer_log_tells_that_the_site_started() -> None:
-    seen = read_log(
-        log(f"Pulling image: {NEW}.", "Site container: shop started.", "Site started."), NEW, ""
-    )
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (*STARTS, READY),
+        (f"Pulling image: {NEW}.", "Site container: shop started.", "Site started."),
+    ],
+    ids=["the older log", "the newer log"],
+)
+def test_both_kinds_of_log_tell_that_the_new_container_is_ready(lines: tuple[str, ...]) -> None:
+    seen = read_log(log(*lines), NEW, "")
     assert (seen.started, seen.ready, seen.failure) == (True, True, None)
 
 

@@ -82,8 +82,7 @@ def test_a_container_that_fails_again_has_failed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "seconds"),
-    [({}, 240), ({"WEBSITES_CONTAINER_START_TIME_LIMIT": "600"}, 610)],
+    ("settings", "seconds"), [({}, 240), ({"WEBSITES_CONTAINER_START_TIME_LIMIT": "600"}, 610)]
 )
 def test_the_start_limit_is_the_sites_own_or_230_seconds(
     settings: dict[str, str], seconds: int

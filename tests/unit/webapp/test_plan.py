@@ -6,27 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import Refused
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.target.app_image import host_as_configured
 from azext_otelembed.webapp.apply import restore_command
-from azext_otelembed.webapp.observe import SETTING, Observed, check_kind
+from azext_otelembed.webapp.observe import SETTING, check_kind
 from azext_otelembed.webapp.plan import make_plan
 from azext_otelembed.webapp.setting import Setting, linked_component
+from tests.unit.samples import SITE
 
 KEY = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
-SITE = Observed(
-    id=SiteId("sub", "rg", "shop"),
-    kind="app,linux,container",
-    state="Running",
-    host="shop.azurewebsites.net",
-    linux_fx_version="DOCKER|r.azurecr.io/shop:1",
-    windows=False,
-    startup_command="",
-    tags={},
-    settings={"A": "1"},
-)
 WANTED = Setting(KEY, "test", "InstrumentationKey=0f0e-…")
 
 
@@ -95,7 +84,7 @@ def test_only_the_hosts_case_is_ignored() -> None:
 
 
 def test_the_command_that_restores_an_image_names_slot_and_image() -> None:
-    slot = replace(SITE, id=SiteId("sub", "rg", "shop", "staging"))
+    slot = replace(SITE, id=replace(SITE.id, slot="staging"))
     command = restore_command(slot, slot.image)
     assert "--slot staging" in command
     assert command.endswith("r.azurecr.io/shop:1")

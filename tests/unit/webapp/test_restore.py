@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timezone
 
 import pytest
 
-from azext_otelembed.azure.sites import SiteId
-from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.plan import Plan
 from azext_otelembed.webapp.restore import PreviousState, previous_state
 from azext_otelembed.webapp.setting import Setting
+from tests.unit.samples import RELEASE, SITE
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 KEY = "InstrumentationKey=there"
 WRITES = Plan(Setting("InstrumentationKey=new", "test", "…"), "new", ())
 KEEPS = Plan(None, "new", ())
@@ -23,31 +20,11 @@ REMOVES = Plan(None, "new", (), removes_setting=True)
 
 
 def site(image: str, setting: str | None) -> Observed:
-    return Observed(
-        id=SiteId("sub", "rg", "shop"),
-        kind="app,linux,container",
-        state="Running",
-        host="shop.azurewebsites.net",
-        linux_fx_version=f"DOCKER|{image}",
-        windows=False,
-        startup_command="",
-        tags={},
-        settings={} if setting is None else {SETTING: setting},
-    )
+    settings = {} if setting is None else {SETTING: setting}
+    return replace(SITE, linux_fx_version=f"DOCKER|{image}", settings=settings)
 
 
-CRASHED = Release(
-    id="1",
-    site="/s",
-    state=record.PENDING,
-    started=NOW,
-    expires=NOW,
-    image="crashed",
-    digest="crashed",
-    previous_image="good",
-    setting_existed=False,
-    setting_changed=False,
-)
+CRASHED = replace(RELEASE, image="crashed", digest="crashed", previous_image="good")
 ADDED = replace(CRASHED, setting_changed=True)
 REPLACED = replace(CRASHED, setting_changed=True, setting_existed=True)
 
