@@ -5,9 +5,14 @@ It isn't the one that other tests share: here request logs are emptied, and list
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
 import itertools
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +20,7 @@ import pytest
 from localazure.client import LocalAzure
 from tests.localazure.arm_support import Arm
 from tests.localazure.core_support import PRINCIPALS, SECRET, Shop
+from tests.localazure.runtime_support import RuntimeFixture, runtime_fixture
 
 _NUMBERS = itertools.count(1)
 
@@ -72,3 +78,27 @@ def shop(azure: LocalAzure, http: httpx.Client) -> Shop:
 def arm(azure: LocalAzure, http: httpx.Client) -> Arm:
     """ARM, as the subscription's owner."""
     return Arm(azure, http, azure.token())
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> contextlib.AbstractAsyncContextManager[RuntimeFixture]:
+    """A double with a supervisor, for async tests: they get the opened `RuntimeFixture`."""
+    return runtime_fixture(tmp_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: Any) -> bool | None:
+    """Run an async test in an event loop, in which `here` is opened and closed."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    test, names = pyfuncitem.obj, inspect.signature(pyfuncitem.obj).parameters
+
+    async def run() -> None:
+        arguments = {name: pyfuncitem.funcargs[name] for name in names}
+        async with contextlib.AsyncExitStack() as stack:
+            if "here" in arguments:
+                arguments["here"] = await stack.enter_async_context(arguments["here"])
+            await test(**arguments)
+
+    asyncio.run(run())
+    return True
