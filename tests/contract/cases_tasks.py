@@ -13,14 +13,10 @@ import httpx
 
 from tests.contract.docker import docker
 from tests.contract.recordings import Sample
-from tests.contract.stage import REGISTRY, Case, Stage
+from tests.contract.stage import REGISTRY, Case, Stage, plain
 
 VERSION = "2019-06-01-preview"
 LONGEST = 20.0
-
-
-def plain(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample)
 
 
 def upload(stage: Stage, _: Sample) -> httpx.Response:

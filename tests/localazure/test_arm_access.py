@@ -170,7 +170,7 @@ def test_a_contributor_may_not_assign_roles(arm: Arm) -> None:
 
 def test_a_principal_without_any_role_sees_no_subscription(arm: Arm) -> None:
     arm.azure.add_principal("nobody-at-all", "secret")
-    nobody = Arm(arm.azure, arm.http, arm.token_of("nobody-at-all"))
+    nobody = Arm(arm.azure, arm.http, arm.azure.token(client_id="nobody-at-all", secret="secret"))
     assert nobody.get("/subscriptions", version="2022-12-01")["value"] == []
     assert error(nobody.call("GET", arm.group)) == (403, "AuthorizationFailed")
 
