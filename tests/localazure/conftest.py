@@ -18,10 +18,15 @@ import httpx
 import pytest
 
 from localazure.client import LocalAzure
+from localazure.images import build
+from localazure.images.assemble import Entry, Family, Image, layer, write_layout
 from tests.localazure.arm_support import Arm
 from tests.localazure.core_support import PRINCIPALS, SECRET, Shop
+from tests.localazure.images_support import LOCAL, Collector, Ingestion
 from tests.localazure.runtime_support import RuntimeFixture, runtime_fixture
 
+HUB = {"name": "hub", "acr": False, "aliases": ["docker.io"]}
+ABAC_MODE = "AbacRepositoryPermissions"
 _NUMBERS = itertools.count(1)
 
 
@@ -33,13 +38,8 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
         "registries": [
             {"name": "shopregistry", "group": "shop-rg", "admin_enabled": True},
             {"name": "openregistry", "group": "shop-rg", "anonymous_pull": True},
-            {
-                "name": "abacregistry",
-                "group": "shop-rg",
-                "role_assignment_mode": "AbacRepositoryPermissions",
-            },
-            {"name": "hub", "acr": False, "aliases": ["docker.io"], "anonymous_pull": True}
-            | {"users": {"publisher": SECRET}},
+            {"name": "abacregistry", "group": "shop-rg", "role_assignment_mode": ABAC_MODE},
+            {**HUB, "anonymous_pull": True, "users": {"publisher": SECRET}},
             {"name": "vault", "acr": False, "users": {"member": SECRET}},
         ],
         "components": [{"name": "shop-insights", "group": "shop-rg"}],
@@ -78,6 +78,42 @@ def shop(azure: LocalAzure, http: httpx.Client) -> Shop:
 def arm(azure: LocalAzure, http: httpx.Client) -> Arm:
     """ARM, as the subscription's owner."""
     return Arm(azure, http, azure.token())
+
+
+@pytest.fixture
+def family() -> Family:
+    """The kind of manifests in `layout`."""
+    return "docker"
+
+
+@pytest.fixture
+def layout(tmp_path: Path, family: Family) -> Path:
+    """An index of two platforms in an OCI layout, tagged 1.0."""
+    first = Image([layer([Entry("hello", b"hello")])], {"Cmd": ["/hello"]}, family)
+    second = Image(first.layers, {"Cmd": ["/hello"]}, family, ("linux", "arm64"))
+    write_layout(tmp_path / "layout", [first, second], "1.0")
+    return tmp_path / "layout"
+
+
+@pytest.fixture(scope="session")
+def binary() -> Path:
+    """The collector's program."""
+    return build.collector_binary(LOCAL)
+
+
+@pytest.fixture
+def ingestion() -> Iterator[Ingestion]:
+    """An ingestion endpoint that records its requests."""
+    with Ingestion() as server:
+        yield server
+
+
+@pytest.fixture
+def collector(binary: Path, ingestion: Ingestion, tmp_path: Path) -> Iterator[Collector]:
+    """A running collector that sends to `ingestion`."""
+    with Collector(binary, tmp_path, ingestion.connection_string) as process:
+        process.wait_until_ready()
+        yield process
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from tests.localazure.runtime_support import (
     server_image,
     shell_image,
 )
+from tests.waiting import eventually
 
 
 def states(here: RuntimeFixture, site: Site) -> list[str]:
@@ -345,10 +346,7 @@ def _kill_a_double(folder: Path, user: str, *, restarts: bool, delay: float = 0)
             time.sleep(delay)
         finally:
             double.kill()
-    deadline = time.monotonic() + 5
-    while left := processes(marker):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
+    eventually(lambda: not processes(marker), 5)
 
 
 @pytest.mark.parametrize("user", ["", "1000:1000"])
