@@ -53,8 +53,7 @@ def test_writing_the_unchanged_configuration_changes_nothing(arm: Arm) -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["shop:1.0", "DOCKER|", "DOCKER|a b", "PODMAN|shop:1", "DOCKER|-shop", 7],
+    "value", ["shop:1.0", "DOCKER|", "DOCKER|a b", "PODMAN|shop:1", "DOCKER|-shop", 7]
 )
 def test_a_malformed_stack_is_refused_and_nothing_changed(arm: Arm, value: Any) -> None:
     site = arm.site()

@@ -156,11 +156,7 @@ def test_a_server_span_becomes_a_request(collector: Collector, ingestion: Ingest
         "url__path": "/orders/7",
         "client__address": "192.0.2.1",
     }
-    about = {
-        "service__name": "till",
-        "service__namespace": "shop",
-        "service__instance__id": "i-1",
-    }
+    about = {"service__name": "till", "service__namespace": "shop", "service__instance__id": "i-1"}
     collector.post("traces", traces(span("GET", SERVER, **values), **about))
     (envelope,) = eventually(lambda: ingestion.of_type("RequestData"))
     assert envelope["iKey"] == KEY
