@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,16 +176,3 @@ def _write(path: Path, sections: Mapping[str, Mapping[str, str]]) -> None:
     parser.read_dict(sections)
     with path.open("w") as file:
         parser.write(file)
-
-
-def az(
-    local: LocalAzure, config_dir: Path, *arguments: str, env: Mapping[str, str] | None = None
-) -> Completed:
-    """Run one az command in a configuration that `Az.login` has prepared."""
-    return Az(local, config_dir).run(*arguments, env=env)
-
-
-def outputs(processes: Sequence[subprocess.Popen[str]]) -> list[Completed]:
-    """Wait for commands started with `popen`."""
-    done = [(process, *process.communicate()) for process in processes]
-    return [Completed(process.returncode, out, err) for process, out, err in done]

@@ -14,13 +14,13 @@ from localazure.acr import blobs
 from localazure.arm import app as arm
 from localazure.arm import scm
 from localazure.authority import load_or_make
-from localazure.double import Double
+from localazure.double import Apps, Double
 from localazure.faults import admin
 from localazure.insights import app as insights
 from localazure.insights import query
 from localazure.runtime import frontend
 from localazure.runtime.supervisor import Supervisor
-from localazure.state import Registry, Site, State
+from localazure.state import State
 
 TENANT = "11111111-7e57-4a2e-8c0d-0f0e0d0c0b0a"
 SUBSCRIPTION = "22222222-5ab5-4c12-9e1f-1a1b1c1d1e1f"
@@ -33,23 +33,11 @@ async def build(directory: Path, ca: Path | None = None) -> Double:
     """A double without resources whose services listen. `seed.apply` adds the resources."""
     directory.mkdir(parents=True, exist_ok=True)
     authority = load_or_make(ca or directory.parent / "ca")
-    double = Double(directory, authority, State(TENANT, SUBSCRIPTION), _Apps())
+    apps = Apps(acr.make, frontend.make, scm.make)
+    double = Double(directory, authority, State(TENANT, SUBSCRIPTION), apps)
     double.runtime = Supervisor(double)
     await _open_services(double)
     return double
-
-
-class _Apps:
-    """`double.Apps`."""
-
-    def registry(self, double: Double, registry: Registry) -> ASGIApp:
-        return acr.make(double, registry)
-
-    def site(self, double: Double, site: Site) -> ASGIApp:
-        return frontend.make(double, site)
-
-    def scm(self, double: Double, site: Site) -> ASGIApp:
-        return scm.make(double, site)
 
 
 async def _open_services(double: Double) -> None:

@@ -46,10 +46,7 @@ class Demo:
         self.out.print(f"[cyan]$ az {shlex.join(arguments)}[/]", soft_wrap=True)
         sys.stdout.flush()
         done = subprocess.run(
-            [str(AZ), *arguments],
-            env=self.az.environment(),
-            cwd=self.az.folder,
-            check=False,
+            [str(AZ), *arguments], env=self.az.environment(), cwd=self.az.folder, check=False
         )
         if done.returncode:
             raise SystemExit(f"demo: the command ended with status {done.returncode}.")

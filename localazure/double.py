@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from starlette.types import ASGIApp
 
@@ -36,17 +36,14 @@ from localazure.state import (
 )
 
 
-class Apps(Protocol):
+class Apps(NamedTuple):
     """Makes the apps of resources that are added while the double runs."""
 
-    def registry(self, double: Double, registry: Registry) -> ASGIApp:
-        """The data plane of a registry."""
-
-    def site(self, double: Double, site: Site) -> ASGIApp:
-        """The front end of a web app or slot."""
-
-    def scm(self, double: Double, site: Site) -> ASGIApp:
-        """The Kudu of a web app or slot."""
+    registry: Callable[[Double, Registry], ASGIApp]
+    site: Callable[[Double, Site], ASGIApp]
+    """The front end of a web app or slot."""
+    scm: Callable[[Double, Site], ASGIApp]
+    """The Kudu of a web app or slot."""
 
 
 class Double:

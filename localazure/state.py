@@ -10,6 +10,9 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+STICKY = ("connectionStringNames", "appSettingNames", "azureStorageConfigNames")
+"""The lists of names that stay with a slot."""
+
 
 @dataclass(slots=True)
 class Identity:
@@ -41,11 +44,7 @@ class Site:
     app_settings: dict[str, str] = field(default_factory=dict)
     connection_strings: dict[str, Any] = field(default_factory=dict)
     slot_config_names: dict[str, list[str] | None] = field(
-        default_factory=lambda: {
-            "connectionStringNames": None,
-            "appSettingNames": None,
-            "azureStorageConfigNames": None,
-        }
+        default_factory=lambda: dict.fromkeys(STICKY)
     )
     tags: dict[str, str] = field(default_factory=dict)
     system_identity: Identity | None = None
@@ -70,10 +69,8 @@ class Site:
     @property
     def resource_id(self) -> str:
         """The ARM id of the site or slot."""
-        site = (
-            f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
-            f"/providers/Microsoft.Web/sites/{self.name}"
-        )
+        group = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
+        site = f"{group}/providers/Microsoft.Web/sites/{self.name}"
         return f"{site}/slots/{self.slot}" if self.slot else site
 
     @property
@@ -273,6 +270,10 @@ class State:
         found = self.groups.get(group.lower())
         return (found.subscription if found else "") or self.subscription
 
+    def group_id(self, group: str) -> str:
+        """The ARM id of a group."""
+        return f"/subscriptions/{self.subscription_of(group)}/resourceGroups/{group}"
+
     def registry(self, name: str) -> Registry:
         """The registry with this name, login server or alias. Raises KeyError."""
         wanted = name.lower()
@@ -283,10 +284,8 @@ class State:
 
     def registry_id(self, registry: Registry) -> str:
         """The ARM id of a registry."""
-        return (
-            f"/subscriptions/{self.subscription_of(registry.group)}/resourceGroups/{registry.group}"
-            f"/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
-        )
+        group = self.group_id(registry.group)
+        return f"{group}/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
 
     def all_sites(self) -> list[Site]:
         """Sites and slots, each site before its slots."""

@@ -17,7 +17,6 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from starlette.responses import JSONResponse
 
 from localazure.state import Principal
 
@@ -30,28 +29,19 @@ CAE_LIFETIME = 86399
 class Claims:
     """The claims of a request's token."""
 
-    audience: str
     object_id: str
     client_id: str
     tenant: str
-    expires: int
-    """Seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a token was refused; `response()` is ARM's response to it."""
+    """Why a token was refused."""
 
     code: str
     message: str
     challenge: str
     """The value of WWW-Authenticate."""
-
-    def response(self) -> JSONResponse:
-        """401, as ARM's front door words it."""
-        body = {"error": {"code": self.code, "message": self.message}}
-        headers = {"www-authenticate": self.challenge, "x-ms-failure-cause": "gateway"}
-        return JSONResponse(body, 401, headers)
 
 
 class Tokens:
@@ -132,13 +122,7 @@ class Tokens:
                 + "."
             )
             return self._problem("InvalidAuthenticationToken", text, text)
-        return Claims(
-            audience=claims["aud"],
-            object_id=claims["oid"],
-            client_id=claims["appid"],
-            tenant=claims["tid"],
-            expires=claims["exp"],
-        )
+        return Claims(claims["oid"], claims["appid"], claims["tid"])
 
     def sign(self, claims: dict[str, Any]) -> str:
         """A JWT with these claims."""

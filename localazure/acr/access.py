@@ -50,11 +50,6 @@ def may_pull(state: State, registry: Registry, repository: str, caller: Caller) 
     return "pull" in rights(state, registry, caller)
 
 
-def may_push(state: State, registry: Registry, repository: str, caller: Caller) -> bool:
-    """Whether `caller` may push to a repository."""
-    return "push" in rights(state, registry, caller)
-
-
 def known(state: State, registry: Registry, user: str, password: str) -> bool:
     """Whether a user name and its password are valid in a registry."""
     return _is_user(registry, user, password) or _principal(state, user, password) is not None

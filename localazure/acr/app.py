@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from localazure.acr import attributes, distribution
 from localazure.acr.auth import Auth
 from localazure.acr.call import Call
-from localazure.acr.registry_responses import RegistryResponses
+from localazure.acr.registry_responses import Refused, RegistryResponses
 from localazure.acr.registry_responses import Scope as Wanted
 from localazure.acr.uploads import Uploads
 from localazure.double import Double
@@ -131,9 +131,12 @@ class _Front:
         allowed = self._auth.allowed(request, needed)
         if not allowed:
             return responses.challenge([wanted], insufficient=allowed is False)
-        return await route.handler(
-            self._call(request, responses, name or "", found.get("ref") or "")
-        )
+        try:
+            return await route.handler(
+                self._call(request, responses, name or "", found.get("ref") or "")
+            )
+        except Refused as refusal:
+            return refusal.response
 
     def _call(
         self, request: Request, responses: RegistryResponses, name: str, reference: str

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from localazure.acr import manifests
 from localazure.acr.call import Call
-from localazure.acr.distribution import page, unknown_name
+from localazure.acr.distribution import page
 from localazure.acr.store import Manifest, Repository, Store, Tag
 
 _NAMES = ("deleteEnabled", "writeEnabled", "readEnabled", "listEnabled")
@@ -18,9 +18,7 @@ _NAMES = ("deleteEnabled", "writeEnabled", "readEnabled", "listEnabled")
 
 async def get_repository(call: Call) -> Response:
     """GET /acr/v1/{name}."""
-    repository = call.repository()
-    if repository is None or not repository.manifests:
-        return unknown_name(call)
+    repository = call.filled()
     counts = {"manifestCount": len(repository.manifests), "tagCount": len(repository.tags)}
     times = {"createdTime": repository.created, "lastUpdateTime": repository.updated}
     return call.responses.json({**_head(call), **times, **counts, **_changeable()})
@@ -28,9 +26,7 @@ async def get_repository(call: Call) -> Response:
 
 async def delete_repository(call: Call) -> Response:
     """DELETE /acr/v1/{name}: 202 and the deleted manifests and tags."""
-    repository = call.repository()
-    if repository is None or not repository.manifests:
-        return unknown_name(call)
+    repository = call.filled()
     gone = {
         "manifestsDeleted": sorted(repository.manifests),
         "tagsDeleted": sorted(repository.tags),
@@ -41,9 +37,7 @@ async def delete_repository(call: Call) -> Response:
 
 async def list_tags(call: Call) -> Response:
     """GET /acr/v1/{name}/_tags, by name or by time (`orderby=timedesc`), or of one `digest`."""
-    repository = call.repository()
-    if repository is None or not repository.manifests:
-        return unknown_name(call)
+    repository = call.filled()
     digest = call.request.query_params.get("digest")
     tags = {t.name: t for t in repository.tags.values() if digest in (None, t.digest)}
     order = _ordered(call, {name: tag.updated for name, tag in tags.items()})
@@ -70,9 +64,7 @@ async def delete_tag(call: Call) -> Response:
 
 async def list_manifests(call: Call) -> Response:
     """GET /acr/v1/{name}/_manifests."""
-    repository = call.repository()
-    if repository is None or not repository.manifests:
-        return unknown_name(call)
+    repository = call.filled()
     order = _ordered(call, {m.digest: m.updated for m in repository.manifests.values()})
     digests, link = page(call, order, f"/acr/v1/{quote(call.name, safe='')}/_manifests")
     shown = [_manifest(call.store, repository, repository.manifests[d]) for d in digests]

@@ -16,11 +16,6 @@ from localazure.acr import store, task_blobs
 from localazure.double import Double
 
 _PATH = re.compile(r"/[^/]+//docker/registry/v2/blobs/sha256/[0-9a-f]{2}/([0-9a-f]{64})/data")
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-_ERROR = (
-    '\ufeff<?xml version="1.0" encoding="utf-8"?>'
-    "<Error><Code>{}</Code><Message>{}</Message></Error>"
-)
 
 
 def make(double: Double) -> ASGIApp:
@@ -47,11 +42,7 @@ def _answer(double: Double, request: Request) -> Response:
         text = "A SAS and an Authorization header were both given: only one is allowed."
         return _error(400, "InvalidAuthenticationInfo", text)
     if not double.signer.valid(path, query.get("se", ""), query.get("sig", "")):
-        text = (
-            "Server failed to authenticate the request. Make sure the value of Authorization "
-            "header is formed correctly including the signature."
-        )
-        return _error(403, "AuthenticationFailed", text)
+        return _error(403, "AuthenticationFailed", task_blobs.UNSIGNED)
     file = double.store.open_blob(f"sha256:{match[1]}")
     if not file.exists():
         return _error(404, "BlobNotFound", "The specified blob does not exist.")
@@ -70,17 +61,12 @@ def _content(request: Request, file: Path) -> Response:
         "x-ms-lease-status": "unlocked",
         "x-ms-server-encrypted": "true",
     }
-    asked = request.headers.get("x-ms-range") or request.headers.get("range") or ""
-    wanted = _RANGE.fullmatch(asked)
-    start, end, status = 0, size, 200
-    if wanted:
-        start = int(wanted[1])
-        end = min(int(wanted[2]) + 1, size) if wanted[2] else size
-        if start >= size or end <= start:
-            text = "The range specified is invalid for the current size of the resource."
-            return _error(416, "InvalidRange", text, {"content-range": f"bytes */{size}"})
+    status, start, end = task_blobs.requested_range(request, size)
+    if status == 416:
+        whole = {"content-range": f"bytes */{size}"}
+        return _error(416, "InvalidRange", task_blobs.INVALID_RANGE, whole)
+    if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
-        status = 206
     headers["content-length"] = str(end - start)
     if request.method == "HEAD":
         return _adorned(Response(None, status, headers))
@@ -93,7 +79,7 @@ async def _read(file: Path, start: int, end: int) -> AsyncIterator[bytes]:
 
 
 def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = _ERROR.format(code, message).encode()
+    body = task_blobs.ERROR.format(code, message).encode()
     kind = {"content-type": "application/xml", "x-ms-error-code": code}
     return _adorned(Response(body, status, {**kind, **(headers or {})}))
 

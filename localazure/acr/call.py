@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from localazure.acr.auth import Auth
-from localazure.acr.registry_responses import RegistryResponses
+from localazure.acr.registry_responses import Refused, RegistryResponses
 from localazure.acr.store import Repository, Store
 from localazure.double import Double
 from localazure.state import Registry
@@ -38,6 +38,14 @@ class Call:
     def repository(self) -> Repository | None:
         """The path's repository; None if it holds no manifest and no blob."""
         return self.store.repository(self.login, self.name)
+
+    def filled(self) -> Repository:
+        """The path's repository with its manifests; 404 without any."""
+        repository = self.repository()
+        if repository is None or not repository.manifests:
+            text = f'repository "{self.name}" is not found'
+            raise Refused(self.responses.error(404, "NAME_UNKNOWN", text))
+        return repository
 
     def link(self, path: str) -> str:
         """The value of Location for a path: relative in ACR, with the host in other registries."""

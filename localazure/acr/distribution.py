@@ -104,10 +104,7 @@ async def delete_blob(call: Call) -> Response:
 
 async def list_tags(call: Call) -> Response:
     """GET tags/list, in pages of `n` if requested."""
-    repository = call.repository()
-    if repository is None or not repository.manifests:
-        return unknown_name(call)
-    names, link = page(call, sorted(repository.tags), f"/v2/{call.name}/tags/list")
+    names, link = page(call, sorted(call.filled().tags), f"/v2/{call.name}/tags/list")
     return call.responses.json({"name": call.name, "tags": names}, headers=link)
 
 
@@ -139,12 +136,6 @@ async def referrers(call: Call) -> Response:
     response = call.responses.json(index, headers=headers)
     response.headers["content-type"] = manifests.OCI_INDEX
     return response
-
-
-def unknown_name(call: Call) -> Response:
-    """404 for an unknown repository."""
-    text = f'repository "{call.name}" is not found'
-    return call.responses.error(404, "NAME_UNKNOWN", text)
 
 
 def page(call: Call, names: list[str], path: str) -> tuple[list[str], dict[str, str]]:

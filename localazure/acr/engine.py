@@ -26,10 +26,7 @@ class Engine:
     """`logins` are user and password by registry host; `write` gets the text for the log."""
 
     def __init__(
-        self,
-        socket: Path,
-        logins: Mapping[str, tuple[str, str]],
-        write: Callable[[str], None],
+        self, socket: Path, logins: Mapping[str, tuple[str, str]], write: Callable[[str], None]
     ) -> None:
         self._socket = socket
         self._logins = {

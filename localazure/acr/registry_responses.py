@@ -17,6 +17,14 @@ _HSTS = "max-age=31536000; includeSubDomains"
 _VISIT = "authentication required, visit https://aka.ms/acr/authorization for more information."
 
 
+class Refused(Exception):
+    """An error response that a handler raises."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A resource, and the actions on it: `repository:shop:pull,push`."""

@@ -20,10 +20,15 @@ PATH = re.compile(r"/[^/]+/[^/]+/(source|logs)/.+")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _BLOCK = re.compile(r"<(?:Latest|Uncommitted|Committed)>([^<]+)</")
 _LONGEST_NAME = 64
-_ERROR = (
+ERROR = (
     '\ufeff<?xml version="1.0" encoding="utf-8"?>'
     "<Error><Code>{}</Code><Message>{}</Message></Error>"
 )
+UNSIGNED = (
+    "Server failed to authenticate the request. Make sure the value of Authorization "
+    "header is formed correctly including the signature."
+)
+INVALID_RANGE = "The range specified is invalid for the current size of the resource."
 
 
 async def answer(double: Double, request: Request) -> Response:
@@ -31,13 +36,7 @@ async def answer(double: Double, request: Request) -> Response:
     path, query = request.scope["path"], request.query_params
     permission = "w" if request.method == "PUT" else "r"
     if not double.signer.granted(path, query, permission):
-        return _error(
-            request,
-            403,
-            "AuthenticationFailed",
-            "Server failed to authenticate the request. Make sure the value of Authorization "
-            "header is formed correctly including the signature.",
-        )
+        return _error(request, 403, "AuthenticationFailed", UNSIGNED)
     archive, log = double.builds.archive(path), double.builds.log(path)
     try:
         if request.method == "PUT" and archive is not None:
@@ -120,19 +119,25 @@ def _read(request: Request, log: Log) -> Response:
         if log.complete:
             headers["x-ms-meta-complete"] = log.complete
         return _answer(request, 200, None, headers | {"content-length": str(size)})
-    asked = request.headers.get("x-ms-range") or request.headers.get("range") or ""
-    wanted = _RANGE.fullmatch(asked)
-    start, end = 0, size
-    if wanted:
-        start = int(wanted[1])
-        end = min(int(wanted[2]) + 1, size) if wanted[2] else size
-        if start >= size or end <= start:
-            text = "The range specified is invalid for the current size of the resource."
-            return _error(request, 416, "InvalidRange", text)
+    status, start, end = requested_range(request, size)
+    if status == 416:
+        return _error(request, 416, "InvalidRange", INVALID_RANGE)
+    if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size}"
     with log.file.open("rb") as file:
         file.seek(start)
-        return _answer(request, 206 if wanted else 200, file.read(end - start), headers)
+        return _answer(request, status, file.read(end - start), headers)
+
+
+def requested_range(request: Request, size: int) -> tuple[int, int, int]:
+    """The status (200, 206, 416) of a read of `size` bytes, its start, and its end (exclusive)."""
+    asked = request.headers.get("x-ms-range") or request.headers.get("range") or ""
+    wanted = _RANGE.fullmatch(asked)
+    if not wanted:
+        return 200, 0, size
+    start = int(wanted[1])
+    end = min(int(wanted[2]) + 1, size) if wanted[2] else size
+    return (416, 0, 0) if start >= size or end <= start else (206, start, end)
 
 
 def _dates(file: Path) -> dict[str, str]:
@@ -148,7 +153,7 @@ def _done(request: Request, file: Path) -> Response:
 
 
 def _error(request: Request, status: int, code: str, message: str) -> Response:
-    body = _ERROR.format(code, message).encode()
+    body = ERROR.format(code, message).encode()
     kind = {"content-type": "application/xml", "x-ms-error-code": code}
     return _answer(request, status, body, kind)
 

@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from localazure.acr.call import Call
-from localazure.acr.registry_responses import Scope
+from localazure.acr.registry_responses import Refused, Scope
 from localazure.acr.store import DIGEST, now
 
 _RANGE = re.compile(r"(?:bytes[ =])?(\d+)-(\d+)(?:/.*)?")
@@ -65,34 +65,24 @@ class Uploads:
 
     async def status(self, call: Call) -> Response:
         """GET: 204 and the received size."""
-        upload = self._find(call)
-        return self._progress(call, upload, 204) if upload else _unknown(call)
+        return self._progress(call, self._find(call), 204)
 
     async def cancel(self, call: Call) -> Response:
         """DELETE: 204; the received part is deleted."""
-        upload = self._find(call)
-        if upload is None:
-            return _unknown(call)
-        self._end(upload)
+        self._end(self._find(call))
         return call.responses.plain(204)
 
     async def append(self, call: Call) -> Response:
         """PATCH: one more chunk; 416 unless it starts at the end of the last one."""
         upload = self._find(call)
-        if upload is None:
-            return _unknown(call)
-        if not _in_order(call, upload):
-            return self._out_of_order(call, upload)
+        self._check_order(call, upload)
         await _receive(call, upload)
         return self._progress(call, upload, 202)
 
     async def finish(self, call: Call) -> Response:
         """PUT: the last chunk, if any, and the digest of the blob."""
         upload = self._find(call)
-        if upload is None:
-            return _unknown(call)
-        if not _in_order(call, upload):
-            return self._out_of_order(call, upload)
+        self._check_order(call, upload)
         await _receive(call, upload)
         digest = call.request.query_params.get("digest", "")
         text = "provided digest did not match uploaded content"
@@ -106,11 +96,14 @@ class Uploads:
         self._end(upload)
         return _created(call, digest)
 
-    def _find(self, call: Call) -> Upload | None:
-        """The upload in the path, if the request has a `_state` of it."""
+    def _find(self, call: Call) -> Upload:
+        """The upload in the path; 404 unless the request has a `_state` of it."""
         upload = self._open.get(call.reference)
-        known = upload is not None and upload.name == call.name
-        return upload if known and _state(call).get("UUID") == call.reference else None
+        known = _state(call).get("UUID") == call.reference
+        if upload is None or upload.name != call.name or not known:
+            text = "blob upload unknown to registry"
+            raise Refused(call.responses.error(404, "BLOB_UPLOAD_UNKNOWN", text))
+        return upload
 
     def _end(self, upload: Upload) -> None:
         del self._open[upload.id]
@@ -125,11 +118,13 @@ class Uploads:
         }
         return call.responses.plain(status, headers)
 
-    def _out_of_order(self, call: Call, upload: Upload) -> Response:
+    def _check_order(self, call: Call, upload: Upload) -> None:
+        if _in_order(call, upload):
+            return
         response = call.responses.error(416, "RANGE_INVALID", "invalid content range")
         for name in ("docker-upload-uuid", "location", "range"):
             response.headers[name] = self._progress(call, upload, 416).headers[name]
-        return response
+        raise Refused(response)
 
 
 def _mounted(call: Call, digest: str, source: str) -> bool:
@@ -183,7 +178,3 @@ def _created(call: Call, digest: str) -> Response:
         "docker-content-digest": digest,
     }
     return call.responses.plain(201, headers)
-
-
-def _unknown(call: Call) -> Response:
-    return call.responses.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")

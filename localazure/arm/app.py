@@ -80,29 +80,21 @@ async def _answer(double: Double, operations: Operations, request: Request) -> R
     path = re.sub("/{2,}", "/", request.url.path)
     version = request.query_params.get("api-version")
     if version is None:
-        raise errors.gateway(
-            400,
-            "MissingApiVersionParameter",
-            "The api-version query parameter (?api-version=) is required for all requests.",
-        )
+        text = "The api-version query parameter (?api-version=) is required for all requests."
+        raise errors.gateway(400, "MissingApiVersionParameter", text)
     if not _API_VERSION.fullmatch(version):
-        raise errors.gateway(
-            400,
-            "InvalidApiVersionParameter",
-            f"The api-version '{version}' is invalid. The supported versions are "
-            f"'{','.join(resources.API_VERSIONS)}'.",
-        )
+        known = ",".join(resources.API_VERSIONS)
+        text = f"The api-version '{version}' is invalid. The supported versions are '{known}'."
+        raise errors.gateway(400, "InvalidApiVersionParameter", text)
     audiences = (*AUDIENCES, str(request.base_url))
     claims = double.tokens.check(request.headers.get("authorization"), audiences)
     if isinstance(claims, Problem):
         headers = {"www-authenticate": claims.challenge}
         raise errors.gateway(401, claims.code, claims.message, **headers)
     asked = _SUBSCRIPTION.match(path)
-    known = {each.lower() for each in double.state.subscriptions}
-    if asked and asked[1].lower() not in known:
-        raise errors.gateway(
-            404, "SubscriptionNotFound", f"The subscription '{asked[1]}' could not be found."
-        )
+    if asked and asked[1].lower() not in (each.lower() for each in double.state.subscriptions):
+        text = f"The subscription '{asked[1]}' could not be found."
+        raise errors.gateway(404, "SubscriptionNotFound", text)
     match = find(ROUTES, request.method, path)
     if match is None or match.route is None:
         raise _unroutable(request.method, path, match)
@@ -111,25 +103,14 @@ async def _answer(double: Double, operations: Operations, request: Request) -> R
     if match.route.checked and not access.allowed(state, claims.object_id, need):
         raise errors.forbidden(claims.client_id, claims.object_id, need.action, need.scope)
     _refuse_if_locked(double, request.method, need)
-    call = Call(
-        double=double,
-        request=request,
-        operations=operations,
-        names=match.names,
-        body=await _body(request),
-        client_id=claims.client_id,
-        object_id=claims.object_id,
-    )
-    return await match.route.handler(call)
+    body, caller = await _body(request), (claims.client_id, claims.object_id)
+    return await match.route.handler(Call(double, request, operations, match.names, body, *caller))
 
 
 def _unroutable(method: str, path: str, match: Match | None) -> errors.ArmError:
     if match is not None:
-        return errors.gateway(
-            405,
-            "HttpMethodNotAllowed",
-            f"The HTTP method '{method}' is not supported for '{path}'.",
-        )
+        text = f"The HTTP method '{method}' is not supported for '{path}'."
+        return errors.gateway(405, "HttpMethodNotAllowed", text)
     _, marker, tail = path.lower().rpartition("/providers/")
     namespace, _, kind = tail.partition("/")
     if not marker or not namespace:
@@ -137,12 +118,9 @@ def _unroutable(method: str, path: str, match: Match | None) -> errors.ArmError:
     types = "/".join(kind.split("/")[::2])
     spelt = path[len(path) - len(tail) :].partition("/")[0]
     if namespace in PROVIDERS:
-        return errors.gateway(
-            404,
-            "InvalidResourceType",
-            f"The resource type '{types}' could not be found in the namespace "
-            f"'{PROVIDERS[namespace].namespace}'.",
-        )
+        known = PROVIDERS[namespace].namespace
+        text = f"The resource type '{types}' could not be found in the namespace '{known}'."
+        return errors.gateway(404, "InvalidResourceType", text)
     if method in {"PUT", "PATCH"} and namespace.startswith("microsoft."):
         return _not_registered(spelt)
     message = f"The resource namespace '{spelt}' is invalid."
@@ -151,14 +129,12 @@ def _unroutable(method: str, path: str, match: Match | None) -> errors.ArmError:
 
 def _not_registered(namespace: str) -> errors.ArmError:
     code = "MissingSubscriptionRegistration"
-    refusal = errors.gateway(
-        409,
-        code,
+    text = (
         f"The subscription is not registered to use namespace '{namespace}'. See "
-        "https://aka.ms/rps-not-found for how to register subscriptions.",
+        "https://aka.ms/rps-not-found for how to register subscriptions."
     )
-    error = refusal.body["error"]
-    error["details"] = [{"code": code, "target": namespace, "message": error["message"]}]
+    refusal = errors.gateway(409, code, text)
+    refusal.body["error"]["details"] = [{"code": code, "target": namespace, "message": text}]
     return refusal
 
 
@@ -182,11 +158,7 @@ async def _body(request: Request) -> Any:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise errors.gateway(
-            400,
-            "InvalidRequestContent",
-            f"The request content was invalid and could not be deserialized: '{error}'.",
-        ) from None
+        raise errors.invalid_content(str(error)) from None
 
 
 def _stamp(double: Double, request: Request, response: Response) -> None:
@@ -194,14 +166,8 @@ def _stamp(double: Double, request: Request, response: Response) -> None:
     now = datetime.now(timezone.utc)
     identifier = str(uuid.uuid4())
     correlation = request.headers.get("x-ms-correlation-request-id", identifier)
-    quotas = {
-        "GET": ("global-reads", 16499),
-        "HEAD": ("global-reads", 16499),
-        "POST": ("writes", 799),
-        "PUT": ("writes", 799),
-        "PATCH": ("writes", 799),
-        "DELETE": ("deletes", 799),
-    }
+    writes = ("writes", 799)
+    quotas = {"POST": writes, "PUT": writes, "PATCH": writes, "DELETE": ("deletes", 799)}
     kind, left = quotas.get(request.method, ("global-reads", 16499))
     common = {
         "cache-control": "no-cache",

@@ -43,14 +43,10 @@ async def get_assignment(call: Call) -> Response:
 async def put_assignment(call: Call) -> Response:
     """PUT of a role assignment: 201, or 409 when the principal has that role there already."""
     given, scope = call.properties(), call.names["scope"]
-    role = BY_ID.get(str(given.get("roleDefinitionId", "")).rpartition("/")[2].lower())
+    definition = str(given.get("roleDefinitionId", "")).rpartition("/")[2]
+    role = BY_ID.get(definition.lower())
     if role is None:
-        raise errors.provider(
-            404,
-            "RoleDefinitionDoesNotExist",
-            "The specified role definition with ID "
-            f"'{str(given.get('roleDefinitionId', '')).rpartition('/')[2]}' does not exist.",
-        )
+        raise _no_definition(definition)
     new = RoleAssignment(
         name=call.names["assignment"],
         scope=scope or "/",
@@ -126,17 +122,18 @@ async def get_definition(call: Call) -> Response:
     """GET of one role definition by its GUID."""
     role = BY_ID.get(call.names["definition"].lower())
     if role is None:
-        name = call.names["definition"]
-        message = f"The specified role definition with ID '{name}' does not exist."
-        raise errors.provider(404, "RoleDefinitionDoesNotExist", message)
+        raise _no_definition(call.names["definition"])
     return arm(200, _definition(call, role))
 
 
+def _no_definition(name: str) -> errors.ArmError:
+    message = f"The specified role definition with ID '{name}' does not exist."
+    return errors.provider(404, "RoleDefinitionDoesNotExist", message)
+
+
 def _definition_id(call: Call, role: Role) -> str:
-    return (
-        f"/subscriptions/{call.subscription}"
-        f"/providers/Microsoft.Authorization/roleDefinitions/{role.id}"
-    )
+    definitions = "/providers/Microsoft.Authorization/roleDefinitions"
+    return f"/subscriptions/{call.subscription}{definitions}/{role.id}"
 
 
 def _definition(call: Call, role: Role) -> dict[str, Any]:

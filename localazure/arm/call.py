@@ -46,12 +46,7 @@ class Call:
     def object(self) -> dict[str, Any]:
         """The body as a JSON object, or 400 InvalidRequestContent."""
         if not isinstance(self.body, dict):
-            raise errors.gateway(
-                400,
-                "InvalidRequestContent",
-                "The request content was invalid and could not be deserialized: "
-                "'Expected a JSON object.'.",
-            )
+            raise errors.invalid_content("Expected a JSON object.")
         return self.body
 
     def properties(self) -> dict[str, Any]:

@@ -24,10 +24,7 @@ _HEADERS = {
 
 def component_id(state: State, component: Component) -> str:
     """The ARM id of a component."""
-    group = (
-        f"/subscriptions/{state.subscription_of(component.group)}/resourceGroups/{component.group}"
-    )
-    return f"{group}/providers/{TYPE}/{component.name}"
+    return f"{state.group_id(component.group)}/providers/{TYPE}/{component.name}"
 
 
 def summary(state: State, component: Component) -> dict[str, Any]:
@@ -44,9 +41,7 @@ def summary(state: State, component: Component) -> dict[str, Any]:
 
 def resource(state: State, component: Component) -> dict[str, Any]:
     """GET of a component."""
-    group = (
-        f"/subscriptions/{state.subscription_of(component.group)}/resourceGroups/{component.group}"
-    )
+    group = state.group_id(component.group)
     return {
         "id": component_id(state, component),
         "name": component.name,
@@ -96,7 +91,7 @@ async def get_component(call: Call) -> Response:
     group, name = call.group(), call.names["component"]
     found = call.state.components.get((group.name.lower(), name.lower()))
     if found is None:
-        raise errors.resource_not_found("microsoft.insights/components", name, group.name)
+        raise errors.resource_not_found(TYPE, name, group.name)
     return arm(200, resource(call.state, found), _HEADERS)
 
 

@@ -193,14 +193,9 @@ STACKS = {
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@-]*")
 
 
-def defaults() -> dict[str, Any]:
-    """A fresh copy of a new site's config/web."""
-    return copy.deepcopy(DEFAULTS)
-
-
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """`config` with every key of config/web, in Azure's order; unknown keys last."""
-    merged = {key: config.get(key, default) for key, default in defaults().items()}
+    merged = {key: config.get(key, default) for key, default in copy.deepcopy(DEFAULTS).items()}
     return {**merged, **{key: value for key, value in config.items() if key not in merged}}
 
 

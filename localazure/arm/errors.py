@@ -31,6 +31,12 @@ def gateway(status: int, code: str, message: str, **more: str) -> ArmError:
     return ArmError(status, {"error": {"code": code, "message": message}}, headers)
 
 
+def invalid_content(why: str) -> ArmError:
+    """400 of ARM for a body that isn't the JSON that it has to be."""
+    text = f"The request content was invalid and could not be deserialized: '{why}'."
+    return gateway(400, "InvalidRequestContent", text)
+
+
 def provider(status: int, code: str, message: str) -> ArmError:
     """An error of a provider that uses ARM's form, such as Microsoft.Authorization."""
     return ArmError(status, {"error": {"code": code, "message": message}})

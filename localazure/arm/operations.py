@@ -100,6 +100,10 @@ class Operations:
             f"&c={secrets.token_urlsafe(48)}&s={signature}&h={secrets.token_urlsafe(32)}"
         )
 
+    def headers(self, request: Request, operation: Operation) -> dict[str, str]:
+        """The headers of a 202: a new Location, and Retry-After."""
+        return {"location": self.location(request, operation), "retry-after": RETRY_AFTER}
+
     def poll(self, request: Request, name: str) -> Response:
         """Answer a poll: 202 with a new Location, or the result."""
         operation = self._by_id.get(name.lower())
@@ -109,10 +113,7 @@ class Operations:
                 404, "NotFound", "The operation result was not found or its address was altered."
             )
         if not operation.task.done():
-            headers = {
-                "location": self.location(request, operation),
-                "retry-after": RETRY_AFTER,
-            }
+            headers = self.headers(request, operation)
             if operation.pending is None:
                 return empty(202, headers)
             return arm(202, operation.pending, headers)

@@ -35,8 +35,7 @@ def _find(call: Call) -> Plan | None:
 
 def plan_id(state: State, plan: Plan) -> str:
     """The ARM id of a plan."""
-    group = f"/subscriptions/{state.subscription_of(plan.group)}/resourceGroups/{plan.group}"
-    return f"{group}{BASE}/{plan.name}"
+    return f"{state.group_id(plan.group)}{BASE}/{plan.name}"
 
 
 def summary(state: State, plan: Plan) -> dict[str, Any]:

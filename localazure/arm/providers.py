@@ -52,9 +52,7 @@ _ALL = (
     Provider("Microsoft.ManagedIdentity", ("userAssignedIdentities",), IDENTITY),
     Provider("Microsoft.Resources", ("resourceGroups", "subscriptions"), RESOURCES),
     Provider(
-        "Microsoft.Authorization",
-        ("roleAssignments", "roleDefinitions", "locks"),
-        AUTHORIZATION,
+        "Microsoft.Authorization", ("roleAssignments", "roleDefinitions", "locks"), AUTHORIZATION
     ),
 )
 

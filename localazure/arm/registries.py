@@ -10,7 +10,6 @@ from starlette.responses import Response
 from localazure.acr import image_import
 from localazure.arm import errors
 from localazure.arm.call import Call
-from localazure.arm.operations import RETRY_AFTER, Operation
 from localazure.arm.providers import REGISTRY
 from localazure.arm.registry_json import BASE, TYPE, lookup, resource
 from localazure.arm.responses import arm, empty
@@ -95,7 +94,6 @@ def _apply(registry: Registry, given: dict[str, Any]) -> None:
 
 def _settling(call: Call, status: int, registry: Registry, provisioning: str) -> Response:
     identifier = call.state.registry_id(registry)
-
     operation = call.operations.start(
         f"{provisioning} registry",
         lambda name: f"{identifier}/operationStatuses/{name}",
@@ -136,20 +134,13 @@ async def delete_registry(call: Call) -> Response:
         prefix="registries-",
     )
     body = resource(state, registry, call.api_version, "Deleting")
-    return arm(202, body, _location(call, operation))
+    return arm(202, body, call.operations.headers(call.request, operation))
 
 
 def _results_path(call: Call, registry: Registry) -> Any:
     region = registry.location.replace(" ", "").upper()
     base = f"/subscriptions/{call.subscription}/providers/Microsoft.ContainerRegistry"
     return lambda name: f"{base}/locations/{region}/operationResults/{name}"
-
-
-def _location(call: Call, operation: Operation) -> dict[str, str]:
-    return {
-        "location": call.operations.location(call.request, operation),
-        "retry-after": RETRY_AFTER,
-    }
 
 
 async def list_credentials(call: Call) -> Response:
@@ -183,7 +174,7 @@ async def import_image(call: Call) -> Response:
         prefix="registries-",
     )
     headers = {"api-supported-versions": ", ".join(REGISTRY), "server": "Kestrel"}
-    return empty(202, headers | _location(call, operation))
+    return empty(202, headers | call.operations.headers(call.request, operation))
 
 
 def _imported() -> Response:

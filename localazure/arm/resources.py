@@ -112,9 +112,8 @@ async def put_group(call: Call) -> Response:
     body, name = call.object(), call.names["group"]
     found = call.state.groups.get(name.lower())
     if not isinstance(body.get("location"), str):
-        raise errors.gateway(
-            400, "LocationRequired", "The location property is required for this definition."
-        )
+        text = "The location property is required for this definition."
+        raise errors.gateway(400, "LocationRequired", text)
     location = body["location"].replace(" ", "").lower()
     group = found or Group(name, location, subscription=call.subscription)
     group.tags = dict(body.get("tags") or {})

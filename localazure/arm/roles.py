@@ -93,12 +93,7 @@ ROLES = (
             f"{REGISTRY}/scheduleRun/action",
         ),
     ),
-    Role(
-        "AcrPull",
-        "7f951dda-4ed3-4680-a7ca-43fe172d538d",
-        "acr pull",
-        (f"{REGISTRY}/pull/read",),
-    ),
+    Role("AcrPull", "7f951dda-4ed3-4680-a7ca-43fe172d538d", "acr pull", (f"{REGISTRY}/pull/read",)),
     Role(
         "AcrPush",
         "8311e382-0749-4cb8-b61a-304f252e45ec",

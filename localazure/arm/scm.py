@@ -11,7 +11,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timezone
 
 from starlette.applications import Starlette
@@ -28,6 +28,7 @@ from localazure.arm.web_config import policy_key
 from localazure.double import Double
 from localazure.state import Site
 
+Handler = Callable[[Request], Awaitable[Response]]
 AUDIENCES = (
     "https://appservice.azure.com",
     "https://management.core.windows.net",
@@ -42,28 +43,35 @@ POLL = 0.3
 def make(double: Double, site: Site) -> ASGIApp:
     """The Kudu of a site or slot."""
     kudu = _Kudu(double, site)
-    return Starlette(
-        routes=[
-            Route("/", kudu.home),
-            Route("/dump", kudu.dump),
-            Route("/api/dump", kudu.dump),
-            Route("/api/logs/docker", kudu.docker_logs),
-            Route("/api/logs/docker/zip", kudu.dump),
-            Route("/api/vfs/LogFiles/{name:path}", kudu.log_file),
-            Route("/api/sitecontainers", kudu.containers),
-            Route("/api/sitecontainers/", kudu.containers),
-            Route("/api/sitecontainers/{name}/logs", kudu.container_log),
-            Route("/logstream", kudu.stream),
-            Route("/logstream/{provider:path}", kudu.stream),
-            Route("/api/logstream", kudu.stream),
-        ]
-    )
+    handlers: dict[str, Handler] = {
+        "/": kudu.home,
+        "/dump": kudu.dump,
+        "/api/dump": kudu.dump,
+        "/api/logs/docker": kudu.docker_logs,
+        "/api/logs/docker/zip": kudu.dump,
+        "/api/vfs/LogFiles/{name:path}": kudu.log_file,
+        "/api/sitecontainers": kudu.containers,
+        "/api/sitecontainers/": kudu.containers,
+        "/api/sitecontainers/{name}/logs": kudu.container_log,
+        "/logstream": kudu.stream,
+        "/logstream/{provider:path}": kudu.stream,
+        "/api/logstream": kudu.stream,
+    }
+    return Starlette(routes=[Route(path, kudu.checked(each)) for path, each in handlers.items()])
 
 
 class _Kudu:
     def __init__(self, double: Double, site: Site) -> None:
         self._double = double
         self._site = site
+
+    def checked(self, handler: Handler) -> Handler:
+        """`handler`, for callers that may publish."""
+
+        async def answer(request: Request) -> Response:
+            return self._refused(request) or await handler(request)
+
+        return answer
 
     def _refused(self, request: Request) -> Response | None:
         header = request.headers.get("authorization", "")
@@ -86,13 +94,10 @@ class _Kudu:
         expected = site_json.publishing_user(self._site), self._site.publishing_password
         return bool(policy["allow"]) and (user, password) == expected
 
-    async def home(self, request: Request) -> Response:
-        return self._refused(request) or Response("Kudu", media_type="text/html")
+    async def home(self, _request: Request) -> Response:
+        return Response("Kudu", media_type="text/html")
 
-    async def dump(self, request: Request) -> Response:
-        refused = self._refused(request)
-        if refused is not None:
-            return refused
+    async def dump(self, _request: Request) -> Response:
         files = {
             f"LogFiles/{name}": data
             for name, data in self._double.runtime.log_files(self._site).items()
@@ -102,9 +107,6 @@ class _Kudu:
         return Response(zipped(files), media_type="application/zip", headers=headers)
 
     async def docker_logs(self, request: Request) -> Response:
-        refused = self._refused(request)
-        if refused is not None:
-            return refused
         files = self._double.runtime.log_files(self._site)
         now = datetime.now(timezone.utc).isoformat()
         found = ((_DOCKER_LOG.search(name), name, data) for name, data in files.items())
@@ -122,33 +124,21 @@ class _Kudu:
         return _json(body)
 
     async def log_file(self, request: Request) -> Response:
-        refused = self._refused(request)
-        if refused is not None:
-            return refused
         data = self._double.runtime.log_files(self._site).get(request.path_params["name"])
         if data is None:
             return Response("Not found", 404)
         return Response(data, media_type="text/plain")
 
-    async def containers(self, request: Request) -> Response:
-        refused = self._refused(request)
-        if refused is not None:
-            return refused
+    async def containers(self, _request: Request) -> Response:
         state = "Running" if self._site.state == "Running" else "Stopped"
         return _json([{"name": name, "status": state} for name in containers(self._site)])
 
     async def container_log(self, request: Request) -> Response:
-        refused = self._refused(request)
-        if refused is not None:
-            return refused
         if request.path_params["name"].lower() not in containers(self._site):
             return Response("Not found", 404)
         return Response(self._double.runtime.log(self._site), media_type="text/plain")
 
     async def stream(self, request: Request) -> Response:
-        refused = self._refused(request)
-        if refused is not None:
-            return refused
         return StreamingResponse(self._lines(request), media_type="text/plain")
 
     async def _lines(self, request: Request) -> AsyncIterator[bytes]:

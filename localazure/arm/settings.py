@@ -10,6 +10,7 @@ from starlette.responses import Response
 from localazure.arm import errors, site_json
 from localazure.arm.call import Call
 from localazure.arm.responses import web
+from localazure.arm.routing import Route
 from localazure.arm.sites import both, writable
 
 _VAULT = re.compile(r"@Microsoft\.KeyVault\((?P<body>.*)\)", re.IGNORECASE)
@@ -63,33 +64,21 @@ async def put_strings(call: Call) -> Response:
     return web(_document(call, "connectionstrings", given), etag=site.etag)
 
 
-async def list_metadata(call: Call) -> Response:
-    """POST config/metadata/list."""
-    return web(_document(call, "metadata", call.site().documents.get("config/metadata", {})))
+def _stored(name: str) -> tuple[Route, ...]:
+    """The list and the PUT of a set that has no effect on the container."""
+    key = f"config/{name}"
 
+    async def show(call: Call) -> Response:
+        return web(_document(call, name, call.site().documents.get(key, {})))
 
-async def put_metadata(call: Call) -> Response:
-    """PUT config/metadata."""
-    given = call.properties()
-    site = writable(call)
-    site.documents["config/metadata"] = dict(given)
-    site_json.touch(site)
-    return web(_document(call, "metadata", given), etag=site.etag)
+    async def put(call: Call) -> Response:
+        given = call.properties()
+        site = writable(call)
+        site.documents[key] = dict(given)
+        site_json.touch(site)
+        return web(_document(call, name, given), etag=site.etag)
 
-
-async def list_storage(call: Call) -> Response:
-    """POST config/azurestorageaccounts/list."""
-    accounts = call.site().documents.get("config/azurestorageaccounts", {})
-    return web(_document(call, "azurestorageaccounts", accounts))
-
-
-async def put_storage(call: Call) -> Response:
-    """PUT config/azurestorageaccounts."""
-    given = call.properties()
-    site = writable(call)
-    site.documents["config/azurestorageaccounts"] = dict(given)
-    site_json.touch(site)
-    return web(_document(call, "azurestorageaccounts", given), etag=site.etag)
+    return *both("POST", f"/{key}/list", show), *both("PUT", f"/{key}", put)
 
 
 async def list_references(call: Call) -> Response:
@@ -142,10 +131,8 @@ ROUTES = (
     *both("PUT", "/config/appsettings", put_settings),
     *both("POST", "/config/connectionstrings/list", list_strings),
     *both("PUT", "/config/connectionstrings", put_strings),
-    *both("POST", "/config/metadata/list", list_metadata),
-    *both("PUT", "/config/metadata", put_metadata),
-    *both("POST", "/config/azurestorageaccounts/list", list_storage),
-    *both("PUT", "/config/azurestorageaccounts", put_storage),
+    *_stored("metadata"),
+    *_stored("azurestorageaccounts"),
     *both("GET", "/config/configreferences/appsettings", list_references),
     *both("GET", "/config/configreferences/appsettings/{setting}", get_reference),
 )

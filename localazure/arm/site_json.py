@@ -12,7 +12,7 @@ from typing import Any
 
 from localazure.arm import config_schema
 from localazure.arm.operations import file_time
-from localazure.state import Identity, Site, State
+from localazure.state import Site, State
 
 OUTBOUND = "203.0.113.21,203.0.113.86,203.0.113.142"
 """Documentation addresses (RFC 5737)."""
@@ -68,10 +68,8 @@ def publishing_user(site: Site) -> str:
 
 def plan_id(site: Site) -> str:
     """The id of the site's App Service plan."""
-    return (
-        f"/subscriptions/{site.subscription}/resourceGroups/{site.group}"
-        f"/providers/Microsoft.Web/serverfarms/{site.plan}"
-    )
+    group = f"/subscriptions/{site.subscription}/resourceGroups/{site.group}"
+    return f"{group}/providers/Microsoft.Web/serverfarms/{site.plan}"
 
 
 def listed_site(state: State, site: Site) -> dict[str, Any]:
@@ -294,12 +292,7 @@ def _deployment_id(site: Site) -> str:
     return f"{site.name}__{hashlib.sha256(site.slot.encode()).hexdigest()[:4]}"
 
 
-TIERS = {
-    "B": "Basic",
-    "S": "Standard",
-    "P": "PremiumV2",
-    "F": "Free",
-}
+TIERS = {"B": "Basic", "S": "Standard", "P": "PremiumV2", "F": "Free"}
 
 
 def tier(sku: str) -> str:
@@ -316,13 +309,8 @@ def _tier(state: State, site: Site) -> str:
 
 def config_resource(site: Site) -> dict[str, Any]:
     """GET config/web: its name is the site's."""
-    return {
-        "id": f"{site.resource_id}/config/web",
-        "name": site.name,
-        "type": "Microsoft.Web/sites/config",
-        "location": site.location,
-        "properties": config_properties(site),
-    }
+    document = sub_resource(site, "config/web", "config", config_properties(site))
+    return {**document, "name": site.name}
 
 
 def written_config(site: Site) -> dict[str, Any]:
@@ -361,8 +349,3 @@ def sub_resource(site: Site, path: str, kind: str, properties: Any) -> dict[str,
 def listing(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """A list in the form of Microsoft.Web."""
     return {"value": entries, "nextLink": None, "id": None}
-
-
-def new_identity(tenant: str, principal_id: str, client_id: str) -> Identity:
-    """A system-assigned identity."""
-    return Identity(principal_id, client_id, tenant)

@@ -120,31 +120,20 @@ async def _make(call: Call, body: dict[str, Any], parent: Site | None) -> Respon
     if parent is not None:
         call.operations.refuse_if_busy(parent.resource_id)
         # A new slot starts with the default configuration and no settings: az copies both itself.
-        site = await call.double.add_site(
-            {
-                "name": parent.name,
-                "slot": name,
-                "group": parent.group,
-                "location": parent.location,
-                "kind": parent.kind,
-                "plan": parent.plan,
-                "config": {"alwaysOn": False},
-            }
-        )
+        inherited = {key: getattr(parent, key) for key in ("name", "group", "location", "kind")}
+        fields = {**inherited, "slot": name, "plan": parent.plan}
     else:
         plan = str(given.get("serverFarmId") or "plan").rpartition("/")[2]
         farm = call.state.plans.get((call.group().name.lower(), plan.lower()))
         linux = given.get("reserved") or (farm is not None and farm.kind == "linux")
-        site = await call.double.add_site(
-            {
-                "name": name,
-                "group": call.group().name,
-                "location": body.get("location") or call.group().location,
-                "kind": body.get("kind") or ("app,linux" if linux else "app"),
-                "plan": plan,
-                "config": {"alwaysOn": False},
-            }
-        )
+        fields = {
+            "name": name,
+            "group": call.group().name,
+            "location": body.get("location") or call.group().location,
+            "kind": body.get("kind") or ("app,linux" if linux else "app"),
+            "plan": plan,
+        }
+    site = await call.double.add_site({**fields, "config": {"alwaysOn": False}})
     _change(call, site, body, new=True)
     answer = site_json.site_resource(call.state, site, fresh=True)
     # The response to the PUT that creates a site shows it before the change: so it was recorded.
@@ -171,9 +160,9 @@ def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = Fals
     site.properties.update({key: value for key, value in kept.items() if value is not None})
     site_json.touch(site)
     if enabled is False and site.state == "Running":
-        halt(call, site)
+        _halt(call, site)
     elif enabled is True and site.state != "Running":
-        run(call, site)
+        _run(call, site)
     elif changed or new:
         call.double.runtime.changed(site, "the site was written")
 
@@ -196,9 +185,8 @@ def _identify(call: Call, site: Site, block: Mapping[str, Any]) -> None:
     if "systemassigned" not in kinds:
         site.system_identity = None
     elif site.system_identity is None:
-        site.system_identity = site_json.new_identity(
-            call.state.tenant, str(uuid.uuid4()), str(uuid.uuid4())
-        )
+        new = str(uuid.uuid4()), str(uuid.uuid4())
+        site.system_identity = Identity(*new, call.state.tenant)
     if "userassigned" not in kinds:
         site.user_identities = []
         return
@@ -209,11 +197,10 @@ def _identify(call: Call, site: Site, block: Mapping[str, Any]) -> None:
 def _user_identity(call: Call, resource_id: str) -> Identity:
     found = call.state.identities.get(resource_id.lower())
     if found is None:
-        raise errors.gateway(
-            400,
-            "FailedIdentityOperation",
-            f"Identity operation for resource failed: the identity '{resource_id}' was not found.",
+        text = (
+            f"Identity operation for resource failed: the identity '{resource_id}' was not found."
         )
+        raise errors.gateway(400, "FailedIdentityOperation", text)
     return found
 
 
@@ -230,15 +217,13 @@ async def delete_site(call: Call) -> Response:
     return empty(200, {"etag": site.etag})
 
 
-def halt(call: Call, site: Site) -> None:
-    """Stop a site."""
+def _halt(call: Call, site: Site) -> None:
     site.state = "Stopped"
     site_json.touch(site)
     call.double.runtime.stop(site)
 
 
-def run(call: Call, site: Site) -> None:
-    """Start a site."""
+def _run(call: Call, site: Site) -> None:
     site.state = "Running"
     site_json.touch(site)
     call.double.runtime.start(site)
@@ -255,14 +240,14 @@ async def restart(call: Call) -> Response:
 async def stop(call: Call) -> Response:
     """POST …/stop."""
     site = writable(call)
-    halt(call, site)
+    _halt(call, site)
     return empty(200, {"etag": site.etag})
 
 
 async def start(call: Call) -> Response:
     """POST …/start."""
     site = writable(call)
-    run(call, site)
+    _run(call, site)
     return empty(200, {"etag": site.etag})
 
 

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from localazure.arm import errors, site_json
 from localazure.arm.call import Call
-from localazure.arm.operations import RETRY_AFTER
 from localazure.arm.responses import empty, web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, SLOT, both, writable
@@ -51,12 +50,8 @@ async def swap(call: Call) -> Response:
         lambda: _result(call.state, source),
         occupies=site.resource_id,
     )
-    headers = {
-        "location": call.operations.location(call.request, operation),
-        "retry-after": RETRY_AFTER,
-        "etag": source.etag,
-    }
-    return empty(202, headers)
+    headers = call.operations.headers(call.request, operation)
+    return empty(202, {**headers, "etag": source.etag})
 
 
 def _pair(call: Call) -> tuple[Site, Site]:

@@ -37,9 +37,8 @@ async def schedule(call: Call) -> Response:
     registry, request = find(call), call.object()
     kind = request.get("type")
     if kind != "DockerBuildRequest":
-        raise errors.registry(
-            400, "InvalidRunRequest", f"The double runs DockerBuildRequest only, not '{kind}'."
-        )
+        text = f"The double runs DockerBuildRequest only, not '{kind}'."
+        raise errors.registry(400, "InvalidRunRequest", text)
     for name in ("platform", "dockerFilePath", "sourceLocation"):
         if not request.get(name):
             raise errors.registry(400, "InvalidRunRequest", f"'{name}' is missing.")

@@ -15,7 +15,7 @@ from localazure.arm.config_schema import AUTH_SETTINGS
 from localazure.arm.responses import web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, apply_config, both, writable
-from localazure.state import Site
+from localazure.state import STICKY, Site
 
 LOGS: dict[str, Any] = {
     "applicationLogs": {
@@ -30,8 +30,6 @@ LOGS: dict[str, Any] = {
     "failedRequestsTracing": {"enabled": False},
     "detailedErrorMessages": {"enabled": False},
 }
-
-STICKY = ("connectionStringNames", "appSettingNames", "azureStorageConfigNames")
 
 
 async def get_config(call: Call) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from types import TracebackType
 
 
 class Step:
@@ -32,14 +31,9 @@ class Step:
         width = shutil.get_terminal_size().columns - 1
         print(f"\r\x1b[2K{line[:width]}", end="", file=sys.stderr, flush=True)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         start = "\r\x1b[2K" if self._live else ""
-        outcome = "failed after" if error else "done in"
+        outcome = "failed after" if kind else "done in"
         print(f"{start}{self.title}: {outcome} {self._seconds():.1f} s", file=sys.stderr)
 
     def _seconds(self) -> float:

@@ -33,26 +33,10 @@ _COMMON = {
     "iKey": "string",
     "itemCount": "int",
 }
+_CALL = {**dict.fromkeys(("id", "name", "success", "resultCode"), "string"), "duration": "real"}
 _OWN: dict[str, dict[str, str]] = {
-    "requests": {
-        "id": "string",
-        "source": "string",
-        "name": "string",
-        "url": "string",
-        "success": "string",
-        "resultCode": "string",
-        "duration": "real",
-    },
-    "dependencies": {
-        "id": "string",
-        "target": "string",
-        "type": "string",
-        "name": "string",
-        "data": "string",
-        "success": "string",
-        "resultCode": "string",
-        "duration": "real",
-    },
+    "requests": {**_CALL, "source": "string", "url": "string"},
+    "dependencies": {**_CALL, **dict.fromkeys(("target", "type", "data"), "string")},
     "traces": {"message": "string", "severityLevel": "int"},
     "exceptions": {"type": "string", "outerMessage": "string", "severityLevel": "int"},
     "customMetrics": {
@@ -75,7 +59,7 @@ def rows(table: str, envelopes: Iterable[Mapping[str, Any]], app_id: str, app: s
     found = []
     for envelope in envelopes:
         data = envelope.get("data") or {}
-        name, make = _KINDS.get(data.get("baseType", ""), ("", _nothing))
+        name, make = _KINDS.get(data.get("baseType", ""), ("", dict))
         if name != table:
             continue
         base = data.get("baseData") or {}
@@ -109,28 +93,15 @@ def _common(envelope: Mapping[str, Any], base: Mapping[str, Any], table: str) ->
     }
 
 
-def _request(base: Mapping[str, Any]) -> Row:
+def _call(base: Mapping[str, Any], code: str) -> Row:
+    """The columns of requests and dependencies; `code` is the field of their result code."""
     return {
         "id": base.get("id", ""),
-        "source": base.get("source") or "",
         "name": base.get("name", ""),
-        "url": base.get("url") or "",
         "success": str(base.get("success", True)),
-        "resultCode": str(base.get("responseCode", "")),
+        "resultCode": str(base.get(code, "")),
         "duration": _milliseconds(str(base.get("duration", ""))),
-    }
-
-
-def _dependency(base: Mapping[str, Any]) -> Row:
-    return {
-        "id": base.get("id", ""),
-        "target": base.get("target") or "",
-        "type": base.get("type") or "",
-        "name": base.get("name", ""),
-        "data": base.get("data") or "",
-        "success": str(base.get("success", True)),
-        "resultCode": str(base.get("resultCode", "")),
-        "duration": _milliseconds(str(base.get("duration", ""))),
+        **{name: base.get(name) or "" for name in ("source", "url", "target", "type", "data")},
     }
 
 
@@ -163,21 +134,13 @@ def _metric(base: Mapping[str, Any]) -> Row:
     }
 
 
-def _event(base: Mapping[str, Any]) -> Row:
-    return {"name": base.get("name", "")}
-
-
-def _nothing(_base: Mapping[str, Any]) -> Row:
-    return {}
-
-
 _KINDS: dict[str, tuple[str, Callable[[Mapping[str, Any]], Row]]] = {
-    "RequestData": ("requests", _request),
-    "RemoteDependencyData": ("dependencies", _dependency),
+    "RequestData": ("requests", lambda base: _call(base, "responseCode")),
+    "RemoteDependencyData": ("dependencies", lambda base: _call(base, "resultCode")),
     "MessageData": ("traces", _message),
     "ExceptionData": ("exceptions", _exception),
     "MetricData": ("customMetrics", _metric),
-    "EventData": ("customEvents", _event),
+    "EventData": ("customEvents", lambda base: {"name": base.get("name", "")}),
 }
 
 

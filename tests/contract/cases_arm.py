@@ -8,21 +8,9 @@ from typing import Any
 import httpx
 
 from tests.contract.recordings import Sample
-from tests.contract.stage import PLAN, REGISTRY, Case, Stage
+from tests.contract.stage import PLAN, REGISTRY, Case, Stage, named, plain
 
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
-
-
-def plain(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample)
-
-
-def missing_site(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, sites="nobody")
-
-
-def missing_plan(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, serverfarms="nobody")
 
 
 def new_assignment(stage: Stage, sample: Sample) -> httpx.Response:
@@ -50,18 +38,6 @@ def assignment_of_a_reader(stage: Stage, sample: Sample) -> httpx.Response:
     return stage.replay(sample, token=stage.weak("Reader", stage.subscription))
 
 
-def unlocated(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, serverfarms=f"{PLAN}-zoned")
-
-
-def new_component(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, components=f"made{next(stage.numbers)}")
-
-
-def new_identity(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, userAssignedIdentities=f"made{next(stage.numbers)}")
-
-
 def import_from_azure(stage: Stage, sample: Sample) -> httpx.Response:
     def ours(body: Any) -> Any:
         source = f"{stage.group}/providers/Microsoft.ContainerRegistry/registries/anonymous"
@@ -72,10 +48,8 @@ def import_from_azure(stage: Stage, sample: Sample) -> httpx.Response:
 
 
 def import_from_outside(stage: Stage, sample: Sample) -> httpx.Response:
-    def ours(body: Any) -> Any:
-        return {**body, "targetTags": [f"imported:{uuid.uuid4().hex}"]}
-
-    return stage.replay(sample, body=ours)
+    tags = {"targetTags": [f"imported:{uuid.uuid4().hex}"]}
+    return stage.replay(sample, body=lambda body: {**body, **tags})
 
 
 def _import(stage: Stage) -> httpx.Response:
@@ -91,14 +65,7 @@ def import_poll(stage: Stage, _: Sample) -> httpx.Response:
 
 
 def import_result(stage: Stage, _: Sample) -> httpx.Response:
-    answer = _import(stage)
-    while answer.status_code == 202:
-        answer = stage.follow(answer)
-    return answer
-
-
-def new_registry(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, registries=f"made{next(stage.numbers)}")
+    return stage.finish(_import(stage))
 
 
 def registry_status(stage: Stage, _: Sample) -> httpx.Response:
@@ -127,7 +94,9 @@ CASES = (
     Case("acr-registries-list-rg", plain, ("value[[]].properties.networkRuleSet",), PREMIUM),
     Case("acr-registry-get-2023", plain, ("properties.networkRuleSet",), PREMIUM),
     Case("acr-registry-get-2026", plain),
-    Case("acr-registry-put-201", new_registry, ("properties.networkRuleSet",), PREMIUM),
+    Case(
+        "acr-registry-put-201", named(registries="made#"), ("properties.networkRuleSet",), PREMIUM
+    ),
     Case("acr-registry-delete-202", gone_registry),
     Case("acr-operationstatuses-200", registry_status),
     Case("acr-listcredentials", plain),
@@ -138,7 +107,7 @@ CASES = (
     Case("ai-component-get", plain),
     Case(
         "ai-component-put",
-        new_component,
+        named(components="made#"),
         ("properties.Flow_Type", "properties.Request_Source"),
         "The double doesn't keep where a component came from.",
     ),
@@ -158,12 +127,12 @@ CASES = (
     Case("authz-roleassignments-list-atscope", plain),
     Case("authz-roleassignments-list-principal-empty", plain),
     Case("authz-roledefinitions-filter-rolename", plain),
-    Case("msi-identity-put", new_identity),
-    Case("err-400-web-rp", unlocated),
+    Case("msi-identity-put", named(userAssignedIdentities="made#")),
+    Case("err-400-web-rp", named(serverfarms=f"{PLAN}-zoned")),
     Case("err-403-authorizationfailed", assignment_of_a_reader),
     Case("err-404-acr-rp", plain),
-    Case("err-404-arm-gateway-resource", missing_plan),
-    Case("err-404-site-get", missing_site),
+    Case("err-404-arm-gateway-resource", named(serverfarms="nobody")),
+    Case("err-404-site-get", named(sites="nobody")),
     Case("err-409-missingsubscriptionregistration", plain),
     Case("err-409-roleassignmentexists", same_assignment),
 )

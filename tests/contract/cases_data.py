@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from dataclasses import replace
 
 import httpx
 
 from tests.contract.recordings import Sample
-from tests.contract.stage import Case, Stage
+from tests.contract.stage import Case, Stage, data_plane
 
 PULL = "repository:hello-world:pull"
 PUSH = "repository:hello-world:pull,push"
+READ = "repository:hello-world:metadata_read"
+READ_WRONG = "repository:wrong-name:metadata_read"
+MANIFEST = "/v2/hello-world/manifests/latest"
+MISSING = "/v2/hello-world/manifests/wrong-tag"
+UPLOADS = "/v2/hello-world/blobs/uploads/"
+TAG = "/acr/v1/hello-world/_tags/latest"
+WRONG = "/acr/v1/wrong-name/_tags"
+UNKNOWN = "/acr/v1/hello-world/_streaming/sha256:" + "0" * 64
 
 
 def openid(stage: Stage, _: Sample) -> httpx.Response:
@@ -39,18 +47,12 @@ def token(stage: Stage, _: Sample) -> httpx.Response:
     return stage.http.post(stage.double.management + path, data=form)
 
 
-def _manifest(stage: Stage) -> dict[str, Any]:
-    path = "/v2/hello-world/manifests/latest"
-    found: dict[str, Any] = stage.registry("GET", path, PULL).raise_for_status().json()
-    return found
+def _manifest(stage: Stage) -> httpx.Response:
+    return stage.registry("GET", MANIFEST, PULL).raise_for_status()
 
 
 def _layer(stage: Stage) -> str:
-    return str(_manifest(stage)["layers"][0]["digest"])
-
-
-def challenge(stage: Stage, _: Sample) -> httpx.Response:
-    return stage.registry("GET", "/v2/")
+    return str(_manifest(stage).json()["layers"][0]["digest"])
 
 
 def exchange(stage: Stage, _: Sample) -> httpx.Response:
@@ -92,29 +94,20 @@ def blob_delete(stage: Stage, _: Sample) -> httpx.Response:
     return stage.registry("DELETE", f"/v2/scratch/blobs/{digest}", "repository:scratch:delete")
 
 
-def manifest_get(stage: Stage, _: Sample) -> httpx.Response:
-    return stage.registry("GET", "/v2/hello-world/manifests/latest", PULL)
-
-
-def manifest_missing(stage: Stage, _: Sample) -> httpx.Response:
-    return stage.registry("GET", "/v2/hello-world/manifests/wrong-tag", PULL)
-
-
 def manifest_put(stage: Stage, _: Sample) -> httpx.Response:
-    found = stage.registry("GET", "/v2/hello-world/manifests/latest", PULL)
+    found = _manifest(stage)
     headers = {"content-type": found.headers["content-type"]}
     path = "/v2/hello-world/manifests/test"
     return stage.registry("PUT", path, PUSH, content=found.content, headers=headers)
 
 
 def manifests_page(stage: Stage, _: Sample) -> httpx.Response:
-    found = stage.registry("GET", "/v2/hello-world/manifests/latest", PULL)
+    found = _manifest(stage)
     scope = "repository:library/busybox:pull,push"
     layers = [*found.json()["layers"], found.json()["config"]]
     for blob in layers:
         path = f"/v2/library/busybox/blobs/uploads/?mount={blob['digest']}&from=hello-world"
-        both = f"{scope} {PULL}"
-        stage.registry("POST", path, both).raise_for_status()
+        stage.registry("POST", path, f"{scope} {PULL}").raise_for_status()
     headers = {"content-type": found.headers["content-type"]}
     for space in ("", " ", "  "):
         content = found.content + space.encode()
@@ -126,37 +119,14 @@ def manifests_page(stage: Stage, _: Sample) -> httpx.Response:
 
 
 def referrers(stage: Stage, _: Sample) -> httpx.Response:
-    found = stage.registry("GET", "/v2/hello-world/manifests/latest", PULL)
+    found = _manifest(stage)
     digest = found.headers["docker-content-digest"]
     path = f"/v2/hello-world/referrers/{digest}?artifactType=application%2Fvnd.example.v1"
     return stage.registry("GET", path, PULL)
 
 
-def tag_get(stage: Stage, _: Sample) -> httpx.Response:
-    path = "/acr/v1/hello-world/_tags/latest"
-    return stage.registry("GET", path, "repository:hello-world:metadata_read")
-
-
-def tags_of_nothing(stage: Stage, _: Sample) -> httpx.Response:
-    path = "/acr/v1/wrong-name/_tags"
-    return stage.registry("GET", path, "repository:wrong-name:metadata_read")
-
-
-def unknown_operation(stage: Stage, _: Sample) -> httpx.Response:
-    path = "/acr/v1/hello-world/_streaming/sha256:" + "0" * 64
-    return stage.registry("GET", path, "repository:hello-world:metadata_read")
-
-
-def upload_start(stage: Stage, _: Sample) -> httpx.Response:
-    return stage.registry("POST", "/v2/hello-world/blobs/uploads/", PUSH)
-
-
-def upload_unauthorized(stage: Stage, _: Sample) -> httpx.Response:
-    return stage.registry("POST", "/v2/hello-world/blobs/uploads/")
-
-
-def upload_chunk(stage: Stage, sample: Sample) -> httpx.Response:
-    address = upload_start(stage, sample).headers["location"]
+def upload_chunk(stage: Stage, _: Sample) -> httpx.Response:
+    address = stage.registry("POST", UPLOADS, PUSH).headers["location"]
     return stage.registry("PATCH", address, PUSH, content=b"x" * 256)
 
 
@@ -171,9 +141,13 @@ def upload_bad_digest(stage: Stage, sample: Sample) -> httpx.Response:
     return stage.registry("PUT", f"{address}&digest=sha256%3A00000000", PUSH)
 
 
-def track(stage: Stage, sample: Sample) -> httpx.Response:
+def _component(stage: Stage, field: str) -> str:
     text = stage.double.components["contract-insights"]
-    key = dict(part.split("=", 1) for part in text.split(";"))["InstrumentationKey"]
+    return dict(part.split("=", 1) for part in text.split(";"))[field]
+
+
+def track(stage: Stage, sample: Sample) -> httpx.Response:
+    key = _component(stage, "InstrumentationKey")
     content = sample.request_body.replace("<guid>", key)
     headers = {"content-type": "application/x-json-stream"}
     address = f"{stage.double.insights}/v2/track"
@@ -187,18 +161,17 @@ def _query(stage: Stage, app: str, query: str) -> httpx.Response:
     return stage.http.post(address, json={"query": query}, headers=headers)
 
 
-def _app(stage: Stage) -> str:
-    text = stage.double.components["contract-insights"]
-    return dict(part.split("=", 1) for part in text.split(";"))["ApplicationId"]
-
-
 def query_nothing(stage: Stage, _: Sample) -> httpx.Response:
-    return _query(stage, _app(stage), "requests | where name == 'nobody' | project name")
+    return _query(
+        stage,
+        _component(stage, "ApplicationId"),
+        "requests | where name == 'nobody' | project name",
+    )
 
 
 def query_rows(stage: Stage, sample: Sample) -> httpx.Response:
-    track(stage, Sample(**{**_fields(sample), "request_body": TRACE}))
-    return _query(stage, _app(stage), "traces | project message")
+    track(stage, replace(sample, request_body=TRACE))
+    return _query(stage, _component(stage, "ApplicationId"), "traces | project message")
 
 
 TRACE = json.dumps(
@@ -212,12 +185,10 @@ TRACE = json.dumps(
 )
 
 
-def _fields(sample: Sample) -> dict[str, Any]:
-    return {name: getattr(sample, name) for name in Sample.__dataclass_fields__}
-
-
 def query_unknown_table(stage: Stage, _: Sample) -> httpx.Response:
-    return _query(stage, _app(stage), "AppInsights | where TimeGenerated > ago(12h)")
+    return _query(
+        stage, _component(stage, "ApplicationId"), "AppInsights | where TimeGenerated > ago(12h)"
+    )
 
 
 def query_unknown_app(stage: Stage, _: Sample) -> httpx.Response:
@@ -228,7 +199,7 @@ CASES = (
     Case("aad-openid-configuration", openid),
     Case("aad-discovery-instance", instances),
     Case("aad-token-client-credentials", token),
-    Case("acrdp-v2-401", challenge),
+    Case("acrdp-v2-401", data_plane("GET", "/v2/")),
     Case("acrdp-oauth2-exchange", exchange),
     Case("acrdp-oauth2-exchange-sdk", exchange),
     Case("acrdp-oauth2-token", access),
@@ -239,16 +210,16 @@ CASES = (
     Case("acrdp-blob-get-307", blob_redirect),
     Case("acrdp-blob-get-storage-200", blob_storage),
     Case("acrdp-blob-delete-202", blob_delete),
-    Case("acrdp-manifest-get-200", manifest_get),
-    Case("acrdp-manifest-get-404", manifest_missing),
+    Case("acrdp-manifest-get-200", data_plane("GET", MANIFEST, PULL)),
+    Case("acrdp-manifest-get-404", data_plane("GET", MISSING, PULL)),
     Case("acrdp-manifest-put-201", manifest_put),
     Case("acrdp-manifests-page-link", manifests_page),
     Case("acrdp-referrers-empty", referrers),
-    Case("acrdp-tag-get", tag_get),
-    Case("acrdp-tags-404-name", tags_of_nothing),
-    Case("acrdp-operation-unknown-404", unknown_operation),
-    Case("acrdp-upload-post-202", upload_start),
-    Case("acrdp-upload-post-401", upload_unauthorized),
+    Case("acrdp-tag-get", data_plane("GET", TAG, READ)),
+    Case("acrdp-tags-404-name", data_plane("GET", WRONG, READ_WRONG)),
+    Case("acrdp-operation-unknown-404", data_plane("GET", UNKNOWN, READ)),
+    Case("acrdp-upload-post-202", data_plane("POST", UPLOADS, PUSH)),
+    Case("acrdp-upload-post-401", data_plane("POST", UPLOADS)),
     Case("acrdp-upload-patch-202", upload_chunk),
     Case("acrdp-upload-put-201", upload_end),
     Case("acrdp-upload-put-400-digest", upload_bad_digest),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from tests.contract.recordings import Sample
-from tests.contract.stage import Case, Stage
+from tests.contract.stage import Case, Play, Stage
 
 
-def faulty(**fault: Any) -> Callable[[Stage, Sample], httpx.Response]:
+def faulty(**fault: Any) -> Play:
     """Replays the request while the double answers it with a fault of the recorded status."""
 
     def play(stage: Stage, sample: Sample) -> httpx.Response:

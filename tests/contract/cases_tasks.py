@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -13,14 +12,10 @@ import httpx
 
 from tests.contract.docker import docker
 from tests.contract.recordings import Sample
-from tests.contract.stage import REGISTRY, Case, Stage
+from tests.contract.stage import REGISTRY, Case, Stage, plain
+from tests.waiting import eventually
 
 VERSION = "2019-06-01-preview"
-LONGEST = 20.0
-
-
-def plain(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample)
 
 
 def upload(stage: Stage, _: Sample) -> httpx.Response:
@@ -60,7 +55,7 @@ def log_address(stage: Stage, sample: Sample) -> httpx.Response:
 
 def log_unfinished(stage: Stage, _: Sample) -> httpx.Response:
     with building(stage) as (_run, link):
-        _until(lambda: b"Step 1/1" in stage.http.get(link).content)
+        eventually(lambda: b"Step 1/1" in stage.http.get(link).content)
         return stage.http.head(link)
 
 
@@ -83,7 +78,7 @@ def building(stage: Stage, *, push: bool = True) -> Iterator[tuple[str, str]]:
             run = _scheduled(stage, push=push)
             yield run, _link(stage, run)
             engine.leave.set()
-            _until(lambda: _run(stage, run)["status"] not in ("Queued", "Running"))
+            eventually(lambda: _run(stage, run)["status"] not in ("Queued", "Running"))
         finally:
             stage.double.engine(None)
 
@@ -141,13 +136,6 @@ def _run(stage: Stage, run: str) -> dict[str, Any]:
 
 def _link(stage: Stage, run: str) -> str:
     return str(_call(stage, "POST", f"runs/{run}/listLogSasUrl")["logLink"])
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + LONGEST
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
 
 
 def agents(log: str) -> list[str]:

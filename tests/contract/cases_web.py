@@ -7,9 +7,7 @@ from typing import Any
 import httpx
 
 from tests.contract.recordings import Sample
-from tests.contract.stage import PLAN, Case, Stage
-
-IDENTITY = {"type": "SystemAssigned"}
+from tests.contract.stage import PLAN, Case, Play, Stage
 
 
 def on_site(stage: Stage, sample: Sample) -> httpx.Response:
@@ -42,25 +40,15 @@ def on_new_slot(stage: Stage, sample: Sample) -> httpx.Response:
 
 
 def _our_plan(stage: Stage) -> Any:
-    farm = f"{stage.group}/providers/Microsoft.Web/serverfarms/{PLAN}"
-
-    def ours(body: Any) -> Any:
-        return {**body, "properties": {**body["properties"], "serverFarmId": farm}}
-
-    return ours
+    farm = {"serverFarmId": f"{stage.group}/providers/Microsoft.Web/serverfarms/{PLAN}"}
+    return lambda body: {**body, "properties": {**body["properties"], **farm}}
 
 
 def with_system_identity(stage: Stage, sample: Sample) -> httpx.Response:
-    name = stage.site(
-        system_identity=True,
-        image=None,
-        config={
-            "linuxFxVersion": "NODE|16-lts",
-            "acrUseManagedIdentityCreds": True,
-            "acrUserManagedIdentityID": "",
-        },
-    )
-    return stage.replay(sample, sites=name)
+    config = {"linuxFxVersion": "NODE|16-lts", "acrUseManagedIdentityCreds": True}
+    config["acrUserManagedIdentityID"] = ""
+    site = stage.site(system_identity=True, image=None, config=config)
+    return stage.replay(sample, sites=site)
 
 
 def with_user_identity(stage: Stage, sample: Sample) -> httpx.Response:
@@ -77,13 +65,9 @@ def with_user_identity(stage: Stage, sample: Sample) -> httpx.Response:
     return stage.replay(sample, sites=name)
 
 
-def assign_identity(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, sites=stage.site())
-
-
 def after_swap(stage: Stage, sample: Sample) -> httpx.Response:
     name = stage.site(slot="staging")
-    _ended(stage, _swap(stage, name))
+    stage.finish(_swap(stage, name))
     return stage.replay(sample, sites=name, slots="staging")
 
 
@@ -92,25 +76,24 @@ def _swap(stage: Stage, name: str) -> httpx.Response:
     return stage.arm("POST", path, {"targetSlot": "production", "preserveVnet": True})
 
 
-def _ended(stage: Stage, answer: httpx.Response) -> httpx.Response:
-    while answer.status_code == 202:
-        answer = stage.follow(answer)
-    return answer
-
-
 def swap_poll(stage: Stage, _: Sample) -> httpx.Response:
     return stage.follow(_swap(stage, stage.site(slot="staging")))
 
 
 def swap_result(stage: Stage, _: Sample) -> httpx.Response:
-    return _ended(stage, _swap(stage, stage.site(slot="staging")))
+    return stage.finish(_swap(stage, stage.site(slot="staging")))
 
 
-def after_sticky(stage: Stage, sample: Sample) -> httpx.Response:
-    name = stage.site()
-    path = f"{stage.site_id(name)}/config/slotConfigNames"
-    stage.arm("PUT", path, {"properties": {"appSettingNames": ["s1"]}}).raise_for_status()
-    return stage.replay(sample, sites=name)
+def after_put(below: str, properties: dict[str, Any] | None = None) -> Play:
+    """The recorded request, after a PUT of `properties`; None: those of the recording."""
+
+    def play(stage: Stage, sample: Sample) -> httpx.Response:
+        name, given = stage.site(), properties or sample.body["properties"]
+        path = f"{stage.site_id(name)}/{below}"
+        stage.arm("PUT", path, {"properties": given}).raise_for_status()
+        return stage.replay(sample, sites=name)
+
+    return play
 
 
 def with_settings(stage: Stage, sample: Sample) -> httpx.Response:
@@ -122,24 +105,12 @@ def with_slot_settings(stage: Stage, sample: Sample) -> httpx.Response:
     return stage.replay(sample, sites=name, slots="staging")
 
 
-def without_basic_auth(stage: Stage, sample: Sample) -> httpx.Response:
-    name = stage.site()
-    path = f"{stage.site_id(name)}/basicPublishingCredentialsPolicies/scm"
-    stage.arm("PUT", path, {"properties": {"allow": False}}).raise_for_status()
-    return stage.replay(sample, sites=name)
-
-
-def with_logs(stage: Stage, sample: Sample) -> httpx.Response:
-    name = stage.site()
-    body = {"properties": sample.body["properties"]}
-    stage.arm("PUT", f"{stage.site_id(name)}/config/logs", body).raise_for_status()
-    return stage.replay(sample, sites=name)
-
-
 def running(stage: Stage, sample: Sample) -> httpx.Response:
     return stage.replay(sample, sites=stage.site(state="Running"))
 
 
+AFTER_STICKY = after_put("config/slotConfigNames", {"appSettingNames": ["s1"]})
+WITHOUT_BASIC_AUTH = after_put("basicPublishingCredentialsPolicies/scm", {"allow": False})
 CASES = (
     Case("web-site-get-linux-container", on_site),
     Case("web-site-get-raw-2023-12-01", on_site),
@@ -153,7 +124,7 @@ CASES = (
     ),
     Case("web-site-get-after-swap", after_swap),
     Case("web-site-put-create-linux-container", on_new_site),
-    Case("web-site-put-system-identity", assign_identity),
+    Case("web-site-put-system-identity", on_site),
     Case("web-sites-list-rg", in_a_group),
     Case("web-slot-get", on_slot),
     Case("web-slot-put-create", on_new_slot),
@@ -172,13 +143,13 @@ CASES = (
     Case("web-appsettings-slot-put", on_slot),
     Case("web-slotconfignames-get-empty", on_site),
     Case("web-slotconfignames-put", on_site),
-    Case("web-slotconfignames-get-after-put", after_sticky),
+    Case("web-slotconfignames-get-after-put", AFTER_STICKY),
     Case("web-connectionstrings-list", on_site),
     Case("web-metadata-list", on_site),
-    Case("web-config-logs-get", with_logs),
+    Case("web-config-logs-get", after_put("config/logs")),
     Case("web-config-logs-put", on_site),
     Case("web-publishingcredentials-list", on_site),
-    Case("web-scm-policy-get", without_basic_auth),
+    Case("web-scm-policy-get", WITHOUT_BASIC_AUTH),
     Case("web-hostnamebindings-get", on_site),
     Case("web-instances-list", running),
     Case("web-restart", on_site),

@@ -81,11 +81,7 @@ def differences(sample: Sample, answer: httpx.Response, allowed: Iterable[str]) 
     `allowed` are patterns of what may differ, such as `header etag` or `properties.tags*`.
     """
     patterns = list(allowed)
-    found = [
-        *_status(sample, answer),
-        *_headers(sample, answer),
-        *_bodies(sample, answer),
-    ]
+    found = [*_status(sample, answer), *_headers(sample, answer), *_bodies(sample, answer)]
     return [
         f"{where}: {what}"
         for where, what in found

@@ -115,18 +115,17 @@ class Stage:
         headers = {"authorization": f"Bearer {self.token}"}
         return self.http.get(answer.headers[header], headers=headers)
 
+    def finish(self, answer: httpx.Response) -> httpx.Response:
+        """Poll a long-running operation to its end."""
+        while answer.status_code == 202:
+            answer = self.follow(answer)
+        return answer
+
     def weak(self, role: str, scope: str) -> str:
         """A token of a new principal that has one role at one scope."""
         client = str(uuid.uuid4())
         self.double.add_principal(client, "secret", [{"role": role, "scope": scope}])
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": client,
-            "client_secret": "secret",
-            "scope": "https://management.core.windows.net//.default",
-        }
-        address = f"{self.double.management}/{self.double.tenant}/oauth2/v2.0/token"
-        return str(self.http.post(address, data=form).raise_for_status().json()["access_token"])
+        return self.double.token(client_id=client, secret="secret")
 
     @property
     def login_server(self) -> str:
@@ -165,12 +164,36 @@ class Stage:
         return self.http.request(method, address, headers=headers, **options)
 
 
+Play = Callable[[Stage, Sample], httpx.Response]
+
+
+def plain(stage: Stage, sample: Sample) -> httpx.Response:
+    """The recorded request as it is."""
+    return stage.replay(sample)
+
+
+def named(**names: str) -> Play:
+    """The recorded request with these names, in which `made#` gets a number of its own."""
+
+    def play(stage: Stage, sample: Sample) -> httpx.Response:
+        number = str(next(stage.numbers))
+        filled: dict[str, Any] = {kind: n.replace("#", number) for kind, n in names.items()}
+        return stage.replay(sample, **filled)
+
+    return play
+
+
+def data_plane(method: str, path: str, scope: str | None = None) -> Play:
+    """A request to the registry; `scope` None: without a token."""
+    return lambda stage, _: stage.registry(method, path, scope)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """How a recording is replayed. `allowed` names what may differ, `why` says why."""
 
     sample: str
-    play: Callable[[Stage, Sample], httpx.Response]
+    play: Play
     allowed: tuple[str, ...] = ()
     why: str = ""
 

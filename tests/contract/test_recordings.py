@@ -24,7 +24,7 @@ CASES = (
 )
 
 NOT_REPLAYED = {
-    "la-query-200": "Log Analytics' getschema: the double answers Application Insights' tables",
+    "la-query-200": "Log Analytics' getschema: the double answers Application Insights' tables"
 }
 
 needs_recordings = pytest.mark.skipif(

@@ -93,17 +93,7 @@ class Arm:
         """A client of a new principal with one role."""
         client = str(uuid.uuid4())
         self.azure.add_principal(client, "secret", [{"role": role, "scope": scope}])
-        return Arm(self.azure, self.http, self.token_of(client))
-
-    def token_of(self, client: str, audience: str = "https://management.core.windows.net/") -> str:
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": client,
-            "client_secret": "secret",
-            "scope": f"{audience}/.default",
-        }
-        address = f"{self.azure.management}/{self.azure.tenant}/oauth2/v2.0/token"
-        return str(self.http.post(address, data=form).raise_for_status().json()["access_token"])
+        return Arm(self.azure, self.http, self.azure.token(client_id=client, secret="secret"))
 
 
 def error(answer: httpx.Response) -> tuple[int, str]:

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
+import jwt
 
 from localazure.client import LocalAzure
 
 SECRET = "not-a-secret"
-ROLE = "{shopregistry.id}"
+ROLE, ABAC = "{shopregistry.id}", "{abacregistry.id}"
 PRINCIPALS: dict[str, tuple[str, list[dict[str, str]]]] = {
     "pusher": ("44444444-0000-4000-8000-000000000001", [{"role": "AcrPush", "scope": ROLE}]),
     "puller": ("44444444-0000-4000-8000-000000000002", [{"role": "AcrPull", "scope": ROLE}]),
     "nobody": ("44444444-0000-4000-8000-000000000003", []),
     "reader": (
         "44444444-0000-4000-8000-000000000004",
-        [{"role": "Container Registry Repository Reader", "scope": "{abacregistry.id}"}],
+        [{"role": "Container Registry Repository Reader", "scope": ABAC}],
     ),
-    "classic": (
-        "44444444-0000-4000-8000-000000000005",
-        [{"role": "AcrPull", "scope": "{abacregistry.id}"}],
-    ),
+    "classic": ("44444444-0000-4000-8000-000000000005", [{"role": "AcrPull", "scope": ABAC}]),
 }
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 OCI = "application/vnd.oci.image.manifest.v1+json"
@@ -34,21 +32,16 @@ def sha256(data: bytes) -> str:
     return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+def claims(token: str) -> dict[str, Any]:
+    """The claims of a JWT, whose signature isn't checked."""
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
 def aad_token(
-    azure: LocalAzure,
-    http: httpx.Client,
-    who: str,
-    audience: str = "https://management.core.windows.net/",
+    azure: LocalAzure, who: str, audience: str = "https://management.core.windows.net/"
 ) -> str:
     """An Entra token of one of `PRINCIPALS`."""
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": PRINCIPALS[who][0],
-        "client_secret": SECRET,
-        "scope": f"{audience}/.default",
-    }
-    answer = http.post(f"{azure.management}/{azure.tenant}/oauth2/v2.0/token", data=form)
-    return str(answer.raise_for_status().json()["access_token"])
+    return azure.token(audience, PRINCIPALS[who][0], SECRET)
 
 
 @dataclass
@@ -64,16 +57,16 @@ class Shop:
     tokens: dict[str, str] = field(default_factory=dict)
 
     def named(self, name: str) -> Shop:
-        return Shop(self.azure, self.http, self.login, name, self.who)
+        return replace(self, name=name, tokens={})
 
     def of(self, who: str) -> Shop:
-        return Shop(self.azure, self.http, self.login, self.name, who)
+        return replace(self, who=who, tokens={})
 
     def at(self, registry: str) -> Shop:
-        return Shop(self.azure, self.http, self.azure.registries[registry], self.name, self.who)
+        return replace(self, login=self.azure.registries[registry], tokens={})
 
     def arm_token(self) -> str:
-        return aad_token(self.azure, self.http, self.who) if self.who else self.azure.token()
+        return aad_token(self.azure, self.who) if self.who else self.azure.token()
 
     def exchange(self, access_token: str | None = None) -> httpx.Response:
         form = {

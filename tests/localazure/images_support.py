@@ -8,15 +8,15 @@ import os
 import socket
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import httpx
+
+from tests.waiting import eventually
 
 LOCAL = Path(__file__).resolve().parents[2] / ".local"
 KEY = "00000000-0000-0000-0000-00000000abcd"
@@ -56,15 +56,6 @@ def free_port() -> int:
         return port
 
 
-def eventually(condition: Callable[[], Any], seconds: float = 15) -> Any:
-    """The first true result of `condition`, or a failure after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.05)
-    return result
-
-
 @dataclass
 class Ingestion:
     """Takes telemetry on localhost; `statuses` are those of the first responses, before 200."""
@@ -97,12 +88,7 @@ class Ingestion:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
 
@@ -140,12 +126,7 @@ class Collector:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> int:

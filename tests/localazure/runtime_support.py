@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -137,11 +137,6 @@ while True:
     threading.Thread(target=serve, args=(connection,), daemon=True).start()
 """
 """An app with paths for tests."""
-
-
-def run(test: Callable[[], Any]) -> None:
-    """Run an async test."""
-    asyncio.run(test())
 
 
 def processes(marker: str) -> list[int]:

@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import httpx
-import jwt
 import pytest
 
 from localazure.client import LocalAzure
+from tests.localazure.core_support import claims
 
 ARM = "https://management.core.windows.net/"
 APP_SERVICE = {"api-version": "2019-08-01", "resource": ARM}
@@ -64,8 +64,7 @@ def test_a_user_assigned_identity_is_named_by_its_client_id(
     wanted = host["user_client_ids"][1]
     found = ask(http, host, client_id=wanted).raise_for_status().json()
     assert found["client_id"] == wanted
-    claims = jwt.decode(found["access_token"], options={"verify_signature": False})
-    assert claims["appid"] == wanted
+    assert claims(found["access_token"])["appid"] == wanted
     assert ask(http, host, client_id="99999999").status_code == 400
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import time
-from typing import Any
 
 import httpx
 import jwt
 import pytest
 
 from localazure.client import LocalAzure
-from tests.localazure.core_support import PRINCIPALS, SECRET, aad_token
+from tests.localazure.core_support import PRINCIPALS, SECRET, aad_token, claims
 
 ARM = "https://management.core.windows.net/"
 
@@ -27,12 +26,6 @@ def ask(azure: LocalAzure, http: httpx.Client, **changes: str) -> httpx.Response
     }
     given = {name: value for name, value in form.items() if value}
     return http.post(f"{azure.management}/{azure.tenant}/oauth2/v2.0/token", data=given)
-
-
-def claims(token: str) -> dict[str, Any]:
-    body = token.split(".")[1]
-    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    return decoded
 
 
 @pytest.mark.parametrize("path", ["/metadata/endpoints", "//metadata/endpoints"])
@@ -182,7 +175,7 @@ def test_graph_finds_a_principal_by_its_application(azure: LocalAzure, http: htt
     client_id = PRINCIPALS["pusher"][0]
     query = {"$filter": f"servicePrincipalNames/any(c:c eq '{client_id}')"}
     (found,) = http.get(f"{azure.management}/v1.0/servicePrincipals", params=query).json()["value"]
-    assert found["id"] == claims(aad_token(azure, http, "pusher"))["oid"]
+    assert found["id"] == claims(aad_token(azure, "pusher"))["oid"]
     body = {"ids": [found["id"]]}
     answer = http.post(f"{azure.management}/v1.0/directoryObjects/getByIds", json=body)
     assert answer.json()["value"][0]["appId"] == client_id

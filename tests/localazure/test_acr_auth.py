@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import base64
-import json
 import time
-from typing import Any
 
 import httpx
 import pytest
 
 from localazure.client import LocalAzure
-from tests.localazure.core_support import PRINCIPALS, SECRET, Shop, aad_token
+from tests.localazure.core_support import PRINCIPALS, SECRET, Shop, aad_token, claims
 
 ABSENT = "/manifests/1.0"
-
-
-def claims(token: str) -> dict[str, Any]:
-    body = token.split(".")[1]
-    decoded: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    return decoded
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -98,10 +90,8 @@ def test_the_token_response_contains_only_the_token(shop: Shop) -> None:
     assert list(token.json()) == ["access_token"]
 
 
-def test_a_token_for_another_audience_is_not_exchanged(
-    azure: LocalAzure, http: httpx.Client, shop: Shop
-) -> None:
-    other = aad_token(azure, http, "pusher", "https://appservice.azure.com")
+def test_a_token_for_another_audience_is_not_exchanged(shop: Shop) -> None:
+    other = aad_token(shop.azure, "pusher", "https://appservice.azure.com")
     assert shop.exchange(other).status_code == 401
     assert shop.exchange("nonsense").status_code == 401
 

@@ -197,7 +197,7 @@ def test_storage_refuses_requests_without_a_valid_signature(
     assert http.get(address.replace("sig=", "sig=A")).status_code == 403
     late = address.replace("se=20", "se=21")
     assert http.get(late).status_code == 403
-    token = aad_token(azure, http, "pusher")
+    token = aad_token(azure, "pusher")
     leaked = http.get(address, headers={"authorization": f"Bearer {token}"})
     assert leaked.status_code == 400
     assert "InvalidAuthenticationInfo" in leaked.text

@@ -13,25 +13,11 @@ from typing import Any
 import pytest
 
 from localazure.client import LocalAzure
-from localazure.images.assemble import Entry, Family, Image, layer, write_layout
+from localazure.images.assemble import Family
 from tests.localazure.core_support import PRINCIPALS, SECRET
 from tests.needs import program
 
 Tool = Callable[..., str]
-
-
-@pytest.fixture
-def family() -> Family:
-    return "docker"
-
-
-@pytest.fixture
-def layout(tmp_path: Path, family: Family) -> Path:
-    """An index of two images, in a layout."""
-    first = Image([layer([Entry("hello", b"hello")])], {"Cmd": ["/hello"]}, family)
-    second = Image(first.layers, {"Cmd": ["/hello"]}, family, ("linux", "arm64"))
-    write_layout(tmp_path / "layout", [first, second], "1.0")
-    return tmp_path / "layout"
 
 
 @pytest.fixture

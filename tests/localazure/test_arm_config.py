@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from tests.localazure.arm_support import Arm, error
+from tests.waiting import eventually
 
 
 def starts(arm: Arm, site: str) -> int:
@@ -16,10 +16,7 @@ def starts(arm: Arm, site: str) -> int:
 
 
 def wait_for_starts(arm: Arm, site: str, number: int) -> None:
-    deadline = time.monotonic() + 20
-    while starts(arm, site) < number:
-        assert time.monotonic() < deadline, arm.log(site)
-        time.sleep(0.05)
+    eventually(lambda: starts(arm, site) >= number, 20)
 
 
 def test_config_web_has_all_keys_and_the_sites_name(arm: Arm) -> None:
@@ -56,8 +53,7 @@ def test_writing_the_unchanged_configuration_changes_nothing(arm: Arm) -> None:
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["shop:1.0", "DOCKER|", "DOCKER|a b", "PODMAN|shop:1", "DOCKER|-shop", 7],
+    "value", ["shop:1.0", "DOCKER|", "DOCKER|a b", "PODMAN|shop:1", "DOCKER|-shop", 7]
 )
 def test_a_malformed_stack_is_refused_and_nothing_changed(arm: Arm, value: Any) -> None:
     site = arm.site()

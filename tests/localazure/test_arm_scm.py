@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import io
-import time
 import zipfile
 
 import httpx
 import pytest
 
 from tests.localazure.arm_support import Arm, error
+from tests.waiting import eventually
 
 
 @pytest.fixture
 def site(arm: Arm) -> str:
     """A running site whose image doesn't exist, which its log shows."""
     site = arm.site(state="Running")
-    deadline = time.monotonic() + 20
-    while "Failed to pull image" not in arm.log(site):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: "Failed to pull image" in arm.log(site), 20)
     return site
 
 

@@ -122,41 +122,6 @@ def settings(shop: Shop) -> Callable[[], dict[str, str]]:
     return ask
 
 
-def test_login_registers_the_subscription(shop: Shop) -> None:
-    account = shop.run("account", "show")
-    assert account["id"] == shop.azure.subscription
-    assert account["tenantId"] == shop.azure.tenant
-    assert account["user"] == {"name": shop.azure.client_id, "type": "servicePrincipal"}
-
-
-def test_cloud_register_and_login_find_the_double_by_themselves(shop: Shop, tmp_path: Path) -> None:
-    az = Az(shop.azure, tmp_path)
-    for arguments in (
-        (
-            "cloud",
-            "register",
-            "-n",
-            "mine",
-            "--endpoint-resource-manager",
-            shop.azure.management + "/",
-        ),
-        ("cloud", "set", "-n", "mine"),
-        (
-            *("login", "--service-principal", "--tenant", shop.azure.tenant),
-            *("-u", shop.azure.client_id, "-p", shop.azure.client_secret),
-        ),
-    ):
-        done = az.run(*arguments)
-        assert done.returncode == 0, done.stderr
-    assert json.loads(az.run("account", "show").stdout)["environmentName"] == "mine"
-
-
-def test_a_wrong_secret_is_refused_with_entras_text(shop: Shop, tmp_path: Path) -> None:
-    az = Az(shop.azure, tmp_path)
-    with pytest.raises(RuntimeError, match="AADSTS7000215: Invalid client secret"):
-        az.login(shop.azure.client_id, "wrong")
-
-
 def test_group_list_and_show(shop: Shop) -> None:
     (group,) = shop.run("group", "list")
     assert (group["name"], group["location"]) == ("shop-rg", "westeurope")
@@ -255,15 +220,6 @@ def test_acr_list_show_and_credentials(shop: Shop) -> None:
     assert listed["loginServer"] == shown["loginServer"] == shop.login
     credential = shop.run("acr", "credential", "show", "-n", "shopregistry")
     assert credential["username"] == "shopregistry"
-
-
-def test_acr_import_adds_an_image_that_repository_commands_list(shop: Shop) -> None:
-    source = ("--source", "docker.io/library/shop:1.0", "-t", "imported/shop:2.0")
-    shop.run("acr", "import", "-n", "shopregistry", *source)
-    repositories = shop.run("acr", "repository", "list", "-n", "shopregistry")
-    assert {"shop", "imported/shop"} <= set(repositories)
-    arguments = ("acr", "repository", "show-tags", "-n", "shopregistry")
-    assert shop.run(*arguments, "--repository", "imported/shop") == ["2.0"]
 
 
 def test_resource_show_of_a_site_and_of_a_component(shop: Shop) -> None:

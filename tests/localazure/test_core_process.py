@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ import pytest
 
 from localazure.authority import load_or_make
 from localazure.client import ROOT, LocalAzure, StartError
+from tests.waiting import eventually
 
 SEED = {
     "groups": [{"name": "rg", "location": "westeurope"}],
@@ -62,10 +62,7 @@ def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     directory = tmp_path / "azure"
     command = [sys.executable, "-c", _GONE, str(directory), str(tmp_path / "ca")]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 9
-    deadline = time.monotonic() + 20
-    while (directory / "localazure.json").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: not (directory / "localazure.json").exists(), 20)
 
 
 def test_localhost_answers_on_every_address_that_it_may_resolve_to(azure: LocalAzure) -> None:

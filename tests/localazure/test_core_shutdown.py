@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from localazure.client import ROOT, LocalAzure
 from localazure.images.assemble import write_layout
 from tests.localazure.core_support import Shop
 from tests.localazure.runtime_support import shell_image
+from tests.waiting import eventually
 
 LIMIT = 5.0
 """Seconds from TERM to the end of the process."""
@@ -55,7 +56,7 @@ def test_it_ends_with_its_owner_while_another_process_holds_its_standard_input(
     child = int((tmp_path / "child").read_text())
     try:
         assert owner.returncode == -signal.SIGKILL
-        _wait_until(lambda: not (tmp_path / "azure" / "localazure.json").exists())
+        eventually(lambda: not (tmp_path / "azure" / "localazure.json").exists())
         assert _alive(child)
     finally:
         os.kill(child, signal.SIGKILL)
@@ -94,7 +95,7 @@ def test_term_ends_it_while_its_event_loop_is_blocked_during_the_start(tmp_path:
         subprocess.Popen(command, cwd=ROOT, stderr=log) as process,
         _killed_at_the_end(process),
     ):
-        _wait_until(lambda: _opened(tmp_path / "layout" / "index.json"))
+        eventually(lambda: _opened(tmp_path / "layout" / "index.json"))
         assert _seconds_to_end(process) < LIMIT
     assert "localazure did not shut down within 4 s" in (tmp_path / "log").read_text()
 
@@ -132,7 +133,7 @@ def test_term_ends_it_with_an_idle_connection_a_held_request_and_an_unfinished_u
         send(login, *head, body=b"not all of it")
         azure.fault(service="aad", hold=True)
         send(azure.management, "GET /metadata/endpoints HTTP/1.1", "Host: localhost", "")
-        _wait_until(lambda: any(each["held"] for each in azure.requests()))
+        eventually(lambda: any(each["held"] for each in azure.requests()))
         assert any(each["method"] == "PATCH" for each in azure.requests())
         assert azure.process is not None
         assert _seconds_to_end(azure.process) < LIMIT
@@ -145,14 +146,14 @@ def test_term_ends_it_and_its_container(tmp_path: Path, stopped: bool) -> None:
     with LocalAzure.start(tmp_path / "azure", _seed_of_a_site(tmp_path), tmp_path / "ca") as azure:
         assert azure.process is not None
         pid = azure.process.pid
-        _wait_until(lambda: any(_children(each) for each in _bubblewraps(pid)))
+        eventually(lambda: any(_children(each) for each in _bubblewraps(pid)))
         (outer,) = _bubblewraps(pid)
         (inner,) = _children(outer)
-        _wait_until(lambda: _children(inner))
+        eventually(lambda: _children(inner))
         if stopped:
             os.kill(outer, signal.SIGSTOP)
         assert _seconds_to_end(azure.process) < LIMIT
-        _wait_until(lambda: not _alive(inner) and not _alive(outer), seconds=2)
+        eventually(lambda: not _alive(inner) and not _alive(outer), 2)
 
 
 def _program(text: str, folder: Path, seed: str) -> list[str]:
@@ -212,13 +213,6 @@ def _killed_at_the_end(process: subprocess.Popen[bytes]) -> Iterator[None]:
         yield
     finally:
         process.kill()
-
-
-def _wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _children(pid: int) -> list[int]:

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from localazure.images import build
-from tests.localazure.images_support import LOCAL, Collector, Ingestion, eventually, free_port
+from tests.localazure.images_support import LOCAL, Collector, Ingestion, free_port
+from tests.waiting import eventually
 
 
 @contextmanager
@@ -42,20 +42,6 @@ def shop(
     finally:
         process.kill()
         process.wait()
-
-
-@pytest.fixture
-def ingestion() -> Iterator[Ingestion]:
-    with Ingestion() as server:
-        yield server
-
-
-@pytest.fixture
-def collector(ingestion: Ingestion, tmp_path: Path) -> Iterator[Collector]:
-    binary = build.collector_binary(LOCAL)
-    with Collector(binary, tmp_path, ingestion.connection_string) as process:
-        process.wait_until_ready()
-        yield process
 
 
 def test_a_request_to_the_app_is_stored_with_its_log_dependency_and_metric(

@@ -104,10 +104,7 @@ def test_the_app_image_has_an_entrypoint_that_executes_its_command(app: Path) ->
     assert config["Cmd"] == ["/usr/local/bin/shop"]
     assert config["User"] == "1000"
     base, own = (each["digest"] for each in manifest["layers"])
-    assert set(members(app, own)) == {
-        "usr/local/bin/docker-entrypoint.sh",
-        "usr/local/bin/shop",
-    }
+    assert set(members(app, own)) == {"usr/local/bin/docker-entrypoint.sh", "usr/local/bin/shop"}
     script = content(app, own, "usr/local/bin/docker-entrypoint.sh")
     assert script.endswith(b'exec "$@"\n')
     assert members(app, base)["bin"].linkname == "usr/bin"

@@ -4,44 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localazure.images import build
-from tests.localazure.images_support import (
-    KEY,
-    LOCAL,
-    PIPELINES,
-    Collector,
-    Ingestion,
-    eventually,
-)
+from tests.localazure.images_support import KEY, PIPELINES, Collector, Ingestion
+from tests.waiting import eventually
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
 PARENT = "00f067aa0ba902b7"
 START = 1_700_000_000_000_000_000
-
-
-@pytest.fixture(scope="session")
-def binary() -> Path:
-    return build.collector_binary(LOCAL)
-
-
-@pytest.fixture
-def ingestion() -> Iterator[Ingestion]:
-    with Ingestion() as server:
-        yield server
-
-
-@pytest.fixture
-def collector(binary: Path, ingestion: Ingestion, tmp_path: Path) -> Iterator[Collector]:
-    with Collector(binary, tmp_path, ingestion.connection_string) as process:
-        process.wait_until_ready()
-        yield process
 
 
 def attributes(**values: str | int) -> list[dict[str, Any]]:
@@ -182,11 +156,7 @@ def test_a_server_span_becomes_a_request(collector: Collector, ingestion: Ingest
         "url__path": "/orders/7",
         "client__address": "192.0.2.1",
     }
-    about = {
-        "service__name": "till",
-        "service__namespace": "shop",
-        "service__instance__id": "i-1",
-    }
+    about = {"service__name": "till", "service__namespace": "shop", "service__instance__id": "i-1"}
     collector.post("traces", traces(span("GET", SERVER, **values), **about))
     (envelope,) = eventually(lambda: ingestion.of_type("RequestData"))
     assert envelope["iKey"] == KEY

@@ -106,12 +106,14 @@ def app_id(azure: LocalAzure) -> str:
     return azure.components["shop-insights"].rpartition("ApplicationId=")[2]
 
 
-def query(azure: LocalAzure, http: httpx.Client, text: str, **more: str) -> dict[str, Any]:
+def ask(azure: LocalAzure, http: httpx.Client, text: str, **more: str) -> httpx.Response:
     headers = {"authorization": f"Bearer {azure.token(azure.insights)}"}
     url = f"{azure.insights}/v1/apps/{app_id(azure)}/query"
-    answer = http.post(url, json={"query": text, **more}, headers=headers)
-    found: dict[str, Any] = answer.raise_for_status().json()
-    (table,) = found["tables"]
+    return http.post(url, json={"query": text, **more}, headers=headers)
+
+
+def query(azure: LocalAzure, http: httpx.Client, text: str, **more: str) -> dict[str, Any]:
+    (table,) = ask(azure, http, text, **more).raise_for_status().json()["tables"]
     assert table["name"] == "PrimaryResult"
     return dict(table)
 
@@ -211,9 +213,7 @@ def test_columns_have_types_and_dynamic_ones_are_json_text(
 def test_invalid_queries_are_400_with_kustos_code(
     azure: LocalAzure, http: httpx.Client, text: str, code: str, message: str
 ) -> None:
-    headers = {"authorization": f"Bearer {azure.token(azure.insights)}"}
-    url = f"{azure.insights}/v1/apps/{app_id(azure)}/query"
-    answer = http.post(url, json={"query": text}, headers=headers)
+    answer = ask(azure, http, text)
     error = answer.json()["error"]
     assert answer.status_code == 400
     assert error["code"] == "BadArgumentError"

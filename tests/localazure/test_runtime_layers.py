@@ -74,9 +74,7 @@ def test_an_opaque_folder_hides_what_lower_layers_had_in_it(tmp_path: Path) -> N
 
 def test_a_whiteout_is_for_lower_layers_only(tmp_path: Path) -> None:
     made = unpack(
-        tmp_path / "root",
-        [Entry("a", b"1")],
-        [Entry("a", b"2"), Entry("a", kind="whiteout")],
+        tmp_path / "root", [Entry("a", b"1")], [Entry("a", b"2"), Entry("a", kind="whiteout")]
     )
     assert (made / "a").read_text() == "2"
 

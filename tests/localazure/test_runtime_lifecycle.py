@@ -21,11 +21,11 @@ from tests.localazure.runtime_support import (
     RuntimeFixture,
     processes,
     python,
-    run,
     runtime_fixture,
     server_image,
     shell_image,
 )
+from tests.waiting import eventually
 
 
 def states(here: RuntimeFixture, site: Site) -> list[str]:
@@ -33,354 +33,274 @@ def states(here: RuntimeFixture, site: Site) -> list[str]:
     return [instance.state for instance in here.supervisor.instances(site)]
 
 
-def test_the_log_of_a_start_has_app_services_messages(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image())
-            site = await here.site(image)
-            await here.facts(site)
-            lines = [line.partition("Z ")[2] for line in here.log(site).splitlines()]
-            for text in (
-                f"Pulling image: {image}.",
-                f"Image {image} is pulled from registry {image.partition('/')[0]}",
-                "Container is running.",
-                "listening from cmd",
-                "Site started.",
-            ):
-                assert text in lines
-            assert any(line.startswith("Site startup probe succeeded after ") for line in lines)
-            assert states(here, site) == ["UNKNOWN"]
-
-    run(test)
+async def test_the_log_of_a_start_has_app_services_messages(here: RuntimeFixture) -> None:
+    image = here.push(server_image())
+    site = await here.site(image)
+    await here.facts(site)
+    lines = [line.partition("Z ")[2] for line in here.log(site).splitlines()]
+    for text in (
+        f"Pulling image: {image}.",
+        f"Image {image} is pulled from registry {image.partition('/')[0]}",
+        "Container is running.",
+        "listening from cmd",
+        "Site started.",
+    ):
+        assert text in lines
+    assert any(line.startswith("Site startup probe succeeded after ") for line in lines)
+    assert states(here, site) == ["UNKNOWN"]
 
 
-def test_the_old_container_serves_until_the_new_one_answers(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            # An app that ends at once on TERM cuts its open requests.
-            settings = {"V": "1", "STUBBORN": "1", "WEBSITES_CONTAINER_STOP_TIME_LIMIT": "1"}
-            site = await here.site(here.push(server_image()), app_settings=settings)
-            await here.facts(site)
-            await here.set(site, V="2", SLOW_START="0.7")
-            seen: list[str] = []
-            while "2" not in seen:
-                seen.append((await here.facts(site))["env"]["V"])
-                assert states(here, site) == ["UNKNOWN"]
-                await asyncio.sleep(0.02)
-            assert seen.count("1") > 5
-            assert [value for value, _ in itertools.groupby(seen)] == ["1", "2"]
-            log = await here.until_logged(site, "Container is terminated")
-            assert log.index("got SIGTERM") > log.rindex("Site started.")
-
-    run(test)
+async def test_the_old_container_serves_until_the_new_one_answers(here: RuntimeFixture) -> None:
+    # An app that ends at once on TERM cuts its open requests.
+    settings = {"V": "1", "STUBBORN": "1", "WEBSITES_CONTAINER_STOP_TIME_LIMIT": "1"}
+    site = await here.site(here.push(server_image()), app_settings=settings)
+    await here.facts(site)
+    await here.set(site, V="2", SLOW_START="0.7")
+    seen: list[str] = []
+    while "2" not in seen:
+        seen.append((await here.facts(site))["env"]["V"])
+        assert states(here, site) == ["UNKNOWN"]
+        await asyncio.sleep(0.02)
+    assert seen.count("1") > 5
+    assert [value for value, _ in itertools.groupby(seen)] == ["1", "2"]
+    log = await here.until_logged(site, "Container is terminated")
+    assert log.index("got SIGTERM") > log.rindex("Site started.")
 
 
 @pytest.mark.thorough
-def test_a_change_during_a_start_cancels_that_start(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image())
-            site = await here.site(image, app_settings={"SLOW_START": "60", "V": "1"})
-            await here.until_logged(site, "Container is running.")
-            await here.set(site, SLOW_START="0", V="2")
-            assert (await here.facts(site))["env"]["V"] == "2"
-            log = await here.until_logged(site, "Container is terminated")
-            assert log.count("Site started.") == 1
-            assert "exit code" not in log
-
-    run(test)
+async def test_a_change_during_a_start_cancels_that_start(here: RuntimeFixture) -> None:
+    image = here.push(server_image())
+    site = await here.site(image, app_settings={"SLOW_START": "60", "V": "1"})
+    await here.until_logged(site, "Container is running.")
+    await here.set(site, SLOW_START="0", V="2")
+    assert (await here.facts(site))["env"]["V"] == "2"
+    log = await here.until_logged(site, "Container is terminated")
+    assert log.count("Site started.") == 1
+    assert "exit code" not in log
 
 
-def test_a_new_container_that_exits_stops_the_old_one(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            site = await here.site(here.push(server_image()))
-            await here.facts(site)
-            await here.set(site, FAIL="3")
-            log = await here.until_logged(site, "Failed to start site. Revert by stopping site.")
-            assert "can't go on" in log
-            assert "Container has finished running with exit code: 3." in log
-            assert states(here, site) == ["STOPPED"]
-            answer = await here.get(site)
-            assert answer.status_code == 503
-            assert "Application Error" in answer.text
-            await here.until_logged(site, "Container is terminated")
-            # The start is retried after growing pauses.
-            await here.until_logged(site, "will be blocked for 0.6 seconds")
-            log = await here.until_logged(site, "will be blocked for 30 seconds")
-            assert log.count("exit code: 3") == 3
-            # A correct setting starts the site at once.
-            await here.set(site, FAIL="")
-            assert (await here.get(site)).status_code == 200
-            assert states(here, site) == ["UNKNOWN"]
-
-    run(test)
+async def test_a_new_container_that_exits_stops_the_old_one(here: RuntimeFixture) -> None:
+    site = await here.site(here.push(server_image()))
+    await here.facts(site)
+    await here.set(site, FAIL="3")
+    log = await here.until_logged(site, "Failed to start site. Revert by stopping site.")
+    assert "can't go on" in log
+    assert "Container has finished running with exit code: 3." in log
+    assert states(here, site) == ["STOPPED"]
+    answer = await here.get(site)
+    assert answer.status_code == 503
+    assert "Application Error" in answer.text
+    await here.until_logged(site, "Container is terminated")
+    # The start is retried after growing pauses.
+    await here.until_logged(site, "will be blocked for 0.6 seconds")
+    log = await here.until_logged(site, "will be blocked for 30 seconds")
+    assert log.count("exit code: 3") == 3
+    # A correct setting starts the site at once.
+    await here.set(site, FAIL="")
+    assert (await here.get(site)).status_code == 200
+    assert states(here, site) == ["UNKNOWN"]
 
 
-def test_a_crash_is_logged_and_the_container_restarted(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            site = await here.site(here.push(server_image()))
-            await here.facts(site)
-            assert (await here.get(site, "/exit?9")).status_code == 502
-            assert (await here.get(site)).status_code == 200
-            log = await here.until_logged(site, "Site started.", times=2)
-            assert "Container has finished running with exit code: 9." in log
-
-    run(test)
+async def test_a_crash_is_logged_and_the_container_restarted(here: RuntimeFixture) -> None:
+    site = await here.site(here.push(server_image()))
+    await here.facts(site)
+    assert (await here.get(site, "/exit?9")).status_code == 502
+    assert (await here.get(site)).status_code == 200
+    log = await here.until_logged(site, "Site started.", times=2)
+    assert "Container has finished running with exit code: 9." in log
 
 
-def test_a_container_that_never_answers_fails_within_the_limit(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            settings = {"LISTEN": "9000", "WEBSITES_CONTAINER_START_TIME_LIMIT": "1"}
-            began = time.monotonic()
-            site = await here.site(here.push(server_image()), app_settings=settings)
-            # The request waits during the site's attempts to start.
-            assert (await here.get(site)).status_code == 503
-            assert 1 <= time.monotonic() - began < 8
-            text = "didn't respond to HTTP pings on port: 8080, failing site start."
-            log = await here.until_logged(site, text)
-            assert "Site startup probe failed after 1." in log
-            await here.until_logged(site, "got SIGTERM")
-
-    run(test)
+async def test_a_container_that_never_answers_fails_within_the_limit(here: RuntimeFixture) -> None:
+    settings = {"LISTEN": "9000", "WEBSITES_CONTAINER_START_TIME_LIMIT": "1"}
+    began = time.monotonic()
+    site = await here.site(here.push(server_image()), app_settings=settings)
+    # The request waits during the site's attempts to start.
+    assert (await here.get(site)).status_code == 503
+    assert 1 <= time.monotonic() - began < 8
+    text = "didn't respond to HTTP pings on port: 8080, failing site start."
+    log = await here.until_logged(site, text)
+    assert "Site startup probe failed after 1." in log
+    await here.until_logged(site, "got SIGTERM")
 
 
 @pytest.mark.thorough
-def test_the_port_is_the_exposed_one_without_a_setting(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image(ExposedPorts={"5000/tcp": {}}))
-            site = await here.site(image, app_settings={"WEBSITES_PORT": ""})
-            assert (await here.facts(site))["env"]["PORT"] == "5000"
-
-    run(test)
+async def test_the_port_is_the_exposed_one_without_a_setting(here: RuntimeFixture) -> None:
+    image = here.push(server_image(ExposedPorts={"5000/tcp": {}}))
+    site = await here.site(image, app_settings={"WEBSITES_PORT": ""})
+    assert (await here.facts(site))["env"]["PORT"] == "5000"
 
 
 @pytest.mark.thorough
-def test_without_a_setting_or_exposed_port_80_and_8080_are_tried(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            settings = {"WEBSITES_PORT": "", "LISTEN": "8080"}
-            site = await here.site(here.push(server_image()), app_settings=settings)
-            assert (await here.facts(site))["env"]["PORT"] == "80"
-
-    run(test)
+async def test_without_a_setting_or_exposed_port_80_and_8080_are_tried(
+    here: RuntimeFixture,
+) -> None:
+    settings = {"WEBSITES_PORT": "", "LISTEN": "8080"}
+    site = await here.site(here.push(server_image()), app_settings=settings)
+    assert (await here.facts(site))["env"]["PORT"] == "80"
 
 
-def test_a_stopped_site_answers_403_and_starts_again(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            site = await here.site(here.push(server_image()))
-            await here.facts(site)
-            site.state = "Stopped"
-            here.supervisor.stop(site)
-            answer = await here.get(site)
-            assert answer.status_code == 403
-            assert "This web app is stopped" in answer.text
-            assert states(here, site) == ["STOPPED"]
-            await here.until_logged(site, "Container is terminated")
-            here.supervisor.changed(site, "a change while it is stopped starts nothing")
-            assert states(here, site) == ["STOPPED"]
-            site.state = "Running"
-            here.supervisor.start(site)
-            assert (await here.get(site)).status_code == 200
-
-    run(test)
+async def test_a_stopped_site_answers_403_and_starts_again(here: RuntimeFixture) -> None:
+    site = await here.site(here.push(server_image()))
+    await here.facts(site)
+    site.state = "Stopped"
+    here.supervisor.stop(site)
+    answer = await here.get(site)
+    assert answer.status_code == 403
+    assert "This web app is stopped" in answer.text
+    assert states(here, site) == ["STOPPED"]
+    await here.until_logged(site, "Container is terminated")
+    here.supervisor.changed(site, "a change while it is stopped starts nothing")
+    assert states(here, site) == ["STOPPED"]
+    site.state = "Running"
+    here.supervisor.start(site)
+    assert (await here.get(site)).status_code == 200
 
 
 @pytest.mark.thorough
-def test_a_site_can_be_scaled(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            site = await here.site(here.push(server_image()), workers=2)
-            await here.until_logged(site, "Site started.", times=2)
-            assert states(here, site) == ["UNKNOWN", "UNKNOWN"]
-            site.workers = 1
-            here.supervisor.changed(site, "scaled in")
-            await here.until_logged(site, "Container is terminated", times=2)
-            assert states(here, site) == ["UNKNOWN"]
-            assert (await here.facts(site))["env"]["WEBSITE_ROLE_INSTANCE_ID"] == "0"
-
-    run(test)
+async def test_a_site_can_be_scaled(here: RuntimeFixture) -> None:
+    site = await here.site(here.push(server_image()), workers=2)
+    await here.until_logged(site, "Site started.", times=2)
+    assert states(here, site) == ["UNKNOWN", "UNKNOWN"]
+    site.workers = 1
+    here.supervisor.changed(site, "scaled in")
+    await here.until_logged(site, "Container is terminated", times=2)
+    assert states(here, site) == ["UNKNOWN"]
+    assert (await here.facts(site))["env"]["WEBSITE_ROLE_INSTANCE_ID"] == "0"
 
 
 @pytest.mark.thorough
-def test_the_other_instances_serve_when_one_is_down(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            settings = {"SLOW_START": "0.5"}
-            site = await here.site(here.push(server_image()), workers=2, app_settings=settings)
-            await here.until_logged(site, "Site started.", times=2)
-            await here.get(site, "/exit?1")
-            answers = [(await here.get(site)).status_code for _ in range(6)]
-            assert answers == [200] * 6
-
-    run(test)
+async def test_the_other_instances_serve_when_one_is_down(here: RuntimeFixture) -> None:
+    settings = {"SLOW_START": "0.5"}
+    site = await here.site(here.push(server_image()), workers=2, app_settings=settings)
+    await here.until_logged(site, "Site started.", times=2)
+    await here.get(site, "/exit?1")
+    answers = [(await here.get(site)).status_code for _ in range(6)]
+    assert answers == [200] * 6
 
 
 @pytest.mark.thorough
-def test_a_slot_runs_beside_its_site(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image())
-            site, slot = await here.site(image), await here.site(image, slot="staging")
-            ours, theirs = await here.facts(site), await here.facts(slot)
-            assert ours["env"]["WEBSITE_SLOT_NAME"] == "Production"
-            assert theirs["env"]["WEBSITE_SLOT_NAME"] == "staging"
-            assert ours["hostname"] != theirs["hostname"]
-            assert here.log(site) != here.log(slot)
-
-    run(test)
+async def test_a_slot_runs_beside_its_site(here: RuntimeFixture) -> None:
+    image = here.push(server_image())
+    site, slot = await here.site(image), await here.site(image, slot="staging")
+    ours, theirs = await here.facts(site), await here.facts(slot)
+    assert ours["env"]["WEBSITE_SLOT_NAME"] == "Production"
+    assert theirs["env"]["WEBSITE_SLOT_NAME"] == "staging"
+    assert ours["hostname"] != theirs["hostname"]
+    assert here.log(site) != here.log(slot)
 
 
-def test_a_site_without_a_container_responds_with_a_placeholder(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            site = await here.site("", config={"linuxFxVersion": "NODE|20-lts"})
-            assert (await here.get(site)).status_code == 200
-            assert here.supervisor.instances(site) == []
-
-    run(test)
+async def test_a_site_without_a_container_responds_with_a_placeholder(here: RuntimeFixture) -> None:
+    site = await here.site("", config={"linuxFxVersion": "NODE|20-lts"})
+    assert (await here.get(site)).status_code == 200
+    assert here.supervisor.instances(site) == []
 
 
-def test_the_main_site_container_is_run(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image())
-            documents = {
-                "sitecontainers/side": {"image": "x", "isMain": False},
-                "sitecontainers/main": {"image": image, "isMain": True},
-            }
-            config = {"linuxFxVersion": "SITECONTAINERS"}
-            site = await here.site("", config=config, documents=documents)
-            assert (await here.get(site)).status_code == 200
-
-    run(test)
+async def test_the_main_site_container_is_run(here: RuntimeFixture) -> None:
+    image = here.push(server_image())
+    documents = {
+        "sitecontainers/side": {"image": "x", "isMain": False},
+        "sitecontainers/main": {"image": image, "isMain": True},
+    }
+    config = {"linuxFxVersion": "SITECONTAINERS"}
+    site = await here.site("", config=config, documents=documents)
+    assert (await here.get(site)).status_code == 200
 
 
-def test_missing_pull_rights_fail_as_in_app_service(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image())
-            site = await here.site(image, roles=[])
-            assert (await here.get(site)).status_code == 503
-            log = here.log(site)
-            assert "LastError: ImagePullUnauthorizedFailure" in log
-            assert f"Failed to pull image: {image}." in log
-            assert states(here, site) == ["STOPPED"]
-            assert site.system_identity
-            scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
-            here.double.assign("AcrPull", scope, site.system_identity.principal_id)
-            here.supervisor.restart(site)
-            assert (await here.get(site)).status_code == 200
-
-    run(test)
+async def test_missing_pull_rights_fail_as_in_app_service(here: RuntimeFixture) -> None:
+    image = here.push(server_image())
+    site = await here.site(image, roles=[])
+    assert (await here.get(site)).status_code == 503
+    log = here.log(site)
+    assert "LastError: ImagePullUnauthorizedFailure" in log
+    assert f"Failed to pull image: {image}." in log
+    assert states(here, site) == ["STOPPED"]
+    assert site.system_identity
+    scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
+    here.double.assign("AcrPull", scope, site.system_identity.principal_id)
+    here.supervisor.restart(site)
+    assert (await here.get(site)).status_code == 200
 
 
 @pytest.mark.thorough
-def test_a_user_assigned_identity_pulls_where_it_is_named(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image())
-            puller = Identity("principal", "the-client-id", here.double.state.tenant, "/the/id")
-            scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
-            here.double.assign("AcrPull", scope, puller.principal_id)
-            named = {"acrUserManagedIdentityID": "the-client-id"}
-            site = await here.site(image, roles=[], config=named)
-            assert (await here.get(site)).status_code == 503
-            site.user_identities.append(puller)
-            here.supervisor.restart(site)
-            assert (await here.get(site)).status_code == 200
-
-    run(test)
+async def test_a_user_assigned_identity_pulls_where_it_is_named(here: RuntimeFixture) -> None:
+    image = here.push(server_image())
+    puller = Identity("principal", "the-client-id", here.double.state.tenant, "/the/id")
+    scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
+    here.double.assign("AcrPull", scope, puller.principal_id)
+    named = {"acrUserManagedIdentityID": "the-client-id"}
+    site = await here.site(image, roles=[], config=named)
+    assert (await here.get(site)).status_code == 503
+    site.user_identities.append(puller)
+    here.supervisor.restart(site)
+    assert (await here.get(site)).status_code == 200
 
 
-def test_a_password_is_used_for_its_registry_only(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path, registry={"admin_enabled": True}) as here:
-            image = here.push(server_image())
-            registry = here.double.state.registry("myregistry")
-            settings = {
-                "DOCKER_REGISTRY_SERVER_URL": f"https://{registry.login_server}",
-                "DOCKER_REGISTRY_SERVER_USERNAME": registry.name,
-                "DOCKER_REGISTRY_SERVER_PASSWORD": "wrong",
-            }
-            config = {"acrUseManagedIdentityCreds": False}
-            site = await here.site(image, app_settings=settings, config=config)
-            assert (await here.get(site)).status_code == 503
-            await here.set(site, DOCKER_REGISTRY_SERVER_PASSWORD=registry.admin_password)
-            assert (await here.get(site)).status_code == 200
-            await here.set(site, DOCKER_REGISTRY_SERVER_URL="https://elsewhere.example")
-            await here.until_logged(site, "Revert by stopping site.", times=2)
-
-    run(test)
+async def test_a_password_is_used_for_its_registry_only(tmp_path: Path) -> None:
+    async with runtime_fixture(tmp_path, registry={"admin_enabled": True}) as here:
+        image = here.push(server_image())
+        registry = here.double.state.registry("myregistry")
+        settings = {
+            "DOCKER_REGISTRY_SERVER_URL": f"https://{registry.login_server}",
+            "DOCKER_REGISTRY_SERVER_USERNAME": registry.name,
+            "DOCKER_REGISTRY_SERVER_PASSWORD": "wrong",
+        }
+        config = {"acrUseManagedIdentityCreds": False}
+        site = await here.site(image, app_settings=settings, config=config)
+        assert (await here.get(site)).status_code == 503
+        await here.set(site, DOCKER_REGISTRY_SERVER_PASSWORD=registry.admin_password)
+        assert (await here.get(site)).status_code == 200
+        await here.set(site, DOCKER_REGISTRY_SERVER_URL="https://elsewhere.example")
+        await here.until_logged(site, "Revert by stopping site.", times=2)
 
 
-def test_a_missing_image_is_reported(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            image = here.push(server_image())
-            site = await here.site(f"{image}-no", "missing")
-            assert (await here.get(site)).status_code == 503
-            log = here.log(site)
-            assert "LastError: ImagePullFailure" in log
-            assert "manifest unknown" in log
-            elsewhere = await here.site("nowhere.example/app:1", "elsewhere")
-            assert (await here.get(elsewhere)).status_code == 503
-            assert "no such host: nowhere.example" in here.log(elsewhere)
-
-    run(test)
+async def test_a_missing_image_is_reported(here: RuntimeFixture) -> None:
+    image = here.push(server_image())
+    site = await here.site(f"{image}-no", "missing")
+    assert (await here.get(site)).status_code == 503
+    log = here.log(site)
+    assert "LastError: ImagePullFailure" in log
+    assert "manifest unknown" in log
+    elsewhere = await here.site("nowhere.example/app:1", "elsewhere")
+    assert (await here.get(elsewhere)).status_code == 503
+    assert "no such host: nowhere.example" in here.log(elsewhere)
 
 
 @pytest.mark.thorough
-def test_the_linux_amd64_image_of_an_index_is_pulled(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            arm = Image([python()], {"Cmd": ["x"]}, platform=("linux", "arm64"))
-            both = here.push([arm, server_image()], "both")
-            assert (await here.get(await here.site(both, "both"))).status_code == 200
-            only = await here.site(here.push([arm], "arm"), "arm")
-            assert (await here.get(only)).status_code == 503
-            assert "no matching manifest for linux/amd64" in here.log(only)
-            single = await here.site(here.push(arm, "single"), "single")
-            assert (await here.get(single)).status_code == 503
-            assert "linux/arm64" in here.log(single)
-
-    run(test)
+async def test_the_linux_amd64_image_of_an_index_is_pulled(here: RuntimeFixture) -> None:
+    arm = Image([python()], {"Cmd": ["x"]}, platform=("linux", "arm64"))
+    both = here.push([arm, server_image()], "both")
+    assert (await here.get(await here.site(both, "both"))).status_code == 200
+    only = await here.site(here.push([arm], "arm"), "arm")
+    assert (await here.get(only)).status_code == 503
+    assert "no matching manifest for linux/amd64" in here.log(only)
+    single = await here.site(here.push(arm, "single"), "single")
+    assert (await here.get(single)).status_code == 503
+    assert "linux/arm64" in here.log(single)
 
 
 @pytest.mark.thorough
-def test_a_moved_tag_is_pulled_again_at_a_restart(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            site = await here.site(here.push(server_image(Env=["V=1"])))
-            assert (await here.facts(site))["env"]["V"] == "1"
-            here.push(server_image(Env=["V=2"]))
-            assert (await here.facts(site))["env"]["V"] == "1"
-            here.supervisor.restart(site)
-            await here.until_logged(site, "Container is terminated")
-            assert (await here.facts(site))["env"]["V"] == "2"
-
-    run(test)
+async def test_a_moved_tag_is_pulled_again_at_a_restart(here: RuntimeFixture) -> None:
+    site = await here.site(here.push(server_image(Env=["V=1"])))
+    assert (await here.facts(site))["env"]["V"] == "1"
+    here.push(server_image(Env=["V=2"]))
+    assert (await here.facts(site))["env"]["V"] == "1"
+    here.supervisor.restart(site)
+    await here.until_logged(site, "Container is terminated")
+    assert (await here.facts(site))["env"]["V"] == "2"
 
 
-def test_close_ends_every_container(tmp_path: Path) -> None:
-    async def test() -> None:
-        timing = Timing(closing=0.2, stop_limit=60)
-        async with runtime_fixture(tmp_path, timing) as here:
-            script = "trap '' TERM; echo up; while :; do sleep 0.1; done"
-            site = await here.site(here.push(shell_image(script)))
-            await here.until_logged(site, "up")
-            folder = here.double.directory / "runtime" / "containers"
-            assert list(folder.iterdir())
-            began = time.monotonic()
-            await here.supervisor.close()
-            assert time.monotonic() - began < 5
-            assert not list(folder.iterdir())
-
-    run(test)
+async def test_close_ends_every_container(tmp_path: Path) -> None:
+    timing = Timing(closing=0.2, stop_limit=60)
+    async with runtime_fixture(tmp_path, timing) as here:
+        script = "trap '' TERM; echo up; while :; do sleep 0.1; done"
+        site = await here.site(here.push(shell_image(script)))
+        await here.until_logged(site, "up")
+        folder = here.double.directory / "runtime" / "containers"
+        assert list(folder.iterdir())
+        began = time.monotonic()
+        await here.supervisor.close()
+        assert time.monotonic() - began < 5
+        assert not list(folder.iterdir())
 
 
 _DOUBLE = """
@@ -426,10 +346,7 @@ def _kill_a_double(folder: Path, user: str, *, restarts: bool, delay: float = 0)
             time.sleep(delay)
         finally:
             double.kill()
-    deadline = time.monotonic() + 5
-    while left := processes(marker):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
+    eventually(lambda: not processes(marker), 5)
 
 
 @pytest.mark.parametrize("user", ["", "1000:1000"])
@@ -446,37 +363,27 @@ def test_no_process_is_left_of_containers_that_start_when_the_double_is_killed(
 
 
 @pytest.mark.thorough
-def test_a_pull_does_not_block_the_event_loop(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            reference = here.push(server_image())
-            gaps: list[float] = []
+async def test_a_pull_does_not_block_the_event_loop(here: RuntimeFixture) -> None:
+    reference = here.push(server_image())
+    gaps: list[float] = []
 
-            async def watch() -> None:
-                while True:
-                    before = time.monotonic()
-                    await asyncio.sleep(0.005)
-                    gaps.append(time.monotonic() - before - 0.005)
+    async def watch() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            gaps.append(time.monotonic() - before - 0.005)
 
-            watcher = asyncio.create_task(watch())
-            site = await here.site(reference)
-            await here.until_logged(site, "Site started.")
-            watcher.cancel()
-            # A busy machine adds delays: hence not 50 ms.
-            assert max(gaps) < 0.4
-
-    run(test)
+    watcher = asyncio.create_task(watch())
+    site = await here.site(reference)
+    await here.until_logged(site, "Site started.")
+    watcher.cancel()
+    # A busy machine adds delays: hence not 50 ms.
+    assert max(gaps) < 0.4
 
 
 @pytest.mark.thorough
-def test_requests_that_wait_for_the_start_all_get_a_response(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with runtime_fixture(tmp_path) as here:
-            settings = {"SLOW_START": "0.5"}
-            site = await here.site(here.push(server_image()), app_settings=settings)
-            answers: list[httpx.Response] = await asyncio.gather(
-                *(here.get(site) for _ in range(10))
-            )
-            assert [answer.status_code for answer in answers] == [200] * 10
-
-    run(test)
+async def test_requests_that_wait_for_the_start_all_get_a_response(here: RuntimeFixture) -> None:
+    settings = {"SLOW_START": "0.5"}
+    site = await here.site(here.push(server_image()), app_settings=settings)
+    answers: list[httpx.Response] = await asyncio.gather(*(here.get(site) for _ in range(10)))
+    assert [answer.status_code for answer in answers] == [200] * 10
