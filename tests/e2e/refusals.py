@@ -427,7 +427,11 @@ STRINGS = (
     Row(
         "a connection string's file that isn't there",
         "--connection-string @{files}/nosuch.txt",
-        ("--connection-string", "no readable file '{files}/nosuch.txt'", "@appinsights.txt"),
+        (
+            "--connection-string",
+            "the file '{files}/nosuch.txt' doesn't exist or can't be read",
+            "@appinsights.txt",
+        ),
     ),
     Row(
         "an empty standard input",
@@ -481,7 +485,7 @@ CONNECTION_STRINGS = (
     ("Part 1 of the connection string is not", "secret and rubbish"),
     ("Part 2 of the connection string repeats", f"InstrumentationKey={KEY};instrumentationkey=a"),
     ("only an instrumentation key", KEY),
-    ("no readable file '/secret/no/such/file'", "@/secret/no/such/file"),
+    ("the file '/secret/no/such/file' doesn't exist", "@/secret/no/such/file"),
     ("line breaks", f"InstrumentationKey={KEY}\nsecret"),
     ("characters long", f"InstrumentationKey={KEY};" + "secret" * 2000),
     ("is not a domain name", f"InstrumentationKey={KEY};EndpointSuffix=secret suffix"),

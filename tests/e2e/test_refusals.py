@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed.azure.session import Session
-from azext_otelembed.errors import InvalidInput
+from azext_otelembed.errors import InvalidImage, InvalidInput
 from localazure.az import Az
 from tests.e2e import inprocess
 from tests.e2e.cases import Batch
@@ -230,7 +230,7 @@ def test_a_connection_string_that_cannot_work_is_refused_and_not_repeated(
 def assert_input_refused(ended: Ended, option: str, says: str) -> None:
     """One message, about the option, and no write."""
     assert ended.exit_status == 1, ended.show()
-    assert isinstance(ended.error, InvalidInput)
+    assert isinstance(ended.error, InvalidInput | InvalidImage)
     assert option in ended.error.message
     assert says in ended.error.message
     assert ended.writes == []
