@@ -228,7 +228,7 @@ def test_the_form_for_an_embedded_image_is_that_for_its_base(builds: Builds) -> 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "isn't told"),
+        ([], "aren't known"),
         (["--image-cmd", "[node]"], "not a JSON list of words"),
         (["--image", "shop:1.0"], "doesn't name a registry"),
         (["--image-cmd", "x", "--collector-image", "Not An Image"], "--collector-image"),

@@ -427,7 +427,11 @@ STRINGS = (
     Row(
         "a connection string's file that isn't there",
         "--connection-string @{files}/nosuch.txt",
-        ("--connection-string", "the file '{files}/nosuch.txt' doesn't exist", "@appinsights.txt"),
+        (
+            "--connection-string",
+            "the file '{files}/nosuch.txt' doesn't exist or can't be read",
+            "@appinsights.txt",
+        ),
     ),
     Row(
         "an empty standard input",
