@@ -20,10 +20,12 @@ from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.prepared_collector import REPOSITORY
 from azext_otelembed.image.prepared_shell import make_shell_layer
 from azext_otelembed.image.reference import Reference
+from azext_otelembed.registry.client import RegistryClient
 from localazure.images.assemble import Entry, Image, layer, write_layout
 from tests.programs import LOADER, program
 from tests.registry import images
 from tests.registry.conftest import HUB, Registries
+from tests.registry.liar import lying
 
 BUSYBOX = program(300_000, seed=8) + b"BusyBox v1.36.1 (2024-06-11 18:23:56 UTC)"
 HUB_IMAGE = Image(
@@ -112,6 +114,14 @@ def test_an_image_without_a_busybox_for_every_base_is_refused(
         prepare_shell(registries.owner(), reference, registries.anonymous())
     assert str(reference) in caught.value.message
     assert "busybox:1.36.1-musl" in str(caught.value.recommendation)
+
+
+def test_a_layer_with_other_bytes_than_its_digest_names_is_refused(registries: Registries) -> None:
+    honest, forged = (layer([Entry("bin/busybox", BUSYBOX + end, 0o755)]) for end in (b"1", b"2"))
+    with lying() as liar, RegistryClient(liar.host, scheme="http") as source:
+        liar.image("1", Image([honest], {}), first=lambda: iter([forged.data]))
+        with pytest.raises(RegistryFailed, match="digest"):
+            prepare_shell(registries.owner(), Reference(liar.host, "busybox", "1"), source)
 
 
 def test_a_shell_image_that_is_not_there_is_told(registries: Registries, name: str) -> None:

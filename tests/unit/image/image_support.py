@@ -127,7 +127,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-_OURS = (*names.PROVENANCE, names.RESTORE)
 words = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6))
 
 
@@ -136,9 +135,8 @@ def _unknown(*known: str) -> st.SearchStrategy[dict[str, Any]]:
 
 
 # Whatever stood under our keys before; only the one that marks an embedded image is left out.
-_label_keys = texts | st.sampled_from(
-    [names.SHELL, *(key for key in _OURS if key != names.VERSION)]
-)
+_OWN = [names.SHELL, names.RESTORE, *names.PROVENANCE]
+_label_keys = texts | st.sampled_from([key for key in _OWN if key != names.VERSION])
 label_maps = st.dictionaries(_label_keys, texts, max_size=4)
 absent = object()
 
@@ -151,23 +149,16 @@ def bases(draw: st.DrawFn) -> Base:
     settings = draw(_unknown("Entrypoint", "Cmd", "Labels", "Env"))
     entrypoint = draw(st.sampled_from([absent, None, [], "/one"]) | words)
     command = draw(words if entrypoint and entrypoint is not absent else words.filter(bool))
-    for key, value in (
-        ("Entrypoint", entrypoint),
-        ("Cmd", command),
-        ("Labels", draw(st.sampled_from([absent, None]) | label_maps)),
-    ):
-        if value is not absent:
-            settings[key] = value
+    labels = draw(st.sampled_from([absent, None]) | label_maps)
+    optional = {"Entrypoint": entrypoint, "Cmd": command, "Labels": labels}
+    settings.update({key: value for key, value in optional.items() if value is not absent})
     known = ("config", "os", "architecture", "rootfs", "history", "created")
     document = draw(_unknown(*known))
     document.update(config_document(count, **settings))
-    if (history := draw(st.sampled_from([absent, None, [], "short", "kept", "long"]))) is absent:
-        del document["history"]
-    elif history == "short":
-        document["history"] = document["history"][1:]
-    elif history == "long":
-        document["history"] = [{"created_by": "RUN more"}, *document["history"]]
-    elif history != "kept":
+    kept = document.pop("history")
+    longer = [{"created_by": "RUN more"}, *kept]
+    history = draw(st.sampled_from([absent, None, [], kept[1:], kept, longer]))
+    if history is not absent:
         document["history"] = history
     if draw(st.booleans()):
         del document["created"]

@@ -72,8 +72,7 @@ def test_the_app_takes_the_shells_place_with_its_arguments_and_stdin(folder: Pat
 
 def test_a_cmd_alone_is_run_as_well(folder: Path) -> None:
     _, done = run(folder, Launcher(), [], ["printf", "%s|", "a b", ""])
-    assert done.stdout == "a b||"
-    assert done.returncode == 0
+    assert (done.stdout, done.returncode) == ("a b||", 0)
 
 
 def test_the_collector_is_told_its_configuration_certificates_and_memory(folder: Path) -> None:
