@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from localazure.az import Az
 from localazure.client import ROOT
@@ -49,17 +49,25 @@ class Builds:
         """Run `az otelembed …` with the engine at hand."""
         return self.cloud.otelembed(*arguments, az=az, env=env or self.environment())
 
-    def popen(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start `az otelembed …` the same way."""
-        return self.cloud.az.popen("otelembed", *arguments, env=self.environment())
+    def start_build(self, image: str, *arguments: str) -> tuple[subprocess.Popen[str], IO[str]]:
+        """Start `az otelembed build` with --source; the process and its stderr."""
+        command = ("build", "--image", image, "--source", str(self.source), *arguments)
+        process = self.cloud.az.popen("otelembed", *command, env=self.environment())
+        assert process.stderr is not None
+        return process, process.stderr
 
     def on_terminal(self, *arguments: str) -> Screen:
         """Run `az otelembed …` the same way, as a person does."""
         return self.cloud.on_terminal("otelembed", *arguments, env=self.environment())
 
-    def build(self, *arguments: str, **options: Any) -> Answer:
-        """`az otelembed build` with --source."""
-        return self.otelembed("build", *arguments, "--source", str(self.source), **options)
+    def build(self, *arguments: str, image: str = "", **options: Any) -> Answer:
+        """`az otelembed build` with --source, as `image` or under a new name."""
+        command = ("build", "--image", image or self.new_image(), "--source", str(self.source))
+        return self.otelembed(*command, *arguments, **options)
+
+    def new_image(self) -> str:
+        """A new name for an app image."""
+        return f"{self.host}/{self.repository()}:1"
 
     def deploy(self, site: Site, *arguments: str, **options: Any) -> Answer:
         """`az otelembed deploy` of a site."""

@@ -34,9 +34,7 @@ def tasks(builds: Builds) -> Iterator[Builds]:
 def build(tasks: Builds, *arguments: str, repository: str = "", **options: Any) -> Answer:
     """`az otelembed build --builder acr` of the source folder."""
     image = f"{tasks.host}/{repository or tasks.repository()}:1"
-    return tasks.build(
-        "--image", image, "--builder", "acr", *arguments, **{"env": NOWHERE, **options}
-    )
+    return tasks.build("--builder", "acr", *arguments, image=image, **{"env": NOWHERE, **options})
 
 
 def test_a_source_is_built_in_the_registry_and_embedded_and_no_signature_shows(
@@ -241,13 +239,10 @@ def test_an_interrupt_cancels_the_run_and_says_so(tasks: Builds) -> None:
     number = signal.SIGINT
     repository = tasks.repository()
     tasks.write(f"FROM {tasks.base()}", "RUN echo under-way; sleep 60")
-    image = f"{tasks.host}/{repository}:1"
-    arguments = ("--image", image, "--source", str(tasks.source), "--builder", "acr")
-    process = tasks.popen("build", *arguments)
-    assert process.stderr is not None
-    next(line for line in process.stderr if line.strip() == "under-way")
+    process, output = tasks.start_build(f"{tasks.host}/{repository}:1", "--builder", "acr")
+    next(line for line in output if line.strip() == "under-way")
     process.send_signal(number)
-    said = process.stderr.read()
+    said = output.read()
     assert process.wait() == 128 + number
     found = re.search(rf"{number.name} received: run (ca\d+) was cancelled; nothing else", said)
     assert found, said

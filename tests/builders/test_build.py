@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import time
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -58,9 +59,9 @@ def test_a_source_is_built_pushed_and_embedded_and_the_engine_runs_what_comes_ou
         note="from the source folder",
     )
     answer = builds.build(
-        *("--registry", REGISTRY, "--image", repository, "--tag", "2.0"),
-        *("--file", "app.Dockerfile", "--target", "first"),
+        *("--registry", REGISTRY, "--tag", "2.0", "--file", "app.Dockerfile", "--target", "first"),
         *("--build-arg", "GREETING=two words", "OTHER=1"),
+        image=repository,
     )
     assert answer.returncode == 0, answer.show()
     result = answer.json
@@ -83,16 +84,14 @@ def test_a_source_is_built_pushed_and_embedded_and_the_engine_runs_what_comes_ou
 def test_the_tag_is_the_time_where_the_source_is_no_checkout(builds: Builds) -> None:
     builds.write(f"FROM {builds.base()}", "LABEL a=b")
     repository = builds.repository()
-    answer = builds.build("--image", f"{builds.host}/{repository}")
+    answer = builds.build(image=f"{builds.host}/{repository}")
     assert re.fullmatch(r".*:20\d{6}-\d{6}", answer.json["base"]["name"]), answer.show()
 
 
 def test_no_token_reaches_a_file_an_argument_or_the_environment(builds: Builds) -> None:
     builds.write(f"FROM {builds.base()}", "LABEL a=secretive")
     notes, path = builds.spy()
-    answer = builds.build(
-        "--image", f"{builds.host}/{builds.repository()}:1", env=builds.environment(PATH=path)
-    )
+    answer = builds.build(env=builds.environment(PATH=path))
     assert answer.returncode == 0, answer.show()
     seen = notes.read_text()
     assert "ARGUMENTS push" in seen
@@ -112,7 +111,7 @@ def test_the_callers_own_docker_configuration_goes_on_to_count(builds: Builds) -
     # A login to this registry that is good for nothing: ours has to win, and it has to stay.
     text = json.dumps({"auths": {builds.host: {"auth": "YTpi"}}, "detachKeys": "ctrl-x"})
     config.write_text(text)
-    answer = builds.build("--image", f"{builds.host}/{builds.repository()}:1", env=environment)
+    answer = builds.build(env=environment)
     assert answer.returncode == 0, answer.show()
     assert config.read_text() == text
 
@@ -120,7 +119,7 @@ def test_the_callers_own_docker_configuration_goes_on_to_count(builds: Builds) -
 def test_a_build_that_fails_shows_its_last_lines_and_pushes_nothing(builds: Builds) -> None:
     repository = builds.repository()
     builds.write(f"FROM {builds.base()}", "RUN echo compiling the shop && exit 7")
-    answer = builds.build("--image", f"{builds.host}/{repository}:1", "--only-show-errors")
+    answer = builds.build("--only-show-errors", image=f"{builds.host}/{repository}:1")
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert "could not build" in answer.stderr
@@ -134,7 +133,7 @@ def test_a_build_that_fails_shows_its_last_lines_and_pushes_nothing(builds: Buil
 def test_a_caller_who_may_not_push_learns_so_before_anything_is_built(builds: Builds) -> None:
     builds.write(f"FROM {builds.base()}", "RUN echo nothing of this runs")
     puller = builds.cloud.caller(("AcrPull", builds.cloud.registry_id()))
-    answer = builds.build("--image", f"{builds.host}/{builds.repository()}:1", az=puller)
+    answer = builds.build(az=puller)
     assert answer.returncode == 1
     assert "push to 'built/app-" in answer.stderr, answer.show()
     assert "AcrPush" in answer.stderr
@@ -147,7 +146,7 @@ def test_a_push_that_is_denied_names_the_registry_and_the_remedy(builds: Builds)
     with builds.cloud.fault(
         service="acr", method="PUT", path=f"/v2/{repository}/manifests/.*", status=403, times=0
     ):
-        answer = builds.build("--image", f"{builds.host}/{repository}:1")
+        answer = builds.build(image=f"{builds.host}/{repository}:1")
     assert answer.returncode == 1
     assert f"Registry '{builds.host}' doesn't let docker" in answer.stderr, answer.show()
     assert "AcrPush" in answer.stderr
@@ -167,7 +166,7 @@ def test_what_is_missing_is_told_with_its_remedy(
     builds: Builds, case: str, said: str, remedy: str
 ) -> None:
     environment = builds.environment()
-    image = f"{builds.host}/{builds.repository()}:1"
+    image = builds.new_image()
     builds.write("FROM scratch", name="Dockerfile" if case != "no Dockerfile" else "other")
     if case == "no engine":
         environment["PATH"] = builds.path_without("docker", "podman")
@@ -178,7 +177,7 @@ def test_what_is_missing_is_told_with_its_remedy(
         builds.source.rename(builds.folder / "elsewhere")
     if case == "no registry":
         image = "shop:1"
-    answer = builds.build("--image", image, env=environment)
+    answer = builds.build(image=image, env=environment)
     assert answer.returncode == 1
     assert said in answer.stderr, answer.show()
     assert remedy in answer.stderr
@@ -188,11 +187,9 @@ def test_what_is_missing_is_told_with_its_remedy(
 def test_the_engines_output_arrives_while_it_builds(builds: Builds) -> None:
     # The sleep is the image's own; the line before it has to arrive before it ends.
     builds.write(f"FROM {builds.base()}", "RUN echo first-part; sleep 4; echo second-part")
-    image = f"{builds.host}/{builds.repository()}:1"
-    process = builds.popen("build", "--image", image, "--source", str(builds.source))
-    assert process.stderr is not None
+    process, output = builds.start_build(builds.new_image())
     times = {}
-    for line in process.stderr:
+    for line in output:
         for part in ("first-part", "second-part"):
             if line.strip() == part:
                 times[part] = time.monotonic()
@@ -202,7 +199,7 @@ def test_the_engines_output_arrives_while_it_builds(builds: Builds) -> None:
 
 def test_on_a_terminal_the_output_stands_above_the_steps_line(builds: Builds) -> None:
     builds.write(f"FROM {builds.base()}", "RUN echo built on a terminal")
-    image = f"{builds.host}/{builds.repository()}:1"
+    image = builds.new_image()
     screen = builds.on_terminal("build", "--image", image, "--source", str(builds.source))
     assert screen.returncode == 0, screen.text
     lines = [line for line in screen.lines if line.strip()]
@@ -219,16 +216,11 @@ def test_an_interrupted_build_ends_the_engine_and_says_what_state_things_are_in(
     repository = builds.repository()
     builds.write(f"FROM {builds.base()}", "RUN echo waiting; sleep 600")
     image = f"{builds.host}/{repository}:1"
-    process = builds.popen("build", "--image", image, "--source", str(builds.source))
-    assert process.stderr is not None
-    said = ""
-    for line in process.stderr:
-        said += line
-        if line.strip() == "waiting":
-            break
+    process, output = builds.start_build(image)
+    said = "".join(takewhile(lambda line: line.strip() != "waiting", output))
     began = time.monotonic()
     process.send_signal(number)
-    said += process.stderr.read()
+    said += output.read()
     assert process.wait() == 128 + number
     assert time.monotonic() - began < 15
     assert f"{number.name} received: {image} may have been pushed" in said
@@ -241,7 +233,7 @@ def test_a_base_that_cannot_be_embedded_in_is_refused_after_it_was_pushed(
     builds: Builds, tmp_path: Path
 ) -> None:
     builds.write("FROM scratch", "COPY Dockerfile /Dockerfile", 'CMD ["/nothing"]')
-    answer = builds.build("--image", f"{builds.host}/{builds.repository()}:1")
+    answer = builds.build()
     assert answer.returncode == 1
     assert "has no /bin/sh" in answer.stderr, answer.show()
 

@@ -30,8 +30,7 @@ def test_buildx_builds_and_pushes_with_credentials_that_were_lent(
         "FROM scratch", "COPY --chmod=755 busybox /bin/sh", 'CMD ["/bin/sh", "-c", "echo started"]'
     )
     (source / "busybox").write_bytes(static_busybox())
-    image = f"{builds.host}/{builds.repository()}:1"
-    answer = builds.build("--image", image, env=buildx)
+    answer = builds.build(env=buildx)
     assert answer.returncode == 0, answer.show()
     assert answer.json["build"]["engine"].startswith("docker buildx ")
     assert "COPY --chmod=755 busybox /bin/sh" in answer.stderr
@@ -45,7 +44,7 @@ def test_a_build_that_fails_shows_buildxs_last_lines(
     builds: Builds, buildx: dict[str, str]
 ) -> None:
     builds.write("FROM scratch", "COPY missing /")
-    answer = builds.build("--image", f"{builds.host}/{builds.repository()}:1", env=buildx)
+    answer = builds.build(env=buildx)
     assert answer.returncode == 1
     assert "docker buildx" in answer.stderr
     assert "/missing" in answer.stderr

@@ -55,8 +55,7 @@ def test_podman_builds_and_pushes_with_credentials_that_were_lent(
     builds.write(
         f"FROM {builds.base()}", "RUN echo built by podman", 'HEALTHCHECK CMD ["true"]', "LABEL a=b"
     )
-    image = f"{builds.host}/{builds.repository()}:1"
-    answer = builds.build("--image", image, env=podman)
+    answer = builds.build(env=podman)
     assert answer.returncode == 0, answer.show()
     assert answer.json["build"]["engine"].startswith("podman ")
     assert "built by podman" in answer.stderr
@@ -71,7 +70,7 @@ def test_a_build_that_fails_shows_podmans_last_lines(
     builds: Builds, podman: dict[str, str]
 ) -> None:
     builds.write(f"FROM {builds.base()}", "RUN echo compiling && exit 7")
-    answer = builds.build("--image", f"{builds.host}/{builds.repository()}:1", env=podman)
+    answer = builds.build(env=podman)
     assert answer.returncode == 1
     assert "podman" in answer.stderr
     assert "\n  | compiling\n" in answer.stderr

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.registry import transfer
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, Credential
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.policies import RetryOptions
@@ -104,6 +105,38 @@ def registries(azure: LocalAzure, arm_token: str, tmp_path: Path) -> Iterator[Re
     for client in made.clients:
         client.close()
     azure.clear_faults()
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The ACR, an owner's client of it that holds its token already, and a new repository."""
+
+    azure: LocalAzure
+    registries: Registries
+    client: RegistryClient
+    name: str
+    mark: int
+
+    def upload(self, size: int) -> tuple[Digest, bytes]:
+        """A blob that was uploaded whole."""
+        digest, data = blob(size)
+        transfer.upload(self.client, self.name, digest, data)
+        return digest, data
+
+    def methods(self, mark: int = 0) -> list[str]:
+        """The requests to the registry in the test so far, without tokens and blob storage."""
+        return [
+            f"{r['method']} {r['status']}"
+            for r in self.registries.since(mark or self.mark)
+            if r["service"] == "acr" and r["path"].startswith("/v2/")
+        ]
+
+
+@pytest.fixture
+def shop(registries: Registries, client: RegistryClient, name: str) -> Shop:
+    client.has_blob("warm/up", blob(1)[0])
+    client.has_blob(name, blob(1)[0])
+    return Shop(registries.azure, registries, client, name, registries.azure.mark())
 
 
 @pytest.fixture

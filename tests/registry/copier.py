@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 
 from azext_otelembed.image.reference import Reference
-from localazure.client import ROOT
-from tests.memory import peak_megabytes
+from tests.memory import peak_megabytes, run_measured
 from tests.registry.conftest import Registries
 
 
@@ -35,17 +33,7 @@ def copy(registries: Registries, reference: Reference) -> Copied:
         "shop": registries.shop,
         "reference": str(reference),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.registry.copier"],
-        cwd=ROOT,
-        input=json.dumps(told),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return Copied(**json.loads(done.stdout))
+    return Copied(**run_measured("tests.registry.copier", given=json.dumps(told)))
 
 
 def _main(ca: str, token: str, tenant: str, shop: str, reference: str) -> dict[str, object]:

@@ -7,7 +7,6 @@ of it into the same registry, and prints what came of it.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tarfile
 import threading
@@ -19,9 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
 
-from localazure.client import ROOT
 from localazure.images.assemble import MANIFEST, Entry, Image, layer, sha256
-from tests.memory import peak_megabytes
+from tests.memory import peak_megabytes, run_measured
 
 REPOSITORY = "otel/collector"
 Body = Callable[[], Iterator[bytes]]
@@ -135,16 +133,7 @@ class Outcome:
 def believe(liar: Liar, tag: str) -> Outcome:
     """Bring the image in, in a process of its own."""
     liar.taken.clear()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.registry.liar", liar.host, tag],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return Outcome(**json.loads(done.stdout))
+    return Outcome(**run_measured("tests.registry.liar", liar.host, tag))
 
 
 def _main(host: str, tag: str) -> Mapping[str, object]:

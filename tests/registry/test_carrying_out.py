@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -39,20 +40,26 @@ def collector(registries: Registries) -> PreparedCollector:
     return prepare_collector(client, reference, registries.anonymous())
 
 
+EmbedIn = Callable[..., Embedded]
+
+
 @pytest.fixture
-def embedded(
+def embed_in(
     registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
-) -> Embedded:
-    """The collector embedded in an app image with a shell, and not pushed yet."""
-    reference = images.push(registries, name, "1.0", images.app())
-    return embedded_in(client, reference, collector)
+) -> EmbedIn:
+    """Pushes an app image, and embeds the collector in it; the result isn't pushed yet."""
+
+    def embed_in(image: Image, config: bytes = CONFIG, reader: RegistryClient = client) -> Embedded:
+        base = load_base(reader, images.push(registries, name, "1.0", image))
+        return embed(base, collector, config, Launcher())
+
+    return embed_in
 
 
-def embedded_in(
-    client: RegistryClient, reference: Reference, collector: PreparedCollector, **options: Any
-) -> Embedded:
-    base = load_base(client, reference)
-    return embed(base, collector, options.pop("config", CONFIG), Launcher(), **options)
+@pytest.fixture
+def embedded(embed_in: EmbedIn) -> Embedded:
+    """The collector embedded in an app image with a shell."""
+    return embed_in(images.app())
 
 
 def is_stored(client: RegistryClient, embedded: Embedded) -> bool:
@@ -99,26 +106,23 @@ def test_one_embed_costs_twelve_requests_and_a_few_kilobytes(
 
 
 def test_another_configuration_costs_one_request_more(
-    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
+    registries: Registries, name: str, client: RegistryClient, embed_in: EmbedIn
 ) -> None:
     client.declare_scopes(push(name), pull(REPOSITORY))
-    reference = images.push(registries, name, "1.0", images.app(document={"history": [RUN]}))
     mark = registries.azure.mark()
-    push_embedded(client, embedded_in(client, reference, collector, config=CONFIG + b"\n# ours\n"))
+    push_embedded(client, embed_in(images.app(document={"history": [RUN]}), CONFIG + b"\n# ours\n"))
     # Thirteen, less the one that finds the collector, which this test has at hand.
     assert len(registries.since(mark)) == 12
 
 
 def test_what_is_there_already_is_not_written_again(
-    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
+    registries: Registries, name: str, client: RegistryClient, embed_in: EmbedIn
 ) -> None:
-    reference = images.push(registries, name, "1.0", images.app())
-    push_embedded(client, embedded_in(client, reference, collector))
+    push_embedded(client, embed_in(images.app()))
     fresh = registries.owner()
     fresh.declare_scopes(push(name), pull(REPOSITORY))
     mark = registries.azure.mark()
-    embedded = embedded_in(fresh, reference, collector)
-    assert is_stored(fresh, embedded)
+    assert is_stored(fresh, embed_in(images.app(), reader=fresh))
     records = registries.since(mark)
     assert len(records) == 6  # two for the token, three for the base, one for the tag
     assert {r["method"] for r in records if not r["path"].startswith("/oauth2")} == {"GET", "HEAD"}
@@ -159,13 +163,11 @@ def test_any_single_failure_on_the_way_is_survived(
 
 
 def test_who_may_only_pull_is_told_what_is_missing(
-    registries: Registries, name: str, collector: PreparedCollector
+    registries: Registries, name: str, embed_in: EmbedIn
 ) -> None:
-    client = registries.principal(PULLER)
-    reference = images.push(registries, name, "1.0", images.app())
-    embedded = embedded_in(client, reference, collector)
+    puller = registries.principal(PULLER)
     with pytest.raises(Unauthorized, match=f"push to '{name}'"):
-        push_embedded(client, embedded)
+        push_embedded(puller, embed_in(images.app(), reader=puller))
 
 
 def test_a_base_is_taken_from_an_index(registries: Registries, name: str) -> None:
@@ -197,11 +199,10 @@ def test_a_base_that_is_not_there_is_named(registries: Registries, name: str) ->
 
 
 def test_a_base_without_a_shell_is_refused_before_anything_is_written(
-    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
+    registries: Registries, name: str, client: RegistryClient, embed_in: EmbedIn
 ) -> None:
-    bare = images.app(images.program(), layer([Entry("etc/shadow", b""), Entry("usr/bin/bash")]))
-    reference = images.push(registries, name, "1.0", bare)
-    embedded = embedded_in(client, reference, collector)
+    other = layer([Entry("etc/shadow", b""), Entry("usr/bin/bash")])
+    embedded = embed_in(images.app(images.program(), other))
     mark = registries.azure.mark()
     with pytest.raises(Refused, match=r"has no /bin/sh") as refusal:
         push_embedded(client, embedded)
@@ -220,24 +221,17 @@ def test_a_base_without_a_shell_is_refused_before_anything_is_written(
     ],
 )
 def test_a_shell_is_found_in_the_layers(
-    registries: Registries,
-    name: str,
-    found: Any,
-    collector: PreparedCollector,
-    client: RegistryClient,
+    client: RegistryClient, embed_in: EmbedIn, found: Layer
 ) -> None:
-    reference = images.push(registries, name, "1.0", images.app(images.program(), found))
-    push_embedded(client, embedded_in(client, reference, collector))
+    push_embedded(client, embed_in(images.app(images.program(), found)))
 
 
 def test_a_shell_in_the_first_layer_costs_two_requests(
-    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
+    registries: Registries, client: RegistryClient, embed_in: EmbedIn
 ) -> None:
-    large = layer(
-        [Entry("bin/sh", b"x", 0o755), Entry("usr/lib/big", blob(3_000_000, seed=78)[1])], "none"
-    )
-    reference = images.push(registries, name, "1.0", images.app(large, images.program()))
-    embedded = embedded_in(client, reference, collector)
+    big = Entry("usr/lib/big", blob(3_000_000, seed=78)[1])
+    large = layer([Entry("bin/sh", b"x", 0o755), big], "none")
+    embedded = embed_in(images.app(large, images.program()))
     mark = registries.azure.mark()
     push_embedded(client, embedded)
     reads = [r for r in registries.since(mark) if r["method"] == "GET"]
@@ -245,12 +239,9 @@ def test_a_shell_in_the_first_layer_costs_two_requests(
 
 
 def test_layers_that_cannot_be_read_are_given_the_benefit_of_the_doubt(
-    registries: Registries, name: str, collector: PreparedCollector, client: RegistryClient
+    client: RegistryClient, embed_in: EmbedIn
 ) -> None:
     noise = b"this is no tar archive" * 100
     diff_id = f"sha256:{hashlib.sha256(noise).hexdigest()}"
     squeezed = Layer(gzip.compress(noise, mtime=0), "gzip", diff_id, "COPY . . # test")
-    reference = images.push(
-        registries, name, "1.0", images.app(squeezed, images.program(), family="oci")
-    )
-    push_embedded(client, embedded_in(client, reference, collector))
+    push_embedded(client, embed_in(images.app(squeezed, images.program(), family="oci")))

@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.client import RegistryClient
 
-JSON = "application/json"
 Reply = tuple[int, Mapping[str, str], bytes]
 
 
@@ -50,11 +49,8 @@ def test_a_password_does_not_follow_a_redirect_to_another_host() -> None:
     registry: list[str | None] = []
     stranger: list[str | None] = []
     with ExitStack() as stack:
-        other = stack.enter_context(
-            serving(
-                lambda _: (200, {"Content-Type": "application/json"}, b'{"token":"t"}'), stranger
-            )
-        )
+        token = (200, {"Content-Type": "application/json"}, b'{"token":"t"}')
+        other = stack.enter_context(serving(lambda _: token, stranger))
 
         def reply(path: str) -> Reply:
             if path.startswith("/token"):
@@ -66,8 +62,7 @@ def test_a_password_does_not_follow_a_redirect_to_another_host() -> None:
 
         hosts: list[str] = []
         hosts.append(stack.enter_context(serving(reply, registry)))
-        client = RegistryClient(hosts[0], Basic("someone", "hunter2"), scheme="http")
-        with client:
+        with RegistryClient(hosts[0], Basic("someone", "hunter2"), scheme="http") as client:
             assert client.head_manifest("a", "1") is None
     assert any(one and one.startswith("Basic ") for one in registry), "the registry's own got it"
     assert stranger == [None]

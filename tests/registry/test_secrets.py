@@ -10,7 +10,7 @@ import pytest
 
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.registry import transfer
-from tests.registry.conftest import Registries, blob
+from tests.registry.conftest import Registries, Shop, blob
 
 _SECRETS = re.compile(r"sig=|_state=|eyJ[\w-]{10}|Bearer |refresh_token=|access_token=")
 
@@ -55,29 +55,23 @@ def test_other_calls_are_logged_as_ever(
         {"service": "blob", "status": 403, "body": "<Error>sig=verysecret</Error>"},
     ],
 )
-def test_no_error_shows_a_signed_address(
-    registries: Registries, name: str, fault: dict[str, object]
-) -> None:
-    client = registries.owner()
-    digest, data = blob(1000)
-    transfer.upload(client, name, digest, data)
-    registries.azure.fault(**fault)
+def test_no_error_shows_a_signed_address(shop: Shop, fault: dict[str, object]) -> None:
+    digest, _ = shop.upload(1000)
+    shop.azure.fault(**fault)
     with pytest.raises(OtelembedError) as failure:
-        client.get_blob(name, digest)
+        shop.client.get_blob(shop.name, digest)
     error = failure.value
     told = "".join(traceback.format_exception(error)) + f"{error.message} {error.recommendation}"
     assert _SECRETS.search(told) is None
     assert "verysecret" not in told
-    assert registries.azure.info["blobs"].removeprefix("https://") not in error.message
+    assert shop.azure.info["blobs"].removeprefix("https://") not in error.message
     assert error.__context__ is None
 
 
-def test_no_error_of_an_upload_shows_its_state(registries: Registries, name: str) -> None:
-    client = registries.owner()
-    digest, data = blob(1000)
-    registries.azure.fault(service="acr", method="PUT", path="/uploads/", reset=True, times=0)
+def test_no_error_of_an_upload_shows_its_state(shop: Shop) -> None:
+    shop.azure.fault(service="acr", method="PUT", path="/uploads/", reset=True, times=0)
     with pytest.raises(OtelembedError) as failure:
-        transfer.upload(client, name, digest, data)
+        shop.upload(1000)
     told = "".join(traceback.format_exception(failure.value))
     assert _SECRETS.search(told) is None
-    assert name in failure.value.message
+    assert shop.name in failure.value.message

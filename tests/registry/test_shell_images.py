@@ -40,12 +40,11 @@ HUB_IMAGE = Image(
     ],
     {"Cmd": ["sh"]},
 )
+PushShell = Callable[..., Reference]
 
 
 @pytest.fixture
-def push_shell(
-    registries: Registries, tmp_path: Path, name: str
-) -> Callable[[Image, str], Reference]:
+def push_shell(registries: Registries, tmp_path: Path, name: str) -> PushShell:
     """Puts an image into the hub; returns its name."""
 
     def push(image: Image, tag: str = "1.36.1-musl") -> Reference:
@@ -57,7 +56,7 @@ def push_shell(
 
 
 def test_a_shell_is_prepared_once_and_found_by_one_request(
-    registries: Registries, push_shell: Callable[..., Reference]
+    registries: Registries, push_shell: PushShell
 ) -> None:
     client, reference = registries.owner(), push_shell(HUB_IMAGE)
     assert find_shell(client, reference) is None
@@ -72,7 +71,7 @@ def test_a_shell_is_prepared_once_and_found_by_one_request(
 
 
 def test_a_moving_tag_is_looked_up_each_time_and_kept_where_that_is_not_possible(
-    registries: Registries, push_shell: Callable[..., Reference]
+    registries: Registries, push_shell: PushShell
 ) -> None:
     client = registries.owner()
     first = prepare_shell(client, push_shell(HUB_IMAGE, "musl"), registries.anonymous())
@@ -85,7 +84,7 @@ def test_a_moving_tag_is_looked_up_each_time_and_kept_where_that_is_not_possible
 
 
 def test_the_registry_imports_what_this_machine_cannot_reach(
-    registries: Registries, push_shell: Callable[..., Reference]
+    registries: Registries, push_shell: PushShell
 ) -> None:
     reference = push_shell(HUB_IMAGE)
     registries.azure.fault(service="registry", status=503, times=0)
@@ -107,7 +106,7 @@ def test_the_registry_imports_what_this_machine_cannot_reach(
     ],
 )
 def test_an_image_without_a_busybox_for_every_base_is_refused(
-    registries: Registries, push_shell: Callable[..., Reference], entries: list[Entry], message: str
+    registries: Registries, push_shell: PushShell, entries: list[Entry], message: str
 ) -> None:
     reference = push_shell(Image([layer(entries)], {}))
     with pytest.raises(Refused, match=message) as caught:
@@ -132,7 +131,7 @@ def test_a_shell_image_that_is_not_there_is_told(registries: Registries, name: s
 
 
 def test_a_base_without_a_shell_gets_one_and_is_refused_without(
-    registries: Registries, name: str, push_shell: Callable[..., Reference]
+    registries: Registries, name: str, push_shell: PushShell
 ) -> None:
     client = registries.owner()
     upstream = images.upstream(registries, f"5.{name.rpartition('app')[2]}.0")

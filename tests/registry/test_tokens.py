@@ -14,10 +14,6 @@ from tests.registry.conftest import PULLER, PUSHER, SHOP, Registries, blob
 from tests.release.support import session_of
 
 
-def paths(records: list[dict[str, object]]) -> list[str]:
-    return [f"{record['method']} {record['path']} {record['status']}" for record in records]
-
-
 def refuse_token(registries: Registries, times: int = 1) -> None:
     challenge = f'Bearer realm="https://{registries.shop}/oauth2/token",service="{registries.shop}"'
     fault = {"service": "acr", "path": "/manifests/", "status": 401, "times": times}
@@ -75,7 +71,8 @@ def test_a_withdrawn_token_is_replaced_once(registries: Registries, name: str) -
     refuse_token(registries)
     mark = registries.azure.mark()
     assert client.head_manifest(name, "1.0") is None
-    assert paths(registries.since(mark)) == [
+    asked = [f"{r['method']} {r['path']} {r['status']}" for r in registries.since(mark)]
+    assert asked == [
         f"HEAD /v2/{name}/manifests/1.0 401",
         "POST /oauth2/exchange 200",
         "POST /oauth2/token 200",

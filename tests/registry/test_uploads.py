@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,55 +13,22 @@ from azext_otelembed.registry import transfer
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import BlobSource
-from localazure.client import LocalAzure
-from tests.registry.conftest import HUB, Registries, blob
+from tests.registry.conftest import HUB, Shop, blob
 
 MIB = 1 << 20
 
 
-@dataclass(frozen=True)
-class Shop:
-    """The ACR, an owner's client of it that holds its token already, and a new repository."""
+def send(shop: Shop, data: bytes, client: RegistryClient | None = None, **options: Any) -> None:
+    """Upload in chunks of 1 MiB."""
 
-    azure: LocalAzure
-    registries: Registries
-    client: RegistryClient
-    name: str
-    mark: int
+    def read() -> Iterator[bytes]:
+        for start in range(0, len(data), 300_000):
+            yield data[start : start + 300_000]
 
-    def upload(self, size: int) -> tuple[Digest, bytes]:
-        """A blob that was uploaded whole."""
-        digest, data = blob(size)
-        transfer.upload(self.client, self.name, digest, data)
-        return digest, data
-
-    def methods(self, mark: int = 0) -> list[str]:
-        """The requests to the registry in the test so far, without tokens and blob storage."""
-        return [
-            f"{r['method']} {r['status']}"
-            for r in self.registries.since(mark or self.mark)
-            if r["service"] == "acr" and r["path"].startswith("/v2/")
-        ]
-
-    def send(self, data: bytes, client: RegistryClient | None = None, **options: Any) -> None:
-        """Upload in chunks of 1 MiB."""
-
-        def read() -> Iterator[bytes]:
-            for start in range(0, len(data), 300_000):
-                yield data[start : start + 300_000]
-
-        source = BlobSource(len(data), read)
-        transfer.upload_stream(
-            client or self.client, self.name, Digest.of(data), source, chunk=MIB, **options
-        )
-
-
-@pytest.fixture
-def shop(registries: Registries, name: str) -> Shop:
-    client = registries.owner()
-    client.has_blob("warm/up", blob(1)[0])
-    client.has_blob(name, blob(1)[0])
-    return Shop(registries.azure, registries, client, name, registries.azure.mark())
+    source = BlobSource(len(data), read)
+    transfer.upload_stream(
+        client or shop.client, shop.name, Digest.of(data), source, chunk=MIB, **options
+    )
 
 
 def test_a_small_blob_takes_two_requests(shop: Shop) -> None:
@@ -130,7 +96,7 @@ def test_an_upload_that_arrived_although_its_answer_did_not_is_not_sent_again(sh
 def test_a_large_blob_goes_in_chunks_and_tells_how_far_it_is(shop: Shop) -> None:
     digest, data = blob(3 * MIB + 5)
     seen: list[Progress] = []
-    shop.send(data, report=seen.append)
+    send(shop, data, report=seen.append)
     assert shop.methods() == ["POST 202", *["PATCH 202"] * 4, "PUT 201"]
     assert [p.done for p in seen] == [0, MIB, 2 * MIB, 3 * MIB, 3 * MIB + 5]
     assert {p.total for p in seen} == {3 * MIB + 5}
@@ -140,7 +106,7 @@ def test_a_large_blob_goes_in_chunks_and_tells_how_far_it_is(shop: Shop) -> None
 def test_a_cut_chunk_goes_on_from_what_arrived(shop: Shop) -> None:
     digest, data = blob(2 * MIB + 5)
     shop.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
-    shop.send(data)
+    send(shop, data)
     asked = shop.methods()
     sent = ["POST", "PATCH", "PATCH", "GET", "PATCH", "PATCH", "PUT"]
     assert [a.split()[0] for a in asked] == sent
@@ -150,7 +116,7 @@ def test_a_cut_chunk_goes_on_from_what_arrived(shop: Shop) -> None:
 def test_a_chunk_whose_answer_was_lost_is_not_sent_again(shop: Shop) -> None:
     digest, data = blob(2 * MIB)
     shop.azure.fault(service="acr", method="PATCH", nth=1, reset_after=True)
-    shop.send(data)
+    send(shop, data)
     sent = [r["sent"] for r in shop.registries.since(shop.mark) if r["method"] == "PATCH"]
     assert sum(sent) == 2 * MIB
     assert shop.client.has_blob(shop.name, digest)
@@ -163,7 +129,7 @@ def test_one_byte_is_uploaded_although_its_range_looks_like_none(
     digest, data = blob(1)
     if fault:
         shop.azure.fault(service="acr", method="PATCH", **fault)
-    shop.send(data)
+    send(shop, data)
     assert shop.methods().count("POST 202") == 1
     assert shop.client.get_blob(shop.name, digest) == data
 
@@ -172,7 +138,7 @@ def test_an_upload_that_cannot_tell_its_state_starts_anew(shop: Shop) -> None:
     digest, data = blob(2 * MIB)
     shop.azure.fault(service="acr", method="PATCH", nth=2, reset=True)
     shop.azure.fault(service="acr", method="GET", path="/uploads/", status=405)
-    shop.send(data)
+    send(shop, data)
     assert shop.methods().count("POST 202") == 2
     assert b"".join(shop.client.stream_blob(shop.name, digest)) == data
 
@@ -187,7 +153,7 @@ def test_what_is_throttled_is_sent_again_when_the_registry_says(
     digest, data = blob(size)
     began = time.monotonic()
     if size == MIB:
-        shop.send(data)
+        send(shop, data)
     else:
         shop.upload(size)
     assert time.monotonic() - began >= 1
@@ -199,14 +165,14 @@ def test_a_registry_that_asks_for_an_hour_is_not_waited_for(shop: Shop) -> None:
     fault = {"service": "acr", "method": "PATCH", "status": 503, "retry_after": 3600}
     shop.azure.fault(**fault, times=0)
     with pytest.raises(RegistryFailed, match="accepts no upload for another 3600 s"):
-        shop.send(data)
+        send(shop, data)
 
 
 def test_an_upload_that_always_breaks_gives_up(shop: Shop) -> None:
     _, data = blob(MIB)
     shop.azure.fault(service="acr", method="PATCH", reset=True, times=0)
     with pytest.raises(RegistryFailed, match="was interrupted") as failure:
-        shop.send(data)
+        send(shop, data)
     assert shop.registries.shop in failure.value.message
     assert shop.name in failure.value.message
 
@@ -223,7 +189,7 @@ def test_a_blob_is_copied_from_another_registry_through_cuts_on_both_sides(shop:
     shop.azure.change_registry(HUB, users={"maker": "made-up"})
     try:
         maker = shop.registries.client(shop.registries.hub, Basic("maker", "made-up"))
-        shop.send(data, maker)
+        send(shop, data, maker)
     finally:
         shop.azure.change_registry(HUB, users={})
     shop.azure.fault(service="blob", truncate=5 * MIB)

@@ -94,9 +94,7 @@ def test_an_address_that_is_none_is_an_error_that_names_the_registry(
         }
         registries.azure.clear_faults()
         registries.azure.fault(service="acr", **fault, headers=headers, times=0)
+        anonymous = place == "token server"
+        client = registries.client(registries.shop) if anonymous else registries.owner()
         with pytest.raises(OtelembedError, match=registries.shop):
-            ask(
-                registries.client(registries.shop)
-                if place == "token server"
-                else registries.owner()
-            )
+            ask(client)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import io
 import json
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 import requests
 import urllib3
-from azure.core.credentials import AccessToken
 from requests.adapters import HTTPAdapter
 
 from azext_otelembed.azure import components, pull_access, registries, sign_in
@@ -27,6 +25,7 @@ from azext_otelembed.prune.deployed_images import find_deployed_images
 from azext_otelembed.prune.prune import Pruner
 from azext_otelembed.webapp.observe import check_kind, observe
 from tests.fuzz.shapes import reshaped
+from tests.release.support import Fixed
 
 SHOP = SiteId("s", "g", "shop")
 REGISTRY = Registry("/registries/r", "r", "r.azurecr.io")
@@ -54,20 +53,12 @@ class Azure(HTTPAdapter):
         return self.build_response(request, answer)
 
 
-class Signed:
-    """A credential."""
-
-    def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
-        """A token."""
-        return AccessToken("t", int(time.time()) + 3600)
-
-
 def answered(answers: Mapping[str, Any]) -> Session:
     """A session that is told these things."""
     transport = requests.Session()
     transport.mount("https://", Azure(**answers))
     return Session(
-        credential=Signed(),
+        credential=Fixed("t"),  # type: ignore[arg-type]  # all that is used
         subscription="s",
         tenant="t",
         arm_endpoint="https://arm",
@@ -91,11 +82,6 @@ def observed(told: Session) -> object:
         found.settings,
         "r",
     )
-
-
-def imported(told: Session) -> object:
-    started = Arm(told).start("An import", "/importImage", "1", {})
-    return list(started)
 
 
 IDENTITY = {"principalId": "p", "userAssignedIdentities": {"i": {"clientId": "c"}}}
@@ -189,7 +175,10 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
         lambda told: Tasks(Arm(told), REGISTRY).create_upload(),
     ),
     "a run": ("/runs/1", lambda told: Tasks(Arm(told), REGISTRY).get("1")),
-    "an operation": ("/importImage", imported),
+    "an operation": (
+        "/importImage",
+        lambda told: list(Arm(told).start("An import", "/importImage", "1", {})),
+    ),
     "repositories": ("/_catalog", lambda told: Pruner(told, REGISTRY, None, 1)._repositories()),
     "manifests": ("/_manifests", lambda told: Pruner(told, REGISTRY, None, 1)._stored("a")),
 }

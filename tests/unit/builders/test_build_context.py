@@ -39,6 +39,12 @@ def names(folder: Path, dockerfile: Path | None = None) -> set[str]:
     return set(tar.getnames()) - {own}
 
 
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
 def test_files_folders_and_links_come_as_they_are_and_belong_to_root(folder: Path) -> None:
     (folder / "bin").mkdir(mode=0o750)
     (folder / "bin" / "run").write_bytes(b"#!/bin/sh\n")
@@ -81,17 +87,14 @@ def test_the_dockerfile_comes_under_a_name_of_its_own_wherever_it_lies(
 
 
 def test_the_same_source_gives_the_same_stream(folder: Path) -> None:
-    (folder / "b").touch()
-    (folder / "a").touch()
+    touch(folder, "b", "a")
     context = read_context(Source(folder, folder / "Dockerfile"))
     first = list(pack(context, PIECE, PackStatistics()))
     assert first == list(pack(read_context(context.source), PIECE, PackStatistics()))
 
 
 def test_what_a_dockerignore_leaves_out_stays_here(folder: Path) -> None:
-    for name in ("src/a.py", "src/a.log", "node_modules/x/y", "docs/api/keep", "docs/drop"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
+    touch(folder, "src/a.py", "src/a.log", "node_modules/x/y", "docs/api/keep", "docs/drop")
     (folder / ".dockerignore").write_text("**/*.log\nnode_modules\ndocs\n!docs/api/keep\n")
     assert names(folder) == {
         *(".dockerignore", "Dockerfile", "src", "src/a.py"),
@@ -100,30 +103,21 @@ def test_what_a_dockerignore_leaves_out_stays_here(folder: Path) -> None:
 
 
 def test_folders_around_an_exception_come_once_and_only_if_it_is_there(folder: Path) -> None:
-    for name in ("a/b/keep1", "a/b/keep2", "a/c/x", "z/y/x"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
+    touch(folder, "a/b/keep1", "a/b/keep2", "a/c/x", "z/y/x")
     (folder / ".dockerignore").write_text("*\n!**/keep*\n")
     tar, own = packed(folder)
     assert tar.getnames() == ["a", "a/b", "a/b/keep1", "a/b/keep2", own]
 
 
 def test_a_dockerfiles_own_dockerignore_wins_and_the_other_stays_here(folder: Path) -> None:
-    (folder / "a").touch()
-    (folder / "b").touch()
+    touch(folder, "a", "b")
     (folder / ".dockerignore").write_text("a\n")
     own = folder / "app.Dockerfile"
     own.write_text("FROM scratch\n")
     (folder / "app.Dockerfile.dockerignore").write_text("b\n")
-    assert names(folder, own) == {
-        "a",
-        "Dockerfile",
-        "app.Dockerfile",
-        "app.Dockerfile.dockerignore",
-    }
-    assert names(folder) == {
-        *("b", "Dockerfile", "app.Dockerfile", "app.Dockerfile.dockerignore", ".dockerignore")
-    }
+    both = {"Dockerfile", "app.Dockerfile", "app.Dockerfile.dockerignore"}
+    assert names(folder, own) == {"a", *both}
+    assert names(folder) == {"b", ".dockerignore", *both}
 
 
 def test_sockets_and_pipes_are_left_out_and_named(folder: Path) -> None:

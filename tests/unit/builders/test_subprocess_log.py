@@ -27,14 +27,16 @@ def test_both_streams_arrive_in_order_and_the_status_is_told() -> None:
     assert ran.status == 7
 
 
-def test_a_line_that_redraws_itself_counts_once() -> None:
-    ran = run(["printf", r"10%%\r50%%\r100%%\ndone\r\n"], ENVIRONMENT, print)
-    assert ran.lines == ("100%", "done")
-
-
-def test_bytes_that_are_no_text_and_lines_without_end_are_survived() -> None:
-    ran = run(["printf", r"caf\xe9\nno newline"], ENVIRONMENT, print)
-    assert ran.lines == ("caf�", "no newline")
+@pytest.mark.parametrize(
+    ("printed", "lines"),
+    [
+        (r"10%%\r50%%\r100%%\ndone\r\n", ("100%", "done")),
+        (r"caf\xe9\nno newline", ("caf�", "no newline")),
+    ],
+    ids=["a line that redraws itself", "bytes that are no text, no line end"],
+)
+def test_lines_are_what_a_terminal_shows(printed: str, lines: tuple[str, ...]) -> None:
+    assert run(["printf", printed], ENVIRONMENT, print).lines == lines
 
 
 def test_only_the_last_lines_are_kept() -> None:

@@ -12,23 +12,16 @@ from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, challen
 from azext_otelembed.registry.scope import Scope, covers, describe, merged, pull, push
 from azext_otelembed.registry.tokens import lifetime
 
+PUSH = "repository:x/y:pull,push"
+
 
 @pytest.mark.parametrize(
     ("header", "found"),
     [
         ("", []),
         (
-            'Bearer realm="https://a/token",service="a",scope="repository:x/y:pull,push"',
-            [
-                (
-                    "bearer",
-                    {
-                        "realm": "https://a/token",
-                        "service": "a",
-                        "scope": "repository:x/y:pull,push",
-                    },
-                )
-            ],
+            'Bearer realm="https://a/t",service="a",scope="repository:x/y:pull,push"',
+            [("bearer", {"realm": "https://a/t", "service": "a", "scope": PUSH})],
         ),
         (
             'Basic realm="one, two", Bearer realm="https://a/t", error="insufficient_scope"',

@@ -18,25 +18,21 @@ def test_retry_after_is_read_as_seconds(header: str | None, seconds: float | Non
 
 
 def test_retry_after_may_be_a_date() -> None:
-    assert retry_after_seconds(formatdate(time.time() + 90, usegmt=True)) == pytest.approx(
-        90, abs=2
-    )
-    assert retry_after_seconds(formatdate(time.time() - 90, usegmt=True)) == 0
+    later, earlier = (formatdate(time.time() + offset, usegmt=True) for offset in (90, -90))
+    assert retry_after_seconds(later) == pytest.approx(90, abs=2)
+    assert retry_after_seconds(earlier) == 0
 
 
 @pytest.mark.parametrize(
     ("link", "page"),
     [
         (None, None),
-        (
-            '</v2/a/tags/list?last=v1&n=2&orderby=>; rel="next"',
-            "/v2/a/tags/list?last=v1&n=2&orderby=",
-        ),
+        ('</v2/a/tags/list?last=v1&n=2&by=>; rel="next"', "/v2/a/tags/list?last=v1&n=2&by="),
         ("<https://x/1>; rel=prev, <https://x/3>; rel=next", "https://x/3"),
         ('<https://x/1>; rel="prev"', None),
     ],
 )
-def test_thenext_page_is_in_the_link_header(link: str | None, page: str | None) -> None:
+def test_the_next_page_is_in_the_link_header(link: str | None, page: str | None) -> None:
     assert next_page(link) == page
 
 
