@@ -336,15 +336,12 @@ def test_the_sites_own_subscription_is_asked_no_second_time_where_its_id_is_in_c
 @contextmanager
 def locked(az: Az, scope: str) -> Iterator[None]:
     """A read-only lock."""
-    arguments = ("--name", "frozen", "--resource", scope)
-    if "/providers/" not in scope:
-        arguments = ("--name", "frozen", "-g", scope.rpartition("/")[2])
     path = f"{scope}/providers/Microsoft.Authorization/locks/frozen"
     done = az.run(
         *("rest", "--method", "put", "--url", f"{path}?api-version=2016-09-01"),
         *("--body", json.dumps({"properties": {"level": "ReadOnly"}})),
     )
-    assert done.returncode == 0, (done.stderr, arguments)
+    assert done.returncode == 0, done.stderr
     yield
     done = az.run("rest", "--method", "delete", "--url", f"{path}?api-version=2016-09-01")
     assert done.returncode == 0, done.stderr
