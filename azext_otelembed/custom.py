@@ -210,7 +210,7 @@ def status(
             console.alert(f"otelembed: not healthy: {'; '.join(found['problems'])}.")
             end_with(cmd, 5)
         if console.live and person_reads(cmd):
-            from azext_otelembed.release.status_panel import panel
+            from azext_otelembed.release.status import panel
 
             console.show(panel(found))
             return None

@@ -36,13 +36,19 @@ def dockerfile(
     """The Dockerfile for an app image.
 
     `entrypoint` and `cmd` are the app image's, as in a Dockerfile; without both they are read from
-    the image, and only then `session` is opened. Raises the errors of `errors.py`; InvalidImage
-    where neither the caller nor an image names a command.
+    the image (its base, if it is embedded), and only then `session` is opened. Raises the errors of
+    `errors.py`; InvalidImage where neither the caller nor an image names a command.
     """
     for warning in options.warnings:
         console.note(f"--collector-config: {warning}")
     if image is not None and entrypoint is None and cmd is None:
-        app = _read(session(), image, registry, console)
+        opened = session()
+        reference = image_in_registry(opened, image, registry).or_latest()
+        with console.step("read") as step:
+            step.say(f"reading {reference}")
+            base = original(load_base(AppRegistry(opened).open(reference), reference))
+            step.say(f"{base.reference}")
+        app = app_of(base)
     else:
         if image is not None:
             parse_reference(image, "--image")
@@ -80,16 +86,6 @@ def config_in(directory: str) -> str | None:
     """The path of the configuration that an earlier run wrote to `directory`; None without one."""
     path = Path(directory).expanduser() / CONFIG_FILE
     return str(path) if path.is_file() else None
-
-
-def _read(session: Session, image: str, registry: str | None, console: Console) -> App:
-    """The app image and its command; of an embedded image those of its base."""
-    reference = image_in_registry(session, image, registry).or_latest()
-    with console.step("read") as step:
-        step.say(f"reading {reference}")
-        base = original(load_base(AppRegistry(session).open(reference), reference))
-        step.say(f"{base.reference}")
-    return app_of(base)
 
 
 def app_of(base: Base) -> App:

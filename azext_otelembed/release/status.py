@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
@@ -21,6 +22,9 @@ from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.setting import linked_component
+
+if TYPE_CHECKING:
+    from rich.panel import Panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,47 @@ def status(
     }
 
 
+def panel(found: Mapping[str, Any]) -> Panel:
+    """What `status` found, drawn for a terminal."""
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+
+    def row(name: str, value: object, style: str = "") -> None:
+        if value not in (None, ""):
+            table.add_row(name, Text(str(value), style=style))
+
+    healthy = found["healthy"]
+    setting = found["setting"]
+    collector = found["collector"] or {}
+    base = found["base"] or {}
+    row("site", f"{found['site']}  {found['state']}  https://{found['host']}")
+    row("image", found["image"]["name"])
+    by = ", by its own Dockerfile" if found["embeddedBy"] == "dockerfile" else ""
+    row("embedded", {True: f"yes{by}", False: "no", None: "unknown"}[found["embedded"]])
+    row("base", base.get("name"))
+    version, name = collector.get("version"), collector.get("name") or ""
+    row("collector", version and f"{version}  {name}".rstrip())
+    row("config", found["config"] and f"{found['config'][:19]}…")
+    row("launcher", found["launcher"])
+    row("setting", _setting(setting), "" if setting["present"] else "red")
+    row("startup", found["startupCommand"])
+    row("instances", found["instances"])
+    row("answers", found["http"])
+    for update in found["updates"]:
+        row("update", update, "yellow")
+    for note in found["notes"]:
+        row("note", note, "yellow")
+    for problem in found["problems"]:
+        row("problem", problem, "red")
+    title = "[green]● healthy" if healthy else "[red]● not healthy"
+    return Panel(table, title=title, title_align="left", border_style="green" if healthy else "red")
+
+
 def _report(session: Session, observed: Observed, options: EmbedOptions) -> ImageReport:
     try:
         reference = image_for_site(session, observed, None, None).or_latest()
@@ -156,3 +201,11 @@ def _problems(observed: Observed, running: ImageReport, match: _Match) -> list[s
     elif match.matches is False:
         problems.append(f"the app setting {SETTING} is {match.note}")
     return problems
+
+
+def _setting(setting: Mapping[str, Any]) -> str:
+    if not setting["present"]:
+        return f"{setting['name']} is missing"
+    if setting["matches"]:
+        return f"{setting['value']}  (component '{setting['component']}')"
+    return f"{setting['value']}" + (f"  ({setting['note']})" if setting["note"] else "")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
 from azext_otelembed.azure.sites import SiteClient
-from azext_otelembed.errors import OtelembedError, Refused
+from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
-from azext_otelembed.webapp.app_settings import changed, write_setting
 from azext_otelembed.webapp.key_vault import check_reference
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image, set_image
 from azext_otelembed.webapp.plan import Plan
@@ -33,7 +32,7 @@ def apply(
     fresh, image = run_concurrently(client.settings, partial(current_image, client, observed))
     _check_image(observed, plan, image)
     if plan.setting is not None:
-        if names := changed(observed.settings, fresh):
+        if names := _changed(observed.settings, fresh):
             notes.append(
                 "Another process changed app settings in the meantime, and they were kept: "
                 f"{', '.join(names)}."
@@ -67,6 +66,31 @@ def apply(
     return notes
 
 
+def write_setting(client: SiteClient, value: str | None, fresh: Mapping[str, str]) -> list[str]:
+    """Sets the connection string to `value` (None removes it); returns notes on other writers.
+
+    App settings are one document, replaced as a whole and without conditions: `fresh` is what was
+    read just before. A change between that read and the write can't be detected. The document is
+    read back, and differences are returned as notes. Raises `AzureFailed` if the connection string
+    differs.
+    """
+    wanted = {name: held for name, held in fresh.items() if name != SETTING}
+    if value is not None:
+        wanted[SETTING] = value
+    client.put_settings(wanted)
+    found = client.settings()
+    if found.get(SETTING) != value:
+        raise AzureFailed(
+            f"The app setting {SETTING} of {client.id} doesn't read back as it was written: "
+            "another process may be writing app settings.",
+            "Run the same command again.",
+        )
+    names = ", ".join(_changed(wanted, found))
+    if not names:
+        return []
+    return [f"Another process changed app settings right after they were written: {names}."]
+
+
 def restore_command(observed: Observed, image: str) -> str:
     """The az command that makes the site (or its main container) run `image`."""
     site = observed.id
@@ -81,6 +105,12 @@ def restore_command(observed: Observed, image: str) -> str:
     startup = observed.container_properties.get("startUpCommand")
     command += f" --target-port {port}" if port else ""
     return command + (f" --startup-cmd {shlex.quote(str(startup))}" if startup else "")
+
+
+def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """The names of other settings that differ between two readings."""
+    names = {*before, *now} - {SETTING}
+    return sorted(name for name in names if before.get(name) != now.get(name))
 
 
 def _check_image(

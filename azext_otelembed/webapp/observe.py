@@ -25,7 +25,6 @@ class Observed:
     """
 
     id: SiteId
-    kind: str
     state: str
     host: str
     linux_fx_version: str
@@ -67,7 +66,6 @@ def observe(client: SiteClient) -> Observed:
     main = main_container(client) if version.upper() == SITECONTAINERS else None
     return Observed(
         id=client.id,
-        kind=str(site.get("kind") or ""),
         state=str(properties.get("state") or ""),
         host=str(properties.get("defaultHostName") or ""),
         linux_fx_version=version,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records.record import Release
-from azext_otelembed.webapp.app_settings import write_setting
+from azext_otelembed.webapp.apply import write_setting
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image, set_image
 from azext_otelembed.webapp.plan import Plan
 

@@ -54,8 +54,10 @@ def resolve(observed: Observed, options: SettingOptions, arm: Callable[[], Arm])
     if options.app_insights is not None:
         named = components.find(arm(), site.subscription, site.group, options.app_insights)
         return _of_component(named, "--app-insights")
-    if observed.setting:
-        return _present(observed)
+    if present := observed.setting:
+        if is_key_vault_reference(present):
+            return Setting(present, "already set", mask(present))
+        return _parsed(present, "already set", f"The app setting {SETTING} of {site}")
     if linked := linked_component(observed.tags):
         return _of_component(components.get(arm(), linked), "linked on the site")
     return _only(components.find_all(arm(), site.subscription, site.group), observed)
@@ -94,13 +96,6 @@ def _key_vault(uri: str) -> Setting:
         )
     value = f"@Microsoft.KeyVault(SecretUri={uri})"
     return Setting(value, "--connection-string-secret", value)
-
-
-def _present(observed: Observed) -> Setting:
-    value = observed.setting or ""
-    if is_key_vault_reference(value):
-        return Setting(value, "already set", mask(value))
-    return _parsed(value, "already set", f"The app setting {SETTING} of {observed.id}")
 
 
 def _of_component(component: Component, how: str) -> Setting:

@@ -36,6 +36,8 @@ from tests.e2e.support import COLLECTOR, Cloud, Site
 SCOPE = "https://management.core.windows.net//.default"
 OLD = "InstrumentationKey=0f0e0d0c-0b0a-4909-8807-060504030201"
 NEW = "InstrumentationKey=00000000-0b0a-4909-8807-060504030201"
+MakeSite = Callable[..., Site]
+"""The fixture `make_site`."""
 Push = Callable[[Site, str, str], str]
 """The fixture `push`."""
 PUT_RECORD: dict[str, Any] = {

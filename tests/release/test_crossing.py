@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from azext_otelembed.errors import NotFound, Refused
 from azext_otelembed.records.record import Release
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
-from tests.release.support import NEW, OLD, PUT_RECORD, Contents, Hand, Push, meanwhile
+from tests.release.support import NEW, OLD, PUT_RECORD, Contents, Hand, MakeSite, Push, meanwhile
 
 CONFIGURATION: dict[str, Any] = {"service": "arm", "method": "PATCH"}
 
@@ -135,9 +134,7 @@ def test_an_image_that_another_process_sets_while_the_setting_is_written_stays(
 
 
 @pytest.mark.thorough
-def test_an_empty_setting_comes_back_empty(
-    make_site: Callable[..., Site], hand: Hand, push: Push
-) -> None:
+def test_an_empty_setting_comes_back_empty(make_site: MakeSite, hand: Hand, push: Push) -> None:
     site = make_site(settings={SETTING: ""})
     before = site.settings()
     assert hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6).exit_status == 4
@@ -177,7 +174,7 @@ def test_a_second_rollback_goes_a_step_further_back(site: Site, hand: Hand) -> N
 
 
 @pytest.fixture
-def moving(make_site: Callable[..., Site], cloud: Cloud) -> tuple[Site, str]:
+def moving(make_site: MakeSite, cloud: Cloud) -> tuple[Site, str]:
     """A site that may pull from two registries, and an image for it in the second one."""
     shelf, other = cloud.add_registry(), cloud.add_registry()
     roles = [{"role": "AcrPull", "scope": f"{{{name}.id}}"} for name in (shelf, other)]

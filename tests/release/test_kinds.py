@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, SETTINGS, Cloud, Site
-from tests.release.support import OLD, Hand, Push, id_of, session_of, writes
+from tests.release.support import OLD, Hand, MakeSite, Push, id_of, session_of, writes
 
 SECRET = "https://shopvault.vault.azure.net/secrets/appinsights"
 WITHOUT_IDENTITY = {"config": {"acrUseManagedIdentityCreds": False}}
@@ -25,9 +25,7 @@ REFERENCE = f"@Microsoft.KeyVault(SecretUri={SECRET})"
 # Key Vault references
 
 
-def test_a_key_vault_reference_is_set_and_resolved(
-    make_site: Callable[..., Site], hand: Hand
-) -> None:
+def test_a_key_vault_reference_is_set_and_resolved(make_site: MakeSite, hand: Hand) -> None:
     site = make_site(secrets={SECRET: OLD})
     ended = hand.deploy(site, secret_uri=SECRET)
     assert ended.exit_status == 0, ended
@@ -53,7 +51,7 @@ def test_a_key_vault_reference_is_set_and_resolved(
     ],
 )
 def test_a_reference_that_is_not_resolved_stops_before_the_image_changes(
-    make_site: Callable[..., Site], hand: Hand, status: str, mend: str, before: str | None
+    make_site: MakeSite, hand: Hand, status: str, mend: str, before: str | None
 ) -> None:
     settings = {SETTING: before} if before else {}
     site = make_site(secret_refusals={SECRET: status}, settings=settings)
@@ -68,7 +66,7 @@ def test_a_reference_that_is_not_resolved_stops_before_the_image_changes(
 
 
 def test_a_reference_that_takes_a_moment_is_waited_for(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+    make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:
     site = make_site(secrets={SECRET: OLD})
     body = {"properties": {"status": "Initialized", "details": None}}
@@ -170,7 +168,7 @@ def refused_and_fixed(site: Site, hand: Hand, az: Az, match: str) -> str:
 
 
 def test_a_missing_role_is_named_with_the_command_that_gives_it(
-    make_site: Callable[..., Site], hand: Hand, az: Az
+    make_site: MakeSite, hand: Hand, az: Az
 ) -> None:
     site = make_site(pulls=False, wait=False)
     command = refused_and_fixed(site, hand, az, "may not pull from registry 'shopregistry'")
@@ -181,7 +179,7 @@ def test_a_missing_role_is_named_with_the_command_that_gives_it(
 
 
 def test_in_abac_mode_another_role_counts(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, az: Az
+    make_site: MakeSite, hand: Hand, cloud: Cloud, az: Az
 ) -> None:
     name = cloud.add_registry()
     cloud.local.change_registry(name, role_assignment_mode="AbacRepositoryPermissions")
@@ -206,7 +204,7 @@ def test_in_abac_mode_another_role_counts(
     ],
 )
 def test_a_site_that_lacks_a_way_to_pull_is_told_the_commands_that_give_it_one(
-    make_site: Callable[..., Site], hand: Hand, az: Az, spec: dict[str, Any], words: str
+    make_site: MakeSite, hand: Hand, az: Az, spec: dict[str, Any], words: str
 ) -> None:
     site = make_site(**spec, pulls=False, wait=False)
     for match in (words, "may not pull"):
@@ -215,7 +213,7 @@ def test_a_site_that_lacks_a_way_to_pull_is_told_the_commands_that_give_it_one(
 
 
 def test_credentials_of_the_admin_user_are_enough(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+    make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:
     name = cloud.add_registry()
     cloud.local.change_registry(name, admin_enabled=True, admin_password="not-a-secret")
@@ -231,7 +229,7 @@ def test_credentials_of_the_admin_user_are_enough(
     ("password", "enabled"), [("not-the-secret", True), ("not-a-secret", False), (None, True)]
 )
 def test_credentials_that_the_registry_does_not_take_are_refused(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, password: str | None, enabled: bool
+    make_site: MakeSite, hand: Hand, cloud: Cloud, password: str | None, enabled: bool
 ) -> None:
     name = cloud.add_registry()
     cloud.local.change_registry(name, admin_enabled=enabled, admin_password="not-a-secret")
@@ -248,7 +246,7 @@ def test_credentials_that_the_registry_does_not_take_are_refused(
 
 
 def test_a_password_behind_a_reference_is_not_tried_and_that_is_said(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+    make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:
     settings = {
         "DOCKER_REGISTRY_SERVER_USERNAME": "someone",
@@ -270,7 +268,7 @@ def test_a_main_container_with_a_password_that_cannot_be_read_is_refused(
 
 
 def test_a_registry_that_anyone_may_pull_from_needs_nothing(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+    make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:
     name = cloud.add_registry()
     cloud.local.change_registry(name, anonymous_pull=True)
@@ -279,7 +277,7 @@ def test_a_registry_that_anyone_may_pull_from_needs_nothing(
 
 
 def test_a_role_that_is_missing_in_another_subscription_is_named_with_the_command(
-    make_site: Callable[..., Site], cloud: Cloud
+    make_site: MakeSite, cloud: Cloud
 ) -> None:
     group, name = "shared-registries", "sharedregistry"
     other = cloud.local.add_subscription("shared", [group])
@@ -338,15 +336,12 @@ def test_the_sites_own_subscription_is_asked_no_second_time_where_its_id_is_in_c
 @contextmanager
 def locked(az: Az, scope: str) -> Iterator[None]:
     """A read-only lock."""
-    arguments = ("--name", "frozen", "--resource", scope)
-    if "/providers/" not in scope:
-        arguments = ("--name", "frozen", "-g", scope.rpartition("/")[2])
     path = f"{scope}/providers/Microsoft.Authorization/locks/frozen"
     done = az.run(
         *("rest", "--method", "put", "--url", f"{path}?api-version=2016-09-01"),
         *("--body", json.dumps({"properties": {"level": "ReadOnly"}})),
     )
-    assert done.returncode == 0, (done.stderr, arguments)
+    assert done.returncode == 0, done.stderr
     yield
     done = az.run("rest", "--method", "delete", "--url", f"{path}?api-version=2016-09-01")
     assert done.returncode == 0, done.stderr

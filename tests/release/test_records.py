@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from azext_otelembed.image.reference import Digest
 from azext_otelembed.records import record
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
-from tests.release.support import OLD, Contents, Hand, Push, id_of
+from tests.release.support import OLD, Contents, Hand, MakeSite, Push, id_of
 
 LEFT_BEHIND = -200
 """A timeout with which a pending release counts as abandoned at once."""
@@ -40,7 +39,7 @@ def records_of(contents: Contents) -> list[dict[str, Any]]:
 
 
 def test_a_record_is_an_oci_artifact_that_refers_to_its_site(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, shelf: str
+    make_site: MakeSite, hand: Hand, cloud: Cloud, shelf: str
 ) -> None:
     site = make_site(registry=shelf)
     ended = hand.deploy(site)
@@ -73,7 +72,7 @@ def test_a_record_is_an_oci_artifact_that_refers_to_its_site(
 
 
 def test_a_registry_without_the_api_lists_records_under_the_fall_back_tag(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud
+    make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:
     name = cloud.add_registry()
     cloud.local.change_registry(name, referrers=False)
@@ -93,7 +92,7 @@ def test_a_registry_without_the_api_lists_records_under_the_fall_back_tag(
 
 
 def test_no_record_holds_the_value_of_the_setting(
-    make_site: Callable[..., Site], hand: Hand, cloud: Cloud, push: Push
+    make_site: MakeSite, hand: Hand, cloud: Cloud, push: Push
 ) -> None:
     site = make_site(registry=cloud.add_registry(), settings={SETTING: OLD})
     new = cloud.connection_string(site.component or "")
@@ -110,7 +109,7 @@ def test_no_record_holds_the_value_of_the_setting(
 
 
 def test_history_lists_releases_newest_first_with_how_each_ended(
-    make_site: Callable[..., Site], hand: Hand, push: Push, shelf: str
+    make_site: MakeSite, hand: Hand, push: Push, shelf: str
 ) -> None:
     site = make_site(registry=shelf)
     site.push("2.0", IMAGES / "app", source="1.0")
@@ -191,7 +190,7 @@ def test_a_rollback_that_fails_to_start_is_rolled_back(site: Site, hand: Hand, p
     ],
 )
 def test_remove_brings_the_base_image_back_and_takes_only_what_we_set(
-    make_site: Callable[..., Site], hand: Hand, before: str | None, keep: bool, left: bool
+    make_site: MakeSite, hand: Hand, before: str | None, keep: bool, left: bool
 ) -> None:
     site = make_site(settings={SETTING: before} if before else {})
     given = {"connection_string": OLD} if before else {}
@@ -241,7 +240,7 @@ def test_a_pending_release_is_verified_and_completed_by_wait(site: Site, hand: H
     [pytest.param(None, id="absent", marks=pytest.mark.thorough), pytest.param(OLD, id="there")],
 )
 def test_wait_rolls_back_a_release_that_fails_to_start(
-    make_site: Callable[..., Site], hand: Hand, push: Push, before: str | None
+    make_site: MakeSite, hand: Hand, push: Push, before: str | None
 ) -> None:
     """The old value of the setting died with the deploy: one that was there is left."""
     site = make_site(settings={SETTING: before} if before else {})
@@ -287,7 +286,7 @@ def test_a_deploy_of_another_image_meanwhile_stops_before_it_changes_anything(
 
 
 def test_a_record_that_a_crash_left_long_ago_stops_no_release(
-    make_site: Callable[..., Site], hand: Hand, push: Push, shelf: str
+    make_site: MakeSite, hand: Hand, push: Push, shelf: str
 ) -> None:
     site = make_site(registry=shelf)
     site.push("2.0", IMAGES / "app", source="1.0")
@@ -312,7 +311,7 @@ def test_after_a_crash_long_ago_a_failure_goes_back_to_what_was_there_before_it(
 
 
 def test_rollback_and_remove_ask_before_they_change_anything(
-    make_site: Callable[..., Site], hand: Hand, az: Az
+    make_site: MakeSite, hand: Hand, az: Az
 ) -> None:
     site = make_site()
     name = hand.deploy(site).result["image"]["name"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -85,7 +86,8 @@ class Pair:
         self.production.answers()
 
 
-def make_pair(cloud: Cloud, hand: Hand, directory: Path) -> Pair:
+@contextmanager
+def make_pair(cloud: Cloud, hand: Hand, directory: Path) -> Iterator[Pair]:
     production = cloud.make_site()
     slot = cloud.make_site(
         layout=images.variant(directory / "2.0", Labels={"version": "2.0"}),
@@ -99,23 +101,22 @@ def make_pair(cloud: Cloud, hand: Hand, directory: Path) -> Pair:
     )
     sticky = {"properties": {"appSettingNames": ["WHERE"]}}
     cloud.arm("PUT", f"{production.id}/config/slotConfigNames", sticky)
-    return Pair(production, slot, hand)
+    yield Pair(production, slot, hand)
+    cloud.local.clear_faults()
+    cloud.delete(production)
 
 
 @pytest.fixture
 def pair(cloud: Cloud, hand: Hand, tmp_path: Path) -> Iterator[Pair]:
-    made = make_pair(cloud, hand, tmp_path)
-    yield made
-    cloud.local.clear_faults()
-    cloud.delete(made.production)
+    with make_pair(cloud, hand, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
 def kept(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    made = make_pair(cloud, hand, tmp_path_factory.mktemp("pair"))
-    hand.deploy(made.slot)
-    yield made
-    cloud.delete(made.production)
+    with make_pair(cloud, hand, tmp_path_factory.mktemp("pair")) as made:
+        hand.deploy(made.slot)
+        yield made
 
 
 @pytest.fixture
@@ -130,12 +131,11 @@ def shared(kept: Pair) -> Iterator[Pair]:
 @pytest.fixture(scope="module")
 def picky(cloud: Cloud, hand: Hand, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     directory = tmp_path_factory.mktemp("picky")
-    made = make_pair(cloud, hand, directory)
     command = ["/bin/sh", "-c", ONLY_IN_THE_SLOT]
-    made.slot.push("picky", images.variant(directory / "picky", Entrypoint=command, Cmd=[]))
-    hand.deploy(made.slot, image=made.slot.image("picky"))
-    yield made
-    cloud.delete(made.production)
+    with make_pair(cloud, hand, directory) as made:
+        made.slot.push("picky", images.variant(directory / "picky", Entrypoint=command, Cmd=[]))
+        hand.deploy(made.slot, image=made.slot.image("picky"))
+        yield made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pytest
 from localazure.images.assemble import Entry, Image, layer, write_layout
 from tests.e2e.support import API_KEY, SETTING, Cloud, Site
 from tests.localazure import runtime_support
-from tests.release.support import NEW, OLD, QUICK, Contents, Hand, Push, meanwhile
+from tests.release.support import NEW, OLD, QUICK, Contents, Hand, MakeSite, Push, meanwhile
 
 LAST_WORDS = "the database is not there"
 APP = "exec /usr/local/bin/docker-entrypoint.sh /usr/local/bin/shop"
@@ -181,7 +180,7 @@ def test_a_start_that_is_slower_than_the_timeout_is_rolled_back(
     ],
 )
 def test_one_bad_instance_of_three_is_enough(
-    make_site: Callable[..., Site], hand: Hand, push: Push, trouble: str
+    make_site: MakeSite, hand: Hand, push: Push, trouble: str
 ) -> None:
     site = make_site(workers=3)
     bad = hashlib.sha256(f"{site.id.lower()}#1".encode()).hexdigest()
@@ -194,7 +193,7 @@ def test_one_bad_instance_of_three_is_enough(
     is_as_before(site, hand)
 
 
-def test_three_good_instances_are_up(make_site: Callable[..., Site], hand: Hand) -> None:
+def test_three_good_instances_are_up(make_site: MakeSite, hand: Hand) -> None:
     ended = hand.deploy(make_site(workers=3))
     assert ended.exit_status == 0, ended
     assert ended.evidence["instances"] == "3 UNKNOWN"

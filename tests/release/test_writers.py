@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +12,7 @@ import pytest
 
 from azext_otelembed.errors import OtelembedError, Refused
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
-from tests.release.support import Contents, Ended, Hand, meanwhile, session_of, writes
+from tests.release.support import Contents, Ended, Hand, MakeSite, meanwhile, session_of, writes
 
 pytestmark = pytest.mark.thorough
 
@@ -167,7 +166,7 @@ def test_of_two_deploys_that_meet_one_wins_and_the_other_has_changed_nothing(
 @pytest.mark.thorough(minutes=3)
 @pytest.mark.parametrize("referrers", [True, False], ids=["referrers", "fall-back"])
 def test_of_deploys_at_the_very_same_time_one_wins(
-    make_site: Callable[..., Site], cloud: Cloud, referrers: bool
+    make_site: MakeSite, cloud: Cloud, referrers: bool
 ) -> None:
     """Each on a site that was never released; also where records have no API of their own."""
     registry = cloud.add_registry()

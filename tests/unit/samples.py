@@ -12,7 +12,6 @@ from azext_otelembed.webapp.observe import Observed
 NOW = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
 SITE = Observed(
     id=SiteId("sub", "rg", "shop"),
-    kind="app,linux,container",
     state="Running",
     host="shop.azurewebsites.net",
     linux_fx_version="DOCKER|r.azurecr.io/shop:1",
