@@ -7,9 +7,9 @@ import os
 import shutil
 from typing import Any
 
+from localazure.arm.site_json import full_name
 from localazure.double import Double
 from localazure.seed import CLIENT_ID, CLIENT_SECRET
-from localazure.state import Site
 
 NAME = "localazure.json"
 
@@ -29,14 +29,9 @@ def describe(double: Double) -> dict[str, Any]:
         "client_id": CLIENT_ID,
         "client_secret": CLIENT_SECRET,
         "registries": {r.name: r.login_server for r in state.registries.values()},
-        "sites": {key(site): f"https://{site.host}" for site in state.all_sites()},
+        "sites": {full_name(site): f"https://{site.host}" for site in state.all_sites()},
         "components": {c.name: c.connection_string for c in state.components.values()},
     }
-
-
-def key(site: Site) -> str:
-    """`name`, or `name/slot`."""
-    return f"{site.name}/{site.slot}" if site.slot else site.name
 
 
 def write(double: Double) -> None:

@@ -118,13 +118,10 @@ def show(directory: Path) -> None:
         raise SystemExit(f"demo: {error}") from None
     if not found.root:
         print(found.summary, flush=True)
-    local = LocalAzure.start(directory)
-    try:
+    with LocalAzure.start(directory) as local:
         az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
         _run_steps(Demo(local, az))
-    finally:
-        local.stop()
 
 
 def _run_steps(demo: Demo) -> None:

@@ -41,8 +41,7 @@ def main() -> None:
     """Write deploy.svg and status.svg into the folder named on the command line."""
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    local = LocalAzure.start(DIRECTORY)
-    try:
+    with LocalAzure.start(DIRECTORY) as local:
         az = Az(local, DIRECTORY / "azure", EXTENSIONS)
         az.login()
         site = ["-g", "shop-rg", "-n", "shop"]
@@ -52,8 +51,6 @@ def main() -> None:
         _draw(az, deploy, shown, folder / "deploy.svg")
         status = ["otelembed", "status", *site]
         _draw(az, status, "az " + " ".join(status), folder / "status.svg")
-    finally:
-        local.stop()
 
 
 def _draw(az: Az, arguments: Sequence[str], shown: str, path: Path) -> None:

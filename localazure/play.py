@@ -26,8 +26,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     limits = reduced(directory)
-    local = LocalAzure.start(directory)
-    try:
+    with LocalAzure.start(directory) as local:
         az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
         environment = az.environment()
@@ -45,8 +44,6 @@ def main() -> None:
         while not ended.wait(0.5):
             if local.process is not None and local.process.poll() is not None:
                 raise SystemExit(f"localazure has exited. Its log: {directory / 'localazure.log'}")
-    finally:
-        local.stop()
 
 
 def reduced(directory: Path) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from email.utils import formatdate
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,9 +39,9 @@ class Recording:
                 return
             name = service if isinstance(service, str) else service(scope["path"])
             record = self._recorder.begin(scope, name)
-            exchange = _Exchange(scope, record, receive, send)
+            fault = self._recorder.due(record) or Fault(id=0)
             with contextlib.suppress(_CutError):
-                await exchange.run(app, self._recorder.due(record))
+                await _Exchange(scope, record, fault, receive, send).run(app)
 
         return recorded
 
@@ -49,25 +49,28 @@ class Recording:
 class _Exchange:
     """One request and its response, recorded and changed by a fault."""
 
-    def __init__(self, scope: Scope, record: Record, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, scope: Scope, record: Record, fault: Fault, receive: Receive, send: Send
+    ) -> None:
         self._scope = scope
         self._record = record
+        self._fault = fault
+        self._left = fault.truncate
         self._receive = receive
         self._send = send
         self._started = time.monotonic()
 
-    async def run(self, app: ASGIApp, fault: Fault | None) -> None:
-        fault = fault or Fault(id=0)
+    async def run(self, app: ASGIApp) -> None:
+        fault = self._fault
         await asyncio.sleep(fault.latency)
         if fault.hold:
-            await self._hold(fault)
+            await self._hold()
         if fault.reset:
             await self._cut()
         if fault.status is not None:
-            await self._answer(fault)
+            await self._answer(fault.status)
             return
-        reply = _Reply(fault, self._forward, self._cut, self._hold)
-        await app(self._scope, self._count, reply.send)
+        await app(self._scope, self._count, self._reply)
 
     async def _count(self) -> Message:
         message = await self._receive()
@@ -92,13 +95,13 @@ class _Exchange:
         lengths = [v for k, v in self._scope["headers"] if k == b"content-length"]
         return int(lengths[0]) if lengths else 0
 
-    async def _hold(self, fault: Fault) -> None:
+    async def _hold(self) -> None:
         self._record.held = True
-        while not fault.released.is_set():
+        while not self._fault.released.is_set():
             if self._scope[TRANSPORT].is_closing():
                 raise _CutError
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(fault.released.wait(), _POLL)
+                await asyncio.wait_for(self._fault.released.wait(), _POLL)
         self._record.held = False
 
     async def _cut(self) -> None:
@@ -111,11 +114,11 @@ class _Exchange:
             await asyncio.sleep(0)
         raise _CutError
 
-    async def _answer(self, fault: Fault) -> None:
+    async def _answer(self, status: int) -> None:
+        fault = self._fault
         while (message := await self._count()).get("more_body"):
             if message["type"] == "http.disconnect":
                 return
-        status = fault.status or 500
         asked, pause = self._record, fault.retry_after
         if fault.body is None:
             body = bodies.usual(asked.service, asked.method, asked.path, status, pause)
@@ -132,27 +135,11 @@ class _Exchange:
         silent = self._record.method == "HEAD"
         await self._forward({"type": "http.response.body", "body": b"" if silent else content})
 
-
-class _Reply:
-    """Sends the response: held, cut or truncated by the fault."""
-
-    def __init__(
-        self,
-        fault: Fault,
-        forward: Send,
-        cut: Callable[[], Awaitable[None]],
-        hold: Callable[[Fault], Awaitable[None]],
-    ) -> None:
-        self._fault = fault
-        self._forward = forward
-        self._cut = cut
-        self._hold = hold
-        self._left = fault.truncate
-
-    async def send(self, message: Message) -> None:
+    async def _reply(self, message: Message) -> None:
+        """Send a part of the app's response: held, cut or truncated by the fault."""
         start = message["type"] == "http.response.start"
         if start and self._fault.hold_after:
-            await self._hold(self._fault)
+            await self._hold()
         if self._fault.reset_after:
             if not start and not message.get("more_body"):
                 await self._cut()

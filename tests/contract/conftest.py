@@ -41,9 +41,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory, hello_world: Path) -> Iterat
             {"registry": "hub", "repository": "library/hello-world", **image},
         ],
     }
-    double = LocalAzure.start(tmp_path_factory.mktemp("contract"), seed)
-    try:
-        with double.http() as http:
-            yield Stage(double, http, double.token())
-    finally:
-        double.stop()
+    directory = tmp_path_factory.mktemp("contract")
+    with LocalAzure.start(directory, seed) as double, double.http() as http:
+        yield Stage(double, http, double.token())
