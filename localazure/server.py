@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -18,11 +18,10 @@ TRANSPORT = "localazure.transport"
 """Key of the connection's transport in each ASGI scope: `faults` cuts connections with it."""
 
 
-class Wrapper(Protocol):
-    """The middleware of each listener (`faults.middleware.Recording`)."""
-
-    def __call__(self, app: ASGIApp, service: str | Callable[[str], str]) -> ASGIApp:
-        """Wrap `app`; `service` is its name, or a function from a path to a name."""
+Service = str | Callable[[str], str]
+"""A service's name, or a function from a path to a name."""
+Wrapper = Callable[[ASGIApp, Service], ASGIApp]
+"""Makes the middleware of each listener (`faults.middleware.Recording`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Listeners:
         self,
         app: ASGIApp,
         *,
-        service: str | Callable[[str], str],
+        service: Service,
         tls: bool = True,
         bound: Bound | None = None,
         recorded: bool = True,

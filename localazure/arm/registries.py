@@ -17,6 +17,8 @@ from localazure.arm.routing import GROUP, SUBSCRIPTION, Route
 from localazure.state import Registry
 
 ONE = GROUP + BASE + "/{registry}"
+PROVIDER = SUBSCRIPTION + "/providers/Microsoft.ContainerRegistry"
+RESULT = "/locations/{region}/operationResults/{operation}"
 
 SETTLING = 0.2
 """Seconds until the status of a created registry is Succeeded."""
@@ -169,16 +171,12 @@ async def import_image(call: Call) -> Response:
         "importImage",
         _results_path(call, registry),
         image_import.copy_image(call.double, registry, wanted),
-        _imported,
+        lambda: arm(200, {"status": "Succeeded"}, {"server": "Kestrel"}),
         pending={"status": "Accepted"},
         prefix="registries-",
     )
     headers = {"api-supported-versions": ", ".join(REGISTRY), "server": "Kestrel"}
     return empty(202, headers | call.operations.headers(call.request, operation))
-
-
-def _imported() -> Response:
-    return arm(200, {"status": "Succeeded"}, {"server": "Kestrel"})
 
 
 async def check_name(call: Call) -> Response:
@@ -204,12 +202,7 @@ async def missing(call: Call) -> Response:
 
 
 ROUTES = (
-    Route(
-        "POST",
-        SUBSCRIPTION + "/providers/Microsoft.ContainerRegistry/checkNameAvailability",
-        check_name,
-        checked=False,
-    ),
+    Route("POST", PROVIDER + "/checkNameAvailability", check_name, checked=False),
     Route("GET", SUBSCRIPTION + BASE, list_registries, checked=False),
     Route("GET", GROUP + BASE, list_registries),
     Route("GET", ONE, get_registry),
@@ -219,12 +212,6 @@ ROUTES = (
     Route("POST", ONE + "/listCredentials", list_credentials),
     Route("POST", ONE + "/importImage", import_image),
     Route("GET", ONE + "/operationStatuses/{operation}", get_status, checked=False),
-    Route(
-        "GET",
-        SUBSCRIPTION
-        + "/providers/Microsoft.ContainerRegistry/locations/{region}/operationResults/{operation}",
-        get_result,
-        checked=False,
-    ),
+    Route("GET", PROVIDER + RESULT, get_result, checked=False),
     Route("GET", ONE + "/{kind}/{name}", missing),
 )

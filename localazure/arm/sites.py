@@ -18,6 +18,7 @@ from localazure.state import Identity, Site
 SITES = "/providers/Microsoft.Web/sites"
 SITE = GROUP + SITES + "/{site}"
 SLOT = SITE + "/slots/{slot}"
+CHECK_NAME = SUBSCRIPTION + "/providers/Microsoft.Web/checknameavailability"
 
 WRITABLE = {
     "clientAffinityEnabled",
@@ -267,12 +268,7 @@ async def list_stacks(call: Call) -> Response:
 
 ROUTES = (
     Route("GET", "/providers/Microsoft.Web/webAppStacks", list_stacks, checked=False),
-    Route(
-        "POST",
-        SUBSCRIPTION + "/providers/Microsoft.Web/checknameavailability",
-        check_name,
-        checked=False,
-    ),
+    Route("POST", CHECK_NAME, check_name, checked=False),
     Route("GET", SUBSCRIPTION + SITES, list_sites, checked=False),
     Route("GET", GROUP + SITES, list_sites),
     Route("GET", SITE + "/slots", list_slots),

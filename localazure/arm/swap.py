@@ -14,7 +14,7 @@ from localazure.arm.call import Call
 from localazure.arm.responses import empty, web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, SLOT, both, writable
-from localazure.state import Runtime, Site, State
+from localazure.state import Runtime, Site
 
 WARM_UP = 1.0
 """Seconds that a swap takes; minutes in Azure."""
@@ -47,7 +47,7 @@ async def swap(call: Call) -> Response:
         "SwapSiteSlots",
         lambda identifier: f"{source.resource_id}/operationresults/{identifier}",
         _swap(call.double.runtime, site, source, target),
-        lambda: _result(call.state, source),
+        lambda: web(site_json.site_resource(call.state, source), etag=source.etag),
         occupies=site.resource_id,
     )
     headers = call.operations.headers(call.request, operation)
@@ -62,10 +62,6 @@ def _pair(call: Call) -> tuple[Site, Site]:
     if source is target:
         raise errors.bad_parameter("targetSlot", "A slot can't be swapped with itself.")
     return source, target
-
-
-def _result(state: State, source: Site) -> Response:
-    return web(site_json.site_resource(state, source), etag=source.etag)
 
 
 async def _swap(runtime: Runtime, site: Site, source: Site, target: Site) -> None:

@@ -35,7 +35,7 @@ def same_assignment(stage: Stage, sample: Sample) -> httpx.Response:
 
 
 def assignment_of_a_reader(stage: Stage, sample: Sample) -> httpx.Response:
-    return stage.replay(sample, token=stage.weak("Reader", stage.subscription))
+    return stage.replay(sample, token=stage.other("Reader", stage.subscription).token)
 
 
 def import_from_azure(stage: Stage, sample: Sample) -> httpx.Response:

@@ -24,27 +24,27 @@ UNKNOWN = "/acr/v1/hello-world/_streaming/sha256:" + "0" * 64
 
 
 def openid(stage: Stage, _: Sample) -> httpx.Response:
-    path = f"/{stage.double.tenant}/v2.0/.well-known/openid-configuration"
-    return stage.http.get(stage.double.management + path)
+    path = f"/{stage.azure.tenant}/v2.0/.well-known/openid-configuration"
+    return stage.http.get(stage.azure.management + path)
 
 
 def instances(stage: Stage, _: Sample) -> httpx.Response:
-    query = {"api-version": "1.1", "authorization_endpoint": stage.double.management}
+    query = {"api-version": "1.1", "authorization_endpoint": stage.azure.management}
     path = "/common/discovery/instance"
-    return stage.http.get(stage.double.management + path, params=query)
+    return stage.http.get(stage.azure.management + path, params=query)
 
 
 def token(stage: Stage, _: Sample) -> httpx.Response:
     form = {
-        "client_id": stage.double.client_id,
+        "client_id": stage.azure.client_id,
         "grant_type": "client_credentials",
         "client_info": "1",
-        "client_secret": stage.double.client_secret,
+        "client_secret": stage.azure.client_secret,
         "claims": json.dumps({"access_token": {"xms_cc": {"values": ["CP1"]}}}),
         "scope": "https://api.loganalytics.io/.default",
     }
-    path = f"/{stage.double.tenant}/oauth2/v2.0/token"
-    return stage.http.post(stage.double.management + path, data=form)
+    path = f"/{stage.azure.tenant}/oauth2/v2.0/token"
+    return stage.http.post(stage.azure.management + path, data=form)
 
 
 def _manifest(stage: Stage) -> httpx.Response:
@@ -64,7 +64,7 @@ def access(stage: Stage, _: Sample) -> httpx.Response:
 
 
 def anonymous(stage: Stage, _: Sample) -> httpx.Response:
-    host = stage.double.registries["anonymous"]
+    host = stage.azure.registries["anonymous"]
     form = {"grant_type": "password", "refresh_token": "", "scope": PULL, "service": host}
     return stage.http.post(f"https://{host}/oauth2/token", data=form)
 
@@ -142,7 +142,7 @@ def upload_bad_digest(stage: Stage, sample: Sample) -> httpx.Response:
 
 
 def _component(stage: Stage, field: str) -> str:
-    text = stage.double.components["contract-insights"]
+    text = stage.azure.components["contract-insights"]
     return dict(part.split("=", 1) for part in text.split(";"))[field]
 
 
@@ -150,14 +150,14 @@ def track(stage: Stage, sample: Sample) -> httpx.Response:
     key = _component(stage, "InstrumentationKey")
     content = sample.request_body.replace("<guid>", key)
     headers = {"content-type": "application/x-json-stream"}
-    address = f"{stage.double.insights}/v2/track"
+    address = f"{stage.azure.insights}/v2/track"
     return stage.http.post(address, content=content, headers=headers)
 
 
 def _query(stage: Stage, app: str, query: str) -> httpx.Response:
     audience = "https://api.applicationinsights.io"
-    headers = {"authorization": f"Bearer {stage.double.token(audience)}"}
-    address = f"{stage.double.insights}/v1/apps/{app}/query"
+    headers = {"authorization": f"Bearer {stage.azure.token(audience)}"}
+    address = f"{stage.azure.insights}/v1/apps/{app}/query"
     return stage.http.post(address, json={"query": query}, headers=headers)
 
 

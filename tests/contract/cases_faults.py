@@ -17,11 +17,11 @@ def faulty(**fault: Any) -> Play:
     def play(stage: Stage, sample: Sample) -> httpx.Response:
         kind = urlsplit(sample.url).path.partition("/providers/")[2].partition("/")[0]
         path = f"/providers/{kind}/"
-        number = stage.double.fault(service="arm", path=path, status=sample.status, **fault)
+        number = stage.azure.fault(service="arm", path=path, status=sample.status, **fault)
         try:
             return stage.replay(sample)
         finally:
-            stage.double.clear_faults(number)
+            stage.azure.clear_faults(number)
 
     return play
 

@@ -73,14 +73,14 @@ def log_part(stage: Stage, _: Sample) -> httpx.Response:
 def building(stage: Stage, *, push: bool = True) -> Iterator[tuple[str, str]]:
     """A run that builds, and is let go at the end: its id, and the address of its log."""
     with docker() as engine:
-        stage.double.engine(engine.socket)
+        stage.azure.engine(engine.socket)
         try:
             run = _scheduled(stage, push=push)
             yield run, _link(stage, run)
             engine.leave.set()
             eventually(lambda: _run(stage, run)["status"] not in ("Queued", "Running"))
         finally:
-            stage.double.engine(None)
+            stage.azure.engine(None)
 
 
 def _ended(stage: Stage, *, push: bool = True) -> str:

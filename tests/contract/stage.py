@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from localazure.client import LocalAzure
 from tests.contract.recordings import Sample
+from tests.localazure.arm_support import Arm
 
 GROUP = "contract-rg"
 REGISTRY = "contractregistry"
@@ -24,18 +23,10 @@ _DROPPED = {"t", "c", "s", "h"}
 
 
 @dataclass(slots=True)
-class Stage:
+class Stage(Arm):
     """A double with `contract-rg` in it, and its owner's tokens."""
 
-    double: LocalAzure
-    http: httpx.Client
-    token: str
     numbers: itertools.count[int] = field(default_factory=itertools.count)
-
-    @property
-    def subscription(self) -> str:
-        """`/subscriptions/<id>`."""
-        return f"/subscriptions/{self.double.subscription}"
 
     @property
     def group(self) -> str:
@@ -54,9 +45,9 @@ class Stage:
             "image": "{contractregistry}/hello-world:latest",
             **spec,
         }
-        self.double.add_site(fields)
+        self.azure.add_site(fields)
         if slot:
-            self.double.add_site({**fields, "slot": slot})
+            self.azure.add_site({**fields, "slot": slot})
         return name
 
     def site_id(self, name: str) -> str:
@@ -67,13 +58,7 @@ class Stage:
         self, method: str, path: str, body: Any = None, version: str = "2023-01-01"
     ) -> httpx.Response:
         """A request to ARM, beside the recorded one."""
-        return self.http.request(
-            method,
-            self.double.management + path,
-            params={"api-version": version},
-            json=body,
-            headers={"authorization": f"Bearer {self.token}"},
-        )
+        return self.call(method, path, body, version)
 
     def replay(
         self,
@@ -88,7 +73,7 @@ class Stage:
         """
         address = urlsplit(sample.url)
         names = {
-            "subscriptions": self.double.subscription,
+            "subscriptions": self.azure.subscription,
             "resourcegroups": GROUP,
             "registries": REGISTRY,
             "components": COMPONENT,
@@ -101,7 +86,7 @@ class Stage:
         query = [(key, value) for key, value in parse_qsl(address.query) if key not in _DROPPED]
         return self.http.request(
             sample.method,
-            self.double.management + "/".join(segments),
+            self.azure.management + "/".join(segments),
             params=dict(query),
             json=body(sample.request_body) if sample.request_body is not None else None,
             headers={
@@ -112,32 +97,19 @@ class Stage:
 
     def follow(self, answer: httpx.Response, header: str = "location") -> httpx.Response:
         """Poll a long-running operation once."""
-        headers = {"authorization": f"Bearer {self.token}"}
-        return self.http.get(answer.headers[header], headers=headers)
-
-    def finish(self, answer: httpx.Response) -> httpx.Response:
-        """Poll a long-running operation to its end."""
-        while answer.status_code == 202:
-            answer = self.follow(answer)
-        return answer
-
-    def weak(self, role: str, scope: str) -> str:
-        """A token of a new principal that has one role at one scope."""
-        client = str(uuid.uuid4())
-        self.double.add_principal(client, "secret", [{"role": role, "scope": scope}])
-        return self.double.token(client_id=client, secret="secret")
+        return self.call("GET", answer.headers[header])
 
     @property
     def login_server(self) -> str:
         """The registry's host and port."""
-        return self.double.registries[REGISTRY]
+        return self.azure.registries[REGISTRY]
 
     def exchange(self) -> httpx.Response:
         """An ACR refresh token for the owner's ARM token."""
         form = {
             "grant_type": "access_token",
             "service": self.login_server,
-            "tenant": self.double.tenant,
+            "tenant": self.azure.tenant,
             "access_token": self.token,
         }
         return self.http.post(f"https://{self.login_server}/oauth2/exchange", data=form)

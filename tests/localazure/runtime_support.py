@@ -227,23 +227,22 @@ class RuntimeFixture:
     async def site(self, image: str, name: str = "web", **spec: Any) -> Site:
         """Add a site that may pull from the registry, and start it."""
         settings = {"WEBSITES_PORT": "8080", **spec.pop("app_settings", {})}
-        state = self.double.state
-        scope = state.registry_id(state.registry("myregistry"))
-        given = {
-            "config": {"acrUseManagedIdentityCreds": True, **spec.pop("config", {})},
+        config = {"acrUseManagedIdentityCreds": True, **spec.pop("config", {})}
+        fields = {
+            "name": name,
+            "group": GROUP,
+            "image": image,
+            "app_settings": settings,
+            "config": config,
             "system_identity": True,
-            "roles": [{"role": "AcrPull", "scope": scope}],
+            "roles": [{"role": "AcrPull", "scope": self.registry}],
         }
-        return await self.double.add_site(
-            {
-                "name": name,
-                "group": GROUP,
-                "image": image,
-                "app_settings": settings,
-                **given,
-                **spec,
-            }
-        )
+        return await self.double.add_site({**fields, **spec})
+
+    @property
+    def registry(self) -> str:
+        """The ARM id of the registry."""
+        return self.double.state.registry_id(self.double.state.registry("myregistry"))
 
     async def get(self, site: Site, path: str = "/facts", **options: Any) -> httpx.Response:
         """GET a path of the site."""

@@ -68,14 +68,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     seed = {
         "groups": [{"name": "shop-rg", "location": "westeurope"}],
         "plans": [{"group": "shop-rg", "name": "shop-plan", "location": "westeurope"}],
-        "registries": [
-            {"name": "shopregistry", "group": "shop-rg", "admin_enabled": True},
-            {"name": "hub", "acr": False, "aliases": ["docker.io"]},
-        ],
-        "images": [
-            {"registry": "shopregistry", "repository": "shop", **image},
-            {"registry": "hub", "repository": "library/shop", **image},
-        ],
+        "registries": [{"name": "shopregistry", "group": "shop-rg", "admin_enabled": True}],
+        "images": [{"registry": "shopregistry", "repository": "shop", **image}],
         "components": [{"name": "shop-insights", "group": "shop-rg"}],
         "sites": [
             {

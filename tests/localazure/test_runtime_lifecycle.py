@@ -215,8 +215,7 @@ async def test_missing_pull_rights_fail_as_in_app_service(here: RuntimeFixture) 
     assert f"Failed to pull image: {image}." in log
     assert states(here, site) == ["STOPPED"]
     assert site.system_identity
-    scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
-    here.double.assign("AcrPull", scope, site.system_identity.principal_id)
+    here.double.assign("AcrPull", here.registry, site.system_identity.principal_id)
     here.supervisor.restart(site)
     assert (await here.get(site)).status_code == 200
 
@@ -225,8 +224,7 @@ async def test_missing_pull_rights_fail_as_in_app_service(here: RuntimeFixture) 
 async def test_a_user_assigned_identity_pulls_where_it_is_named(here: RuntimeFixture) -> None:
     image = here.push(server_image())
     puller = Identity("principal", "the-client-id", here.double.state.tenant, "/the/id")
-    scope = here.double.state.registry_id(here.double.state.registry("myregistry"))
-    here.double.assign("AcrPull", scope, puller.principal_id)
+    here.double.assign("AcrPull", here.registry, puller.principal_id)
     named = {"acrUserManagedIdentityID": "the-client-id"}
     site = await here.site(image, roles=[], config=named)
     assert (await here.get(site)).status_code == 503
