@@ -212,15 +212,15 @@ def test_a_site_that_lacks_a_way_to_pull_is_told_the_commands_that_give_it_one(
     assert hand.deploy(site).exit_status == 0
 
 
-def test_credentials_of_the_admin_user_are_enough(
-    make_site: MakeSite, hand: Hand, cloud: Cloud
+@pytest.mark.parametrize("admin", [True, False], ids=["admin user", "anyone"])
+def test_credentials_of_the_admin_user_or_a_registry_open_to_anyone_are_enough(
+    make_site: MakeSite, hand: Hand, cloud: Cloud, admin: bool
 ) -> None:
-    name = cloud.add_registry()
-    cloud.local.change_registry(name, admin_enabled=True, admin_password="not-a-secret")
-    credentials = {
-        "DOCKER_REGISTRY_SERVER_USERNAME": name,
-        "DOCKER_REGISTRY_SERVER_PASSWORD": "not-a-secret",
-    }
+    name, password = cloud.add_registry(), "not-a-secret"
+    access = {"admin_enabled": True, "admin_password": password}
+    cloud.local.change_registry(name, **(access if admin else {"anonymous_pull": True}))
+    prefix = "DOCKER_REGISTRY_SERVER_"
+    credentials = {f"{prefix}USERNAME": name, f"{prefix}PASSWORD": password} if admin else {}
     site = make_site(registry=name, pulls=False, settings=credentials, **WITHOUT_IDENTITY)
     assert hand.deploy(site).exit_status == 0
 
@@ -265,15 +265,6 @@ def test_a_main_container_with_a_password_that_cannot_be_read_is_refused(
         hand.deploy(site)
     assert "--system-assigned-identity true" in (refused.value.recommendation or "")
     assert containers(site) == before
-
-
-def test_a_registry_that_anyone_may_pull_from_needs_nothing(
-    make_site: MakeSite, hand: Hand, cloud: Cloud
-) -> None:
-    name = cloud.add_registry()
-    cloud.local.change_registry(name, anonymous_pull=True)
-    site = make_site(registry=name, pulls=False, **WITHOUT_IDENTITY)
-    assert hand.deploy(site).exit_status == 0
 
 
 def test_a_role_that_is_missing_in_another_subscription_is_named_with_the_command(

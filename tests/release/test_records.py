@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from azext_otelembed.image.reference import Digest
 from azext_otelembed.records import record
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
-from tests.release.support import OLD, Contents, Hand, MakeSite, Push, id_of
+from tests.release.support import OLD, Contents, Ended, Hand, MakeSite, Push, id_of
 
 LEFT_BEHIND = -200
 """A timeout with which a pending release counts as abandoned at once."""
@@ -223,10 +224,13 @@ def test_a_removal_that_fails_puts_image_and_setting_back(
 
 
 @pytest.mark.thorough
-def test_a_pending_release_is_verified_and_completed_by_wait(site: Site, hand: Hand) -> None:
+@pytest.mark.parametrize("command", [Hand.wait, Hand.deploy], ids=["wait", "deploy"])
+def test_a_pending_release_is_completed_by_wait_and_by_the_same_deploy(
+    site: Site, hand: Hand, command: Callable[[Hand, Site], Ended]
+) -> None:
     begun = hand.deploy(site, wait=False)
     assert (begun.exit_status, begun.release) == (0, "pending")
-    ended = hand.wait(site)
+    ended = command(hand, site)
     assert (ended.exit_status, ended.release) == (0, "succeeded")
     assert ended.result["release"]["id"] == begun.result["release"]["id"]
     assert hand.states(site) == ["succeeded"]
@@ -252,15 +256,6 @@ def test_wait_rolls_back_a_release_that_fails_to_start(
     assert site.runs == site.image()
     assert site.settings().get(SETTING) == (new if before else None)
     assert hand.states(site) == ["rolled back"]
-
-
-@pytest.mark.thorough
-def test_the_same_deploy_resumes_its_pending_release(site: Site, hand: Hand) -> None:
-    begun = hand.deploy(site, wait=False)
-    again = hand.deploy(site)
-    assert (again.exit_status, again.release) == (0, "succeeded")
-    assert again.result["release"]["id"] == begun.result["release"]["id"]
-    assert hand.states(site) == ["succeeded"]
 
 
 def test_a_deploy_of_another_image_meanwhile_stops_before_it_changes_anything(

@@ -199,12 +199,18 @@ def test_three_good_instances_are_up(make_site: MakeSite, hand: Hand) -> None:
     assert ended.evidence["instances"] == "3 UNKNOWN"
 
 
-def test_the_old_value_of_the_setting_comes_back(site: Site, hand: Hand, push: Push) -> None:
-    site.set(**{SETTING: OLD})
+@pytest.mark.parametrize(
+    "before", [OLD, pytest.param("", marks=pytest.mark.thorough)], ids=["a value", "empty"]
+)
+def test_the_old_value_of_the_setting_comes_back(
+    site: Site, hand: Hand, push: Push, before: str
+) -> None:
+    site.set(**{SETTING: before})
+    settings = site.settings()
     image = push(site, "bad", "exit 3")
     ended = hand.deploy(site, image=image, connection_string=NEW, timeout=8)
     assert ended.exit_status == 4, ended
-    assert site.settings()[SETTING] == OLD
+    assert site.settings() == settings
     assert site.runs == site.image()
 
 

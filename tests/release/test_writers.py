@@ -118,22 +118,6 @@ def test_another_writer_who_takes_our_setting_away_at_once_is_noticed(
     assert hand.states(site) == ["failed"]
 
 
-def test_an_image_that_another_process_has_changed_stays(
-    site: Site, hand: Hand, cloud: Cloud
-) -> None:
-    site.push("2.0", IMAGES / "app", source="1.0")
-    other = f"DOCKER|{site.image('2.0')}"
-    change = lambda: site.configure(linuxFxVersion=other)  # noqa: E731
-    settings = site.settings()
-    with (
-        meanwhile(cloud, change, path=f"{site.name}/containerlogs"),
-        pytest.raises(Refused, match="Another process has changed the image"),
-    ):
-        hand.deploy(site)
-    assert site.runs == site.image("2.0")
-    assert site.settings() == settings
-
-
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(
     ("method", "path"),
