@@ -15,7 +15,7 @@ from localazure.seed import demo
 from tests.e2e.support import EXTENSIONS, IMAGES, Cloud
 from tests.warm import WarmAz
 
-GROUPS = 500
+GROUPS = 2000
 """Resource groups in the double from the start: a test's site takes the next one."""
 
 LONGEST = (

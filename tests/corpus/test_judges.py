@@ -49,6 +49,7 @@ def run_by_docker(case: Case, corpus: Corpus, engine: Engine) -> None:
     assert facts.paths_less("otelembed", "otelcol-contrib") == base.paths
 
 
+@pytest.mark.thorough
 def test_docker_runs_as_many_layers_as_an_embed_may_have_and_not_one_more(
     corpus: Corpus, docker_engine: Engine
 ) -> None:

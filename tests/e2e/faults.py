@@ -282,7 +282,7 @@ def is_always_run(row: Row) -> bool:
     """
     if row.running and row.where == "put settings":
         return False  # as with the image, which is written after it
-    if row.what in ("HTTP 500 once", "HTTP 502 once", "HTTP 504 once"):
+    if row.what in ("HTTP 500 once", "HTTP 502 once", "HTTP 504 once", "HTTP 503 always"):
         return False
     some = REPEATED.get(row.where)
     return some is None or row.what in (some | PASSING)

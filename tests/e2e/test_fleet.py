@@ -60,7 +60,7 @@ def _sites(make_site: MakeSite, count: int, layout: Path = IMAGES / "app") -> li
 
 
 @pytest.mark.parametrize(
-    ("many", "faster"), [(14, 2), pytest.param(50, 8, marks=pytest.mark.thorough(minutes=3))]
+    ("many", "faster"), [(10, 2), pytest.param(50, 8, marks=pytest.mark.thorough(minutes=3))]
 )
 def test_sites_side_by_side_with_two_that_fail_and_are_rolled_back(
     cloud: Cloud,

@@ -89,6 +89,7 @@ def test_the_shell_script_releases_and_again_changes_nothing(shared: Site, tmp_p
     assert not shared.cloud.answer(again, before).writes
 
 
+@pytest.mark.thorough
 def test_the_shell_script_tells_of_a_rollback_by_its_status(shared: Site, tmp_path: Path) -> None:
     before = shared.runs
     done = Script(shared, shared.cloud.az, tmp_path)(shared.image("crash"))
