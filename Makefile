@@ -10,7 +10,7 @@ PY := $(VENV)/bin/python
 # The oldest az that the extension supports (README, azext_metadata.json); see also az-newest.
 AZ_VERSION := 2.91.0
 # Tests wait for containers more than they compute: this many keep two cores busy.
-JOBS ?= 8
+JOBS ?= 12
 PYTEST := $(PY) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 CA := $(L)/ca/ca.pem
 EXTENSIONS := $(L)/extensions
