@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from azext_otelembed.inputs import (
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
+    from azext_otelembed.builders.source import Builder
     from azext_otelembed.release.deploy import DeployRequest
     from azext_otelembed.release.deploy_result import Outcome
 
@@ -74,15 +75,13 @@ def deploy(
 ) -> Result:
     """`az otelembed deploy`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.deploy import DeployRequest
         from azext_otelembed.release.recorded_release import ReleaseOptions
         from azext_otelembed.target.from_source import app_source
 
         setting = setting_options(connection_string, connection_string_secret, app_insights)
         session = _session_opener(cmd, credential)
-        acr = AcrBuilder(session, console.stands)
-        app = app_source(source, file, build_arg, target, builder, tag, acr)
+        app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
         embed = embed_options(
             collector_image,
             read_config(collector_config),
@@ -94,9 +93,8 @@ def deploy(
         )
         release = ReleaseOptions(timeout, health_path, not no_rollback, not dont_wait)
         request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
-        lines = named_sites(ids, apps_file, (resource_group_name, name, slot, swap or None))
-        site = (resource_group_name, name, slot) if lines is None else None
-        outcome = _deploy(session, site, lines or (), request, max_failures, console)
+        named = (resource_group_name, name, slot)
+        outcome = _deploy(session, named, (ids, apps_file), request, max_failures, console)
         end_with(cmd, outcome.exit_status)
         return outcome.result
 
@@ -124,13 +122,11 @@ def build(
 ) -> Result:
     """`az otelembed build`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.builders.acr_tasks import AcrBuilder
         from azext_otelembed.release.build import build as run
         from azext_otelembed.target.from_source import app_source
 
         session = _session_opener(cmd, credential)
-        acr = AcrBuilder(session, console.stands)
-        app = app_source(source, file, build_arg, target, builder, tag, acr)
+        app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
         embed = embed_options(
             collector_image,
             read_config(collector_config),
@@ -327,20 +323,27 @@ def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
     return cache(partial(open_session, cmd.cli_ctx, credential))
 
 
+def _acr(session: Callable[[], Session], console: Console) -> Builder:
+    from azext_otelembed.builders.acr_tasks import AcrBuilder
+
+    return AcrBuilder(session, console.stands)
+
+
 def _deploy(
     session: Callable[[], Session],
-    site: tuple[str | None, str | None, str | None] | None,
-    lines: Sequence[str],
+    named: tuple[str | None, str | None, str | None],
+    many: tuple[list[str] | None, str | None],
     request: DeployRequest,
     max_failures: int | None,
     console: Console,
 ) -> Outcome:
-    """Deploys `site` (group, name, slot), or the sites whose ids are in `lines`."""
+    """Deploys the site `named` (group, name, slot), or `many` (--ids, --apps-file)."""
     from azext_otelembed.release.deploy import deploy as run
     from azext_otelembed.release.fleet import deploy_fleet, read_sites
 
-    if site is not None:
-        group, name, slot = site
+    lines = named_sites(*many, (*named, request.swap or None))
+    if lines is None:
+        group, name, slot = named
         if request.swap and (slot is None or not request.release.wait):
             raise InvalidInput(
                 "--swap requires --slot and cannot be combined with --no-wait.",

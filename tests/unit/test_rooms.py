@@ -122,6 +122,16 @@ def test_two_modules_do_not_share_a_name() -> None:
     assert {name for name, count in names.items() if count > 1} == set()
 
 
+def test_no_function_is_longer_than_60_lines() -> None:
+    long = [
+        f"{module}.{node.name}"
+        for module, path in modules("azext_otelembed").items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+    ]
+    assert long == []
+
+
 def test_contributing_tells_what_every_package_owns() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     packages = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
