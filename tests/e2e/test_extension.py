@@ -22,7 +22,7 @@ HEAVY = (
     *("rich.", "azure.mgmt.web.", "azure.identity.", "azure.containerregistry."),
     *(f"azext_otelembed.{room}." for room in ("release", "embedding", "registry", "image")),
 )
-"""What help must not load: SDKs, and the rooms that do the work."""
+"""What help must not load: SDKs, and the packages that do the work."""
 
 
 @pytest.fixture(scope="module")
