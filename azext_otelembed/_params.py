@@ -193,8 +193,8 @@ def _launcher(c: Any) -> None:
         arg_type=get_enum_type(LAUNCHERS, default="exec"),
         help="Entrypoint script that starts the collector and the app. `exec`: the app is process "
         "1; telemetry in the collector's queue is lost when the container stops. `drain`: a shell "
-        "is process 1 and forwards signals to the app; after a stop signal the collector gets "
-        "--grace seconds to deliver its queue.",
+        "is process 1 and forwards signals to the app; once the app has ended after a stop signal, "
+        "the collector gets --grace seconds to deliver its queue.",
     )
     c.argument(
         "grace",
@@ -307,8 +307,8 @@ def _status(c: Any) -> None:
     c.argument(
         "check",
         arg_type=FLAG,
-        help="Exit with status 5 and a reason unless the site runs an embedded image, has the app "
-        "setting, answers, and has no stopped instance.",
+        help="Exit with status 5 and a reason unless the site is running with an embedded image, "
+        "has a valid app setting of the expected component, answers, and has no stopped instance.",
     )
 
 

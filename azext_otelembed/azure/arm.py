@@ -138,7 +138,8 @@ class Arm:
                 )
             yield "Running"
             asked = retry_after_seconds(headers.get("Retry-After"))
-            time.sleep(2.0 if asked is None else min(asked, MAX_RETRY_AFTER))
+            # A date in the past must not make this loop poll without a pause.
+            time.sleep(2.0 if asked is None else min(max(asked, 0.1), MAX_RETRY_AFTER))
             response = self._send(what, "GET", link, {})
         if (state := _state(what, response)) in ("Failed", "Canceled"):
             code, message = error_text(response.text())

@@ -42,7 +42,7 @@ class CredentialServer:
     """The engine's configuration folder and the socket, inside a `with` block.
 
     `logins` are the credentials by registry host. `failure` is the error that a login raised: the
-    engine itself only learns that there are no credentials.
+    engine itself only gets the answer that there are no credentials.
     """
 
     def __init__(self, logins: Mapping[str, Login]) -> None:

@@ -86,7 +86,7 @@ def find_rival(
     setting: str | None,
     now: datetime,
 ) -> Release | None:
-    """The release that stands against `release`, which wants `setting`, among the site's records.
+    """The release that conflicts with `release`, which wants `setting`, among the site's records.
 
     It is one of another image or setting: one that ended after `known` was read, since it may have
     changed the site; otherwise the oldest one in progress.

@@ -47,9 +47,9 @@ def status(
 ) -> dict[str, Any]:
     """The image that `site` runs, and whether its telemetry is set up. Changes nothing.
 
-    `healthy` is true when the app runs embedded, with its setting, answers, and no instance is
-    stopped; `problems` lists the conditions that don't hold. `updates` lists what a deploy with
-    `options` would change in the image.
+    `healthy` is true when the site is running with an embedded image and a valid setting of the
+    expected component, answers, and has no stopped instance; `problems` lists the conditions that
+    don't hold. `updates` lists what a deploy with `options` would change in the image.
     """
     client = SiteClient(session, site)
     with console.step("status") as step:

@@ -22,7 +22,7 @@ class Change:
     after: str
 
     def as_result(self) -> dict[str, str | None]:
-        """As it stands in the result object."""
+        """The entry of `changes` in the result object."""
         return {"what": self.what, "before": self.before, "after": self.after}
 
     def __str__(self) -> str:

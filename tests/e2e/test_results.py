@@ -26,6 +26,7 @@ SECTIONS = {
     "history": "`az otelembed history`",
     "release": "`az otelembed rollback`, `az otelembed remove`, `az otelembed wait`",
     "build": "`az otelembed build`",
+    "dockerfile": "`az otelembed dockerfile`",
     "prune": "`az otelembed prune`",
 }
 
@@ -53,7 +54,7 @@ def fields(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def results(cloud: Cloud) -> Results:
+def results(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Results:
     """The results of a site's whole life, by the section that tells of them."""
     site = cloud.make_site()
     site.push("2.0")
@@ -76,6 +77,9 @@ def results(cloud: Cloud) -> Results:
     run("status", "status", *site.arguments)
     run("history", "history", *site.arguments)
     run("build", "build", "--image", site.image("2.0"))
+    app = ("--image", site.image("2.0"))
+    run("dockerfile", "dockerfile", *app, "-o", "json")
+    run("dockerfile", "dockerfile", *app, "--output-dir", str(tmp_path_factory.mktemp("out")))
     nowhere = f"{site.id}-nowhere"
     run("fleet", "deploy", "--dry-run", "--ids", site.id, nowhere, nowhere + "2", status=3)
     run("prune", "prune", "--registry", site.registry, "--repository", site.repository)
