@@ -160,7 +160,9 @@ def _file(path: str | None, option: str) -> bytes | None:
 
     data = _guarded(read, f"{option}: '{path}'")
     if len(data) > LARGEST_FILE:
-        raise InvalidInput(f"{option}: '{path}' is larger than {LARGEST_FILE} bytes.")
+        raise InvalidInput(
+            f"{option}: '{path}' is larger than {LARGEST_FILE} bytes.", "Give another file."
+        )
     return data
 
 
@@ -168,6 +170,8 @@ def _guarded(read: Callable[[], Content], what: str) -> Content:
     try:
         return read()
     except OSError as error:
-        raise InvalidInput(f"{what} can't be read: {error.strerror or error}.") from None
+        raise InvalidInput(
+            f"{what} can't be read: {error.strerror or error}.", "Check its path and permissions."
+        ) from None
     except UnicodeDecodeError:
-        raise InvalidInput(f"{what} isn't text in UTF-8.") from None
+        raise InvalidInput(f"{what} isn't text in UTF-8.", "Save it as UTF-8.") from None

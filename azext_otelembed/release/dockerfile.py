@@ -85,7 +85,10 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
 def config_in(directory: str) -> str | None:
     """The path of the configuration that an earlier run wrote to `directory`; None without one."""
     path = Path(directory).expanduser() / CONFIG_FILE
-    return str(path) if path.is_file() else None
+    try:
+        return str(path) if path.is_file() else None
+    except OSError:  # `write` reports a directory that can't be used
+        return None
 
 
 def app_of(base: Base) -> App:

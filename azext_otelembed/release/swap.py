@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.errors import OtelembedError, Refused
+from azext_otelembed.errors import InvalidImage, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import ran_before, was_swapped
+from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
     ReleaseContext,
@@ -74,6 +75,8 @@ def swap_target(
         return target
     try:
         done = finder.find(image_for_site(session, production, None, None).or_latest())
+    except InvalidImage:
+        raise
     except OtelembedError:
         done = None
     if done is not None and done.base_digest == target.base_digest:
@@ -101,6 +104,7 @@ def swap(
     """
     console, site = context.console, observed.id
     known = context.store.read()
+    check_free(known, image.digest)
     begun = RecordedRelease.begin(context, _record(context, slot, observed, image, known), known)
     slot_swap = SlotSwap(context, slot, begun)
     try:

@@ -319,6 +319,17 @@ def test_a_pending_record_outlives_a_long_swap(
     assert release.expires - release.started > release_lock.MARGIN + timedelta(seconds=20)
 
 
+def test_a_release_of_production_in_progress_stops_a_swap_at_once(pair: Pair) -> None:
+    pair.hand.deploy(pair.production, wait=False)
+    records, before = pair.releases(), pair.cloud.mark()
+    with pytest.raises(Refused, match="in progress"):
+        pair.swap()
+    asked = [request["path"] for request in pair.cloud.requests(before)]
+    log = f"/sites/{pair.production.name}/containerlogs"
+    assert not any(path.endswith(log) for path in asked), "production's log isn't needed"
+    assert (pair.releases(), pair.starts(before)) == (records, [])
+
+
 def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
     """After a swap the slot holds production's old image: that must not come back by itself."""
     killed(pair, {**START, "hold_after": True}, image=None)
