@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from azext_otelembed.errors import AzureFailed
 API_VERSION = "2024-11-01"
 """The first with site containers. Set explicitly: the azure-mgmt-web in use is the one that az
 bundles, and its default differs between releases of az."""
+MOST_LOG = 64 << 20
+"""Bytes of a container log that are kept: the newest ones."""
 RESOURCE_ID = re.compile(
     r"/subscriptions/([^/\s]+)/resourceGroups/([^/\s]+)/providers/Microsoft\.Web/sites/([^/\s]+)"
     r"(?:/slots/([^/\s]+))?",
@@ -165,12 +168,18 @@ class SiteClient:
         return tuple(str(state or "UNKNOWN") for state in states)
 
     def container_log(self) -> str:
-        """The newest container log; empty when there is none."""
+        """The newest container log, at most MOST_LOG bytes of it; empty when there is none."""
         what = f"Container log of {self.id}"
         headers = {"Accept": "application/octet-stream"}
+        newest: deque[bytes] = deque()
+        size = 0
         with sdk_errors(what):
-            chunks = self._call("get_web_site_container_logs", headers=headers)
-            return b"".join(chunks or ()).decode("utf-8", "replace")
+            for chunk in self._call("get_web_site_container_logs", headers=headers) or ():
+                newest.append(chunk)
+                size += len(chunk)
+                while size - len(newest[0]) >= MOST_LOG:
+                    size -= len(newest.popleft())
+        return b"".join(newest).decode("utf-8", "replace")
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:
         with sdk_errors(what):

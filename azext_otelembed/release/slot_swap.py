@@ -166,10 +166,10 @@ class SlotSwap:
             time.sleep(self._pace.interval)
 
     def _keeps_running(self, old: str, production: Observed) -> bool:
-        """Whether production still shows `old` some time after a swap, a third of `blind`: right
-        after it, App Service may show the old image.
+        """Whether production still shows `old` for some time after a swap: right after it, App
+        Service may show the old image.
         """
-        deadline = time.monotonic() + self._pace.blind / 3
+        deadline = time.monotonic() + self._pace.swap_settles
         while self._runs(old, production):
             if time.monotonic() >= deadline:
                 return True

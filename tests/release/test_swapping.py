@@ -44,7 +44,7 @@ ONLY_IN_THE_SLOT = (
 )
 """An image that starts only with a setting that stays in the slot."""
 
-FAST = replace(QUICK, recovery=1)
+FAST = QUICK
 """For containers that end at once, each time."""
 
 
