@@ -128,6 +128,14 @@ class LocalAzure:
         return str(self.info["client_secret"])
 
     @property
+    def proxy(self) -> str:
+        """`http://localhost:PORT` of a proxy that resolves all hosts of the double.
+
+        Few resolvers know names below `localhost`, which a registry with a hash in its host has.
+        """
+        return str(self.info["proxy"])
+
+    @property
     def registries(self) -> dict[str, str]:
         """Login servers (`localhost:PORT`) by registry name."""
         return dict(self.info["registries"])
@@ -245,6 +253,10 @@ class LocalAzure:
     def token_lifetime(self, seconds: int | None) -> None:
         """Set the lifetime of new tokens; None for the lifetimes of Entra ID."""
         self._call("PATCH", "/tokens", {"lifetime": seconds})
+
+    def unknown_resources(self, *resources: str) -> None:
+        """Set the resources that Entra ID issues no token for; without any, it knows all."""
+        self._call("PUT", "/unknown-resources", list(resources))
 
     def engine(self, socket: Path | None) -> None:
         """Set the Docker engine that ACR Tasks build with, by its socket; None for no engine."""

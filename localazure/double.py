@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,10 +18,11 @@ from localazure.acr.builds import Builds
 from localazure.acr.sas import Signer
 from localazure.acr.store import Store
 from localazure.arm.config_schema import DEFAULTS
-from localazure.authority import Authority
+from localazure.authority import HASHED_HOSTS, Authority
 from localazure.faults.middleware import Recording
 from localazure.faults.recorder import Recorder
 from localazure.insights.telemetry import Telemetry
+from localazure.loopback_proxy import LoopbackProxy
 from localazure.server import Listeners
 from localazure.state import (
     Component,
@@ -62,6 +65,7 @@ class Double:
         self._apps = apps
         self.recorder = Recorder()
         self.listeners = Listeners(authority.server_context(), Recording(self.recorder))
+        self.loopback = LoopbackProxy()
         self.tokens = Tokens(authority.signing_key, state.tenant)
         self.store = Store(directory / "registry")
         self.signer = Signer()
@@ -75,6 +79,8 @@ class Double:
         """`https://localhost:PORT` of blob storage."""
         self.admin = ""
         """`http://localhost:PORT` of the double's own controls (`faults.admin`)."""
+        self.proxy = ""
+        """`http://localhost:PORT` of a proxy to all listeners (`loopback_proxy`)."""
         self.identity = ""
         """`http://localhost:PORT` of the managed-identity endpoints of `Host`s."""
 
@@ -83,6 +89,7 @@ class Double:
         await self.runtime.close()
         await self.builds.close()
         await self.listeners.close()
+        await self.loopback.close()
 
     async def add_registry(self, spec: Mapping[str, Any]) -> Registry:
         """Open a registry. `spec` holds fields of `Registry`, without `login_server`."""
@@ -91,6 +98,9 @@ class Double:
         if not registry.acr:
             # The cloud's domain of registries is `localhost`: others must lie outside of it.
             registry.login_server = bound.host.replace("localhost", "127.0.0.1")
+        elif registry.label_scope != "Unsecure":
+            label = f"{registry.name}-{_label_hash(registry)}".lower()
+            registry.login_server = f"{label}.{HASHED_HOSTS}:{bound.port}"
         self.state.registries[registry.login_server] = registry
         service = "acr" if registry.acr else "registry"
         app = self._apps.registry(self, registry)
@@ -232,3 +242,9 @@ class Double:
             self.state.sites[key] = site
         else:
             self.state.sites[key].slots[site.slot.lower()] = site
+
+
+def _label_hash(registry: Registry) -> str:
+    """16 letters and digits that depend on more than the registry's name."""
+    digest = hashlib.sha256(f"{registry.group}/{registry.name}".encode()).digest()
+    return base64.b32encode(digest[:10]).decode()

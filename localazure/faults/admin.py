@@ -42,6 +42,7 @@ def make(double: Double) -> ASGIApp:
             _route("POST", "/workloads", controls.add_workload_token),
             _route("PATCH", "/engine", controls.change_engine),
             _route("PATCH", "/tokens", controls.change_tokens),
+            _route("PUT", "/unknown-resources", controls.set_unknown_resources),
             _route("GET", "/telemetry", controls.telemetry),
             _route("DELETE", "/telemetry", controls.clear_telemetry),
         ],
@@ -171,6 +172,9 @@ class _Controls:
 
     async def change_tokens(self, request: Request) -> None:
         self._double.tokens.lifetime = (await request.json())["lifetime"]
+
+    async def set_unknown_resources(self, request: Request) -> None:
+        self._double.state.unknown_resources = [one.rstrip("/") for one in await request.json()]
 
     async def telemetry(self, _request: Request) -> Any:
         return self._double.telemetry.all()
