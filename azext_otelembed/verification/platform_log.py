@@ -19,7 +19,7 @@ from datetime import datetime
 from enum import Enum
 from functools import lru_cache
 
-LAUNCHER_LINE = r"otelembed: (?P<text>[0-9a-f]{12}) starts"
+from azext_otelembed.image.launcher import START_LINE
 
 
 class Kind(Enum):
@@ -167,7 +167,7 @@ _NEW: Sequence[tuple[Kind, str]] = (
         r"LastErrorTimestamp: (?P<at>\d\d/\d\d/\d{4} \d\d:\d\d:\d\d), "
         r"LastErrorDetails: (?P<details>.*), Details: .*, DetailsLevel: \w+",
     ),
-    (Kind.LAUNCHER, LAUNCHER_LINE),
+    (Kind.LAUNCHER, START_LINE.pattern.replace("(", "(?P<text>", 1)),
 )
 
 
