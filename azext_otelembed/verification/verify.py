@@ -304,7 +304,8 @@ class _Verification:
         until = None
         if attempts.blocked_until and healthy is not True:
             until = datetime.fromtimestamp(attempts.blocked_until, timezone.utc)
-            reason += f"; App Service blocks further starts until {until:%H:%M:%S} UTC"
+            words = f"; App Service blocks further starts until {until:%H:%M:%S} UTC"
+            evidence = {**evidence, "log": evidence["log"] + words}
         failed = attempts.failed
         start = (failed.began, failed.failed) if failed and failed.failed else None
         if start is None and healthy is not True and attempts.current:
