@@ -74,6 +74,12 @@ class Site:
         return f"{site}/slots/{self.slot}" if self.slot else site
 
     @property
+    def easy_auth(self) -> dict[str, Any]:
+        """The properties of config/authsettingsV2 if Easy Auth is enabled; empty otherwise."""
+        settings: dict[str, Any] = self.documents.get("config/authsettingsv2") or {}
+        return settings if (settings.get("platform") or {}).get("enabled") else {}
+
+    @property
     def image(self) -> str | None:
         """The reference after `DOCKER|` in linuxFxVersion; None for any other kind of site."""
         kind, _, image = str(self.config.get("linuxFxVersion") or "").partition("|")

@@ -57,7 +57,7 @@ def variables(
         "HOME": user.home,
         **dict(config.env),
         "PORT": str(port),
-        "WEBSITE_AUTH_ENABLED": "False",
+        "WEBSITE_AUTH_ENABLED": str(bool(site.easy_auth)),
         "HTTP_LOGGING_ENABLED": "1",
         **settings,
         **{f"APPSETTING_{name}": value for name, value in settings.items()},
