@@ -65,7 +65,7 @@ def _pair(call: Call) -> tuple[Site, Site]:
 
 
 async def _swap(runtime: Runtime, site: Site, source: Site, target: Site) -> None:
-    await asyncio.sleep(WARM_UP)
+    await asyncio.sleep(WARM_UP + site.swap_delay)
     sticky = _sticky(site, "appSettingNames")
     ours, theirs = _own_settings(source), _own_settings(target)
     source.app_settings = _laid_over(theirs, ours, sticky)
