@@ -225,6 +225,14 @@ class LocalAzure:
         """Add a component: `{"app_id", "instrumentation_key", "connection_string"}`."""
         return self._add("/components", spec)
 
+    def add_vault(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a key vault (`Double.add_vault`): `{"id"}`."""
+        return self._add("/vaults", spec)
+
+    def delay(self, site: str, **seconds: float) -> None:
+        """Make starts (`start_delay`) or swaps (`swap_delay`) of a site, by its id, take longer."""
+        self._call("PATCH", "/sites", {"id": site, **seconds})
+
     def add_principal(
         self,
         client_id: str,

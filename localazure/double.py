@@ -36,6 +36,7 @@ from localazure.state import (
     Runtime,
     Site,
     State,
+    Vault,
 )
 
 
@@ -172,6 +173,12 @@ class Double:
         if site.state == "Running":
             self.runtime.start(site)
         return site
+
+    def add_vault(self, spec: Mapping[str, Any]) -> Vault:
+        """Add a key vault, or replace one. `spec` holds fields of `Vault`."""
+        vault = Vault(**spec)
+        self.state.vaults[vault.name.lower()] = vault
+        return vault
 
     def add_principal(
         self,

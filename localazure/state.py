@@ -55,9 +55,11 @@ class Site:
     etag: str = '"1DA9812909D9F95"'
     slots: dict[str, Site] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
-    """Values of the Key Vault secrets that the site's identity may read, by secret URI."""
-    secret_refusals: dict[str, str] = field(default_factory=dict)
-    """The status of references that can't be resolved (`AccessToKeyVaultDenied` …), by URI."""
+    """The values of its Key Vault references, by setting: read when a start is asked for."""
+    start_delay: float = 0.0
+    """Seconds that each start takes in addition, while the container isn't asked yet."""
+    swap_delay: float = 0.0
+    """Seconds that each swap of the site's slots takes in addition."""
     swap_status: dict[str, str] | None = None
     publishing_password: str = field(default_factory=lambda: uuid.uuid4().hex)
     properties: dict[str, Any] = field(default_factory=dict)
@@ -72,6 +74,12 @@ class Site:
         group = f"/subscriptions/{self.subscription}/resourceGroups/{self.group}"
         site = f"{group}/providers/Microsoft.Web/sites/{self.name}"
         return f"{site}/slots/{self.slot}" if self.slot else site
+
+    @property
+    def easy_auth(self) -> dict[str, Any]:
+        """The properties of config/authsettingsV2 if Easy Auth is enabled; empty otherwise."""
+        settings: dict[str, Any] = self.documents.get("config/authsettingsv2") or {}
+        return settings if (settings.get("platform") or {}).get("enabled") else {}
 
     @property
     def image(self) -> str | None:
@@ -106,6 +114,19 @@ class Registry:
     aliases: list[str] = field(default_factory=list)
     """Other names of the registry in importImage, such as `docker.io`."""
     users: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Vault:
+    """A key vault. `secrets` holds the versions of each secret with their values, oldest first."""
+
+    name: str
+    group: str
+    secrets: dict[str, dict[str, str]] = field(default_factory=dict)
+    readers: list[str] = field(default_factory=list)
+    """Principal ids that an access policy lets get secrets."""
+    rbac: bool = False
+    """enableRbacAuthorization: roles count, and access policies don't."""
 
 
 @dataclass(slots=True)
@@ -263,6 +284,8 @@ class State:
     """By (group, name). A plan that only a site names exists, too, with default values."""
     identities: dict[str, Identity] = field(default_factory=dict)
     """User-assigned identities, by lower-case resource id."""
+    vaults: dict[str, Vault] = field(default_factory=dict)
+    """By lower-case name, which is unique in all of Azure."""
     hosts: dict[str, Host] = field(default_factory=dict)
     """Machines with managed identities, by name."""
     unknown_resources: list[str] = field(default_factory=list)
@@ -294,6 +317,10 @@ class State:
         """The ARM id of a registry."""
         group = self.group_id(registry.group)
         return f"{group}/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
+
+    def vault_id(self, vault: Vault) -> str:
+        """The ARM id of a key vault."""
+        return f"{self.group_id(vault.group)}/providers/Microsoft.KeyVault/vaults/{vault.name}"
 
     def all_sites(self) -> list[Site]:
         """Sites and slots, each site before its slots."""

@@ -239,7 +239,7 @@ class Worker:
     ) -> int:
         began = time.monotonic()
         limit = self._context.timing.start_time(settings)
-        answer = asyncio.create_task(probe.first_port(container, ports, settings))
+        answer = asyncio.create_task(self._first_port(container, ports, settings))
         end = asyncio.create_task(container.wait())
         both = {answer, end}
         try:
@@ -263,6 +263,12 @@ class Worker:
         finally:
             for task in both:
                 task.cancel()
+
+    async def _first_port(
+        self, container: Container, ports: tuple[int, ...], settings: Mapping[str, str]
+    ) -> int:
+        await asyncio.sleep(self.site.start_delay)
+        return await probe.first_port(container, ports, settings)
 
     def _stop_serving(self, old: Serving | None) -> None:
         """Stop a container that served, if there is one."""
