@@ -49,12 +49,11 @@ class Pruner:
 
     @cached_property
     def _sdk(self) -> ContainerRegistryClient:
-        """The SDK's client, with the audience of tokens that the registry has accepted."""
+        """The SDK's client, with the audience of the token that the registry has exchanged."""
         from azure.containerregistry import ContainerRegistryClient
 
-        session, tokens = self._session, self._client.http.tokens
-        tokens.login()
-        scope = session.arm_scope if tokens.fell_back else session.acr_scope
+        session, fell_back = self._session, self._client.http.tokens.fell_back
+        scope = session.arm_scope if fell_back else session.acr_scope
         return ContainerRegistryClient(
             f"https://{self._registry.login_server}",
             session.credential,
@@ -68,6 +67,7 @@ class Pruner:
         with console.step("look") as step:
             # The registry first: an image that is deployed meanwhile is then found as deployed.
             step.say("reading the registry")
+            self._client.http.tokens.login()  # decides on the audience: the SDK has no fallback
             repositories = [self._repository] if self._repository else self._repositories()
             stored = chain.from_iterable(map_concurrently(repositories, self._stored))
             step.say("reading the images of all sites")
