@@ -75,14 +75,20 @@ class Attempts:
 
 
 def find_attempts(
-    events: Iterable[Event], image: str, after: float, start_limit: float, instances: int = 0
+    events: Iterable[Event],
+    image: str,
+    after: float,
+    start_limit: float,
+    instances: int = 0,
+    recipe: str = "",
 ) -> Attempts:
     """The attempts to start `image` that began after `after`.
 
     `events` are sorted by time. `start_limit` is in seconds. `instances` is how many the site has,
-    0 if that isn't known: more attempts than that replace each other.
+    0 if that isn't known: more attempts than that replace each other. `recipe` is the digest of the
+    image's recipe, whose first digits its launcher writes; the image's tag may end with them too.
     """
-    log = _Log(image)
+    log = _Log(image, recipe)
     for event in events:
         log.take(event)
     ours = [start for start in log.starts if start.is_of(image) and start.began > after]
@@ -213,13 +219,13 @@ class _Start:
 class _Log:
     """Follows all starts in a log. `stopped`: which containers were removed, and when."""
 
-    def __init__(self, image: str) -> None:
+    def __init__(self, image: str, recipe: str) -> None:
         self.starts: list[_Start] = []
         self.stopped: list[tuple[float, str]] = []
         self.blocked_until: float | None = None
         self._image = image
-        recipe = _RECIPE.search(image)
-        self._recipe = recipe.group(1) if recipe else ""
+        named = _RECIPE.search(image)
+        self._recipe = recipe.rpartition(":")[2][:12] or (named.group(1) if named else "")
         self._first = math.inf
         self._exit: Event | None = None
         self._probes: list[_Start | None] = []

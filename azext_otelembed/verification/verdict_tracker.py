@@ -64,16 +64,19 @@ class VerdictTracker:
     """Takes observations of a site that is to run `image`, and gives the verdict so far.
 
     `after` is the log's time before the change: only attempts that began later count.
-    `start_limit` is in seconds. `attempts` is what the container log shows, None without one;
+    `start_limit` is in seconds; `recipe` is the image's, if it is known. `attempts` is what the container log shows, None without one;
     `answers` counts answers of the app in a row; `reason` says why the verdict isn't UP.
     """
 
-    def __init__(self, image: str, after: float, start_limit: float, pace: Pace = PACE) -> None:
+    def __init__(
+        self, image: str, after: float, start_limit: float, pace: Pace = PACE, recipe: str = ""
+    ) -> None:
         self.attempts: Attempts | None = None
         self.answers = 0
         self.reason = ""
         self.log = ContainerLog()
         self._image = image
+        self._recipe = recipe
         self._after = after
         self._start_limit = start_limit
         self._pace = pace
@@ -96,7 +99,12 @@ class VerdictTracker:
         if text:
             self.log.update(text)
             self.attempts = find_attempts(
-                self.log.events, self._image, self._after, self._start_limit, len(states)
+                self.log.events,
+                self._image,
+                self._after,
+                self._start_limit,
+                len(states),
+                self._recipe,
             )
         self._count_answers()
         if self._has_failed():

@@ -161,6 +161,7 @@ def verify(
     pace: Pace = PACE,
     written: str | None = None,
     reachable: bool = True,
+    recipe: str = "",
     restart: Callable[[], None] | None = None,
     blocked: bool = False,
 ) -> Verdict:
@@ -169,7 +170,7 @@ def verify(
     `log_since` is the container log's newest time before the change: only attempts to start the
     image that began later count. `written` is the connection string that was set after `observed`:
     no log line may show it. Without `reachable`, this machine could not reach the site before the
-    change. `restart` is called once if the log shows no attempt for 30 seconds. With `blocked`, the
+    change. `recipe` is the image's, for the launcher's line. `restart` is called once if the log shows no attempt for 30 seconds. With `blocked`, the
     time in which App Service blocks the site's starts doesn't count.
     """
     return _Verification(
@@ -181,6 +182,7 @@ def verify(
         stamp_time(log_since) if log_since else 0.0,
         _Asked(client, observed, health_path, reachable=reachable),
         pace,
+        recipe,
         restart,
         extends=blocked,
     ).run(timeout, say)
@@ -234,6 +236,7 @@ class _Verification:
     after: float
     asked: _Asked
     pace: Pace
+    recipe: str
     restart: Callable[[], None] | None
     extends: bool
 
@@ -242,7 +245,7 @@ class _Verification:
         began = time.monotonic()
         deadline = began + timeout
         limit = start_limit(self.observed.settings)
-        tracker = VerdictTracker(self.image, self.after, limit, self.pace)
+        tracker = VerdictTracker(self.image, self.after, limit, self.pace, self.recipe)
         configuration = _Configuration(self.client, self.observed, self.image)
         while True:
             if not configuration.matches:
