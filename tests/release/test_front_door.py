@@ -15,7 +15,7 @@ from azext_otelembed.webapp.front_door import (
 )
 from azext_otelembed.webapp.observe import observe
 from tests.e2e.support import Cloud, Site
-from tests.release.support import Hand, MakeSite, id_of
+from tests.release.support import Hand, MakeSite, Push, id_of
 
 RESTRICTED = "access restrictions may deny this machine's address"
 READ = "/config/authsettingsV2"
@@ -84,10 +84,35 @@ def test_without_the_right_to_read_the_settings_any_refusal_may_be_the_front_doo
     assert is_its_answer(front_door, site)
 
 
-@pytest.mark.parametrize("closed", ["restrictions", "login"])
-def test_a_site_behind_its_front_door_is_released(site: Site, hand: Hand, closed: str) -> None:
+@pytest.mark.parametrize(
+    ("closed", "why"), [("restrictions", RESTRICTED), ("login", "Easy Auth redirects requests")]
+)
+def test_a_site_behind_its_front_door_is_released(
+    site: Site, hand: Hand, closed: str, why: str
+) -> None:
     CLOSE[closed](site)
     ended = hand.deploy(site)
     assert ended.exit_status == 0, ended
+    assert f"from App Service's front door ({why}" in ended.evidence["http"]
+    assert ended.evidence["http"].endswith("the app itself wasn't asked")
     assert site.runs == ended.result["image"]["name"]
     assert is_its_answer(reading(hand, site), site)
+
+
+def test_the_front_doors_answer_does_not_prove_that_the_app_starts(
+    site: Site, hand: Hand, push: Push
+) -> None:
+    site.restrict_access()
+    ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=20)
+    assert ended.exit_status == 4, ended
+    assert "it exited with status 3" in ended.result["reason"]
+
+
+def test_without_a_log_the_front_doors_answer_leaves_a_release_unproven(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    site.restrict_access()
+    with cloud.fault(service="arm", path=f"{site.name}/containerlogs", status=403, times=0):
+        ended = hand.deploy(site, timeout=6)
+    assert ended.result["healthy"] is None, ended
+    assert "Azure gives no container log" in ended.result["reason"]
