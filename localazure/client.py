@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,15 @@ class LocalAzure:
     def token_lifetime(self, seconds: int | None) -> None:
         """Set the lifetime of new tokens; None for the lifetimes of Entra ID."""
         self._call("PATCH", "/tokens", {"lifetime": seconds})
+
+    @contextmanager
+    def runtime(self, **settings: Any) -> Iterator[None]:
+        """Change `RuntimeSettings`, such as `overlap=5`, until the end of the `with` block."""
+        former = self._call("PATCH", "/runtime", settings)
+        try:
+            yield
+        finally:
+            self._call("PATCH", "/runtime", former)
 
     def engine(self, socket: Path | None) -> None:
         """Set the Docker engine that ACR Tasks build with, by its socket; None for no engine."""

@@ -42,6 +42,7 @@ def make(double: Double) -> ASGIApp:
             _route("POST", "/workloads", controls.add_workload_token),
             _route("PATCH", "/engine", controls.change_engine),
             _route("PATCH", "/tokens", controls.change_tokens),
+            _route("PATCH", "/runtime", controls.change_runtime),
             _route("GET", "/telemetry", controls.telemetry),
             _route("DELETE", "/telemetry", controls.clear_telemetry),
         ],
@@ -171,6 +172,9 @@ class _Controls:
 
     async def change_tokens(self, request: Request) -> None:
         self._double.tokens.lifetime = (await request.json())["lifetime"]
+
+    async def change_runtime(self, request: Request) -> Any:
+        return self._double.change_runtime(await request.json())
 
     async def telemetry(self, _request: Request) -> Any:
         return self._double.telemetry.all()

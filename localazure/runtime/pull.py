@@ -35,12 +35,16 @@ class PullError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """An unpacked image. Containers share `rootfs`, so it must not be written to."""
+    """An unpacked image. Containers share `rootfs`, so it must not be written to.
+
+    `layers` are the digests of the layers that this pull transferred: none if the image was there.
+    """
 
     reference: Reference
     digest: str
     rootfs: Path
     config: ImageConfig
+    layers: tuple[str, ...]
 
 
 class Images:
@@ -66,11 +70,16 @@ class Images:
         digest, manifest = self._manifest(registry, reference, image)
         lock = self._locks.setdefault(digest, asyncio.Lock())
         async with lock:
+            fresh = not self._folder(digest).exists()
             try:
                 config, rootfs = await asyncio.to_thread(self._unpack, digest, manifest)
             except (layers.LayerError, ConfigurationError, tarfile.TarError, OSError) as error:
                 raise _failure(image, str(error)) from error
-        return Pulled(reference, digest, rootfs, config)
+        transferred = tuple(str(layer["digest"]) for layer in manifest["layers"] if fresh)
+        return Pulled(reference, digest, rootfs, config, transferred)
+
+    def _folder(self, digest: str) -> Path:
+        return self._directory / digest.removeprefix("sha256:")[:24]
 
     def _registry(self, reference: Reference, image: str) -> Registry:
         try:
@@ -101,7 +110,7 @@ class Images:
         if platform != "linux/amd64":
             raise ConfigurationError(f"the image is for {platform}, not for linux/amd64")
         config = ImageConfig.parse(data)
-        rootfs = self._directory / digest.removeprefix("sha256:")[:24]
+        rootfs = self._folder(digest)
         if not rootfs.exists():
             self._directory.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix="new-"))
