@@ -78,7 +78,7 @@ def shown(site: Site, number: int) -> dict[str, str]:
     identity = _identity(site, number, "")
     names = ("WEBSITE_SITE_NAME", "WEBSITE_ROLE_INSTANCE_ID", "WEBSITE_HOSTNAME")
     platform = {name: identity[name] for name in (*names, "WEBSITE_INSTANCE_ID")}
-    return {**settings, "WEBSITE_AUTH_ENABLED": "False", **platform}
+    return {**settings, **platform}
 
 
 def resolved(site: Site) -> dict[str, str]:

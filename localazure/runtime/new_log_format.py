@@ -148,21 +148,17 @@ class NewLogFormat(PlatformMessages):
             f"Creating container with image: {self._image} from registry: "
             f"{pulled.reference.registry} and fully qualified image name: {self._image}"
         )
-        self._line(f"Starting container: {container}.")
 
     def _run(self, container: str) -> None:
-        self._line(f"Starting container: {container}.")
-        self._is_running()
-
-    def _is_running(self) -> None:
         self._lines(
+            f"Starting container: {container}.",
             "Starting watchers and probes.",
             "Starting metrics collection.",
             "Container is running.",
         )
 
     def running(self, container: str, seconds: float) -> None:
-        self._is_running()
+        self._run(container)
         details = f"Container {self._container} successfully created and is running."
         self._state("Starting", "CreatingContainer", details)
         self._line(f"Container start method finished after {seconds * 1000:.0f} ms.")

@@ -79,7 +79,8 @@ class OldLogFormat(PlatformMessages):
     def _docker_run(self, container: str, port: int, image: str, own: Mapping[str, str]) -> None:
         # The companions' environment names the app's image, too.
         name = {"DOCKER_CUSTOM_IMAGE_NAME": self._start.image}
-        shown = {**name, **own, **self._start.environment}
+        login = {"WEBSITE_AUTH_ENABLED": str(self.has_login)}
+        shown = {**name, **own, **login, **self._start.environment}
         variables = " ".join(f"-e {name}={value}" for name, value in shown.items())
         self._info(f"docker run -d --expose={port} --name {container} {variables} {image}  ")
         self.log.unstamped("")

@@ -54,7 +54,7 @@ class Images:
         self._state = state
         self._store = store
         self._directory = directory
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._unpacking: dict[str, asyncio.Task[tuple[ImageConfig, Path]]] = {}
         self._layers: dict[str, Path] = {}
 
     async def pull(self, site: Site, image: str) -> Pulled:
@@ -68,13 +68,16 @@ class Images:
                 "unauthorized. Check registry credentials.",
             )
         digest, manifest = self._manifest(registry, reference, image)
-        lock = self._locks.setdefault(digest, asyncio.Lock())
-        async with lock:
-            fresh = not self._folder(digest).exists()
-            try:
-                config, rootfs = await asyncio.to_thread(self._unpack, digest, manifest)
-            except (layers.LayerError, ConfigurationError, tarfile.TarError, OSError) as error:
-                raise _failure(image, str(error)) from error
+        fresh = not self._folder(digest).exists()
+        if (unpacking := self._unpacking.get(digest)) is None:
+            unpacking = asyncio.create_task(asyncio.to_thread(self._unpack, digest, manifest))
+            self._unpacking[digest] = unpacking
+            unpacking.add_done_callback(lambda _: self._unpacking.pop(digest))
+        try:
+            # A start that is cancelled must not make the next one unpack the image a second time.
+            config, rootfs = await asyncio.shield(unpacking)
+        except (layers.LayerError, ConfigurationError, tarfile.TarError, OSError) as error:
+            raise _failure(image, str(error)) from error
         transferred = tuple(str(layer["digest"]) for layer in manifest["layers"] if fresh)
         return Pulled(reference, digest, rootfs, config, transferred)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -75,6 +76,8 @@ class Worker:
         self._lock = asyncio.Lock()
         self._retiring: dict[Serving, asyncio.Task[None]] = {}
         self._stopping: dict[asyncio.Task[None], Container] = {}
+        self._ending: asyncio.Task[None] | None = None
+        """The end of the container whose start has failed or was cancelled last."""
         self._failures = 0
         """Failed starts in a row."""
         self._blocked_until = 0.0
@@ -196,6 +199,7 @@ class Worker:
     async def _pause(self) -> None:
         """Wait until the next start; the site is blocked if it has failed more than once."""
         self._enter(Phase.FAILED)
+        await self._wait_for_ending()
         blocked = self._context.settings.blocked
         if self.messages.can_block and self._failures > 1:
             self._blocked_until = time.monotonic() + blocked
@@ -220,8 +224,13 @@ class Worker:
         await asyncio.sleep(blocked * _RETRY)
         self._enter(Phase.STARTING)
 
+    async def _wait_for_ending(self) -> None:
+        if self._ending is not None:
+            await asyncio.wait({self._ending})
+
     async def _start_container(self) -> Serving:
         """A new container that answers. Raises _StartFailedError."""
+        await self._wait_for_ending()
         if self.serving is not None and self.serving.messages is self.messages:
             self.messages = self.messages.beside()
         messages, settings = self.messages, dict(self.site.app_settings)
@@ -242,12 +251,12 @@ class Worker:
         try:
             port = await self._warm_up(container, ports, settings)
         except asyncio.CancelledError:
-            await self._stop_container(container, grace, messages)
-            messages.cancelled("probe")
+            cancelled = functools.partial(messages.cancelled, "probe")
+            self._ending = self._stop_container(container, grace, messages, cancelled)
             raise
         except asyncio.TimeoutError:
-            await self._stop_container(container, grace, messages)
-            messages.timed_out_ended()
+            ended = messages.timed_out_ended
+            self._ending = self._stop_container(container, grace, messages, ended)
             raise _StartFailedError from None
         return Serving(container, port, grace, time.monotonic(), messages)
 
@@ -357,25 +366,35 @@ class Worker:
         """Stop a container that served, if there is one; `is_site`: no other one takes over."""
         if old is None or not old.container.running:
             return
-        messages, container = old.messages, old.container
+        messages = old.messages
         messages.stopping_site()
 
-        async def stop() -> None:
-            await self._stop_container(container, old.grace, messages)
+        def end() -> None:
             messages.site_stopped()
             if is_site:
                 messages.down()
 
+        self._stop_container(old.container, old.grace, messages, end)
+
+    def _stop_container(
+        self,
+        container: Container,
+        grace: float,
+        messages: PlatformMessages,
+        end: Callable[[], None],
+    ) -> asyncio.Task[None]:
+        """Stop a container, if it still runs, and then call `end`."""
+        began = time.monotonic()
+        if container.running:
+            messages.stopping(container.name, grace)
+
+        async def stop() -> None:
+            if container.running:
+                await container.stop(grace)
+                messages.stopped(container.name, time.monotonic() - began)
+            end()
+
         task = asyncio.create_task(stop())
         self._stopping[task] = container
         task.add_done_callback(self._stopping.pop)
-
-    async def _stop_container(
-        self, container: Container, grace: float, messages: PlatformMessages
-    ) -> None:
-        if not container.running:
-            return
-        began = time.monotonic()
-        messages.stopping(container.name, grace)
-        await container.stop(grace)
-        messages.stopped(container.name, time.monotonic() - began)
+        return task
