@@ -318,7 +318,7 @@ class NewLogFormat(PlatformMessages):
         until = f"Site scheduled to be unblocked at {self._until}"
         self._state("Blocked", "None", f"{why} {until}", "WARN")
         self._details, self._level = details, level
-        self._line("Start site prohibited because the site is being blocked.")
+        self._line("Start site prohibitted because the site is being blocked.")
 
     def unblocked(self) -> None:
         self._line(f"Site: {self._name} is unblocked.")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 from localazure.state import Site
 from tests.localazure.runtime_support import RuntimeFixture, server_image
 
 Scenario = Callable[[RuntimeFixture], Awaitable[str]]
-UNSTAMPED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ?")
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z ?")
 _SHAPES = (
-    (r"\blocalhost:\d+/app:[\w.-]+", "<image>"),
+    (r"\blocalhost:\d+/app:[\w-]+", "<image>"),
     (r"\blocalhost:\d+", "<registry>"),
     (r"\bsha256:[0-9a-f]{64}", "<digest>"),
+    (r"(?<=_)[0-9a-f]{32}\b", "<hex>"),
     (r"\b[0-9a-f]{12}(?=_|\b)", "<hex>"),
-    (r"\b[0-9a-f]{32}\b", "<hex>"),
-    (r"_\d+_[0-9a-f]{8}\b", "_<n>_<hex>"),
+    (r"_\d+_[0-9a-f]{8}(?![0-9a-f])", "_<n>_<hex>"),
     (r"(web_+)[0-9a-f]{4}(?![0-9a-f])", r"\1<slot>"),
     (r"\d\d/\d\d/\d{4} \d\d:\d\d:\d\d", "<time>"),
     (r" -e .* (?=\S+  $)", " -e … "),
@@ -30,19 +31,12 @@ _STATE = re.compile(
 
 def shape(line: str) -> str:
     """A line without its time and with placeholders for what differs from log to log."""
-    text = UNSTAMPED.sub("", line, count=1)
+    text = _STAMP.sub("", line, count=1)
     if state := _STATE.fullmatch(text):
         return " ".join(filter(None, state.group(1, 2, 3, 5)))
     for pattern, placeholder in _SHAPES:
         text = re.sub(pattern, placeholder, text)
     return text
-
-
-def platform_lines(here: RuntimeFixture, site: Site) -> Iterator[str]:
-    """The lines of the platform, in the order in which they were written, of each worker."""
-    for worker in here.supervisor._workers(site):
-        _, platform = worker.messages.log.files()
-        yield from (line.text for line in platform)
 
 
 async def started(here: RuntimeFixture, **spec: object) -> Site:
@@ -108,7 +102,8 @@ async def is_cancelled_early(here: RuntimeFixture) -> str:
     image = here.push(server_image(Env=["NEW=1"]), tag="2")
     site.config["linuxFxVersion"] = f"DOCKER|{image}"
     here.supervisor.changed(site, "config/web changed: linuxFxVersion")
-    await here.until_logged(site, f"Pulling image: {image}.")
+    while f"Pulling image: {image}." not in here.log(site):
+        await asyncio.sleep(0)
     await here.set(site, V="2")
     return await here.until_logged(site, "Site: web stopped.", times=2)
 

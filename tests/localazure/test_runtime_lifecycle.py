@@ -118,7 +118,7 @@ async def test_a_site_is_blocked_after_its_second_failed_start(here: RuntimeFixt
     await here.set(site, FAIL="")
     assert (await here.get(site)).status_code == 503
     log = await here.until_logged(site, "Site: web is unblocked.")
-    assert "Start site prohibited because the site is being blocked." in log
+    assert "Start site prohibitted because the site is being blocked." in log
     await here.until_logged(site, "Site started.")
     assert (await here.get(site)).status_code == 200
     assert states(here, site) == ["UNKNOWN"]
