@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,15 @@ class LocalAzure:
     def unknown_resources(self, *resources: str) -> None:
         """Set the resources that Entra ID issues no token for; without any, it knows all."""
         self._call("PUT", "/unknown-resources", list(resources))
+
+    @contextmanager
+    def runtime(self, **settings: Any) -> Iterator[None]:
+        """Change `RuntimeSettings`, such as `overlap=5`, until the end of the `with` block."""
+        former = self._call("PATCH", "/runtime", settings)
+        try:
+            yield
+        finally:
+            self._call("PATCH", "/runtime", former)
 
     def engine(self, socket: Path | None) -> None:
         """Set the Docker engine that ACR Tasks build with, by its socket; None for no engine."""

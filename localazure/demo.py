@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from localazure import seed
 from localazure.az import AZ, Az
 from localazure.client import ROOT, LocalAzure
 from localazure.runtime import sandbox
@@ -118,7 +119,7 @@ def show(directory: Path) -> None:
         raise SystemExit(f"demo: {error}") from None
     if not found.root:
         print(found.summary, flush=True)
-    with LocalAzure.start(directory) as local:
+    with LocalAzure.start(directory, {**seed.demo(), "runtime": seed.QUICK}) as local:
         az = Az(local, directory / "azure", EXTENSIONS)
         az.login()
         _run_steps(Demo(local, az))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -107,6 +108,16 @@ class Double:
         app = self._apps.registry(self, registry)
         await self.listeners.listen(app, service=service, bound=bound)
         return registry
+
+    def change_runtime(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Change fields of `RuntimeSettings`; returns the former values. Raises ValueError."""
+        settings = self.state.runtime
+        if unknown := wanted.keys() - {one.name for one in dataclasses.fields(settings)}:
+            raise ValueError(f"The runtime has no setting {', '.join(sorted(unknown))}.")
+        former = {name: getattr(settings, name) for name in wanted}
+        for name, value in wanted.items():
+            setattr(settings, name, value)
+        return former
 
     def add_subscription(self, name: str, groups: Sequence[str]) -> str:
         """Add a subscription with resource groups; returns its id. It has no role assignments."""

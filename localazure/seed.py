@@ -8,6 +8,7 @@ A seed is a JSON object; every part may be left out:
 - `images`: `{"registry", "repository", "tag", "layout"}`, `layout` the folder of an OCI layout
 - `components`, `sites`: as `Double.add_component` and `Double.add_site` take them
 - `role_assignments`: `{"role", "scope", "principal_id"}`
+- `runtime`: fields of `state.RuntimeSettings`
 
 Ports are known only at run time, so `{NAME}` in any string stands for the login server of the
 registry called NAME, and `{NAME.id}` for its ARM id.
@@ -28,6 +29,8 @@ OBJECT_ID = "44444444-0b1e-4c5d-9d6e-4d5d6d7d8d90"
 """Constant, so that an az that logged in before a restart keeps its rights."""
 CLIENT_SECRET = "localazure~not-a-secret"
 IMAGES = Path(__file__).resolve().parents[1] / ".local" / "images"
+QUICK = {"overlap": 0.3, "blocked": 6.0}
+"""`RuntimeSettings` for the demo and for tests: a site's old container stops at once."""
 COLLECTOR = "otel/opentelemetry-collector-contrib"
 COLLECTOR_VERSION = "0.150.0"
 
@@ -90,6 +93,7 @@ def demo() -> dict[str, Any]:
 async def apply(double: Double, seed: dict[str, Any]) -> None:
     """Add the resources of `seed`, and a service principal that owns the subscription."""
     subscription = f"/subscriptions/{double.state.subscription}"
+    double.change_runtime(seed.get("runtime", {}))
     principal = double.add_principal(CLIENT_ID, CLIENT_SECRET, OBJECT_ID)
     double.assign("Owner", subscription, principal.object_id)
     for group in seed.get("groups", []):

@@ -64,6 +64,10 @@ class Site:
     publishing_password: str = field(default_factory=lambda: uuid.uuid4().hex)
     properties: dict[str, Any] = field(default_factory=dict)
     """Site properties that were set and have no effect but in the site's GET (`httpsOnly` …)."""
+    old_log: bool = False
+    """Whether the platform writes its log in the format that App Service used until 2025."""
+    broken_volume: str = ""
+    """The mount path of a volume that can't be mounted: the site's starts fail."""
     documents: dict[str, Any] = field(default_factory=dict)
     """Properties of sub-resources that were set, by lower-case path: `config/logs`,
     `sitecontainers/main`, `basicpublishingcredentialspolicies/scm` …"""
@@ -86,6 +90,23 @@ class Site:
         """The reference after `DOCKER|` in linuxFxVersion; None for any other kind of site."""
         kind, _, image = str(self.config.get("linuxFxVersion") or "").partition("|")
         return image if kind.upper() == "DOCKER" and image else None
+
+
+@dataclass(slots=True)
+class RuntimeSettings:
+    """How the runtime runs all sites; may be changed at any time. The defaults are App Service's.
+
+    Times are in seconds. All other waits of the runtime are fractions or multiples of these two.
+    """
+
+    overlap: float = 20.0
+    """From `Site started.` to the stop of the old container; both answer requests meanwhile."""
+    blocked: float = 120.0
+    """The time that a site is blocked after its second failed start in a row."""
+    log_lines: int = 0
+    """`containerlogs` has the last lines of each file only, this many; 0: all."""
+    log_by_file: bool = False
+    """`containerlogs` has the app's output first, then the platform's log: not sorted by time."""
 
 
 @dataclass(slots=True)
@@ -244,7 +265,10 @@ class Runtime(Protocol):
         """The site's instances, in a stable order."""
 
     def log(self, site: Site) -> str:
-        """The platform's and the container's log (what POST containerlogs answers)."""
+        """All lines of the platform and the containers, sorted by time."""
+
+    def container_log(self, site: Site) -> str:
+        """What POST containerlogs answers: the instances' logs one after the other."""
 
     def log_files(self, site: Site) -> dict[str, bytes]:
         """The files below LogFiles/ that Kudu's /dump puts in its zip."""
@@ -290,6 +314,7 @@ class State:
     """Machines with managed identities, by name."""
     unknown_resources: list[str] = field(default_factory=list)
     """Resources that Entra ID doesn't know: it issues no token for them (AADSTS500011)."""
+    runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
 
     @property
     def subscriptions(self) -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 
 from localazure.az import AZ, Az
 from localazure.client import LocalAzure
-from localazure.seed import demo
+from localazure.seed import QUICK, demo
 from tests.e2e.support import EXTENSIONS, IMAGES, Cloud
 from tests.warm import WarmAz
 
@@ -112,6 +112,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
     names = [f"group-{number}" for number in range(1, GROUPS)]
     seed["groups"] += [{"name": name, "location": "westeurope"} for name in names]
     seed["sites"] = []
+    seed["runtime"] = QUICK
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "localhost,127.0.0.1")
         with LocalAzure.start(tmp_path_factory.mktemp("double") / "localazure", seed) as started:

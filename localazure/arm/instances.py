@@ -53,7 +53,7 @@ def _resource(site: Site, instance: InstanceView, *, containers: Any) -> dict[st
 
 async def container_log(call: Call) -> Response:
     """POST containerlogs: the log as text, 204 without a log."""
-    text = call.double.runtime.log(call.site())
+    text = call.double.runtime.container_log(call.site())
     if not text:
         return empty(204)
     return Response(text.encode(), media_type="application/octet-stream")

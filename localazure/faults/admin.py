@@ -45,6 +45,7 @@ def make(double: Double) -> ASGIApp:
             _route("PATCH", "/engine", controls.change_engine),
             _route("PATCH", "/tokens", controls.change_tokens),
             _route("PUT", "/unknown-resources", controls.set_unknown_resources),
+            _route("PATCH", "/runtime", controls.change_runtime),
             _route("GET", "/telemetry", controls.telemetry),
             _route("DELETE", "/telemetry", controls.clear_telemetry),
         ],
@@ -190,6 +191,9 @@ class _Controls:
 
     async def set_unknown_resources(self, request: Request) -> None:
         self._double.state.unknown_resources = [one.rstrip("/") for one in await request.json()]
+
+    async def change_runtime(self, request: Request) -> Any:
+        return self._double.change_runtime(await request.json())
 
     async def telemetry(self, _request: Request) -> Any:
         return self._double.telemetry.all()

@@ -13,7 +13,7 @@ from localazure.runtime.image import seconds
 from localazure.runtime.pull import Images
 from localazure.runtime.reaper import Reaper
 from localazure.runtime.sandbox import NoSandboxError, Sandbox
-from localazure.state import Site
+from localazure.state import RuntimeSettings, Site
 
 FRONT_END_TIMEOUT = 230.0
 """Seconds that App Service's front end waits for an app."""
@@ -23,9 +23,8 @@ _log = logging.getLogger("localazure.runtime")
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. `blocked`: the pauses after a site's 1st, 2nd … failure in a row."""
+    """Seconds."""
 
-    blocked: Sequence[float] = (1, 5, 15, 60, 120, 300)
     steady: float = 60
     """A container that ran for this time does not count as a failure."""
     start_limit: float = 230
@@ -53,12 +52,18 @@ class RuntimeContext:
     """
 
     def __init__(
-        self, directory: Path, images: Images, ports: Callable[[], Sequence[int]], timing: Timing
+        self,
+        directory: Path,
+        images: Images,
+        ports: Callable[[], Sequence[int]],
+        timing: Timing,
+        settings: RuntimeSettings,
     ) -> None:
         self.directory = directory
         self.images = images
         self.ports = ports
         self.timing = timing
+        self.settings = settings
         self._reaper: Reaper | None = None
         self._sandbox: asyncio.Task[Sandbox] | None = None
 

@@ -24,6 +24,12 @@ HIDDEN = frozenset(
 )
 """Settings for the platform; according to the reference, containers don't get them."""
 
+_SHOWN = (
+    "WEBSITES_CONTAINER_START_TIME_LIMIT",
+    "WEBSITES_ENABLE_APP_SERVICE_STORAGE",
+    "WEBSITES_PORT",
+)
+
 _CONNECTION_PREFIX = {
     "sqlserver": "SQLCONNSTR_",
     "mysql": "MYSQLCONNSTR_",
@@ -65,6 +71,15 @@ def variables(
         **connection_strings(site.connection_strings),
         **_identity(site, number, hostname),
     }
+
+
+def shown(site: Site, number: int) -> dict[str, str]:
+    """The variables that the old platform log shows: those of the platform, and its settings."""
+    settings = {name: value for name, value in site.app_settings.items() if name in _SHOWN}
+    identity = _identity(site, number, "")
+    names = ("WEBSITE_SITE_NAME", "WEBSITE_ROLE_INSTANCE_ID", "WEBSITE_HOSTNAME")
+    platform = {name: identity[name] for name in (*names, "WEBSITE_INSTANCE_ID")}
+    return {**settings, **platform}
 
 
 def app_settings(settings: Mapping[str, str]) -> dict[str, str]:

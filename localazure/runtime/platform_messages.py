@@ -1,28 +1,47 @@
-"""The lines that App Service's platform writes about a site's containers.
+"""The events of a site's containers that the platform writes to its log, in either format.
 
-The words are those of published logs of the present platform ("Site startup probe failed after
-46.9 seconds."). Of the older platform only the sentence about HTTP pings is kept, which support
-articles still quote.
+The words are those of public logs. `new_log_format` and `old_log_format` write them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
 
-from localazure.runtime.reference import Reference
+from localazure.runtime.pull import Pulled
 from localazure.runtime.site_log import SiteLog
+from localazure.state import Site
 
-_NEVER = "01/01/0001 00:00:00"
-_TIME = "%m/%d/%Y %H:%M:%S"
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A start that begins. `recycled`: App Service's word for the change that caused it, if any."""
+
+    site: Site
+    image: str
+    environment: Mapping[str, str]
+    """The platform's own variables: without the values of app settings."""
+    recycled: str = ""
 
 
 class PlatformMessages:
-    """Writes the events of the site `name` on one worker to its log."""
+    """Writes the events of a site on one worker to its log.
 
-    def __init__(self, name: str, log: SiteLog) -> None:
-        self.name = name
+    An object stands for what App Service calls a site: a container that serves, or the attempts to
+    start one. It remembers its last error. A start beside a container that serves is a new one's
+    (`beside`), any other start belongs to the one that failed or was stopped before.
+
+    An event that a format doesn't log is a method that it doesn't override.
+    """
+
+    can_block = False
+    """Whether the site is blocked after several failed starts."""
+
+    def __init__(self, site: Site, log: SiteLog) -> None:
         self.log = log
+        self.site = site
 
     def output(self, lines: Sequence[str]) -> None:
         """Lines of a container's output."""
@@ -30,99 +49,111 @@ class PlatformMessages:
 
     def note(self, text: str) -> None:
         """A message of the double that App Service doesn't have."""
-        self._line(f"localazure: {text}")
+        self.log.platform(f"localazure: {text}")
 
     def internal_error(self, error: BaseException) -> None:
         """An error of the double itself."""
         self.note(f"{type(error).__name__}: {error}")
 
-    def pulling(self, image: str) -> None:
-        """The start begins."""
-        self._state("Starting", "StartingSiteContainers")
-        self._line("Container start method called.")
-        self._state("Starting", "PullingImage", details=f"Pulling image {image} for {self.name}.")
-        self._line(f"Pulling image: {image}.")
+    @property
+    def has_login(self) -> bool:
+        """Whether the site has Easy Auth."""
+        newer = self.site.documents.get("config/authsettingsv2") or {}
+        older = self.site.documents.get("config/authsettings") or {}
+        return bool((newer.get("platform") or {}).get("enabled") or older.get("enabled"))
 
-    def pulled(self, image: str, registry: str) -> None:
+    @property
+    def has_identity(self) -> bool:
+        """Whether the site has a managed identity."""
+        return bool(self.site.system_identity or self.site.user_identities)
+
+    def beside(self) -> PlatformMessages:
+        """The messages of a start beside a container that serves."""
+        return self
+
+    def container_name(self, identifier: str) -> str:
+        """The name of a container; `identifier` is 12 hex digits."""
+        return identifier
+
+    def pulling(self, start: Start) -> None:
+        """The start begins, with the pull of its image."""
+
+    def pulled(self, pulled: Pulled, seconds: float) -> None:
         """The image was pulled."""
-        self._line(f"Image {image} is pulled from registry {registry}")
-        self._line("Container is starting.")
 
-    def creating(self, container: str, image: str, reference: Reference) -> None:
-        """The container is created."""
-        short = f"{reference.repository}:{reference.version}"
-        self._line(
-            f"Creating container with image: {short} from registry: {reference.registry} "
-            f"and fully qualified image name: {image}"
-        )
-        self._line(f"Starting container: {container}.")
+    def creating(self, container: str, pulled: Pulled, port: int) -> None:
+        """The container is created and started."""
 
-    def running(self, container: str, elapsed: float) -> None:
+    def running(self, container: str, seconds: float) -> None:
         """The program runs; the startup probe begins."""
-        self._line("Container is running.")
-        self._line(f"Container start method finished after {elapsed * 1000:.0f} ms.")
-        self._state(
-            "Starting",
-            "WaitingForSiteWarmUpProbeSuccess",
-            details="Pinging warmup path to ensure container is ready to receive requests.",
-        )
 
-    def probe_succeeded(self, elapsed: float, container: str) -> None:
+    def waiting(self, container: str, seconds: float) -> None:
+        """The startup probe goes on."""
+
+    def probe_succeeded(self, container: str, seconds: float) -> None:
         """The startup probe got a response."""
-        text = f"Site startup probe succeeded after {elapsed:.7f} seconds."
-        self._line(text)
-        self._state("Starting", "WarmUpProbeSucceeded", details=text)
 
     def started(self) -> None:
         """The container gets requests from now on."""
-        self._line("Site started.")
-        now = datetime.now(timezone.utc)
-        self._state("Started", "None", details=f"Site started at {now:{_TIME}} (UTC)")
 
-    def probe_failed(self, elapsed: float) -> None:
-        """The startup probe got no response."""
-        self._line(f"Site startup probe failed after {elapsed:.7f} seconds.")
+    def pull_failed(self, code: str, why: str) -> None:
+        """The image can't be pulled: the start has failed."""
 
-    def exited(self, status: int) -> None:
-        """The container ended by itself."""
-        self._line(f"Container has finished running with exit code: {status}.")
+    def volume_failed(self, path: str) -> None:
+        """A volume can't be mounted: the start has failed."""
 
-    def start_failed(self, code: str, why: str) -> None:
-        """The site is stopped because its container failed to start."""
-        self._line(f"ERROR - {why}")
-        self._state("Stopping", "CancellingStartup", code, why)
-        self._line("Failed to start site. Revert by stopping site.")
-        self._line(f"Site container: {self.name} terminated during site startup.")
-        self._line(f"Site: {self.name} stopped.")
+    def create_failed(self, container: str, why: str) -> None:
+        """The container can't be created: the start has failed."""
 
-    def blocked(self, pause: float) -> None:
-        """The next attempt has to wait."""
-        until = datetime.now(timezone.utc) + timedelta(seconds=pause)
-        self._line(f"Site: {self.name} will be blocked for {pause:g} seconds till {until:{_TIME}}")
-        why = "Site is blocked due to multiple, consecutive cold start failures"
-        self._state("Blocked", "None", details=why)
+    def exited_early(self, container: str, status: int, seconds: float, port: int) -> None:
+        """The container ended before it answered: the start has failed."""
+
+    def timed_out(self, container: str, seconds: float, port: int) -> None:
+        """The startup probe got no response: the start has failed. The container still runs."""
+
+    def timed_out_ended(self) -> None:
+        """The container that didn't answer has ended."""
+
+    def exited(self, container: str, status: int) -> None:
+        """A container that served has ended by itself."""
+
+    def cancelled(self, step: str) -> None:
+        """Another change of the site has cancelled the start; its container, if any, has ended.
+
+        `step` is `pull`, `start` or `probe`.
+        """
+
+    def stopping_site(self) -> None:
+        """A container that served is going to be stopped."""
 
     def stopping(self, container: str, grace: float) -> None:
         """The container was sent its stop signal."""
-        self._state("Stopping", "StoppingSiteContainers")
-        self._line(f"Container is terminating. Grace period: {grace:g} seconds.")
-        self._line(f"Stopping container: {container}.")
 
-    def stopped(self, container: str, elapsed: float) -> None:
+    def stopped(self, container: str, seconds: float) -> None:
         """The container has ended."""
-        self._line(f"Deleting container: {container}. Retry count = 0")
-        self._line(f"Container is terminated. Total time elapsed: {elapsed * 1000:.0f} ms.")
-        self._line(f"Site: {self.name} stopped.")
 
-    def _state(
-        self, state: str, action: str, error: str = "", why: str = "", details: str = ""
-    ) -> None:
-        when = f"{datetime.now(timezone.utc):{_TIME}}" if error else _NEVER
-        level = "ERROR" if error else "INFO"
-        self._line(
-            f"State: {state}, Action: {action}, LastError: {error}, LastErrorTimestamp: {when}, "
-            f"LastErrorDetails: {why}, Details: {details}, DetailsLevel: {level}"
-        )
+    def site_stopped(self) -> None:
+        """A container that served has been stopped."""
 
-    def _line(self, text: str) -> None:
-        self.log.platform(text)
+    def down(self, blocked: float = 0.0) -> None:
+        """Nothing is left of the start that failed; the site is blocked for so many seconds."""
+
+    def still_blocked(self) -> None:
+        """The platform does not start the site, since it is blocked."""
+
+    def unblocked(self) -> None:
+        """The site is no longer blocked."""
+
+
+def slot_suffix(site: Site) -> str:
+    """Four hex digits that name a slot in the names of its containers; empty for a site."""
+    if not site.slot:
+        return ""
+    return hashlib.sha256(site.resource_id.lower().encode()).hexdigest()[:4]
+
+
+def moment(seconds: float | None = None) -> str:
+    """A time (seconds since the epoch; default: now) as the platform writes it inside of lines."""
+    now = datetime.now(timezone.utc)
+    time = now if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    return f"{time:%m/%d/%Y %H:%M:%S}"

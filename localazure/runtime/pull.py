@@ -35,12 +35,16 @@ class PullError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """An unpacked image. Containers share `rootfs`, so it must not be written to."""
+    """An unpacked image. Containers share `rootfs`, so it must not be written to.
+
+    `layers` are the digests of the layers that this pull transferred: none if the image was there.
+    """
 
     reference: Reference
     digest: str
     rootfs: Path
     config: ImageConfig
+    layers: tuple[str, ...]
 
 
 class Images:
@@ -50,7 +54,7 @@ class Images:
         self._state = state
         self._store = store
         self._directory = directory
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._unpacking: dict[str, asyncio.Task[tuple[ImageConfig, Path]]] = {}
         self._layers: dict[str, Path] = {}
 
     async def pull(self, site: Site, image: str) -> Pulled:
@@ -64,13 +68,21 @@ class Images:
                 "unauthorized. Check registry credentials.",
             )
         digest, manifest = self._manifest(registry, reference, image)
-        lock = self._locks.setdefault(digest, asyncio.Lock())
-        async with lock:
-            try:
-                config, rootfs = await asyncio.to_thread(self._unpack, digest, manifest)
-            except (layers.LayerError, ConfigurationError, tarfile.TarError, OSError) as error:
-                raise _failure(image, str(error)) from error
-        return Pulled(reference, digest, rootfs, config)
+        fresh = not self._folder(digest).exists()
+        if (unpacking := self._unpacking.get(digest)) is None:
+            unpacking = asyncio.create_task(asyncio.to_thread(self._unpack, digest, manifest))
+            self._unpacking[digest] = unpacking
+            unpacking.add_done_callback(lambda _: self._unpacking.pop(digest))
+        try:
+            # A start that is cancelled must not make the next one unpack the image a second time.
+            config, rootfs = await asyncio.shield(unpacking)
+        except (layers.LayerError, ConfigurationError, tarfile.TarError, OSError) as error:
+            raise _failure(image, str(error)) from error
+        transferred = tuple(str(layer["digest"]) for layer in manifest["layers"] if fresh)
+        return Pulled(reference, digest, rootfs, config, transferred)
+
+    def _folder(self, digest: str) -> Path:
+        return self._directory / digest.removeprefix("sha256:")[:24]
 
     def _registry(self, reference: Reference, image: str) -> Registry:
         try:
@@ -101,7 +113,7 @@ class Images:
         if platform != "linux/amd64":
             raise ConfigurationError(f"the image is for {platform}, not for linux/amd64")
         config = ImageConfig.parse(data)
-        rootfs = self._directory / digest.removeprefix("sha256:")[:24]
+        rootfs = self._folder(digest)
         if not rootfs.exists():
             self._directory.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(dir=self._directory, prefix="new-"))

@@ -12,11 +12,15 @@ from localazure.arm import key_vault
 from localazure.double import Double
 from localazure.runtime import environment, image, site_log
 from localazure.runtime.context import FRONT_END_TIMEOUT, RuntimeContext, Timing
-from localazure.runtime.platform_messages import PlatformMessages
+from localazure.runtime.new_log_format import NewLogFormat
+from localazure.runtime.old_log_format import OldLogFormat
 from localazure.runtime.pull import Images
 from localazure.runtime.site_log import SiteLog, machine_name
-from localazure.runtime.worker import Phase, Serving, Worker
+from localazure.runtime.worker import Serving, Worker
 from localazure.state import InstanceView, Site
+
+_RECYCLED = {"app settings changed": "AppSettingsChange"}
+"""App Service's words for the cause of a start, by the reason that ARM gives."""
 
 
 @dataclass(slots=True)
@@ -37,13 +41,16 @@ class Supervisor:
         shutil.rmtree(directory / "containers", ignore_errors=True)
         directory.mkdir(parents=True, exist_ok=True)
         images = Images(double.state, double.store, directory / "images")
-        self._context = RuntimeContext(directory, images, self._ports, timing or Timing())
+        self._settings = double.state.runtime
+        self._context = RuntimeContext(
+            directory, images, self._ports, timing or Timing(), self._settings
+        )
         self._fleets: dict[str, _Fleet] = {}
 
     def changed(self, site: Site, why: str) -> None:
         """Start new containers with the site's present configuration, then stop the old ones."""
         if site.state == "Running":
-            self.start(site)
+            self._start(site, _RECYCLED.get(why, ""))
 
     def restart(self, site: Site) -> None:
         """Restart the site in the same way as after a change."""
@@ -51,6 +58,9 @@ class Supervisor:
 
     def start(self, site: Site) -> None:
         """Start the site on as many workers as it has."""
+        self._start(site, "")
+
+    def _start(self, site: Site, recycled: str) -> None:
         site.secrets = key_vault.values(self._double.state, site)
         fleet = self._fleets.setdefault(site.resource_id.lower(), _Fleet())
         if not image.of_site(site):
@@ -61,7 +71,7 @@ class Supervisor:
         for worker in fleet.workers:
             worker.site = site
             if worker.number < site.workers:
-                worker.start()
+                worker.start(recycled)
             else:
                 worker.stop()
 
@@ -75,7 +85,7 @@ class Supervisor:
         return [
             InstanceView(
                 environment.instance_id(site, worker.number),
-                "STOPPED" if worker.phase in (Phase.STOPPED, Phase.FAILED) else "UNKNOWN",
+                "STOPPED" if worker.is_stopped else "UNKNOWN",
             )
             for worker in self._workers(site)
             if worker.number < site.workers
@@ -84,6 +94,12 @@ class Supervisor:
     def log(self, site: Site) -> str:
         """The lines of the platform and the containers, on all workers, oldest first."""
         return site_log.merge(worker.messages.log for worker in self._workers(site))
+
+    def container_log(self, site: Site) -> str:
+        """The workers' logs one after the other, as `RuntimeSettings` say."""
+        logs = (worker.messages.log for worker in self._workers(site))
+        settings = self._settings
+        return site_log.join(logs, by_file=settings.log_by_file, last=settings.log_lines)
 
     def log_files(self, site: Site) -> dict[str, bytes]:
         """The log files, by their path below LogFiles/."""
@@ -103,7 +119,7 @@ class Supervisor:
     async def _choose(self, site: Site) -> Serving | None:
         while True:
             workers = self._workers(site)
-            ready = [found for worker in workers if (found := worker.ready) is not None]
+            ready = [found for worker in workers for found in worker.ready]
             if ready:
                 fleet = self._fleets[site.resource_id.lower()]
                 fleet.turn += 1
@@ -129,9 +145,10 @@ class Supervisor:
 
     def _worker(self, site: Site, number: int) -> Worker:
         machine = machine_name(environment.instance_id(site, number))
-        log = SiteLog(self._context.folder(site) / "LogFiles", machine)
-        name = f"{site.name}-{site.slot}" if site.slot else site.name
-        return Worker(self._context, site, number, PlatformMessages(name, log))
+        folder = self._context.folder(site) / "LogFiles"
+        log = SiteLog(folder, machine, old_format=site.old_log)
+        messages = OldLogFormat(site, log) if site.old_log else NewLogFormat(site, log)
+        return Worker(self._context, site, number, messages)
 
     def _workers(self, site: Site) -> Sequence[Worker]:
         fleet = self._fleets.get(site.resource_id.lower())

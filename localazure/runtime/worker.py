@@ -1,15 +1,15 @@
 """One instance of a site: the life cycle of its container on one worker, as in App Service.
 
-A change starts a new container beside the one that serves. When the new one answers, it gets the
-requests, and the old one is stopped. If the new one fails to start, the site is stopped on this
-worker, with the old container (App Service's "Revert by stopping site"), and the start is retried
-after growing pauses.
+A change starts a new container beside the one that serves. When the new one answers, both get
+requests, and the old one is stopped some time later. If the new one fails to start, the old one is
+stopped, too. The start is tried again after a pause; after a second failure the site is blocked.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
+import functools
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,9 +19,9 @@ from localazure.runtime import environment, image, probe, rootfs
 from localazure.runtime.container import Container, StartError
 from localazure.runtime.context import RuntimeContext
 from localazure.runtime.image import ConfigurationError
-from localazure.runtime.platform_messages import PlatformMessages
+from localazure.runtime.platform_messages import PlatformMessages, Start
 from localazure.runtime.pull import Pulled, PullError
-from localazure.runtime.sandbox import Launch, NoSandboxError, Sandbox
+from localazure.runtime.sandbox import Launch, NoSandboxError
 from localazure.state import Site
 
 
@@ -34,7 +34,7 @@ class Phase(enum.Enum):
     FAILED = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Serving:
     """A container that answers, on `port`; it has `grace` seconds to stop."""
 
@@ -42,14 +42,20 @@ class Serving:
     port: int
     grace: float
     since: float
+    messages: PlatformMessages
+
+
+_PROBED_AGAIN = 0.75
+_OVERLAP_OF_FAILURE = 1.1
+_BLOCKED_CHECKS = 24
+_RETRY, _OLD_RETRY = 0.5, 1.25
+"""Fractions of `RuntimeSettings`: App Service logs that it waits for an answer every 15 s (of 20),
+stops the old container 22 s after a failed start, tries to start a blocked site every 5 s (of 120)
+and starts it 60 s after a failure or after its block; where there are no blocks, after 150 s."""
 
 
 class _StartFailedError(Exception):
-    """The site failed to start; `code` is App Service's name for the reason."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+    """The site failed to start, which its log says."""
 
 
 class Worker:
@@ -68,28 +74,54 @@ class Worker:
         self._context = context
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
+        self._retiring: dict[Serving, asyncio.Task[None]] = {}
         self._stopping: dict[asyncio.Task[None], Container] = {}
+        self._ending: asyncio.Task[None] | None = None
+        """The end of the container whose start has failed or was cancelled last."""
+        self._failures = 0
+        """Failed starts in a row."""
+        self._blocked_until = 0.0
+        self._recycled = ""
+        self._recycles_again = False
 
     @property
-    def ready(self) -> Serving | None:
-        """The serving container, if it still runs."""
-        serving = self.serving
-        return serving if serving is not None and serving.container.running else None
+    def ready(self) -> list[Serving]:
+        """The containers that get requests: the newest, and old ones until they are stopped."""
+        newest = [self.serving] if self.serving else []
+        return [one for one in (*newest, *self._retiring) if one.container.running]
 
     @property
     def is_pending(self) -> bool:
         """Whether a container starts, or the end of the serving one was not handled yet."""
-        return self.phase is Phase.STARTING or (self.serving is not None and self.ready is None)
+        serving = self.serving
+        ended = serving is not None and not serving.container.running
+        return self.phase is Phase.STARTING or ended
 
-    def start(self) -> None:
-        """Start the site with its present configuration; the old container serves meanwhile."""
+    @property
+    def is_stopped(self) -> bool:
+        """Whether the site neither runs nor starts here."""
+        return self.phase in (Phase.STOPPED, Phase.FAILED) and not self.ready
+
+    def start(self, recycled: str = "") -> None:
+        """Start the site with its present configuration; the old container serves meanwhile.
+
+        `recycled` is App Service's word for the change that is the cause, if there is one.
+        """
+        # Such a change during a start is made good after it, by another one (old format).
+        is_starting = self.phase is Phase.STARTING
+        self._recycles_again = is_starting and bool(recycled or self._recycled)
+        self._recycled = recycled or self._recycled * is_starting
         self._enter(Phase.STARTING)
         self._replace_task(self._run)
 
     def stop(self) -> None:
         """Stop the site here."""
         old, self.serving = self.serving, None
-        self._stop_serving(old)
+        for timer in self._retiring.values():
+            timer.cancel()
+        for one in (old, *self._retiring):
+            self._stop_serving(one, is_site=one is old)
+        self._retiring.clear()
         self._enter(Phase.STOPPED)
         self._replace_task(self._do_nothing)
 
@@ -133,82 +165,134 @@ class Worker:
         self.changed = asyncio.Event()
 
     async def _run(self) -> None:
-        failures = 0
+        crashes = 0
+        await self._wait_while_blocked()
         while True:
             try:
                 fresh = await self._start_container()
-            except _StartFailedError as failure:
-                failures += 1
-                self.messages.start_failed(failure.code, str(failure))
-                old, self.serving = self.serving, None
-                self._stop_serving(old)
+            except _StartFailedError:
+                self._failures += 1
+                self._retire(_OVERLAP_OF_FAILURE)
+                await self._pause()
+                continue
+            self._retire(1)
+            self.serving, self._failures = fresh, 0
+            self._enter(Phase.STARTED)
+            self.messages.started()
+            if self._recycles_again:
+                self._recycles_again = False
+                self._enter(Phase.STARTING)
+                continue
+            self._recycled = ""
+            ended = await fresh.container.wait()
+            self.serving = None
+            self.messages.exited(fresh.container.name, ended.status)
+            steady = time.monotonic() - fresh.since > self._context.timing.steady
+            crashes = 1 if steady else crashes + 1
+            if crashes == 1:
+                self.messages.down()
+                self._enter(Phase.STARTING)
             else:
-                old, self.serving = self.serving, fresh
-                self._enter(Phase.STARTED)
-                self.messages.started()
-                self._stop_serving(old)
-                ended = await fresh.container.wait()
-                self.serving = None
-                self.messages.exited(ended.status)
-                steady = time.monotonic() - fresh.since > self._context.timing.steady
-                failures = 1 if steady else failures + 1
-                if failures == 1:
-                    self._enter(Phase.STARTING)
-                    continue
-            await self._block(failures)
+                self._failures = crashes
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Wait until the next start; the site is blocked if it has failed more than once."""
+        self._enter(Phase.FAILED)
+        await self._wait_for_ending()
+        blocked = self._context.settings.blocked
+        if self.messages.can_block and self._failures > 1:
+            self._blocked_until = time.monotonic() + blocked
+            self.messages.down(blocked)
+            await self._wait_while_blocked()
+        else:
+            self.messages.down()
+            await asyncio.sleep(blocked * (_RETRY if self.messages.can_block else _OLD_RETRY))
             self._enter(Phase.STARTING)
 
-    async def _block(self, failures: int) -> None:
+    async def _wait_while_blocked(self) -> None:
+        if not self._blocked_until:
+            return
         self._enter(Phase.FAILED)
-        steps = self._context.timing.blocked
-        pause = steps[min(failures, len(steps)) - 1]
-        self.messages.blocked(pause)
-        await asyncio.sleep(pause)
+        blocked = self._context.settings.blocked
+        while (rest := self._blocked_until - time.monotonic()) > 0:
+            await asyncio.sleep(min(rest, blocked / _BLOCKED_CHECKS))
+            if self._blocked_until > time.monotonic():
+                self.messages.still_blocked()
+        self._blocked_until = 0.0
+        self.messages.unblocked()
+        await asyncio.sleep(blocked * _RETRY)
+        self._enter(Phase.STARTING)
+
+    async def _wait_for_ending(self) -> None:
+        if self._ending is not None:
+            await asyncio.wait({self._ending})
 
     async def _start_container(self) -> Serving:
         """A new container that answers. Raises _StartFailedError."""
-        settings = dict(self.site.app_settings)
-        wanted = image.of_site(self.site)
-        try:
-            sandbox = await self._context.sandbox()
-        except NoSandboxError as error:
-            raise _StartFailedError("ContainerStartFailure", str(error)) from error
-        if not sandbox.root:
-            self.messages.note(sandbox.summary)
+        await self._wait_for_ending()
+        if self.serving is not None and self.serving.messages is self.messages:
+            self.messages = self.messages.beside()
+        messages, settings = self.messages, dict(self.site.app_settings)
+        messages.site = self.site
         began = time.monotonic()
-        self.messages.pulling(wanted)
         try:
-            pulled = await self._context.images.pull(self.site, wanted)
-        except PullError as error:
-            raise _StartFailedError(error.code, str(error)) from error
-        self.messages.pulled(wanted, pulled.reference.registry)
-        container, ports = await self._create(sandbox, pulled, wanted)
+            pulled = await self._pull()
+        except asyncio.CancelledError:
+            messages.cancelled("pull")
+            raise
+        try:
+            container, ports = await self._create(pulled)
+        except asyncio.CancelledError:
+            messages.cancelled("start")
+            raise
         grace = self._context.timing.stop_time(settings)
-        self.messages.running(container.name, time.monotonic() - began)
+        messages.running(container.name, time.monotonic() - began)
         try:
             port = await self._warm_up(container, ports, settings)
-        except BaseException:
-            if container.running:
-                self._stop_container(container, grace)
+        except asyncio.CancelledError:
+            cancelled = functools.partial(messages.cancelled, "probe")
+            self._ending = self._stop_container(container, grace, messages, cancelled)
             raise
-        return Serving(container, port, grace, time.monotonic())
+        except asyncio.TimeoutError:
+            ended = messages.timed_out_ended
+            self._ending = self._stop_container(container, grace, messages, ended)
+            raise _StartFailedError from None
+        return Serving(container, port, grace, time.monotonic(), messages)
 
-    async def _create(
-        self, sandbox: Sandbox, pulled: Pulled, wanted: str
-    ) -> tuple[Container, tuple[int, ...]]:
-        identifier = secrets.token_hex(6)
-        name = f"{identifier}_{self.messages.name}"
-        ports = image.candidate_ports(self.site.app_settings, pulled.config)
-        self.messages.creating(name, wanted, pulled.reference)
+    async def _pull(self) -> Pulled:
+        site, messages = self.site, self.messages
+        wanted = image.of_site(site)
+        variables = environment.shown(site, self.number)
+        messages.pulling(Start(site, wanted, variables, self._recycled))
+        began = time.monotonic()
         try:
+            pulled = await self._context.images.pull(site, wanted)
+        except PullError as error:
+            messages.pull_failed(error.code, str(error))
+            raise _StartFailedError from error
+        messages.pulled(pulled, time.monotonic() - began)
+        if site.broken_volume:
+            messages.volume_failed(site.broken_volume)
+            raise _StartFailedError
+        return pulled
+
+    async def _create(self, pulled: Pulled) -> tuple[Container, tuple[int, ...]]:
+        context, messages = self._context, self.messages
+        identifier = secrets.token_hex(6)
+        name = messages.container_name(identifier)
+        ports = image.candidate_ports(self.site.app_settings, pulled.config)
+        messages.creating(name, pulled, ports[0])
+        try:
+            sandbox = await context.sandbox()
+            if not sandbox.root:
+                messages.note(sandbox.summary)
             launch = await asyncio.to_thread(self._launch, pulled, identifier, ports[0])
             container = Container(name, sandbox, launch, pulled.config.stop_signal)
-            context = self._context
-            await container.start(context.ports(), context.reaper(), self.messages.output)
-        except (ConfigurationError, rootfs.RootfsError, StartError) as error:
-            raise _StartFailedError(
-                "ContainerStartFailure", f"Container {name} could not be started: {error}"
-            ) from error
+            await container.start(context.ports(), context.reaper(), messages.output)
+        except (NoSandboxError, ConfigurationError, rootfs.RootfsError, StartError) as error:
+            messages.create_failed(name, str(error))
+            raise _StartFailedError from error
         return container, ports
 
     def _launch(self, pulled: Pulled, identifier: str, port: int) -> Launch:
@@ -237,28 +321,28 @@ class Worker:
     async def _warm_up(
         self, container: Container, ports: tuple[int, ...], settings: Mapping[str, str]
     ) -> int:
+        """The port on which the container answers. Raises TimeoutError and _StartFailedError."""
         began = time.monotonic()
         limit = self._context.timing.start_time(settings)
         answer = asyncio.create_task(self._first_port(container, ports, settings))
         end = asyncio.create_task(container.wait())
         both = {answer, end}
         try:
-            await asyncio.wait(both, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            while not answer.done() and not end.done() and time.monotonic() < began + limit:
+                often = self._context.settings.overlap * _PROBED_AGAIN
+                pause = min(often, began + limit - time.monotonic())
+                await asyncio.wait(both, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                if pause == often and not answer.done() and not end.done():
+                    self.messages.waiting(container.name, time.monotonic() - began)
             elapsed = time.monotonic() - began
             if end.done():
-                self.messages.exited(end.result().status)
-                self.messages.probe_failed(elapsed)
-                reason = f"Container {container.name} has exited, failing site start."
-                raise _StartFailedError("ContainerExited", reason)
+                status = end.result().status
+                self.messages.exited_early(container.name, status, elapsed, ports[0])
+                raise _StartFailedError
             if not answer.done():
-                self.messages.probe_failed(elapsed)
-                raise _StartFailedError(
-                    "ContainerTimeout",
-                    f"Container {container.name} didn't respond to HTTP pings on port: "
-                    f"{' or '.join(map(str, ports))}, failing site start. "
-                    "See container logs for debugging.",
-                )
-            self.messages.probe_succeeded(elapsed, container.name)
+                self.messages.timed_out(container.name, elapsed, ports[0])
+                raise asyncio.TimeoutError
+            self.messages.probe_succeeded(container.name, elapsed)
             return answer.result()
         finally:
             for task in both:
@@ -270,19 +354,53 @@ class Worker:
         await asyncio.sleep(self.site.start_delay)
         return await probe.first_port(container, ports, settings)
 
-    def _stop_serving(self, old: Serving | None) -> None:
-        """Stop a container that served, if there is one."""
-        if old is not None and old.container.running:
-            self._stop_container(old.container, old.grace)
+    def _retire(self, overlaps: float) -> None:
+        """Stop the container that serves, if there is one, after so many overlaps."""
+        old, self.serving = self.serving, None
+        if old is None or not old.container.running:
+            return
+        delay = self._context.settings.overlap * overlaps
 
-    def _stop_container(self, container: Container, grace: float) -> None:
+        async def retire() -> None:
+            await asyncio.wait({asyncio.create_task(old.container.wait())}, timeout=delay)
+            del self._retiring[old]
+            self._stop_serving(old, is_site=False)
+
+        self._retiring[old] = asyncio.create_task(retire())
+
+    def _stop_serving(self, old: Serving | None, *, is_site: bool) -> None:
+        """Stop a container that served, if there is one; `is_site`: no other one takes over."""
+        if old is None or not old.container.running:
+            return
+        messages = old.messages
+        messages.stopping_site()
+
+        def end() -> None:
+            messages.site_stopped()
+            if is_site:
+                messages.down()
+
+        self._stop_container(old.container, old.grace, messages, end)
+
+    def _stop_container(
+        self,
+        container: Container,
+        grace: float,
+        messages: PlatformMessages,
+        end: Callable[[], None],
+    ) -> asyncio.Task[None]:
+        """Stop a container, if it still runs, and then call `end`."""
         began = time.monotonic()
-        self.messages.stopping(container.name, grace)
+        if container.running:
+            messages.stopping(container.name, grace)
 
         async def stop() -> None:
-            await container.stop(grace)
-            self.messages.stopped(container.name, time.monotonic() - began)
+            if container.running:
+                await container.stop(grace)
+                messages.stopped(container.name, time.monotonic() - began)
+            end()
 
         task = asyncio.create_task(stop())
         self._stopping[task] = container
         task.add_done_callback(self._stopping.pop)
+        return task

@@ -20,6 +20,7 @@ import pytest
 from localazure.client import LocalAzure
 from localazure.images import build
 from localazure.images.assemble import Entry, Family, Image, layer, write_layout
+from localazure.seed import QUICK
 from tests.localazure.arm_support import Arm
 from tests.localazure.core_support import PRINCIPALS, SECRET, Shop
 from tests.localazure.images_support import LOCAL, Collector, Ingestion
@@ -34,6 +35,7 @@ _NUMBERS = itertools.count(1)
 def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAzure]:
     """A double with registries, principals and a component; no sites."""
     seed = {
+        "runtime": QUICK,
         "groups": [{"name": "shop-rg", "location": "westeurope"}],
         "registries": [
             {"name": "shopregistry", "group": "shop-rg", "admin_enabled": True},

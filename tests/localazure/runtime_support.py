@@ -27,7 +27,8 @@ from localazure.runtime.supervisor import Supervisor
 from localazure.state import Group, Site
 
 GROUP = "rg"
-QUICK = Timing(blocked=(0.3, 0.6, 30), start_limit=20, stop_limit=2, closing=0.2)
+QUICK = Timing(start_limit=20, stop_limit=2, closing=0.2)
+SETTINGS = {"overlap": 0.3, "blocked": 0.8}
 
 # Imports the modules of the apps below, then prints the files of all loaded modules.
 _LOADED = """
@@ -282,6 +283,7 @@ async def runtime_fixture(
     try:
         await double.runtime.close()
         supervisor = double.runtime = Supervisor(double, timing)
+        double.change_runtime(SETTINGS)
         double.state.groups[GROUP] = Group(GROUP, "westeurope")
         await double.add_registry({"name": "myregistry", "group": GROUP, **(registry or {})})
         trust = ssl.create_default_context(cafile=str(double.authority.certificate))

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -165,7 +166,7 @@ async def test_files_of_a_container_are_its_own_and_lost_after_a_restart(
     assert "new" in (await here.facts(one))["files"]
     assert "new" not in (await here.facts(two))["files"]
     here.supervisor.restart(one)
-    await here.until_logged(one, "is terminated")
+    await here.until_logged(one, "Site: one stopped.")
     assert "new" not in (await here.facts(one))["files"]
     containers = here.double.directory / "runtime" / "containers"
     await _until_files(containers, 2)
@@ -186,7 +187,7 @@ async def test_home_is_kept_with_app_service_storage(here: RuntimeFixture) -> No
     site = await here.site(image, app_settings=storage)
     await here.get(site, "/write?/home/kept")
     here.supervisor.restart(site)
-    await here.until_logged(site, "is terminated")
+    await here.until_logged(site, "Site: web stopped.")
     assert (await here.facts(site))["home"] == ["kept"]
 
 
@@ -195,8 +196,7 @@ async def test_stdout_and_stderr_are_logged_with_the_time(here: RuntimeFixture) 
     site = await here.site(here.push(shell_image(script)))
     log = await here.until_logged(site, "to stderr")
     line = next(line for line in log.splitlines() if line.endswith(" to stdout"))
-    assert line[:4].isdigit()
-    assert line[27:29] == "Z "
+    assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,6}[1-9])?Z to stdout$", line)
     await _stop(here, site)
     assert "Z no end of line\n" in here.log(site)
     names = {name[11:] for name in here.supervisor.log_files(site)}
@@ -209,7 +209,7 @@ async def test_stdout_and_stderr_are_logged_with_the_time(here: RuntimeFixture) 
 async def _stop(here: RuntimeFixture, site: Site) -> str:
     site.state = "Stopped"
     here.supervisor.stop(site)
-    return await here.until_logged(site, "Container is terminated.")
+    return await here.until_logged(site, "Site: web stopped.")
 
 
 async def test_term_reaches_the_app(here: RuntimeFixture) -> None:
@@ -218,7 +218,7 @@ async def test_term_reaches_the_app(here: RuntimeFixture) -> None:
     log = await _stop(here, site)
     assert "got SIGTERM" in log
     assert "Container is terminating. Grace period: 2 seconds." in log
-    assert log.index("got SIGTERM") < log.index("Container is terminated")
+    assert log.index("got SIGTERM") < log.index("Site: web stopped.")
 
 
 async def test_the_images_own_stop_signal_is_sent(here: RuntimeFixture) -> None:
@@ -235,8 +235,8 @@ async def test_an_app_that_ignores_term_is_killed_when_its_time_is_over(
     await here.facts(site)
     log = await _stop(here, site)
     assert "got SIGTERM" in log
-    took = log.rpartition("Total time elapsed: ")[2].partition(" ms")[0]
-    assert 1000 <= int(took) < 2000
+    took = re.findall(r"Total time elapsed: (\d+) ms", log)
+    assert any(1000 <= int(milliseconds) < 2000 for milliseconds in took)
 
 
 _BUBBLEWRAP_IN_SETUP = """#!/bin/sh
@@ -361,7 +361,7 @@ async def use(name):
         await here.until_logged(site, "Site started.", times=2)
         facts = await here.facts(site)
         here.supervisor.restart(site)
-        await here.until_logged(site, "Container is terminated", times=2)
+        await here.until_logged(site, "Site: web stopped.", times=2)
         await here.facts(site)
         sandbox = await here.supervisor._context.sandbox()
         return {"root": sandbox.root, "log": here.log(site), **facts}

@@ -50,33 +50,49 @@ async def test_the_log_of_a_start_has_app_services_messages(here: RuntimeFixture
     assert states(here, site) == ["UNKNOWN"]
 
 
-async def test_the_old_container_serves_until_the_new_one_answers(here: RuntimeFixture) -> None:
+async def test_the_old_container_serves_until_some_time_after_the_new_one_answers(
+    here: RuntimeFixture,
+) -> None:
     # An app that ends at once on TERM cuts its open requests.
     settings = {"V": "1", "STUBBORN": "1", "WEBSITES_CONTAINER_STOP_TIME_LIMIT": "1"}
     site = await here.site(here.push(server_image()), app_settings=settings)
     await here.facts(site)
     await here.set(site, V="2", SLOW_START="0.7")
     seen: list[str] = []
-    while "2" not in seen:
+    while "Site: web stopped." not in here.log(site):
         seen.append((await here.facts(site))["env"]["V"])
         assert states(here, site) == ["UNKNOWN"]
         await asyncio.sleep(0.02)
-    assert seen.count("1") > 5
-    assert [value for value, _ in itertools.groupby(seen)] == ["1", "2"]
-    log = await here.until_logged(site, "Container is terminated")
+    assert seen.index("2") > 5
+    both = seen[seen.index("2") : len(seen) - seen[::-1].index("1")]
+    assert [value for value, _ in itertools.groupby(both)] == ["2", "1"] * (len(both) // 2)
+    assert {(await here.facts(site))["env"]["V"] for _ in range(4)} == {"2"}
+    log = here.log(site)
     assert log.index("got SIGTERM") > log.rindex("Site started.")
+
+
+async def test_the_time_of_the_old_container_can_be_set_at_any_time(here: RuntimeFixture) -> None:
+    site = await here.site(here.push(server_image()))
+    await here.facts(site)
+    here.double.change_runtime({"overlap": 60})
+    await here.set(site, V="2")
+    await here.until_logged(site, "Site started.", times=2)
+    await asyncio.sleep(0.5)
+    assert {(await here.facts(site))["env"].get("V") for _ in range(4)} == {None, "2"}
+    assert "StoppingSite," not in here.log(site)
 
 
 @pytest.mark.thorough
 async def test_a_change_during_a_start_cancels_that_start(here: RuntimeFixture) -> None:
     image = here.push(server_image())
     site = await here.site(image, app_settings={"SLOW_START": "60", "V": "1"})
-    await here.until_logged(site, "Container is running.")
+    await here.until_logged(site, "Container is running.", times=2)
     await here.set(site, SLOW_START="0", V="2")
     assert (await here.facts(site))["env"]["V"] == "2"
-    log = await here.until_logged(site, "Container is terminated")
+    log = await here.until_logged(site, "Site: web stopped.")
     assert log.count("Site started.") == 1
     assert "exit code" not in log
+    assert "Failed to start site" not in log
 
 
 async def test_a_new_container_that_exits_stops_the_old_one(here: RuntimeFixture) -> None:
@@ -86,17 +102,24 @@ async def test_a_new_container_that_exits_stops_the_old_one(here: RuntimeFixture
     log = await here.until_logged(site, "Failed to start site. Revert by stopping site.")
     assert "can't go on" in log
     assert "Container has finished running with exit code: 3." in log
+    assert (await here.get(site)).status_code == 200, "the old container serves a little longer"
+    await here.until_logged(site, "Site: web stopped.", times=2)
     assert states(here, site) == ["STOPPED"]
     answer = await here.get(site)
     assert answer.status_code == 503
     assert "Application Error" in answer.text
-    await here.until_logged(site, "Container is terminated")
-    # The start is retried after growing pauses.
-    await here.until_logged(site, "will be blocked for 0.6 seconds")
-    log = await here.until_logged(site, "will be blocked for 30 seconds")
-    assert log.count("exit code: 3") == 3
-    # A correct setting starts the site at once.
+
+
+async def test_a_site_is_blocked_after_its_second_failed_start(here: RuntimeFixture) -> None:
+    site = await here.site(here.push(server_image()), app_settings={"FAIL": "3"})
+    log = await here.until_logged(site, "Site: web will be blocked for 0.8 seconds till ")
+    assert log.count("exit code: 3") == 2
+    # A correct setting starts the site, but only after the block.
     await here.set(site, FAIL="")
+    assert (await here.get(site)).status_code == 503
+    log = await here.until_logged(site, "Site: web is unblocked.")
+    assert "Start site prohibitted because the site is being blocked." in log
+    await here.until_logged(site, "Site started.")
     assert (await here.get(site)).status_code == 200
     assert states(here, site) == ["UNKNOWN"]
 
@@ -117,8 +140,7 @@ async def test_a_container_that_never_answers_fails_within_the_limit(here: Runti
     # The request waits during the site's attempts to start.
     assert (await here.get(site)).status_code == 503
     assert 1 <= time.monotonic() - began < 8
-    text = "didn't respond to HTTP pings on port: 8080, failing site start."
-    log = await here.until_logged(site, text)
+    log = await here.until_logged(site, "Failed to start site. Revert by stopping site.")
     assert "Site startup probe failed after 1." in log
     await here.until_logged(site, "got SIGTERM")
 
@@ -148,7 +170,7 @@ async def test_a_stopped_site_answers_403_and_starts_again(here: RuntimeFixture)
     assert answer.status_code == 403
     assert "This web app is stopped" in answer.text
     assert states(here, site) == ["STOPPED"]
-    await here.until_logged(site, "Container is terminated")
+    await here.until_logged(site, "Site: web stopped.")
     here.supervisor.changed(site, "a change while it is stopped starts nothing")
     assert states(here, site) == ["STOPPED"]
     site.state = "Running"
@@ -163,7 +185,7 @@ async def test_a_site_can_be_scaled(here: RuntimeFixture) -> None:
     assert states(here, site) == ["UNKNOWN", "UNKNOWN"]
     site.workers = 1
     here.supervisor.changed(site, "scaled in")
-    await here.until_logged(site, "Container is terminated", times=2)
+    await here.until_logged(site, "Site: web stopped.", times=2)
     assert states(here, site) == ["UNKNOWN"]
     assert (await here.facts(site))["env"]["WEBSITE_ROLE_INSTANCE_ID"] == "0"
 
@@ -297,7 +319,7 @@ async def test_a_moved_tag_is_pulled_again_at_a_restart(here: RuntimeFixture) ->
     here.push(server_image(Env=["V=2"]))
     assert (await here.facts(site))["env"]["V"] == "1"
     here.supervisor.restart(site)
-    await here.until_logged(site, "Container is terminated")
+    await here.until_logged(site, "Site: web stopped.")
     assert (await here.facts(site))["env"]["V"] == "2"
 
 
