@@ -20,7 +20,8 @@ class Pace:
     log has to give `answers` answers in a row, over `settled` seconds. Without a log, the site has
     to answer for `blind` seconds, since the old container may be the one that answers; twice that
     if the log shows nothing of the new image. After a failure in the log, App Service has
-    `recovery` to start the container again, and the container then has to stay up as long.
+    `recovery` to start the container again, and the container then has to stay up as long. Where a
+    write may not have started the site, it is started again after `idle` seconds without a sign.
     """
 
     interval: float = 1.0
@@ -28,6 +29,7 @@ class Pace:
     settled: float = 5.0
     blind: float = 30.0
     recovery: float = 20.0
+    idle: float = 30.0
 
 
 PACE = Pace()
@@ -76,6 +78,8 @@ class VerdictTracker:
         """Whether the new container has answered for long enough."""
         if self.answers < self._pace.answers or self._answers_since is None:
             return False
+        if self.is_unproven:
+            return False
         if self.now - self._answers_since < self._required_seconds:
             return False
         return self._first_failure is None or self.now - self._last_failure >= self._recovery
@@ -92,6 +96,12 @@ class VerdictTracker:
     def is_ready(self) -> bool:
         """Whether the log shows the new container ready."""
         return self._log is not None and self._log.ready
+
+    @property
+    def is_unproven(self) -> bool:
+        """Whether the site answers, and no log shows the new container."""
+        shown = self._log is not None and self._log.started
+        return self.answers > 0 and not self._stopped and not shown
 
     @property
     def _required_seconds(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from azext_otelembed.azure.session import Session
@@ -20,10 +21,14 @@ from azext_otelembed.webapp.observe import SETTING, Observed, current_image
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """One request to the site: the HTTP status, or why there is no answer."""
+    """One request to the site: the HTTP status, or why there is no answer.
+
+    `unreachable`: no connection came about, so that this says nothing of the site.
+    """
 
     status: int | None
     problem: str = ""
+    unreachable: bool = False
 
     @property
     def answered(self) -> bool:
@@ -36,12 +41,17 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`evidence` describes each observation, and the ones that couldn't be made."""
+    """`healthy` is None if the time is up, the site answers, and nothing shows the new container.
 
-    healthy: bool
+    `evidence` describes each observation, and the ones that couldn't be made. `blocked_until` is
+    when App Service, after repeated failures, starts the site again.
+    """
+
+    healthy: bool | None
     reason: str
     evidence: dict[str, str]
     log: tuple[str, ...] = ()
+    blocked_until: datetime | None = None
 
     @property
     def summary(self) -> str:
@@ -76,12 +86,19 @@ def ping(session: Session, host: str, path: str) -> Ping:
             stream=True,
             **({} if verify is True else {"verify": verify}),
         )
+    except requests.exceptions.ConnectTimeout:
+        return Ping(None, "no connection in 15 s", unreachable=True)
     except requests.Timeout:
         return Ping(None, "no answer in 15 s")
     except requests.exceptions.SSLError:
-        return Ping(None, "its certificate isn't trusted (see REQUESTS_CA_BUNDLE)")
-    except requests.RequestException:
-        return Ping(None, "no connection")
+        problem = "its certificate isn't trusted (see REQUESTS_CA_BUNDLE)"
+        return Ping(None, problem, unreachable=True)
+    except requests.exceptions.ProxyError:
+        return Ping(None, "the proxy refuses the connection", unreachable=True)
+    except requests.RequestException as error:
+        # A connection that was there and broke is the site's own doing.
+        broken = "RemoteDisconnected" in repr(error) or "reset by peer" in repr(error)
+        return Ping(None, "no connection", unreachable=not broken)
     answer.close()
     return Ping(answer.status_code)
 
@@ -114,14 +131,18 @@ def verify(
     say: Callable[[str], None],
     pace: Pace = PACE,
     written: str | None = None,
+    reachable: bool = True,
+    restart: Callable[[], None] | None = None,
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
     `log_since` is the container log's newest time before the change: only newer lines count.
     `written` is the connection string that was set after `observed`: no log line may show it.
+    Without `reachable`, this machine could not reach the site before the change. `restart` is
+    called once if the log shows nothing of the image for `pace.idle` seconds.
     """
     secrets = secrets_of(observed.settings) + secrets_of({SETTING: written or ""})
-    deadline = time.monotonic() + timeout
+    deadline = (began := time.monotonic()) + timeout
     tracker = VerdictTracker(pace, min(pace.recovery, timeout / 2), start_limit(observed.settings))
     configuration = _Configuration(client, observed, image)
     while True:
@@ -133,18 +154,12 @@ def verify(
             lambda: ping(session, observed.host, health_path),
         )
         log = read_log(text, image, log_since, secrets, len(instances.states)) if text else None
-        tracker.observe(time.monotonic(), log, instances.any_stopped, answer.answered)
-        up = configuration.matches and tracker.is_up
-        if up:
-            # Another process may have changed the image since it was read.
-            configuration.read()
-        evidence = {
-            "configuration": configuration.words,
-            "instances": str(instances),
-            "log": _log_words(log),
-            "http": f"{answer} on {health_path}"
-            + (f", {tracker.answers} in a row" * (tracker.answers > 1)),
-        }
+        answered = answer.answered or (answer.unreachable and not reachable)
+        tracker.observe(time.monotonic(), log, instances.any_stopped, answered)
+        if up := configuration.matches and tracker.is_up:
+            configuration.read()  # Another process may have changed the image since.
+        http = _http_words(answer, health_path, tracker)
+        evidence = _evidence(configuration.words, instances, log, http)
         tail = log.tail if log else ()
         if up and configuration.matches:
             return Verdict(True, "", evidence, tail)
@@ -152,7 +167,11 @@ def verify(
             return Verdict(False, f"the new container failed: {tracker.failure}", evidence, tail)
         if tracker.now >= deadline:
             reason = _timed_out(timeout, configuration, instances, tracker, answer)
-            return Verdict(False, reason, evidence, tail)
+            unproven = configuration.matches and tracker.is_unproven
+            return Verdict(None if unproven else False, reason, evidence, tail)
+        if restart and tracker.is_unproven and tracker.now - began >= pace.idle:
+            restart()
+            restart = None
         if configuration.matches:
             say(f"{_log_words(log)}; {answer}")
         else:
@@ -215,6 +234,21 @@ def _log(client: SiteClient) -> str:
 def newest_stamp(client: SiteClient) -> str:
     """The time of the container log's newest line; empty if there is none."""
     return last_stamp(_log(client))
+
+
+def _evidence(
+    configuration: str, instances: _Instances, log: LogEvidence | None, http: str
+) -> dict[str, str]:
+    return {
+        "configuration": configuration,
+        "instances": str(instances),
+        "log": _log_words(log),
+        "http": http,
+    }
+
+
+def _http_words(answer: Ping, path: str, tracker: VerdictTracker) -> str:
+    return f"{answer} on {path}" + (f", {tracker.answers} in a row" * (tracker.answers > 1))
 
 
 def _log_words(log: LogEvidence | None) -> str:

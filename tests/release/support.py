@@ -45,7 +45,7 @@ PUT_RECORD: dict[str, Any] = {
     "method": "PUT",
     "path": "/v2/otelembed/releases/manifests/sha256",
 }
-QUICK = Pace(interval=0.25, answers=3, settled=0.5, blind=2, recovery=3)
+QUICK = Pace(interval=0.25, answers=3, settled=0.5, blind=2, recovery=3, idle=2)
 """For tests whose containers tell at once what they are."""
 CLIENT = "x-localazure-client"
 
