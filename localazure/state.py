@@ -58,6 +58,8 @@ class Site:
     """Values of the Key Vault secrets that the site's identity may read, by secret URI."""
     secret_refusals: dict[str, str] = field(default_factory=dict)
     """The status of references that can't be resolved (`AccessToKeyVaultDenied` …), by URI."""
+    container_put_restarts: bool = True
+    """Whether a PUT of a site container restarts the site: public procedures disagree on it."""
     swap_status: dict[str, str] | None = None
     publishing_password: str = field(default_factory=lambda: uuid.uuid4().hex)
     properties: dict[str, Any] = field(default_factory=dict)
