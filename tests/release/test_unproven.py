@@ -30,7 +30,7 @@ from tests.release.support import (
     writes,
 )
 
-SHORT = 5
+SHORT = 2
 """Seconds until the time is up. They are too few to prove a site by its answers alone."""
 START_LIMIT = "WEBSITES_CONTAINER_START_TIME_LIMIT"
 
@@ -102,14 +102,16 @@ def test_it_is_verified_again_by_wait(unproven: Site, hand: Hand) -> None:
         hand.wait(unproven)
 
 
+@pytest.mark.thorough
 def test_it_is_rolled_back_when_it_is_verified_again_and_has_failed(
     site: Site, hand: Hand, push: Push
 ) -> None:
     app = "exec /usr/local/bin/docker-entrypoint.sh /usr/local/bin/shop"
-    image = push(site, "late", f"({app}) & sleep {SHORT + 4}; exit 7")
+    image = push(site, "late", f'[ -z "$BROKEN" ] || exit 3; {app}')
     with hidden_log(site):
         assert hand.deploy(site, image=image, timeout=SHORT).exit_status == 6
-    ended = hand.deploy(site, image=image, timeout=30, pace=replace(hand.pace, settled=SHORT + 8))
+    site.set(BROKEN="1")
+    ended = hand.deploy(site, image=image, timeout=20)
     assert (ended.exit_status, ended.release) == (4, "rolled back")
     assert ended.result["changed"] is False
     assert site.runs == site.image()
@@ -117,6 +119,7 @@ def test_it_is_rolled_back_when_it_is_verified_again_and_has_failed(
     assert hand.states(site) == ["rolled back"]
 
 
+@pytest.mark.thorough
 def test_another_image_is_released_over_it_and_a_rollback_skips_it(
     site: Site, hand: Hand, push: Push
 ) -> None:
@@ -125,7 +128,7 @@ def test_another_image_is_released_over_it_and_a_rollback_skips_it(
     with hidden_log(site):
         hand.deploy(site, image=site.image("2.0"), timeout=SHORT)
     unproven = site.runs
-    failed = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=8)
+    failed = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
     assert failed.exit_status == 4
     assert site.runs == unproven, "the site had it and answered: a failed release restores it"
     ended = hand.rollback(site)
@@ -172,6 +175,7 @@ def test_accepted_it_ends_with_status_0_and_is_not_verified_again(site: Site, ha
     assert hand.history(site)[0]["reason"].startswith("accepted: after")
 
 
+@pytest.mark.thorough
 def test_a_release_without_wait_is_unproven_when_it_is_waited_for(site: Site, hand: Hand) -> None:
     hand.deploy(site, wait=False)
     with hidden_log(site):
@@ -180,6 +184,7 @@ def test_a_release_without_wait_is_unproven_when_it_is_waited_for(site: Site, ha
     assert (accepted.exit_status, accepted.release) == (0, "unproven")
 
 
+@pytest.mark.thorough
 def test_a_removal_and_a_rollback_can_be_unproven_too(site: Site, hand: Hand) -> None:
     hand.deploy(site)
     with hidden_log(site):
@@ -192,24 +197,30 @@ def test_a_removal_and_a_rollback_can_be_unproven_too(site: Site, hand: Hand) ->
 # The way back
 
 
-def test_an_unproven_way_back_is_said_and_is_not_status_4(
-    site: Site, hand: Hand, push: Push, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [pytest.param(False, 5), pytest.param(True, 4, marks=pytest.mark.thorough)],
+    ids=["not accepted", "accepted"],
+)
+def test_an_unproven_way_back_is_said_and_is_status_4_only_if_it_is_accepted(
+    site: Site,
+    hand: Hand,
+    push: Push,
+    monkeypatch: pytest.MonkeyPatch,
+    accept: bool,
+    status: int,
 ) -> None:
     monkeypatch.setattr(recorded_release, "ROLLBACK_TIMEOUT", SHORT)
     image = push(site, "bad", "exit 3")
     back: dict[str, Any] = {"method": "PATCH", "path": f"{site.name}/config/web", "nth": 2}
     with meanwhile(site.cloud, lambda: hide_log(site), **back):
-        ended = hand.deploy(site, image=image, timeout=8)
-    assert (ended.exit_status, ended.release) == (5, "rolled back")
+        ended = hand.deploy(site, image=image, timeout=6, accept_unproven=accept)
+    assert (ended.exit_status, ended.release) == (status, "rolled back")
     assert (ended.result["healthy"], ended.result["changed"]) == (False, False)
     told = f"was rolled back to {site.image()}, which answers, but nothing shows that its container"
     assert told in ended.said
     assert site.runs == site.image()
     assert "; rolled back, unproven: after" in hand.history(site)[0]["reason"]
-    with meanwhile(site.cloud, lambda: hide_log(site), **back):
-        accepted = hand.deploy(site, image=image, timeout=8, accept_unproven=True)
-    assert (accepted.exit_status, accepted.release) == (4, "rolled back")
-    assert told in accepted.said
 
 
 def test_a_rollback_into_a_block_waits_for_its_end(
@@ -233,10 +244,10 @@ def test_a_rollback_into_a_block_waits_for_its_end(
 
     back: dict[str, Any] = {"method": "PATCH", "path": f"{site.name}/config/web", "nth": 2}
     with meanwhile(site.cloud, look, **back):
-        ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=8)
+        ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
     assert ended.exit_status == 4, ended
     assert f"blocks starts of Web App '{site.name}' until {until:%H:%M:%S} UTC" in ended.said
-    assert timeouts[0] == 8
+    assert timeouts[0] == 6
     assert 120 + 7 * 60 + 90 - 60 < timeouts[1] <= 120 + 7 * 60 + 90
     assert left[0] > timedelta(seconds=timeouts[1])
 
@@ -269,7 +280,7 @@ def test_an_unproven_slot_is_swapped_only_if_it_is_accepted(
         assert (ended.exit_status, ended.release) == (6, "unproven")
         assert "was not swapped with production" in ended.said
         assert production.runs == production.image()
-        accepted = hand.deploy(slot, swap=True, timeout=20, accept_unproven=True)
+        accepted = hand.deploy(slot, swap=True, timeout=9, accept_unproven=True)
     assert (accepted.exit_status, accepted.release) == (0, "succeeded")
     assert production.runs == accepted.result["image"]["name"]
 
@@ -292,7 +303,12 @@ def test_an_unproven_production_is_not_swapped_back_and_is_verified_again(
 
 
 @pytest.mark.parametrize(
-    ("accept", "missing", "status"), [(False, False, 6), (False, True, 3), (True, False, 0)]
+    ("accept", "missing", "status"),
+    [
+        pytest.param(False, False, 6),
+        pytest.param(False, True, 3, marks=pytest.mark.thorough),
+        pytest.param(True, False, 0, marks=pytest.mark.thorough),
+    ],
 )
 def test_an_unproven_site_is_the_least_bad_one_of_a_fleet(
     site: Site, hand: Hand, accept: bool, missing: bool, status: int
