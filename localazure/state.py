@@ -60,6 +60,8 @@ class Site:
     """Seconds that each start takes in addition, while the container isn't asked yet."""
     swap_delay: float = 0.0
     """Seconds that each swap of the site's slots takes in addition."""
+    container_put_restarts: bool = True
+    """Whether a PUT of a site container restarts the site: public procedures disagree on it."""
     swap_status: dict[str, str] | None = None
     publishing_password: str = field(default_factory=lambda: uuid.uuid4().hex)
     properties: dict[str, Any] = field(default_factory=dict)

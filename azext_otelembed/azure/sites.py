@@ -151,6 +151,15 @@ class SiteClient:
         kept = {key: value for key, value in properties.items() if value is not None}
         self._json(what, "create_or_update_site_container", name, {"properties": kept})
 
+    def restart(self) -> None:
+        """Restarts the site; the answer comes before the containers have started.
+
+        Without `softRestart` App Service always restarts it, and without `synchronous` it answers
+        at once (learn.microsoft.com, "Web Apps - Restart").
+        """
+        with sdk_errors(f"Restart of {self.id}"):
+            self._call("restart")
+
     def sticky_settings(self) -> frozenset[str]:
         """Names of the slot settings: the app settings that a swap doesn't move."""
         what = f"Slot settings of Web App '{self.id.name}'"

@@ -35,7 +35,7 @@ class SlotSwap:
     def __init__(self, context: ReleaseContext, slot: SiteId, begun: RecordedRelease) -> None:
         self._context = context
         self._slot = SiteClient(context.session, slot)
-        self._timeout = context.options.timeout
+        self._timeout = context.timeout
         self._pace = context.options.pace
         self._keep_pending = begun.keep_pending
         self.image = begun.release.previous_image

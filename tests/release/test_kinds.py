@@ -169,6 +169,42 @@ def test_a_site_of_containers_is_rolled_back(site: Site, hand: Hand, push: Push)
     assert SETTING not in site.settings()
 
 
+@pytest.mark.parametrize(
+    "restarts",
+    [False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids=["the write doesn't restart it", "the write restarts it"],
+)
+def test_a_site_of_containers_is_restarted_where_its_write_does_not_do_so(
+    make_site: MakeSite, hand: Hand, cloud: Cloud, restarts: bool
+) -> None:
+    site = make_site(container_put_restarts=restarts)
+    with_containers(site)
+    before = cloud.mark()
+    ended = hand.deploy(site)
+    assert ended.exit_status == 0, ended
+    assert ended.evidence["log"] == "the new image started and is ready"
+    asked = [r["path"] for r in cloud.requests(before) if r["path"].endswith("/restart")]
+    assert len(asked) == (not restarts)
+    assert ("was restarted" in ended.said) is not restarts
+
+
+@pytest.mark.thorough
+def test_a_site_of_containers_that_can_not_be_restarted_is_unproven(
+    make_site: MakeSite, hand: Hand, cloud: Cloud
+) -> None:
+    site = make_site(container_put_restarts=False)
+    with_containers(site)
+    with cloud.fault(method="POST", path=f"{site.name}/restart", status=403, times=0):
+        ended = hand.deploy(site, timeout=5)
+    assert (ended.exit_status, ended.release) == (6, "unproven")
+    assert "can't be restarted" in ended.said
+    before = cloud.mark()
+    hand.wait(site, timeout=5)
+    assert not [r for r in cloud.requests(before) if r["path"].endswith("/restart")], (
+        "nothing was written since"
+    )
+
+
 def test_the_command_that_puts_a_main_container_back_keeps_all_of_it(
     site: Site, hand: Hand, push: Push, az: Az
 ) -> None:
