@@ -33,9 +33,9 @@ EXIT_NOT_ROLLED_BACK = 5
 EXIT_UNPROVEN = 6
 ROLLBACK_TIMEOUT = 120
 """Seconds that the old image has at least to start again, however short the timeout was."""
-AFTER_BLOCK = 90
-"""Seconds after the end of a block within which App Service starts the site: 62 to 66 in recorded
-logs."""
+LONGEST_BLOCK = 300
+"""Seconds by which a block of the site's starts may delay a rollback: 120, and some 65 until App
+Service starts the site, in recorded logs."""
 SPARE = 60.0
 """Seconds by which a pending record outlasts the next wait, at least."""
 
@@ -242,6 +242,7 @@ class RecordedRelease:
                 timeout=self._context.timeout,
                 say=step.say,
                 written=written,
+                recipe=self.release.recipe,
                 # Nothing was written before it is verified again.
                 restart=None if self._was_unproven else self._restart_of(observed),
             )
@@ -324,20 +325,10 @@ class RecordedRelease:
         )
         return ReleaseResult(self.release, verdict, status)
 
-    def _seconds_blocked(self, failed: Verdict) -> float:
-        """Seconds by which a block of the site's starts delays the way back; tells of the block."""
-        until = failed.blocked_until
-        if until is None:
-            return 0
-        self._console.alert(
-            f"otelembed: App Service blocks starts of {self._site} until {until:%H:%M:%S} UTC: the "
-            "rollback waits for the end of the block."
-        )
-        return max((until - datetime.now(timezone.utc)).total_seconds(), 0) + AFTER_BLOCK
-
     def _roll_back(self, undo: Undo, failed: Verdict, written: str | None) -> ReleaseResult:
-        timeout = max(self._context.timeout, ROLLBACK_TIMEOUT) + self._seconds_blocked(failed)
-        self.keep_pending(timeout)
+        timeout = max(self._context.timeout, ROLLBACK_TIMEOUT)
+        lasts = timeout + LONGEST_BLOCK
+        self.keep_pending(lasts)
         with self._console.step("rollback") as step:
             step.say(f"restoring {undo.image}")
             try:
@@ -347,7 +338,7 @@ class RecordedRelease:
                 return self._not_rolled_back(undo, failed, error)
             for note in restored.notes:
                 self._console.note(note)
-            self.keep_pending(timeout)
+            self.keep_pending(lasts)
             verdict = self._verify(
                 restored.observed,
                 undo.image,
@@ -356,6 +347,7 @@ class RecordedRelease:
                 say=step.say,
                 written=written,
                 restart=self._restart_of(restored.observed),
+                waits_for_block=True,
             )
             step.say(f"{undo.image} runs again" if verdict.healthy else verdict.reason)
         done = f"{self._site} was {undo.action} to {undo.image}"

@@ -64,8 +64,9 @@ class VerdictTracker:
     """Takes observations of a site that is to run `image`, and gives the verdict so far.
 
     `after` is the log's time before the change: only attempts that began later count.
-    `start_limit` is in seconds; `recipe` is the image's, if it is known. `attempts` is what the container log shows, None without one;
-    `answers` counts answers of the app in a row; `reason` says why the verdict isn't UP.
+    `start_limit` is in seconds; `recipe` is the image's, if it is known. `attempts` is what the
+    container log shows, None without one; `answers` counts answers of the app in a row; `reason`
+    says why the verdict isn't UP.
     """
 
     def __init__(

@@ -68,15 +68,13 @@ class Ping:
 class Verdict:
     """`healthy` is None if the time is up, the site answers, and nothing shows the new container.
 
-    `evidence` describes each observation, and the ones that couldn't be made. `blocked_until` is
-    when App Service, after repeated failures, starts the site again.
+    `evidence` describes each observation, and the ones that couldn't be made.
     """
 
     healthy: bool | None
     reason: str
     evidence: dict[str, str]
     log: tuple[str, ...] = ()
-    blocked_until: datetime | None = None
 
     @property
     def summary(self) -> str:
@@ -163,15 +161,16 @@ def verify(
     reachable: bool = True,
     recipe: str = "",
     restart: Callable[[], None] | None = None,
-    blocked: bool = False,
+    waits_for_block: bool = False,
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
     `log_since` is the container log's newest time before the change: only attempts to start the
     image that began later count. `written` is the connection string that was set after `observed`:
     no log line may show it. Without `reachable`, this machine could not reach the site before the
-    change. `recipe` is the image's, for the launcher's line. `restart` is called once if the log shows no attempt for 30 seconds. With `blocked`, the
-    time in which App Service blocks the site's starts doesn't count.
+    change. `recipe` is the image's, for the launcher's line. `restart` is called once if the log
+    shows no attempt for `pace.idle` seconds. With `waits_for_block`, the time in which App Service
+    blocks the site's starts doesn't count.
     """
     return _Verification(
         session,
@@ -184,7 +183,7 @@ def verify(
         pace,
         recipe,
         restart,
-        extends=blocked,
+        waits_for_block=waits_for_block,
     ).run(timeout, say)
 
 
@@ -238,7 +237,7 @@ class _Verification:
     pace: Pace
     recipe: str
     restart: Callable[[], None] | None
-    extends: bool
+    waits_for_block: bool
 
     def run(self, timeout: float, say: Callable[[str], None]) -> Verdict:
         """Looks until there is a verdict."""
@@ -273,7 +272,7 @@ class _Verification:
             if verified is Verified.FAILED:
                 return ended(False, f"the new container failed: {tracker.reason}")
             now = time.monotonic()
-            if self.extends and tracker.attempts and tracker.attempts.blocked_until:
+            if self.waits_for_block and tracker.attempts and tracker.attempts.blocked_until:
                 deadline = max(deadline, now + _rest(tracker.attempts) + AFTER_BLOCK + limit)
             if now >= deadline:
                 seconds = f"after {timeout:.0f} s"
@@ -304,17 +303,12 @@ class _Verification:
         reason: str,
     ) -> Verdict:
         attempts = tracker.attempts or Attempts()
-        until = None
-        if attempts.blocked_until and healthy is not True:
-            until = datetime.fromtimestamp(attempts.blocked_until, timezone.utc)
-            words = f"; App Service blocks further starts until {until:%H:%M:%S} UTC"
-            evidence = {**evidence, "log": evidence["log"] + words}
         failed = attempts.failed
         start = (failed.began, failed.failed) if failed and failed.failed else None
         if start is None and healthy is not True and attempts.current:
             start = (attempts.current[0].began, math.inf)
         tail = log_tail(tracker.log.text, self.after, start, self.secrets)
-        return Verdict(healthy, reason, evidence, tail, until)
+        return Verdict(healthy, reason, evidence, tail)
 
 
 def _rest(attempts: Attempts) -> float:
@@ -385,7 +379,13 @@ def _log_words(tracker: VerdictTracker) -> str:
     if attempts is None:
         return "not seen: Azure gave no container log"
     if attempts.failed:
-        return f"the new container failed: {attempts.failed.reason}"
-    if tracker.is_ready:
-        return "the new image started and is ready"
-    return "the new image is starting" if attempts.any_begun else "nothing of the new image yet"
+        words = f"the new container failed: {attempts.failed.reason}"
+    elif tracker.is_ready:
+        words = "the new image started and is ready"
+    else:
+        begun = attempts.any_begun
+        words = "the new image is starting" if begun else "nothing of the new image yet"
+    if attempts.blocked_until and not tracker.is_ready:
+        until = datetime.fromtimestamp(attempts.blocked_until, timezone.utc)
+        words += f"; App Service blocks further starts until {until:%H:%M:%S} UTC"
+    return words

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +16,6 @@ from azext_otelembed.errors import NotFound, Refused
 from azext_otelembed.records import release_lock
 from azext_otelembed.release import recorded_release
 from azext_otelembed.release.fleet import deploy_fleet
-from azext_otelembed.verification.verify import Verdict, verify
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
 from tests.release.support import (
     PUT_RECORD,
@@ -221,35 +220,6 @@ def test_an_unproven_way_back_is_said_and_is_status_4_only_if_it_is_accepted(
     assert told in ended.said
     assert site.runs == site.image()
     assert "; rolled back, unproven: after" in hand.history(site)[0]["reason"]
-
-
-def test_a_rollback_into_a_block_waits_for_its_end(
-    site: Site, hand: Hand, push: Push, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """App Service blocks a site's starts after repeated failures, for minutes."""
-    until = datetime.now(timezone.utc) + timedelta(minutes=7)
-    timeouts: list[float] = []
-
-    def blocked(*given: Any, **how: Any) -> Verdict:
-        timeouts.append(how["timeout"])
-        verdict = verify(*given, **how)
-        return verdict if verdict.healthy else replace(verdict, blocked_until=until)
-
-    monkeypatch.setattr(recorded_release, "verify", blocked)
-    left: list[timedelta] = []
-
-    def look() -> None:
-        (release,) = Contents(site.cloud, site.host).releases(site)
-        left.append(release.expires - datetime.now(timezone.utc))
-
-    back: dict[str, Any] = {"method": "PATCH", "path": f"{site.name}/config/web", "nth": 2}
-    with meanwhile(site.cloud, look, **back):
-        ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
-    assert ended.exit_status == 4, ended
-    assert f"blocks starts of Web App '{site.name}' until {until:%H:%M:%S} UTC" in ended.said
-    assert timeouts[0] == 6
-    assert 120 + 7 * 60 + 90 - 60 < timeouts[1] <= 120 + 7 * 60 + 90
-    assert left[0] > timedelta(seconds=timeouts[1])
 
 
 # Slots and fleets

@@ -49,11 +49,13 @@ def is_as_before(site: Site, hand: Hand) -> None:
             id="exits at once",
         ),
         pytest.param(
-            f"echo {LAST_WORDS}; sleep 600", "it doesn't answer on port 8080", id="listens nowhere"
+            f"echo {LAST_WORDS}; sleep 600",
+            "it didn't answer on port 8080 within 2 s",
+            id="listens nowhere",
         ),
         pytest.param(
             f"echo {LAST_WORDS}; PORT=8099 {APP}",
-            "it doesn't answer on port 8080",
+            "it didn't answer on port 8080 within 2 s",
             id="listens on another port",
             marks=pytest.mark.thorough,
         ),
@@ -124,7 +126,8 @@ def test_a_role_that_is_withdrawn_meanwhile_leaves_a_site_that_can_not_start(
     with meanwhile(cloud, withdraw, method="PATCH", path=f"{site.name}/config/web"):
         ended = hand.deploy(site, timeout=6)
     assert ended.exit_status == 5, ended
-    assert ended.result["reason"] == "the new container failed: its image can't be pulled"
+    reason = "the new container failed: its image can't be pulled: unauthorized"
+    assert ended.result["reason"] == reason
     assert "which fails to start too" in ended.said
     assert site.runs == site.image()
     assert SETTING not in site.settings()
@@ -254,6 +257,7 @@ def test_without_rollback_it_is_left_in_place_and_the_commands_printed(
 def test_what_azure_does_not_let_us_see_is_said_and_not_assumed(
     site: Site, hand: Hand, cloud: Cloud, path: str, piece: str, words: str
 ) -> None:
+    site.set(**{START_LIMIT: "2"})
     with cloud.fault(service="arm", path=f"{site.name}{path}", status=403, times=0):
         ended = hand.deploy(site)
     assert ended.exit_status == 0, ended
