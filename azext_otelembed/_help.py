@@ -23,12 +23,14 @@ long-summary: >
 
 
     A release that fails to start is rolled back: the previous image and app setting are restored
-    and verified.
+    and verified. If the time is up, the site answers, and nothing shows that the new container
+    serves, the release is unproven: it stays in place, and `healthy` is null.
 
 
     Ends with status 0 when the site runs the wanted image, 1 on an error, 3 when a resource or
     image was not found, 4 when the release failed and was rolled back, 5 when it failed and was
-    left in place, 130 or 143 when interrupted.
+    left in place or the rollback is not verified, 6 when it is unproven (0 with
+    --accept-unproven), 130 or 143 when interrupted.
 examples:
   - name: Add telemetry to the running image.
     text: az otelembed deploy -g shop-rg -n shop
@@ -138,7 +140,8 @@ type: command
 short-summary: Verify the pending release of a deploy with --no-wait.
 long-summary: >
     Waits until the site answers with the new image and completes the release's record. If the
-    container fails to start, the release is rolled back.
+    container fails to start, the release is rolled back. An unproven release is verified again.
+    Ends with the statuses of `deploy`.
 examples:
   - name: Verify a release that was deployed with --no-wait.
     text: az otelembed wait -g shop-rg -n shop --timeout 120

@@ -89,12 +89,20 @@ def _verification(c: Any) -> None:
         "timeout",
         type=int,
         validator=validate_timeout,
-        help="Seconds to wait until the site answers with the new image.",
+        help="Seconds that the verification may take; a rollback has its own time. Default: 600 "
+        "(300 for the pull, 230 for the start, 70 until the old container has stopped), or more "
+        "if the site's app setting WEBSITES_CONTAINER_START_TIME_LIMIT is larger than 230.",
     )
     c.argument(
         "no_rollback",
         arg_type=FLAG,
         help="Do not roll back a release that fails to start: leave it in place for inspection.",
+    )
+    c.argument(
+        "accept_unproven",
+        arg_type=FLAG,
+        help="Accept a site that answers when the time is up, although nothing shows that the new "
+        "container serves: end with status 0 instead of 6. `healthy` stays null.",
     )
 
 
@@ -282,7 +290,8 @@ def _several_sites(c: Any) -> None:
         type=int,
         validator=validate_max_failures,
         help="Number of failed sites after which no further site is started, with --ids or "
-        "--apps-file. The same command run again continues with the remaining sites.",
+        "--apps-file. An unproven site counts, unless --accept-unproven is given. The same command "
+        "run again continues with the remaining sites.",
     )
 
 
@@ -292,7 +301,8 @@ def _release(c: Any) -> None:
         "swap",
         arg_type=FLAG,
         help="Swap the slot with production after the slot is verified, then verify production. "
-        "If production fails to start, swap back.",
+        "If production fails to start, swap back. An unproven slot is not swapped, unless "
+        "--accept-unproven is given.",
     )
     c.argument(
         "dont_wait",

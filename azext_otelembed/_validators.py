@@ -22,10 +22,10 @@ def validate_tag(namespace: Namespace) -> None:
 
 def validate_timeout(namespace: Namespace) -> None:
     """--timeout must be a number of seconds above 0."""
-    if namespace.timeout <= 0:
+    if namespace.timeout is not None and namespace.timeout <= 0:
         raise InvalidArgumentValueError(
             f"--timeout {namespace.timeout} isn't a number of seconds above 0.",
-            "Give a number of seconds, such as `--timeout 300`.",
+            "Give a number of seconds, such as `--timeout 600`, or omit the option.",
         )
 
 

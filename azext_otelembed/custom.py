@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from azext_otelembed.builders.source import Builder
     from azext_otelembed.release.deploy import DeployRequest
     from azext_otelembed.release.deploy_result import Outcome
+    from azext_otelembed.release.recorded_release import ReleaseOptions
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
-DEFAULT_TIMEOUT = 300
 
 Result = dict[str, Any]
 
@@ -49,10 +49,11 @@ def deploy(
     connection_string: str | None = None,
     registry: str | None = None,
     tag: str | None = None,
-    timeout: int = DEFAULT_TIMEOUT,
+    timeout: int | None = None,
     health_path: str = "/",
     dry_run: bool = False,
     no_rollback: bool = False,
+    accept_unproven: bool = False,
     dont_wait: bool = False,
     connection_string_secret: str | None = None,
     swap: bool = False,
@@ -76,7 +77,6 @@ def deploy(
     """`az otelembed deploy`."""
     with command_frame(cmd) as console:
         from azext_otelembed.release.deploy import DeployRequest
-        from azext_otelembed.release.recorded_release import ReleaseOptions
         from azext_otelembed.target.from_source import app_source
 
         setting = setting_options(connection_string, connection_string_secret, app_insights)
@@ -91,7 +91,7 @@ def deploy(
             shell_image=shell_image,
             login=login_of(collector_username, collector_password, connection_string),
         )
-        release = ReleaseOptions(timeout, health_path, not no_rollback, not dont_wait)
+        release = _verified(timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
         request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
         named = (resource_group_name, name, slot)
         outcome = _deploy(session, named, (ids, apps_file), request, max_failures, console)
@@ -228,8 +228,9 @@ def rollback(
     name: str,
     slot: str | None = None,
     to: str | None = None,
-    timeout: int = DEFAULT_TIMEOUT,
+    timeout: int | None = None,
     health_path: str = "/",
+    accept_unproven: bool = False,
     yes: bool = False,
     credential: str = "cli",
 ) -> Result | None:
@@ -237,9 +238,9 @@ def rollback(
     with command_frame(cmd) as console:
         from azext_otelembed.release.rollback import plan_rollback
 
-        site = _opened(cmd, resource_group_name, name, slot, credential, console)
-        planned = plan_rollback(site, to)
-        return _roll_back(cmd, planned, timeout, health_path, console, yes=yes)
+        options = _verified(timeout, health_path, accept_unproven)
+        site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
+        return _roll_back(cmd, plan_rollback(site, to), options, console, yes=yes)
 
 
 def remove(
@@ -248,8 +249,9 @@ def remove(
     name: str,
     slot: str | None = None,
     keep_setting: bool = False,
-    timeout: int = DEFAULT_TIMEOUT,
+    timeout: int | None = None,
     health_path: str = "/",
+    accept_unproven: bool = False,
     yes: bool = False,
     credential: str = "cli",
 ) -> Result | None:
@@ -257,9 +259,10 @@ def remove(
     with command_frame(cmd) as console:
         from azext_otelembed.release.rollback import plan_removal
 
-        site = _opened(cmd, resource_group_name, name, slot, credential, console)
+        options = _verified(timeout, health_path, accept_unproven)
+        site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
         planned = plan_removal(site, keep_setting=keep_setting)
-        return _roll_back(cmd, planned, timeout, health_path, console, yes=yes)
+        return _roll_back(cmd, planned, options, console, yes=yes)
 
 
 def wait(
@@ -267,18 +270,18 @@ def wait(
     resource_group_name: str,
     name: str,
     slot: str | None = None,
-    timeout: int = DEFAULT_TIMEOUT,
+    timeout: int | None = None,
     health_path: str = "/",
     no_rollback: bool = False,
+    accept_unproven: bool = False,
     credential: str = "cli",
 ) -> Result:
     """`az otelembed wait`."""
     with command_frame(cmd) as console:
-        from azext_otelembed.release.recorded_release import ReleaseOptions
         from azext_otelembed.release.wait import wait as run
 
-        site = _opened(cmd, resource_group_name, name, slot, credential, console)
-        options = ReleaseOptions(timeout, health_path, rollback=not no_rollback)
+        site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
+        options = _verified(timeout, health_path, accept_unproven, not no_rollback)
         result, exit_status = run(site, options, console)
         end_with(cmd, exit_status)
         return result
@@ -323,6 +326,19 @@ def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
     return cache(partial(open_session, cmd.cli_ctx, credential))
 
 
+def _verified(
+    timeout: int | None,
+    health_path: str,
+    accept_unproven: bool,  # as az gives it
+    rollback: bool = True,
+    wait: bool = True,
+) -> ReleaseOptions:
+    """How a release is verified, and what follows from the verdict."""
+    from azext_otelembed.release.recorded_release import ReleaseOptions
+
+    return ReleaseOptions(timeout, health_path, rollback, wait, accept_unproven=accept_unproven)
+
+
 def _acr(session: Callable[[], Session], console: Console) -> Builder:
     from azext_otelembed.builders.acr_tasks import AcrBuilder
 
@@ -361,26 +377,31 @@ def _deploy(
 
 
 def _opened(
-    cmd: Any, group: str, name: str, slot: str | None, credential: str, console: Console
+    cmd: Any,
+    group: str,
+    name: str,
+    slot: str | None,
+    credential: str,
+    console: Console,
+    health_path: str | None = None,
 ) -> Any:
     from azext_otelembed.azure.sign_in import open_session
     from azext_otelembed.release.recorded_site import open_site
 
     session = open_session(cmd.cli_ctx, credential)
-    return open_site(session, _site(session, group, name, slot), console)
+    return open_site(session, _site(session, group, name, slot), console, health_path)
 
 
 def _roll_back(
-    cmd: Any, planned: Any, timeout: int, health_path: str, console: Console, *, yes: bool
+    cmd: Any, planned: Any, options: ReleaseOptions, console: Console, *, yes: bool
 ) -> Result | None:
     """Asks, then carries out a planned rollback; None if the answer is no."""
-    from azext_otelembed.release.recorded_release import ReleaseOptions
     from azext_otelembed.release.rollback import roll_back
 
     if not yes and not confirmed(planned.question):
         console.alert("otelembed: nothing was changed.")
         return None
-    result, exit_status = roll_back(planned, ReleaseOptions(timeout, health_path), console)
+    result, exit_status = roll_back(planned, options, console)
     end_with(cmd, exit_status)
     return result
 

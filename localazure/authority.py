@@ -15,7 +15,9 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-_HOSTS = ("localhost", "127.0.0.1", "::1")
+HASHED_HOSTS = "azurecr.localhost"
+"""The domain of registries that have a hash in their host (a domain name label)."""
+_HOSTS = ("localhost", f"*.{HASHED_HOSTS}", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True, slots=True)

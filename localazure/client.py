@@ -129,6 +129,14 @@ class LocalAzure:
         return str(self.info["client_secret"])
 
     @property
+    def proxy(self) -> str:
+        """`http://localhost:PORT` of a proxy that resolves all hosts of the double.
+
+        Few resolvers know names below `localhost`, which a registry with a hash in its host has.
+        """
+        return str(self.info["proxy"])
+
+    @property
     def registries(self) -> dict[str, str]:
         """Login servers (`localhost:PORT`) by registry name."""
         return dict(self.info["registries"])
@@ -218,6 +226,14 @@ class LocalAzure:
         """Add a component: `{"app_id", "instrumentation_key", "connection_string"}`."""
         return self._add("/components", spec)
 
+    def add_vault(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a key vault (`Double.add_vault`): `{"id"}`."""
+        return self._add("/vaults", spec)
+
+    def delay(self, site: str, **seconds: float) -> None:
+        """Make starts (`start_delay`) or swaps (`swap_delay`) of a site, by its id, take longer."""
+        self._call("PATCH", "/sites", {"id": site, **seconds})
+
     def add_principal(
         self,
         client_id: str,
@@ -246,6 +262,10 @@ class LocalAzure:
     def token_lifetime(self, seconds: int | None) -> None:
         """Set the lifetime of new tokens; None for the lifetimes of Entra ID."""
         self._call("PATCH", "/tokens", {"lifetime": seconds})
+
+    def unknown_resources(self, *resources: str) -> None:
+        """Set the resources that Entra ID issues no token for; without any, it knows all."""
+        self._call("PUT", "/unknown-resources", list(resources))
 
     @contextmanager
     def runtime(self, **settings: Any) -> Iterator[None]:

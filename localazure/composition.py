@@ -46,6 +46,7 @@ async def _open_services(double: Double) -> None:
     ports = [double.listeners.bind() for _ in range(5)]
     double.management, double.insights, double.blobs = (f"https://{p.host}" for p in ports[:3])
     double.admin, double.identity = (f"http://{port.host}" for port in ports[3:])
+    double.proxy = f"http://localhost:{await double.loopback.open(double.listeners.bind())}"
     await listen(_management(double), service=_service, bound=ports[0])
     await listen(insights.make(double), service="insights", bound=ports[1])
     await listen(blobs.make(double), service="blob", bound=ports[2])

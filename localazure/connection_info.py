@@ -21,6 +21,7 @@ def describe(double: Double) -> dict[str, Any]:
         "pid": os.getpid(),
         "management": double.management,
         "admin": double.admin,
+        "proxy": double.proxy,
         "insights": double.insights,
         "blobs": double.blobs,
         "ca": str(double.directory / "ca.pem"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import dataclasses
+import hashlib
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +19,11 @@ from localazure.acr.builds import Builds
 from localazure.acr.sas import Signer
 from localazure.acr.store import Store
 from localazure.arm.config_schema import DEFAULTS
-from localazure.authority import Authority
+from localazure.authority import HASHED_HOSTS, Authority
 from localazure.faults.middleware import Recording
 from localazure.faults.recorder import Recorder
 from localazure.insights.telemetry import Telemetry
+from localazure.loopback_proxy import LoopbackProxy
 from localazure.server import Listeners
 from localazure.state import (
     Component,
@@ -34,6 +37,7 @@ from localazure.state import (
     Runtime,
     Site,
     State,
+    Vault,
 )
 
 
@@ -63,6 +67,7 @@ class Double:
         self._apps = apps
         self.recorder = Recorder()
         self.listeners = Listeners(authority.server_context(), Recording(self.recorder))
+        self.loopback = LoopbackProxy()
         self.tokens = Tokens(authority.signing_key, state.tenant)
         self.store = Store(directory / "registry")
         self.signer = Signer()
@@ -76,6 +81,8 @@ class Double:
         """`https://localhost:PORT` of blob storage."""
         self.admin = ""
         """`http://localhost:PORT` of the double's own controls (`faults.admin`)."""
+        self.proxy = ""
+        """`http://localhost:PORT` of a proxy to all listeners (`loopback_proxy`)."""
         self.identity = ""
         """`http://localhost:PORT` of the managed-identity endpoints of `Host`s."""
 
@@ -84,6 +91,7 @@ class Double:
         await self.runtime.close()
         await self.builds.close()
         await self.listeners.close()
+        await self.loopback.close()
 
     async def add_registry(self, spec: Mapping[str, Any]) -> Registry:
         """Open a registry. `spec` holds fields of `Registry`, without `login_server`."""
@@ -92,6 +100,9 @@ class Double:
         if not registry.acr:
             # The cloud's domain of registries is `localhost`: others must lie outside of it.
             registry.login_server = bound.host.replace("localhost", "127.0.0.1")
+        elif registry.label_scope != "Unsecure":
+            label = f"{registry.name}-{_label_hash(registry)}".lower()
+            registry.login_server = f"{label}.{HASHED_HOSTS}:{bound.port}"
         self.state.registries[registry.login_server] = registry
         service = "acr" if registry.acr else "registry"
         app = self._apps.registry(self, registry)
@@ -174,6 +185,12 @@ class Double:
             self.runtime.start(site)
         return site
 
+    def add_vault(self, spec: Mapping[str, Any]) -> Vault:
+        """Add a key vault, or replace one. `spec` holds fields of `Vault`."""
+        vault = Vault(**spec)
+        self.state.vaults[vault.name.lower()] = vault
+        return vault
+
     def add_principal(
         self,
         client_id: str,
@@ -243,3 +260,9 @@ class Double:
             self.state.sites[key] = site
         else:
             self.state.sites[key].slots[site.slot.lower()] = site
+
+
+def _label_hash(registry: Registry) -> str:
+    """16 letters and digits that depend on more than the registry's name."""
+    digest = hashlib.sha256(f"{registry.group}/{registry.name}".encode()).digest()
+    return base64.b32encode(digest[:10]).decode()

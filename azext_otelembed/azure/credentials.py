@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +32,6 @@ _ADVICE = {
 """The remedy for each kind of credential."""
 
 
-REFUSAL_LIFETIME = 10.0
-"""Seconds for which a refusal is cached, for concurrent requests and for many sites."""
-
-
 class IdentityCredential:
     """A credential of azure-identity that raises `Unauthorized`, with the remedy."""
 
@@ -44,20 +39,16 @@ class IdentityCredential:
         self._kind = kind
         self._authority = authority
         self._inner = inner
-        self._refusal = ""
-        self._refused_at = 0.0
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """A token for `scopes`. Raises `Unauthorized`."""
         from azure.core.exceptions import AzureError
 
-        if not self._refusal or time.monotonic() - self._refused_at > REFUSAL_LIFETIME:
-            try:
-                return self._inner.get_token(*scopes, **options)
-            except AzureError as error:
-                self._refusal = f"--credential {self._kind}: {self._reason(error)}"
-                self._refused_at = time.monotonic()
-        raise Unauthorized(self._refusal, _ADVICE[self._kind])
+        try:
+            return self._inner.get_token(*scopes, **options)
+        except AzureError as error:
+            refusal = f"--credential {self._kind}: {self._reason(error)}"
+        raise Unauthorized(refusal, _ADVICE[self._kind])
 
     def _reason(self, error: Exception) -> str:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError

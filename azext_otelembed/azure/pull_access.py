@@ -96,6 +96,16 @@ def check(arm: Arm, site: SiteId, method: PullMethod, registry: Registry) -> str
 
 
 def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) -> str | None:
+    if not registry.arm_tokens:
+        # App Service exchanges such a token of the identity ("Configure a custom container for
+        # Azure App Service", learn.microsoft.com; MicrosoftDocs/azure-docs#128528).
+        raise Refused(
+            f"{site} can't pull from registry '{registry.name}' with its managed identity: App "
+            "Service signs in with a token for Azure Resource Manager (ARM), and the registry's "
+            "policy azureADAuthenticationAsArmPolicy is disabled, so it refuses those tokens.",
+            "Enable it: `az acr config authentication-as-arm update "
+            f"{registry.argument('-r', site.subscription)} --status enabled`.",
+        )
     sufficient = ABAC_ROLES if registry.abac else CLASSIC_ROLES
     path = f"{registry.id}/providers/Microsoft.Authorization/roleAssignments"
     what = f"Role assignments of registry '{registry.name}'"

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
-from azext_otelembed.errors import NotFound
+from azext_otelembed.azure.session import Session
+from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.reference import Reference
+from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.registry.auth import Basic
+from azext_otelembed.registry.error_responses import name_lookup
 
 API_VERSION = "2025-11-01"
 ABAC = "AbacRepositoryPermissions"
@@ -24,11 +27,20 @@ class Registry:
     login_server: str
     anonymous_pull: bool = False
     role_assignment_mode: str = ""
+    arm_tokens: bool = True
+    """Whether it exchanges tokens for ARM: False if azureADAuthenticationAsArmPolicy is disabled
+    ("Disable authentication as ARM template", learn.microsoft.com)."""
 
     @property
     def abac(self) -> bool:
         """Whether rights are granted by repository: then the classic roles give no access."""
         return self.role_assignment_mode == ABAC
+
+    def argument(self, option: str, subscription: str) -> str:
+        """`-n NAME` for a command of az in `subscription`, with --subscription for another one."""
+        own = self.id.removeprefix("/subscriptions/").partition("/")[0]
+        elsewhere = f" --subscription {own}" if own.lower() != subscription.lower() else ""
+        return f"{option} {self.name}{elsewhere}"
 
 
 def all_registries(arm: Arm, subscription: str) -> list[Registry]:
@@ -56,6 +68,42 @@ def pick(found: Sequence[Registry], subscription: str, name_or_host: str) -> Reg
         "Name another with --registry, or choose its subscription with --subscription: "
         "`az acr list -o table`.",
     )
+
+
+def locate(arm: Arm, subscription: str, host: str) -> Registry | None:
+    """The registry at `host`, in the subscription or else in another that the caller can see.
+
+    None where the caller can't see it.
+    """
+
+    def within(one: str) -> Registry | None:
+        try:
+            return find(arm, one, host)
+        except (NotFound, Unauthorized):
+            return None
+
+    if found := within(subscription):
+        return found
+    try:
+        seen = arm.subscriptions()
+    except Unauthorized:
+        return None
+    others = [one for one in seen if one.lower() != subscription.lower()]
+    return next(filter(None, map_concurrently(others, within)), None)
+
+
+def acr_argument(session: Session, host: str) -> str:
+    """The argument that names the registry at `host` to `az acr`, for a hint in an error.
+
+    Its resource name, which only Azure Resource Manager knows; else a command that finds it.
+    """
+    try:
+        found = locate(Arm(session), session.subscription, host)
+    except Exception:  # noqa: BLE001  # the error that the hint belongs to matters more
+        found = None
+    if found is None:
+        return name_lookup(host)
+    return found.argument("-n", session.subscription)
 
 
 def import_image(
@@ -91,10 +139,13 @@ def import_image(
 
 def _registry(what: str, item: Json) -> Registry:
     properties = object_at(what, item, "properties")
+    policies = object_at(what, properties, "policies")
+    policy = object_at(what, policies, "azureADAuthenticationAsArmPolicy")
     return Registry(
         id=str(item.get("id") or ""),
         name=str(item.get("name") or ""),
         login_server=str(properties.get("loginServer") or ""),
         anonymous_pull=bool(properties.get("anonymousPullEnabled")),
         role_assignment_mode=str(properties.get("roleAssignmentMode") or ""),
+        arm_tokens=str(policy.get("status") or "").lower() != "disabled",
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
+from azext_otelembed.errors import OtelembedError, Unauthorized
 from azext_otelembed.registry.auth import AcrExchange, Basic, Credential
 from azext_otelembed.registry.client import RegistryClient
 
@@ -16,24 +17,44 @@ if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
 
+REFUSAL_LIFETIME = 10.0
+"""Seconds for which a refusal is cached, for concurrent requests and for many sites."""
+ACR_AUDIENCE = "https://containerregistry.azure.net"
+"""The audience of registries in all clouds (Azure/azure-sdk-for-net#34785), az's default too."""
+
+
 class CachedCredential:
     """Caches the tokens of another credential until five minutes before they expire.
 
-    Threads may share it. (az's own credential reads its token cache, a file, for each request.)
+    The refusal of a token is cached too. Threads may share it. (az's own credential reads its token
+    cache, a file, for each request.)
     """
 
     def __init__(self, inner: TokenCredential) -> None:
         self._inner = inner
         self._lock = threading.Lock()
         self._tokens: dict[tuple[str, ...], AccessToken] = {}
+        self._refusals: dict[tuple[str, ...], tuple[Exception, float]] = {}
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """The token for `scopes`; with `claims` (from Azure's challenge), always a new one."""
         with self._lock:
             token = self._tokens.get(scopes)
             if options.get("claims") or token is None or token.expires_on - time.time() < 300:
-                token = self._tokens[scopes] = self._inner.get_token(*scopes, **options)
+                token = self._tokens[scopes] = self._new_token(scopes, options)
             return token
+
+    def _new_token(self, scopes: tuple[str, ...], options: Mapping[str, Any]) -> AccessToken:
+        refusal, until = self._refusals.get(scopes, (None, 0.0))
+        if refusal is not None and time.monotonic() < until:
+            raise refusal
+        try:
+            return self._inner.get_token(*scopes, **options)
+        except OSError:  # of requests: the network failed, so the next call may succeed
+            raise
+        except Exception as error:
+            self._refusals[scopes] = error, time.monotonic() + REFUSAL_LIFETIME
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +62,8 @@ class Session:
     """One identity in one subscription.
 
     `tenant` is empty where it isn't known; `acr_suffix` is the cloud's domain of registries
-    (`azurecr.io`); `transport` holds keyword arguments for azure-core's transport, such as
-    `connection_verify`.
+    (`azurecr.io`), `acr_scope` the scope of the tokens that they exchange; `transport` holds
+    keyword arguments for azure-core's transport, such as `connection_verify`.
     """
 
     credential: TokenCredential
@@ -51,18 +72,42 @@ class Session:
     arm_endpoint: str
     arm_scope: str
     acr_suffix: str
+    acr_scope: str = f"{ACR_AUDIENCE}/.default"
     transport: Mapping[str, Any] = field(default_factory=dict)
     user_agent: str = f"otelembed/{__version__}"
 
     def arm_token(self) -> str:
-        """A token for Azure Resource Manager, which ACR exchanges for its own."""
+        """A token for Azure Resource Manager."""
         return self.credential.get_token(self.arm_scope).token
+
+    def acr_token(self) -> str:
+        """A token of the registries' audience. Raises `Unauthorized` where it can't be had.
+
+        Some clouds, tenants and machines with a managed identity have none (Azure/azure-cli#33674
+        and #33698).
+        """
+        try:
+            return self.credential.get_token(self.acr_scope).token
+        except Exception as error:  # noqa: BLE001  # az's credentials raise errors of many libraries
+            given = error.message if isinstance(error, OtelembedError) else str(error)
+            reason = given.partition("\n")[0].strip() or type(error).__name__
+        raise Unauthorized(
+            f"There is no token for '{self.acr_scope.removesuffix('/.default')}': {reason}",
+            "Let the identity have one (with az's own login: `az login --scope "
+            f"{self.acr_scope}`), or name the audience of your cloud's registries: `az config set "
+            "acr.audience_resource=<audience>`.",
+        )
+
+    def registry_credential(self) -> AcrExchange:
+        """This identity, for an Azure container registry."""
+        fallback = self.arm_token if self.acr_scope != self.arm_scope else None
+        return AcrExchange(self.acr_token, self.tenant, fallback)
 
     def open_registry(self, host: str, login: Basic | None = None) -> RegistryClient:
         """A client of the registry at `host`, with `login`, this identity, or neither."""
         credential: Credential | None = login
         if login is None and self.is_acr(host):
-            credential = AcrExchange(self.arm_token, self.tenant)
+            credential = self.registry_credential()
         return RegistryClient(host, credential, transport=self.transport)
 
     def is_acr(self, host: str) -> bool:

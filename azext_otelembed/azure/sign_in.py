@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azext_otelembed._version import __version__
 from azext_otelembed.azure import credentials
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.session import CachedCredential, Session
+from azext_otelembed.azure.session import ACR_AUDIENCE, CachedCredential, Session
 from azext_otelembed.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -76,9 +77,24 @@ def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenan
         arm_endpoint=cloud.endpoints.resource_manager.rstrip("/"),
         arm_scope=resource_to_scopes(cloud.endpoints.active_directory_resource_id)[0],
         acr_suffix=getattr(cloud.suffixes, "acr_login_server_endpoint", None) or "",
+        acr_scope=resource_to_scopes(_acr_audience(cli_ctx))[0],
         transport=_transport(),
         user_agent=f"{get_az_user_agent()} otelembed/{__version__}",
     )
+
+
+def _acr_audience(cli_ctx: Any) -> str:
+    """The audience that `az acr` asks for: `acr.audience_resource` of az's configuration.
+
+    A value without `https://` is the short name of a resource below azure.net.
+    """
+    try:
+        configured = str(cli_ctx.config.get("acr", "audience_resource", fallback=None) or "")
+    except configparser.Error:
+        return ACR_AUDIENCE
+    if not configured or configured.startswith("https://"):
+        return configured or ACR_AUDIENCE
+    return f"https://{configured}.azure.net"
 
 
 def _transport() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from azext_otelembed.errors import AzureFailed
 API_VERSION = "2024-11-01"
 """The first with site containers. Set explicitly: the azure-mgmt-web in use is the one that az
 bundles, and its default differs between releases of az."""
+MOST_LOG = 64 << 20
+"""Bytes of a container log that are kept: the newest ones."""
 RESOURCE_ID = re.compile(
     r"/subscriptions/([^/\s]+)/resourceGroups/([^/\s]+)/providers/Microsoft\.Web/sites/([^/\s]+)"
     r"(?:/slots/([^/\s]+))?",
@@ -103,6 +106,15 @@ class SiteClient:
         found = object_at(what, listed, "properties")
         return {name: "" if value is None else str(value) for name, value in found.items()}
 
+    def auth_settings(self) -> Json:
+        """The settings of Easy Auth, in the form of its version 2, without secrets.
+
+        Azure answers in this form for settings of version 1, too. Empty if none were ever made.
+        """
+        what = f"Authentication settings of {self.id}"
+        settings = self._json(what, "get_auth_settings_v2_without_secrets")
+        return object_at(what, settings, "properties")
+
     def reference_status(self, setting: str) -> tuple[str, str]:
         """How App Service resolved a setting that refers to a Key Vault: `(status, details)`.
 
@@ -139,6 +151,15 @@ class SiteClient:
         kept = {key: value for key, value in properties.items() if value is not None}
         self._json(what, "create_or_update_site_container", name, {"properties": kept})
 
+    def restart(self) -> None:
+        """Restarts the site; the answer comes before the containers have started.
+
+        Without `softRestart` App Service always restarts it, and without `synchronous` it answers
+        at once (learn.microsoft.com, "Web Apps - Restart").
+        """
+        with sdk_errors(f"Restart of {self.id}"):
+            self._call("restart")
+
     def sticky_settings(self) -> frozenset[str]:
         """Names of the slot settings: the app settings that a swap doesn't move."""
         what = f"Slot settings of Web App '{self.id.name}'"
@@ -156,12 +177,18 @@ class SiteClient:
         return tuple(str(state or "UNKNOWN") for state in states)
 
     def container_log(self) -> str:
-        """The newest container log; empty when there is none."""
+        """The newest container log, at most MOST_LOG bytes of it; empty when there is none."""
         what = f"Container log of {self.id}"
         headers = {"Accept": "application/octet-stream"}
+        newest: deque[bytes] = deque()
+        size = 0
         with sdk_errors(what):
-            chunks = self._call("get_web_site_container_logs", headers=headers)
-            return b"".join(chunks or ()).decode("utf-8", "replace")
+            for chunk in self._call("get_web_site_container_logs", headers=headers) or ():
+                newest.append(chunk)
+                size += len(chunk)
+                while size - len(newest[0]) >= MOST_LOG:
+                    size -= len(newest.popleft())
+        return b"".join(newest).decode("utf-8", "replace")
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:
         with sdk_errors(what):

@@ -59,12 +59,12 @@ class DockerBuilder:
             environment = configure(self._environment)
             result = _run(engine.build(source, str(name)), environment, on_line)
             if result.status:
-                raise _build_failed(engine, source, name, result, server.failure)
+                raise _build_failed(engine, source, name, client, result, server.failure)
             push = engine.push(str(name))
             if push is not None:
                 result = _run(push, environment, on_line)
                 if result.status:
-                    raise _push_failed(engine, name, result, server.failure)
+                    raise _push_failed(engine, name, client, result, server.failure)
         return {"engine": str(engine)}
 
     def _find_engine(self) -> Engine:
@@ -90,11 +90,12 @@ def _build_failed(
     engine: Engine,
     source: Source,
     image: Reference,
+    client: RegistryClient,
     result: ProcessResult,
     failure: OtelembedError | None,
 ) -> OtelembedError:
     if engine.kind == "buildx" and _PUSHING.search(result.text) and _DENIED.search(result.text):
-        return _push_failed(engine, image, result, failure)
+        return _push_failed(engine, image, client, result, failure)
     if _NO_DAEMON.search(result.text):
         return daemon_error(result.text)
     if re.search("cannot connect to podman", result.text, re.IGNORECASE):
@@ -116,7 +117,11 @@ def _build_failed(
 
 
 def _push_failed(
-    engine: Engine, image: Reference, result: ProcessResult, failure: OtelembedError | None
+    engine: Engine,
+    image: Reference,
+    client: RegistryClient,
+    result: ProcessResult,
+    failure: OtelembedError | None,
 ) -> OtelembedError:
     if failure is not None:
         return failure
@@ -125,8 +130,8 @@ def _push_failed(
             f"Registry '{image.registry}' doesn't let {engine} push {image}. Its last lines:\n"
             f"{quote(result.lines)}\n",
             f"Ask for the role AcrPush on the registry; if the tag is locked, see `az acr "
-            f"repository show -n {image.registry.partition('.')[0]} "
-            f"--image {image.repository}:{image.tag}`, or give another with --tag.",
+            f"repository show {client.acr_argument()} --image {image.repository}:{image.tag}`, or "
+            "give another with --tag.",
         )
     if _NO_DAEMON.search(result.text):
         return daemon_error(result.text)

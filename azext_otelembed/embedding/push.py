@@ -35,9 +35,9 @@ def push_embedded(client: RegistryClient, embedded: Embedded, report: Report = d
         except NotFound as missing:
             raise NotFound(
                 f"The collector in registry '{client.host}' is incomplete: {missing.message}",
-                f"Delete the repository {REPOSITORY} (`az acr repository delete -n "
-                f"{client.host.partition('.')[0]} --repository {REPOSITORY}`): the next deploy "
-                "prepares the collector again.",
+                f"Delete the repository {REPOSITORY} (`az acr repository delete "
+                f"{client.acr_argument()} --repository {REPOSITORY}`): the next deploy prepares "
+                "the collector again.",
             ) from None
     for blob in embedded.uploads:
         report(Progress("uploading the configuration"))

@@ -80,7 +80,8 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
             "--image-entrypoint and --image-cmd with the values in its Dockerfile.",
         )
     _check_no_collector(app)
-    entrypoint = launcher.wrap(app.entrypoint, stop_signal=app.stop_signal)
+    # The recipe includes the base's digest, which only the build knows.
+    entrypoint = launcher.wrap(app.entrypoint, recipe=None, stop_signal=app.stop_signal)
     script = entrypoint[2].replace(BINARY, DOCKERFILE_BINARY).replace(CONFIG, DOCKERFILE_CONFIG)
     entrypoint[2] = script
     labels = {

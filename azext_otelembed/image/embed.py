@@ -182,6 +182,7 @@ def embed(
         document, original_annotations = merge_map(document, "annotations", provenance)
     entrypoint = launcher.wrap(
         start.entrypoint,
+        recipe=recipe.digest,
         stop_signal=str(base.config.settings.get("StopSignal") or ""),
         shell_path=EMBEDDED_SHELL if shell else SHELL,
     )

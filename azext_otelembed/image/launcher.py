@@ -2,7 +2,7 @@
 
 The launcher `exec` then replaces itself with the app. The launcher `drain` keeps running, forwards
 signals, and after a stop signal gives the collector some seconds to export its telemetry (see
-`drain_script`).
+`drain_script`). Both first write one line to stderr, which names the image's recipe.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import drain_script
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
+from azext_otelembed.image.reference import Digest
 
 SHELL = "/bin/sh"
 NAME = "otelembed"  # $0 of the script; identifies a wrapped entrypoint
@@ -24,11 +25,24 @@ DEFAULT_MEMORY_MIB = 204
 # The default configuration's batch timeout is 1 s; App Service kills 5 s after the stop signal.
 DEFAULT_GRACE = 2
 LONGEST_GRACE = 120  # the maximum of WEBSITES_CONTAINER_STOP_TIME_LIMIT
+START_LINE = re.compile(rf"{NAME}: ([0-9a-f]{{12}}) starts", re.ASCII)
+"""Matches `start_line`; its group is the recipe's first 12 hex digits (`Digest.short`)."""
 
-_VERSION = 1
+# Increased when an option gives another script: the launcher is part of the recipe, so the same
+# recipe must give the same script. Version 1 doesn't write the start line.
+_VERSION = 2
 _IDENTITY = re.compile(
     r"(\w+)/(\d+)(?:,grace=(\d{1,3}))?(?:,logs=(\w+))?(?:,memory=(\d+|none))?", re.ASCII
 )
+
+
+def start_line(recipe: Digest) -> str:
+    """The line, without its end, that a launcher writes to stderr before it starts the app.
+
+    `recipe` is the recipe's digest; the tag of the embedded image ends with the same 12 hex digits.
+    Launchers of version 1 write no such line.
+    """
+    return f"{NAME}: {recipe.short} starts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +90,7 @@ class Launcher:
 
     @property
     def identity(self) -> str:
-        """Kind, version and options other than the default: `exec/1`, `drain/1,logs=stderr`."""
+        """Kind, version and options other than the default: `exec/2`, `drain/2,logs=stderr`."""
         text = f"{self.kind}/{self.version}"
         if self.grace != DEFAULT_GRACE:
             text += f",grace={self.grace}"
@@ -86,14 +100,17 @@ class Launcher:
             text += f",memory={self.memory_mib or 'none'}"
         return text
 
-    def script(self, stop_signal: str = "") -> str:
+    def script(self, *, recipe: Digest | None, stop_signal: str = "") -> str:
         """The shell script. `"$@"` is the app: the base's entrypoint and its arguments.
 
+        `recipe` is the digest for the start line; with None, the script writes no such line.
         `stop_signal` is the base's STOPSIGNAL, empty if it has none.
         """
+        start = _write_start_line(recipe) if recipe else ""
         if self.kind == "drain":
-            return drain_script.script(self._collector_command("exec "), self.grace, stop_signal)
-        return f'{self._collector_command()} & exec "$@"'
+            collector = self._collector_command("exec ")
+            return start + drain_script.script(collector, self.grace, stop_signal)
+        return f'{start}{self._collector_command()} & exec "$@"'
 
     def _collector_command(self, prefix: str = "") -> str:
         """The collector's command. If the collector is missing or crashes, the app isn't affected.
@@ -112,13 +129,31 @@ class Launcher:
         )
 
     def wrap(
-        self, entrypoint: Sequence[str], *, stop_signal: str = "", shell_path: str = SHELL
+        self,
+        entrypoint: Sequence[str],
+        *,
+        recipe: Digest | None,
+        stop_signal: str = "",
+        shell_path: str = SHELL,
     ) -> list[str]:
         """The entrypoint of the embedded image. The base's Cmd isn't changed.
 
         This includes a base with only a Cmd: its words become the script's arguments.
+        `recipe` and `stop_signal` are those of `script`.
         """
-        return [shell_path, "-c", self.script(stop_signal), NAME, *entrypoint]
+        script = self.script(recipe=recipe, stop_signal=stop_signal)
+        return [shell_path, "-c", script, NAME, *entrypoint]
+
+
+def _write_start_line(recipe: Digest) -> str:
+    """The shell command that writes the start line; a failed write doesn't affect the app.
+
+    `echo` is a builtin of every shell and writes the line with one write. Where nothing reads
+    stderr, the write's SIGPIPE would end the shell unless it is PID 1 of its namespace. `trap -`
+    gives the app the action that was set when the shell started, also an ignored one. The shell's
+    own message about the failure goes to /dev/null; `|| :` is for bash with errexit in SHELLOPTS.
+    """
+    return f"trap '' PIPE; echo '{start_line(recipe)}' >&2 2>/dev/null || :; trap - PIPE\n"
 
 
 def unwrap_entrypoint(entrypoint: Sequence[str]) -> list[str] | None:

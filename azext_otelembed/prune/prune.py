@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
+from functools import cached_property
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.registries import Registry
@@ -17,9 +19,11 @@ from azext_otelembed.prune.deployed_images import find_deployed_images
 from azext_otelembed.prune.retention import Decision, StoredImage, decide
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
-from azext_otelembed.registry.auth import AcrExchange
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.referrers import list_referrers
+
+if TYPE_CHECKING:
+    from azure.containerregistry import ContainerRegistryClient
 
 _API_VERSION = "2021-07-01"
 """Of the registry's own API (`/acr/v1`), set explicitly as for every request to Azure."""
@@ -35,17 +39,26 @@ class Pruner:
     def __init__(
         self, session: Session, registry: Registry, repository: str | None, keep: int
     ) -> None:
-        from azure.containerregistry import ContainerRegistryClient
-
         self._session = session
         self._registry = registry
         self._repository = repository
         self._keep = keep
-        self._sdk = ContainerRegistryClient(
-            f"https://{registry.login_server}",
+        self._client = RegistryClient(
+            registry.login_server, session.registry_credential(), transport=session.transport
+        )
+
+    @cached_property
+    def _sdk(self) -> ContainerRegistryClient:
+        """The SDK's client, with the audience of the token that the registry has exchanged."""
+        from azure.containerregistry import ContainerRegistryClient
+
+        session, fell_back = self._session, self._client.http.tokens.fell_back
+        scope = session.arm_scope if fell_back else session.acr_scope
+        return ContainerRegistryClient(
+            f"https://{self._registry.login_server}",
             session.credential,
             api_version=_API_VERSION,
-            audience=session.arm_scope.removesuffix("/.default"),
+            audience=scope.removesuffix("/.default"),
             **session.transport,
         )
 
@@ -54,12 +67,13 @@ class Pruner:
         with console.step("look") as step:
             # The registry first: an image that is deployed meanwhile is then found as deployed.
             step.say("reading the registry")
+            self._client.http.tokens.login()  # decides on the audience: the SDK has no fallback
             repositories = [self._repository] if self._repository else self._repositories()
             stored = chain.from_iterable(map_concurrently(repositories, self._stored))
             step.say("reading the images of all sites")
             deployed = find_deployed_images(self._session)
             step.say("reading the releases on record")
-            releases = self._releases()
+            releases = all_releases(self._client)
             host, now = self._registry.login_server, datetime.now(timezone.utc)
             decisions = decide(stored, host, deployed, releases, self._keep, now)
             count = len(deletable(decisions))
@@ -87,13 +101,6 @@ class Pruner:
                 with sdk_errors(image.digest_name), no_http_logs():
                     self._sdk.delete_manifest(image.repository, image.digest)
             step.say(f"{len(chosen)} images")
-
-    def _releases(self) -> list[list[Release]]:
-        session = self._session
-        credential = AcrExchange(session.arm_token, session.tenant)
-        host = self._registry.login_server
-        with RegistryClient(host, credential, transport=session.transport) as client:
-            return all_releases(client)
 
     def _repositories(self) -> list[str]:
         what = f"Repositories of registry '{self._registry.name}'"

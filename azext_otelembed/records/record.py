@@ -25,10 +25,13 @@ ANCHOR_TYPE = "application/vnd.otelembed.site.v1+json"
 PREFIX = "dev.otelembed.release."
 NOT_APPLIED = "not applied"
 """The start of the reason of a failed release that changed nothing, or undid its changes."""
+ACCEPTED = "accepted"
+"""The start of the reason of an unproven release that --accept-unproven accepted."""
 
-State = Literal["pending", "succeeded", "rolled back", "failed", "withdrawn"]
+State = Literal["pending", "succeeded", "unproven", "rolled back", "failed", "withdrawn"]
 PENDING: Final = "pending"
 SUCCEEDED: Final = "succeeded"
+UNPROVEN: Final = "unproven"
 ROLLED_BACK: Final = "rolled back"
 FAILED: Final = "failed"
 WITHDRAWN: Final = "withdrawn"
@@ -44,7 +47,8 @@ class Release:
     the release sets none. `log_stamp` is the time of the container log's newest line before the
     change, by Azure's clock. `slot` is the one that was swapped with the site, empty for releases
     that set the image. A pending release that isn't completed by `expires` is abandoned: its
-    process crashed.
+    process crashed. An unproven release stays in place, although nothing showed its container; it
+    is pending again while it is verified again.
     """
 
     id: str
@@ -76,6 +80,11 @@ class Release:
         """Whether it changed the site and its changes stayed, according to the record."""
         undone = self.state == FAILED and self.reason.startswith(NOT_APPLIED)
         return self.state not in (WITHDRAWN, ROLLED_BACK) and not undone
+
+    @property
+    def accepted(self) -> bool:
+        """Whether it is unproven, and the caller has accepted that."""
+        return self.state == UNPROVEN and self.reason.startswith(ACCEPTED)
 
     def is_of(self, digest: str | None, setting: str | None) -> bool:
         """Whether it releases this image and connection string (a secret; None: it sets none)."""
@@ -176,8 +185,7 @@ def from_annotations(annotations: object) -> Release | None:
 def latest_states(records: Iterable[Release]) -> list[Release]:
     """Each release once, in its latest state; the newest release first."""
     by_id: dict[str, Release] = {}
-    # A release that was resumed has several pending records; the one that expires last counts.
-    for one in sorted(records, key=lambda r: (r.state != PENDING, r.finished or r.expires)):
+    for one in sorted(records, key=_age):
         by_id[one.id] = one
     return sorted(by_id.values(), key=lambda release: (release.started, release.id), reverse=True)
 
@@ -186,6 +194,17 @@ def in_progress(releases: Iterable[Release], now: datetime) -> list[Release]:
     """The pending releases that haven't expired, oldest first."""
     live = [one for one in releases if one.state == PENDING and one.expires > now]
     return sorted(live, key=lambda release: (release.started, release.id))
+
+
+def _age(release: Release) -> tuple[bool, datetime, bool]:
+    """Orders the records of one release.
+
+    One that was resumed has several pending records; the one that expires last counts. An unproven
+    release that is verified again has a pending record that expires later, and then another one.
+    """
+    if release.state in (PENDING, UNPROVEN):
+        return False, release.expires, release.state == UNPROVEN
+    return True, release.finished or release.expires, False
 
 
 def _annotations(release: Release) -> dict[str, str]:

@@ -14,23 +14,40 @@ from azext_otelembed.records.record import Release
 
 def unfinished_release(known: Sequence[Release]) -> Release | None:
     """The site's newest release if it is still pending; withdrawn ones don't count."""
-    newest = next((one for one in known if one.state != record.WITHDRAWN), None)
+    newest = _newest(known)
     return newest if newest is not None and newest.state == record.PENDING else None
+
+
+def unproven_release(image: str, known: Sequence[Release]) -> Release | None:
+    """The newest release of a site that runs `image`, if it is of that image and unproven."""
+    newest = _newest(known)
+    if newest is None or newest.state != record.UNPROVEN or not same_image(newest.image, image):
+        return None
+    return newest
+
+
+def awaits_verification(image: str, known: Sequence[Release]) -> bool:
+    """Whether the newest release of a site, which runs `image`, is pending, or unproven and not
+    accepted.
+    """
+    unproven = unproven_release(image, known)
+    return unfinished_release(known) is not None or (unproven is not None and not unproven.accepted)
 
 
 def image_before(image: str, known: Sequence[Release]) -> str | None:
     """The image that ran successfully before `image`; None if there is none on record.
 
     After a rollback, the image before the one that was restored comes next, not the one that was
-    replaced. An image that failed is skipped. An image that another process set has no record of
-    its own, and counts as successful.
+    replaced. An image that failed is skipped, and so is an unproven one, unless the caller accepted
+    it: a rollback needs an image that is known to run. An image that another process set has no
+    record of its own, and counts as successful.
     """
     good: list[str] = []
     bad: list[str] = []
     for release in _applied(known):
         if not _contains(bad, release.previous_image):
             _advance(good, release.previous_image)
-        if release.state == record.SUCCEEDED:
+        if release.state == record.SUCCEEDED or release.accepted:
             bad = [one for one in bad if not same_image(one, release.image)]
             _advance(good, release.image)
         else:
@@ -84,6 +101,10 @@ def ran_before(image: str, current: str, known: Sequence[Release]) -> bool:
         if release.state != record.PENDING:
             ran.append(release.image)
     return _contains(ran, image)
+
+
+def _newest(known: Sequence[Release]) -> Release | None:
+    return next((one for one in known if one.state != record.WITHDRAWN), None)
 
 
 def _applied(known: Sequence[Release]) -> Iterable[Release]:

@@ -57,9 +57,8 @@ def acquire(
     while rival := find_rival(release, store.read(), known, setting, _now()):
         is_older = (rival.started, rival.id) < (release.started, release.id)
         if is_older or rival.state != record.PENDING or time.monotonic() >= deadline:
-            reason = f"release {rival.id} came first"
             # Published, since another process waits until this one has withdrawn.
-            store.publish(release.completed(record.WITHDRAWN, _now(), reason))
+            store.publish(_withdrawn(release, known, rival))
             raise _taken(rival)
         time.sleep(POLL_INTERVAL)
 
@@ -75,8 +74,12 @@ def lasts(release: Release, seconds: float) -> bool:
 
 
 def extended(release: Release, timeout: float) -> Release:
-    """A pending release with another `timeout` seconds, and the margin."""
-    return replace(release, expires=_now() + timedelta(seconds=timeout) + MARGIN)
+    """A release that is pending for another `timeout` seconds and the margin, never for less.
+
+    An unproven release is pending again then.
+    """
+    expires = max(_now() + timedelta(seconds=timeout) + MARGIN, release.expires)
+    return replace(release, state=record.PENDING, finished=None, reason="", expires=expires)
 
 
 def find_rival(
@@ -93,9 +96,17 @@ def find_rival(
     """
     before = {one.id for one in known}
     others = [one for one in records if not one.is_of(release.digest, setting)]
-    ended = (record.SUCCEEDED, record.FAILED, record.ROLLED_BACK)
+    ended = (record.SUCCEEDED, record.UNPROVEN, record.FAILED, record.ROLLED_BACK)
     finished = [one for one in others if one.state in ended and one.id not in before]
     return next(iter([*finished, *record.in_progress(others, now)]), None)
+
+
+def _withdrawn(release: Release, known: list[Release], rival: Release) -> Release:
+    """The release, withdrawn. One that was to be verified again is unproven as before."""
+    before = next((one for one in known if one.id == release.id), release)
+    if before.state == record.UNPROVEN:
+        return release.completed(record.UNPROVEN, _now(), before.reason)
+    return release.completed(record.WITHDRAWN, _now(), f"release {rival.id} came first")
 
 
 def _now() -> datetime:

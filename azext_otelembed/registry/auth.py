@@ -31,10 +31,15 @@ class Basic:
 
 @dataclass(frozen=True, slots=True)
 class AcrExchange:
-    """An Azure identity, for an Azure container registry. `arm_token` returns a token for ARM."""
+    """An Azure identity, for an Azure container registry, which exchanges its token.
 
-    arm_token: Callable[[], str]
+    `token` returns a token of the registries' audience, or raises `Unauthorized`. Where it does, or
+    the registry refuses that token, the token of `fallback` (for ARM) is exchanged instead.
+    """
+
+    token: Callable[[], str]
     tenant: str | None = None
+    fallback: Callable[[], str] | None = None
 
 
 Credential = Anonymous | Basic | AcrExchange

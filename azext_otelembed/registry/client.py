@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from azext_otelembed.errors import InvalidImage, OtelembedError, RegistryFailed
@@ -40,7 +41,8 @@ class RegistryClient:
     """Calls to one registry with one credential. Threads may share it; close it when done.
 
     Every method raises `NotFound`, `Unauthorized` or `RegistryFailed`; none of their messages holds
-    a token or a signed address. `transport` holds keyword arguments for azure-core's transport.
+    a token or a signed address. `transport` holds keyword arguments for azure-core's transport;
+    `acr_argument` returns the argument that names the registry to `az acr`, for hints in errors.
     """
 
     def __init__(
@@ -51,8 +53,10 @@ class RegistryClient:
         scheme: str = "https",
         retry: RetryOptions | None = None,
         transport: Mapping[str, Any] | None = None,
+        acr_argument: Callable[[], str] | None = None,
     ) -> None:
         self.host = host
+        self.acr_argument = acr_argument or partial(error_responses.name_lookup, host)
         self.retry = retry or RetryOptions()
         self.http = HttpPipeline(
             host,
@@ -214,7 +218,13 @@ class RegistryClient:
             (response.body, describe(options.scopes)) if response.by_registry else (b"", "")
         )
         return error_responses.error_for(
-            self.host, options.what, response.status, response.headers, body, needs=needs
+            self.host,
+            options.what,
+            response.status,
+            response.headers,
+            body,
+            needs=needs,
+            acr_argument=self.acr_argument,
         )
 
     def _get(

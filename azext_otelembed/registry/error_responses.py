@@ -6,7 +6,7 @@ the signed string.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed, Unauthorized
 from azext_otelembed.registry import response_json
@@ -29,13 +29,29 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, str | int) else ""
 
 
+def name_lookup(host: str) -> str:
+    """The argument that names the registry at `host` to `az acr`, where its name isn't known.
+
+    A host may hold a hash (`contoso-<hash>.azurecr.io`), so the name isn't derived from it.
+    """
+    return f"-n $(az acr list --query \"[?loginServer=='{host.lower()}'].name\" -o tsv)"
+
+
 def error_for(
-    host: str, what: str, status: int, headers: Mapping[str, str], body: bytes, *, needs: str = ""
+    host: str,
+    what: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    needs: str = "",
+    acr_argument: Callable[[], str] | None = None,
 ) -> OtelembedError:
     """The error of a response with an unexpected status.
 
     `what` names the object, such as "manifest 'a/b:1'"; `needs` names the rights that the request
-    needs, such as "pull of 'a/b'". `body` is empty for a response of blob storage.
+    needs, such as "pull of 'a/b'". `body` is empty for a response of blob storage. `acr_argument`
+    returns the argument that names the registry to `az acr`.
     """
     detail = registry_message(body)
     tail = f": {detail}" if detail else "."
@@ -53,8 +69,8 @@ def error_for(
         return RegistryFailed(
             f"Registry '{host}' answered HTTP 409 on {what}{tail}",
             "The repository or tag may be locked, or another process is writing it: see "
-            f"`az acr repository show -n {host.partition('.')[0]} --image <repository:tag>`, then "
-            "run the same command again.",
+            f"`az acr repository show {acr_argument() if acr_argument else name_lookup(host)} "
+            "--image <repository:tag>`, then run the same command again.",
             status=status,
         )
     if status == 429:

@@ -30,6 +30,8 @@ _TOKEN_USER = "00000000-0000-0000-0000-000000000000"  # noqa: S105  # a fixed us
 DEFAULT_LIFETIME = 60.0
 """Seconds, for a token without `expires_in` and `exp` (Docker's token specification)."""
 
+_REFUSED = (400, 401, 403)
+"""Statuses of a token that is not accepted."""
 
 SendTokenRequest = Callable[[str, Mapping[str, str], dict[str, Any] | None], RegistryResponse]
 """Sends a token request (address, headers and form; GET without a form), with retries."""
@@ -106,6 +108,8 @@ class Tokens:
         self._declared: tuple[Scope, ...] = ()
         self._challenge: Challenge | None = None
         self._refresh: _Token | None = None
+        self.fell_back = False
+        """Whether the token of `AcrExchange.fallback` was exchanged."""
 
     def declare(self, scopes: tuple[Scope, ...]) -> None:
         """Include these scopes in the next token request."""
@@ -231,21 +235,19 @@ class Tokens:
         return self._refresh.header
 
     def _exchanged(self, credential: AcrExchange) -> _Token:
-        form = {
-            "grant_type": "access_token",
-            "service": self._service,
-            "access_token": credential.arm_token(),
-        }
-        if credential.tenant:
-            form["tenant"] = credential.tenant
-        response = self._send(f"{self._origin}/oauth2/exchange", {}, form)
-        if response.status in (400, 401, 403):
-            raise Unauthorized(
-                f"Registry '{self._host}' doesn't accept the Azure sign-in "
-                f"(HTTP {response.status} on exchanging its token).",
-                "Check that you are logged in to the registry's tenant (`az account show`) and "
-                "hold a role on the registry, such as AcrPush.",
-            )
+        """A refresh token for `credential.token`'s token or, if that fails, `fallback`'s."""
+        fallback, missing = credential.fallback, None
+        try:
+            response = self._exchange(credential.token(), credential.tenant)
+            self.fell_back = fallback is not None and response.status in _REFUSED
+        except Unauthorized as error:
+            if fallback is None:
+                raise
+            missing, self.fell_back = error, True
+        if self.fell_back and fallback is not None:
+            response = self._exchange(fallback(), credential.tenant)
+        if response.status in _REFUSED:
+            raise self._sign_in_refused(response.status, missing)
         if response.status == 404:
             raise RegistryFailed(
                 f"'{self._host}' isn't an Azure container registry: it can't exchange an Azure "
@@ -254,6 +256,28 @@ class Tokens:
                 status=404,
             )
         return self._token(response, (), "refresh_token")
+
+    def _exchange(self, token: str, tenant: str | None) -> RegistryResponse:
+        form = {"grant_type": "access_token", "service": self._service, "access_token": token}
+        if tenant:
+            form["tenant"] = tenant
+        return self._send(f"{self._origin}/oauth2/exchange", {}, form)
+
+    def _sign_in_refused(self, status: int, missing: Unauthorized | None) -> Unauthorized:
+        """`missing` is the reason why there was no token of the registries' audience."""
+        message = (
+            f"Registry '{self._host}' doesn't accept the Azure sign-in (HTTP {status} on "
+            "exchanging its token"
+        )
+        if missing is not None:
+            return Unauthorized(
+                f"{message} for Azure Resource Manager). {missing.message}", missing.recommendation
+            )
+        return Unauthorized(
+            f"{message}).",
+            "Check that you are logged in to the registry's tenant (`az account show`) and hold a "
+            "role on the registry, such as AcrPush.",
+        )
 
     @property
     def _service(self) -> str:

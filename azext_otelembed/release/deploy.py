@@ -11,16 +11,19 @@ from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference, same_image
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import Release
-from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.records.record_history import awaits_verification
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.deploy_result import Outcome, deploy_result, ended, plan_lines, summary
 from azext_otelembed.release.recorded_release import (
+    EXIT_UNPROVEN,
     ReleaseContext,
     ReleaseImage,
     ReleaseOptions,
     alert_log,
 )
+from azext_otelembed.release.recorded_site import unreachable_note
 from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.release.swap import Production, read_production, swap, swap_target
 from azext_otelembed.target.app_image import image_for_site
@@ -29,7 +32,7 @@ from azext_otelembed.target.embed_target import EmbedOptions, Existing, Target, 
 from azext_otelembed.target.embedder import BuildOnce, embed_target
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
-from azext_otelembed.verification.verify import look, verdict_result
+from azext_otelembed.verification.verify import Ping, look, ping, verdict_result
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
 from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
@@ -58,14 +61,15 @@ class DeployRequest:
 class _Site:
     """The site as read at the start, and the setting that it is to have.
 
-    `image` is the app image asked for, perhaps without a tag. `production` is there where the slot
-    is to be swapped.
+    `image` is the app image asked for, perhaps without a tag. `answer` is the site's to a request,
+    None if it isn't to be verified. `production` is there where the slot is to be swapped.
     """
 
     client: SiteClient
     observed: Observed
     setting: Setting
     image: Reference
+    answer: Ping | None = None
     production: Production | None = None
 
     def is_swapped(self, target: Target) -> bool:
@@ -87,7 +91,8 @@ def deploy(
     """Makes `site` run its app with the collector embedded, and verifies that it does.
 
     Raises the errors of `errors.py` for failures before the site is changed. A site that was
-    changed and fails verification gives an Outcome with status 4 (rolled back) or 5 (not).
+    changed and fails verification gives an Outcome with status 4 (rolled back) or 5 (not), an
+    unproven one 6.
     """
     registry = AppRegistry(session)
     return _Deploy(session, site, request, console, build_once or BuildOnce(), registry).run()
@@ -119,14 +124,20 @@ class _Deploy:
         if site.is_swapped(target) and isinstance(target, Existing):
             return self._already_swapped(site, target)
         known = self._check_free(site, target)
-        if plan.empty and isinstance(target, Existing) and unfinished_release(known) is None:
+        waits = awaits_verification(site.observed.image, known)
+        if plan.empty and isinstance(target, Existing) and not waits:
             outcome = self._look(site, target)
         else:
             target = self._embed(app, target)
             outcome = self._release(site, target, known)
         if site.production is None or outcome.exit_status != 0:
+            if site.production and outcome.exit_status == EXIT_UNPROVEN:
+                self.console.alert(
+                    f"otelembed: {self.id} was not swapped with production: --accept-unproven "
+                    "swaps an unproven slot."
+                )
             return outcome
-        return self._swap(site.production, target, outcome)
+        return self._swap(site, target, outcome)
 
     def _observe(self) -> _Site:
         request, session = self.request, self.session
@@ -137,15 +148,17 @@ class _Deploy:
             check_kind(observed)
             if request.release.wait and not request.dry_run:
                 check_running(observed)
-            setting = resolve(observed, request.setting, lambda: Arm(session))
-            production = None
-            if request.swap:
-                production = read_production(session, self.id)
-            image = image_for_site(session, observed, request.image, request.registry)
+            path = request.release.health_path
+            setting, production, image, answer = run_concurrently(
+                lambda: resolve(observed, request.setting, lambda: Arm(session)),
+                lambda: read_production(session, self.id, path) if request.swap else None,
+                lambda: image_for_site(session, observed, request.image, request.registry),
+                lambda: ping(session, observed.host, path) if request.release.wait else None,
+            )
             step.say(f"{self.id} runs {observed.image}")
         if warning := check_grace(request.embed.launcher, observed.settings):
             self.console.note(warning)
-        return _Site(client, observed, setting, image, production)
+        return _Site(client, observed, setting, image, answer, production)
 
     def _app_image(self, site: _Site) -> Reference:
         """The app image: with --source it is built and pushed, unless this is a dry run."""
@@ -171,8 +184,11 @@ class _Deploy:
                 step.say(f"checking that {self.id} can pull the new image")
                 warning = check_pull(self.session, site.observed, target.base)
             step.say(summary(plan, target))
-        if warning:
-            self.console.note(warning)
+        notes = [warning, unreachable_note(site.observed, site.answer)]
+        if site.production:
+            notes.append(unreachable_note(site.production.observed, site.production.answer))
+        for note in filter(None, notes):
+            self.console.note(note)
         return target, plan
 
     def _find_target(self, site: _Site, app: Reference) -> Target:
@@ -232,12 +248,16 @@ class _Deploy:
     def _release(self, site: _Site, target: Existing, known: list[Release]) -> Outcome:
         observed = site.observed
         plan = make_plan(observed, target.image, site.setting)
-        context, setting = self._context(site.client, observed), site.setting.value
+        context, setting = self._context(site.client, observed, site.answer), site.setting.value
         ending = release_image(context, observed, plan, _image(target), known, setting)
         return ended(self._result(site, target, plan), ending)
 
-    def _swap(self, production: Production, target: Existing, outcome: Outcome) -> Outcome:
-        context = self._context(production.client, production.observed)
+    def _swap(self, site: _Site, target: Existing, outcome: Outcome) -> Outcome:
+        production = site.production
+        assert production is not None  # noqa: S101  # the caller has checked it
+        context = self._context(
+            production.client, production.observed, production.answer, site.observed
+        )
         ending = swap(context, self.id, production.observed, _image(target))
         seconds = dict(self.console.seconds)
         return ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
@@ -246,12 +266,15 @@ class _Deploy:
         """Production runs the target: completes an interrupted swap's record, else verifies."""
         production = site.production
         assert production is not None  # noqa: S101  # `is_swapped`
-        there = _Site(production.client, production.observed, site.setting, site.image)
+        there = _Site(
+            production.client, production.observed, site.setting, site.image, production.answer
+        )
         self.console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
-        if unfinished_release(self.registry.records(there.observed).read()) is None:
+        known = self.registry.records(there.observed).read()
+        if not awaits_verification(there.observed.image, known):
             return self._look(there, target)
         outcome = Outcome(self._result(there, target, NO_CHANGE), 0)
-        return self._swap(production, target, outcome)
+        return self._swap(site, target, outcome)
 
     def _look(self, site: _Site, target: Existing) -> Outcome:
         """Nothing is to be changed: the site has to be healthy all the same."""
@@ -262,23 +285,36 @@ class _Deploy:
             verdict = look(self.session, site.client, observed, health_path)
             step.say(verdict.summary)
         result = {**self._result(site, target, NO_CHANGE), **verdict_result(verdict)}
+        status = self.request.release.status_of(verdict)
         if verdict.healthy:
-            return Outcome(result, 0)
-        console = self.console
-        console.alert(f"otelembed: {observed.id} runs the wanted image, but {verdict.reason}.")
+            return Outcome(result, status)
+        console, arguments = self.console, observed.id.arguments
+        message = f"{observed.id} runs the wanted image, but {verdict.reason}."
+        if status == 0:
+            console.note(message)
+            return Outcome(result, status)
+        console.alert(f"otelembed: {message}")
         alert_log(console, verdict)
-        console.alert(f"Go back with:\n  az otelembed rollback {observed.id.arguments}")
-        return Outcome(result, 5)
+        if verdict.healthy is None:
+            console.alert(f"Check again with:\n  az otelembed status {arguments} --check")
+        else:
+            console.alert(f"Go back with:\n  az otelembed rollback {arguments}")
+        return Outcome(result, status)
 
     def _finder(self, app: Reference) -> TargetFinder:
         return TargetFinder(self.registry.open(app), self.request.embed)
 
-    def _context(self, client: SiteClient, observed: Observed) -> ReleaseContext:
-        store = self.registry.records(observed)
-        return ReleaseContext(self.session, client, store, self.request.release, self.console)
+    def _context(
+        self, client: SiteClient, observed: Observed, answer: Ping | None, *others: Observed
+    ) -> ReleaseContext:
+        """The context of a release of `observed`, which may get the settings of `others`."""
+        options, store = self.request.release, self.registry.records(observed)
+        timeout = options.seconds(observed, *others)
+        return ReleaseContext(self.session, client, store, options, self.console, timeout, answer)
 
     def _result(self, site: _Site, target: Target, plan: Plan) -> dict[str, Any]:
-        result = deploy_result(site.observed, target, self.build, site.setting, plan)
+        build, setting = self.build, site.setting
+        result = deploy_result(site.observed, target, build, setting, plan, site.answer)
         return {**result, "seconds": dict(self.console.seconds)}
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from azext_otelembed.release.recorded_release import EXIT_ROLLED_BACK, ReleaseResult
+from azext_otelembed.release.recorded_release import ReleaseResult
 from azext_otelembed.target.embed_target import Existing, Target
-from azext_otelembed.verification.verify import verdict_result
+from azext_otelembed.verification.verify import Ping, verdict_result
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.plan import NO_NAME_YET, Plan
 from azext_otelembed.webapp.setting import Setting
@@ -22,9 +22,17 @@ class Outcome:
 
 
 def deploy_result(
-    observed: Observed, target: Target, build: dict[str, Any] | None, setting: Setting, plan: Plan
+    observed: Observed,
+    target: Target,
+    build: dict[str, Any] | None,
+    setting: Setting,
+    plan: Plan,
+    answer: Ping | None,
 ) -> dict[str, Any]:
-    """The fields that are known before the release; `build` is that of the app image."""
+    """The fields that are known before the release; `build` is that of the app image.
+
+    `answer` is the site's to the request before the change, None if it wasn't asked.
+    """
     site = observed.id
     return {
         "site": site.label,
@@ -43,6 +51,7 @@ def deploy_result(
         "changed": not plan.empty,
         "dryRun": False,
         "changes": [change.as_result() for change in plan.changes],
+        "reachable": None if answer is None else not answer.unreachable,
         "setting": {"name": SETTING, "value": setting.masked, "source": setting.source},
         **verdict_result(None),
         "release": None,
@@ -52,7 +61,7 @@ def deploy_result(
 
 def ended(result: dict[str, Any], ending: ReleaseResult) -> Outcome:
     """The result with how the release ended; after a rollback nothing has changed."""
-    changed = result["changed"] and ending.exit_status != EXIT_ROLLED_BACK
+    changed = result["changed"] and not ending.rolled_back
     return Outcome({**result, **ending.as_result(), "changed": changed}, ending.exit_status)
 
 

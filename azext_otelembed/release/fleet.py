@@ -15,6 +15,7 @@ from azext_otelembed.errors import InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
+from azext_otelembed.release.recorded_release import EXIT_UNPROVEN
 from azext_otelembed.target.embedder import BuildOnce
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 PARALLEL = 20
 """Sites at a time. Azure Resource Manager's limits are far above their requests, and each call
 waits and repeats itself after a 429 with Retry-After."""
-SEVERITY = (0, 3, 1, 4, 5)
-"""Exit statuses from good to bad: the worst one is the fleet's."""
+SEVERITY = (0, EXIT_UNPROVEN, 3, 1, 4, 5)
+"""Exit statuses from good to bad: the worst one is the fleet's. An unproven site is the least bad
+one: it has the wanted image and answers."""
 
 
 class SiteConsole(Console):
@@ -86,7 +88,7 @@ class Fleet:
 
     @property
     def failures(self) -> int:
-        """How many sites have failed so far."""
+        """How many sites have failed so far; an unproven one counts, unless it is accepted."""
         return sum(1 for run in self.runs if run.exit_status)
 
     @property
@@ -213,7 +215,8 @@ def _deploy_site(
 
 def _report(console: Console, run: SiteRun) -> None:
     name = run.console.site.label
-    state = "ok" if run.exit_status == 0 else f"failed ({run.exit_status})"
+    words = {0: "ok", EXIT_UNPROVEN: f"unproven ({EXIT_UNPROVEN})"}
+    state = words.get(run.exit_status, f"failed ({run.exit_status})")
     seconds = (run.result or {}).get("elapsed")
     if run.exit_status:
         lines = (f"  {line}" for line in run.console.lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -17,29 +17,52 @@ from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release, State
 from azext_otelembed.records.record_history import unfinished_release
 from azext_otelembed.records.record_store import RecordStore
+from azext_otelembed.verification.time_limits import default_timeout
 from azext_otelembed.verification.verdict_tracker import PACE, Pace
-from azext_otelembed.verification.verify import Verdict, newest_stamp, verdict_result, verify
+from azext_otelembed.verification.verify import (
+    Ping,
+    Verdict,
+    newest_stamp,
+    verdict_result,
+    verify,
+)
 from azext_otelembed.webapp.observe import Observed
 
 EXIT_ROLLED_BACK = 4
 EXIT_NOT_ROLLED_BACK = 5
+EXIT_UNPROVEN = 6
 ROLLBACK_TIMEOUT = 120
 """Seconds that the old image has at least to start again, however short the timeout was."""
+AFTER_BLOCK = 90
+"""Seconds after the end of a block within which App Service starts the site: 62 to 66 in recorded
+logs."""
 SPARE = 60.0
 """Seconds by which a pending record outlasts the next wait, at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOptions:
-    """`timeout` is in seconds, for the verification; `wait`: whether there is one. `rollback`:
-    whether a release that fails is rolled back.
+    """`timeout` is in seconds, for the verification (None: as the site's start limit requires);
+    `wait`: whether there is one. `rollback`: whether a release that fails is rolled back.
+    `accept_unproven`: whether an unproven release is as good as a proven one.
     """
 
-    timeout: int
+    timeout: int | None
     health_path: str
     rollback: bool = True
     wait: bool = True
     pace: Pace = PACE
+    accept_unproven: bool = False
+
+    def seconds(self, *sites: Observed) -> int:
+        """The timeout of a release of a site that gets the settings of one of `sites`."""
+        return self.timeout or max(default_timeout(site.settings) for site in sites)
+
+    def status_of(self, verdict: Verdict) -> int:
+        """The exit status for a site that is left as it is."""
+        if verdict.healthy is None:
+            return 0 if self.accept_unproven else EXIT_UNPROVEN
+        return 0 if verdict.healthy else EXIT_NOT_ROLLED_BACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +88,32 @@ class ReleaseResult:
         state = {"id": self.release.id, "state": self.release.state}
         return {**verdict_result(self.verdict), "release": state}
 
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the image and the setting from before the release are set again."""
+        return self.exit_status == EXIT_ROLLED_BACK or self.release.state == record.ROLLED_BACK
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseContext:
-    """The site that is released, its records, and the means to release it."""
+    """The site that is released, its records, and the means to release it.
+
+    `timeout` is in seconds. `answer` is the site's to the request before the change, None if it
+    wasn't asked.
+    """
 
     session: Session
     client: SiteClient
     store: RecordStore
     options: ReleaseOptions
     console: Console
+    timeout: int
+    answer: Ping | None = None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether this machine could reach the site before the change."""
+        return self.answer is None or not self.answer.unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +194,15 @@ class RecordedRelease:
         self._options = context.options
         self._console = context.console
         self._site = context.client.id
-        path, pace = self._options.health_path, self._options.pace
-        self._verify = partial(verify, context.session, context.client, health_path=path, pace=pace)
+        self._verify = partial(
+            verify,
+            context.session,
+            context.client,
+            health_path=self._options.health_path,
+            pace=self._options.pace,
+            reachable=context.reachable,
+        )
+        self._was_unproven = release.state == record.UNPROVEN
         self.release = release
         self.resumed = resumed
 
@@ -176,9 +222,10 @@ class RecordedRelease:
             and not release_lock.is_in_progress(unfinished)
         ):
             context.store.complete(unfinished, record.FAILED, "never completed")
-        release = release_lock.extended(release, context.options.timeout)
-        release_lock.acquire(context.store, release, known, setting)
-        return cls(context, release, resumed=release.id in {one.id for one in known})
+        begun = cls(context, release, resumed=release.id in {one.id for one in known})
+        begun.release = release_lock.extended(release, context.timeout)
+        release_lock.acquire(context.store, begun.release, known, setting)
+        return begun
 
     def finish(self, observed: Observed, undo: Undo, written: str | None = None) -> ReleaseResult:
         """Verifies the site, rolls the release back if it fails, and completes its record.
@@ -192,15 +239,19 @@ class RecordedRelease:
                 observed,
                 self.release.image,
                 log_since=self.release.log_since,
-                timeout=self._options.timeout,
+                timeout=self._context.timeout,
                 say=step.say,
                 written=written,
+                # Nothing was written before it is verified again.
+                restart=None if self._was_unproven else self._restart_of(observed),
             )
             step.say(verdict.summary)
         if verdict.healthy:
             self.complete(record.SUCCEEDED)
             return ReleaseResult(self.release, verdict, 0)
-        self._alert_failure(verdict, f"{self._site} fails to start: {verdict.reason}.")
+        if verdict.healthy is None:
+            return self._leave_unproven(verdict)
+        self._alert_evidence(verdict, f"{self._site} fails to start: {verdict.reason}.")
         if self._options.rollback:
             return self._roll_back(undo, verdict, written)
         self.complete(record.FAILED, verdict.reason)
@@ -209,8 +260,9 @@ class RecordedRelease:
 
     def keep_pending(self, seconds: float | None = None) -> None:
         """Extends the record, unless it outlasts another `seconds` (default: the timeout)."""
-        seconds = seconds or self._options.timeout
-        if release_lock.lasts(self.release, seconds + SPARE):
+        seconds = seconds or self._context.timeout
+        is_pending = self.release.state == record.PENDING
+        if is_pending and release_lock.lasts(self.release, seconds + SPARE):
             return
         extended = release_lock.extended(self.release, seconds)
         try:
@@ -230,8 +282,61 @@ class RecordedRelease:
                 "again, or `az otelembed wait`, to complete it."
             )
 
+    def _restart_of(self, observed: Observed) -> Callable[[], None] | None:
+        """Restarts the site if it has site containers: writing one may not do so, and a swap does.
+
+        The public procedures disagree on whether App Service restarts the site after such a write.
+        """
+        is_written = observed.container is not None and not self.release.slot
+        return self._restart_site if is_written else None
+
+    def _restart_site(self) -> None:
+        """Restarts the site. An error is only noted: the verdict says what is missing."""
+        try:
+            self._context.client.restart()
+        except OtelembedError as error:
+            self._console.note(f"{self._site} can't be restarted: {error.message}")
+        else:
+            self._console.note(f"{self._site} was restarted: no start of the new image showed.")
+
+    def _leave_unproven(self, verdict: Verdict) -> ReleaseResult:
+        """Completes a release that answers but isn't shown to run; it stays in place."""
+        status = self._options.status_of(verdict)
+        if status == 0:
+            self.complete(record.UNPROVEN, f"{record.ACCEPTED}: {verdict.reason}")
+            self._console.note(
+                f"{self._site} answers, but the release is unproven, which --accept-unproven "
+                f"accepts: {verdict.reason}."
+            )
+            return ReleaseResult(self.release, verdict, status)
+        self.complete(record.UNPROVEN, verdict.reason)
+        arguments = self._site.arguments
+        self._alert_evidence(
+            verdict,
+            f"{self._site} has the image {self.release.image} and answers, but nothing shows that "
+            "the new container serves. The release is unproven and stays in place.",
+            f"Missing: {verdict.reason}.",
+        )
+        self._console.alert(
+            f"Verify it again with:\n  az otelembed wait {arguments}",
+            f"Check what runs with:\n  az otelembed status {arguments} --check",
+            f"Go back with:\n  az otelembed rollback {arguments}",
+        )
+        return ReleaseResult(self.release, verdict, status)
+
+    def _seconds_blocked(self, failed: Verdict) -> float:
+        """Seconds by which a block of the site's starts delays the way back; tells of the block."""
+        until = failed.blocked_until
+        if until is None:
+            return 0
+        self._console.alert(
+            f"otelembed: App Service blocks starts of {self._site} until {until:%H:%M:%S} UTC: the "
+            "rollback waits for the end of the block."
+        )
+        return max((until - datetime.now(timezone.utc)).total_seconds(), 0) + AFTER_BLOCK
+
     def _roll_back(self, undo: Undo, failed: Verdict, written: str | None) -> ReleaseResult:
-        timeout = max(self._options.timeout, ROLLBACK_TIMEOUT)
+        timeout = max(self._context.timeout, ROLLBACK_TIMEOUT) + self._seconds_blocked(failed)
         self.keep_pending(timeout)
         with self._console.step("rollback") as step:
             step.say(f"restoring {undo.image}")
@@ -250,17 +355,34 @@ class RecordedRelease:
                 timeout=timeout,
                 say=step.say,
                 written=written,
+                restart=self._restart_of(restored.observed),
             )
-            step.say(f"{undo.image} runs again" if verdict.healthy else f"failed: {verdict.reason}")
+            step.say(f"{undo.image} runs again" if verdict.healthy else verdict.reason)
         done = f"{self._site} was {undo.action} to {undo.image}"
         if verdict.healthy:
             self.complete(record.ROLLED_BACK, failed.reason)
             self._console.alert(f"otelembed: {done}.")
             return ReleaseResult(self.release, failed, EXIT_ROLLED_BACK)
+        if verdict.healthy is None:
+            return self._end_unproven_rollback(undo, failed, verdict, done)
         reason = f"{failed.reason}; {undo.action}, but then: {verdict.reason}"
         self.complete(record.FAILED, reason)
-        self._alert_failure(verdict, f"{done}, which fails to start too: {verdict.reason}.")
+        self._alert_evidence(verdict, f"{done}, which fails to start too: {verdict.reason}.")
         return ReleaseResult(self.release, failed, EXIT_NOT_ROLLED_BACK)
+
+    def _end_unproven_rollback(
+        self, undo: Undo, failed: Verdict, verdict: Verdict, done: str
+    ) -> ReleaseResult:
+        """Completes a release whose old image is set again and answers, but isn't shown to run."""
+        reason = f"{failed.reason}; {undo.action}, unproven: {verdict.reason}"
+        self.complete(record.ROLLED_BACK, reason)
+        unproven = f"{done}, which answers, but nothing shows that its container serves."
+        self._alert_evidence(verdict, unproven, f"Missing: {verdict.reason}.")
+        check = f"az otelembed status {self._site.arguments} --check"
+        self._console.alert(f"Check what runs with:\n  {check}")
+        accepted = self._options.accept_unproven
+        status = EXIT_ROLLED_BACK if accepted else EXIT_NOT_ROLLED_BACK
+        return ReleaseResult(self.release, failed, status)
 
     def _not_rolled_back(self, undo: Undo, failed: Verdict, error: OtelembedError) -> ReleaseResult:
         told = f"otelembed: {self._site} was not {undo.action}: {error.message}"
@@ -274,9 +396,9 @@ class RecordedRelease:
         self._console.alert(*undo.instructions(self.release))
         return ReleaseResult(self.release, failed, EXIT_NOT_ROLLED_BACK)
 
-    def _alert_failure(self, verdict: Verdict, message: str) -> None:
+    def _alert_evidence(self, verdict: Verdict, message: str, *more: str) -> None:
         evidence = (f"  {name}: {words}" for name, words in verdict.evidence.items())
-        self._console.alert(f"otelembed: {message}", *evidence)
+        self._console.alert(f"otelembed: {message}", *more, *evidence)
         alert_log(self._console, verdict)
 
 

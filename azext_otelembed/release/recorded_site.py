@@ -10,22 +10,22 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.image.reference import same_image
-from azext_otelembed.records.record import SUCCEEDED, Release
+from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.records.record import SUCCEEDED, UNPROVEN, Release
 from azext_otelembed.records.record_store import RecordStore
-from azext_otelembed.release.recorded_release import (
-    EXIT_ROLLED_BACK,
-    ReleaseContext,
-    ReleaseOptions,
-    ReleaseResult,
-)
+from azext_otelembed.release.recorded_release import ReleaseContext, ReleaseOptions, ReleaseResult
 from azext_otelembed.target.app_registry import AppRegistry
+from azext_otelembed.verification.verify import Ping, ping
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
 from azext_otelembed.webapp.plan import Change
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedSite:
-    """A site with its records (`known`, newest first) and the means to release it."""
+    """A site with its records (`known`, newest first) and the means to release it.
+
+    `answer` is the site's to the request before the change, None if it wasn't asked.
+    """
 
     session: Session
     client: SiteClient
@@ -33,6 +33,7 @@ class RecordedSite:
     registry: AppRegistry
     store: RecordStore
     known: list[Release]
+    answer: Ping | None = None
 
     @property
     def see_history(self) -> str:
@@ -41,10 +42,8 @@ class RecordedSite:
 
     def history(self) -> list[dict[str, Any]]:
         """All releases on record, newest first; `current` marks the one that runs."""
-        runs = self.observed.image
-        ran = (
-            one.id for one in self.known if one.state == SUCCEEDED and same_image(one.image, runs)
-        )
+        runs, states = self.observed.image, (SUCCEEDED, UNPROVEN)
+        ran = (one.id for one in self.known if one.state in states and same_image(one.image, runs))
         current = next(ran, None)
         return [
             {"number": number, "current": release.id == current, **release.as_result()}
@@ -53,7 +52,10 @@ class RecordedSite:
 
     def context(self, options: ReleaseOptions, console: Console) -> ReleaseContext:
         """The context of a release of the site."""
-        return ReleaseContext(self.session, self.client, self.store, options, console)
+        timeout = options.seconds(self.observed)
+        return ReleaseContext(
+            self.session, self.client, self.store, options, console, timeout, self.answer
+        )
 
     def result(
         self, changes: Sequence[Change], ended: ReleaseResult, console: Console
@@ -64,15 +66,27 @@ class RecordedSite:
             "site": self.observed.id.label,
             "resourceGroup": self.observed.id.group,
             "image": {"name": release.image, "digest": release.digest},
-            "changed": ended.exit_status != EXIT_ROLLED_BACK,
+            "changed": not ended.rolled_back,
             "changes": [change.as_result() for change in changes],
             **ended.as_result(),
             "seconds": dict(console.seconds),
         }
 
 
-def open_site(session: Session, site: SiteId, console: Console) -> RecordedSite:
-    """Reads a site and its records."""
+def unreachable_note(observed: Observed, answer: Ping | None) -> str | None:
+    """What a verdict will rest on if this machine can't reach the site; None if it can."""
+    if answer is None or not answer.unreachable:
+        return None
+    return (
+        f"This machine can't reach {observed.id} ({answer}): the verdict will rest on the "
+        "container log and the instances."
+    )
+
+
+def open_site(
+    session: Session, site: SiteId, console: Console, health_path: str | None = None
+) -> RecordedSite:
+    """Reads a site and its records; asks the site on `health_path` if it is to be released."""
     client = SiteClient(session, site)
     registry = AppRegistry(session)
     with console.step("observe") as step:
@@ -80,6 +94,10 @@ def open_site(session: Session, site: SiteId, console: Console) -> RecordedSite:
         observed = observe(client)
         check_kind(observed)
         store = registry.records(observed)
-        known = store.read()
+        known, answer = run_concurrently(
+            store.read, lambda: ping(session, observed.host, health_path) if health_path else None
+        )
         step.say(f"{site} runs {observed.image}; releases on record: {len(known)}")
-    return RecordedSite(session, client, observed, registry, store, known)
+    if note := unreachable_note(observed, answer):
+        console.note(note)
+    return RecordedSite(session, client, observed, registry, store, known, answer)

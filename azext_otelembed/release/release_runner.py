@@ -8,7 +8,7 @@ from azext_otelembed.console import Step
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
-from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.records.record_history import unfinished_release, unproven_release
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
     ReleaseContext,
@@ -37,19 +37,25 @@ def release_image(
 
     `setting` is the connection string that the site shall have in the end, which it may have
     already; None if the release sets none. A pending record of the same image and setting is
-    resumed: this run finishes what a killed run began. Raises the errors of `errors.py`, before
-    anything was changed if another release is in progress.
+    resumed: this run finishes what a killed run began. If nothing is to be changed, an unproven
+    release is verified again. Raises the errors of `errors.py`, before anything was changed if
+    another release is in progress.
     """
     site, console = observed.id, context.console
-    previous = previous_state(observed, plan, unfinished_release(known))
-    release = resumable(known, image.digest, setting) or new_release(
-        context,
-        image,
-        previous.image,
-        setting_existed=previous.setting is not None,
-        setting_changed=previous.restores_setting,
-        setting=setting,
-        setting_removed=plan.removes_setting,
+    unproven = unproven_release(observed.image, known) if plan.empty else None
+    previous = previous_state(observed, plan, unproven or unfinished_release(known))
+    release = (
+        unproven
+        or resumable(known, image.digest, setting)
+        or new_release(
+            context,
+            image,
+            previous.image,
+            setting_existed=previous.setting is not None,
+            setting_changed=previous.restores_setting,
+            setting=setting,
+            setting_removed=plan.removes_setting,
+        )
     )
     console.stands(
         f"{site} is unchanged; its pending release may be recorded: the same command resumes it"

@@ -35,7 +35,7 @@ class SlotSwap:
     def __init__(self, context: ReleaseContext, slot: SiteId, begun: RecordedRelease) -> None:
         self._context = context
         self._slot = SiteClient(context.session, slot)
-        self._timeout = context.options.timeout
+        self._timeout = context.timeout
         self._pace = context.options.pace
         self._keep_pending = begun.keep_pending
         self.image = begun.release.previous_image
@@ -166,10 +166,10 @@ class SlotSwap:
             time.sleep(self._pace.interval)
 
     def _keeps_running(self, old: str, production: Observed) -> bool:
-        """Whether production still shows `old` some time after a swap, a third of `blind`: right
-        after it, App Service may show the old image.
+        """Whether production still shows `old` for some time after a swap: right after it, App
+        Service may show the old image.
         """
-        deadline = time.monotonic() + self._pace.blind / 3
+        deadline = time.monotonic() + self._pace.swap_settles
         while self._runs(old, production):
             if time.monotonic() >= deadline:
                 return True

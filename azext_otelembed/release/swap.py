@@ -8,9 +8,10 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import InvalidImage, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
+from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
-from azext_otelembed.records.record_history import ran_before, was_swapped
+from azext_otelembed.records.record_history import ran_before, unproven_release, was_swapped
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
@@ -24,20 +25,25 @@ from azext_otelembed.release.slot_swap import SlotSwap
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed
 from azext_otelembed.target.finder import TargetFinder
+from azext_otelembed.verification.verify import Ping, ping
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.preflight import check_running
 
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """The production site that a slot is swapped with, as observed before the swap."""
+    """The production site that a slot is swapped with, as observed before the swap.
+
+    `answer` is its answer to the request before the swap.
+    """
 
     client: SiteClient
     observed: Observed
+    answer: Ping
 
 
-def read_production(session: Session, slot: SiteId) -> Production:
-    """Reads the production site of `slot`.
+def read_production(session: Session, slot: SiteId, health_path: str) -> Production:
+    """Reads the production site of `slot`, and asks it on `health_path`.
 
     Raises `Refused` if production would lack the setting after the swap: a slot setting stays in
     its slot.
@@ -46,7 +52,10 @@ def read_production(session: Session, slot: SiteId) -> Production:
     observed = observe(client)
     check_kind(observed)
     check_running(observed)
-    if SETTING in client.sticky_settings() and not observed.setting:
+    sticky, answer = run_concurrently(
+        client.sticky_settings, lambda: ping(session, observed.host, health_path)
+    )
+    if SETTING in sticky and not observed.setting:
         raise Refused(
             f"{SETTING} is a slot setting of Web App '{slot.name}': it stays in its slot, and "
             "production has none. After the swap, production would send no telemetry.",
@@ -54,7 +63,7 @@ def read_production(session: Session, slot: SiteId) -> Production:
             f"{slot.group} -n {slot.name} --slot-settings {SETTING}=@file`, with the value of the "
             "slot or another one.",
         )
-    return Production(client, observed)
+    return Production(client, observed, answer)
 
 
 def swap_target(
@@ -131,8 +140,14 @@ def _record(
     image: ReleaseImage,
     known: list[Release],
 ) -> Release:
-    """The record to begin: a new one, or that of this very swap if a killed run left it."""
+    """The record to begin: a new one, or that of this very swap if a killed run left it.
+
+    If production has the image already, that is an unproven release which is verified again.
+    """
     name = slot.slot or ""
+    unproven = unproven_release(image.name, known)
+    if unproven and same_image(production.image, image.name):
+        return unproven
     unfinished = resumable(known, image.digest, None)
     if unfinished is None:
         existed = production.setting is not None

@@ -1,4 +1,4 @@
-"""`az otelembed wait`: verifies a release that `deploy --no-wait` or a killed run left pending."""
+"""`az otelembed wait`: verifies a pending release, or an unproven one again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound
-from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.records.record_history import unfinished_release, unproven_release
 from azext_otelembed.release.recorded_release import RecordedRelease, ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite
 from azext_otelembed.release.release_runner import ImageUndo
@@ -20,9 +20,12 @@ def wait(
 ) -> tuple[dict[str, Any], int]:
     """Verifies the pending release of a site, rolls it back if it fails, and completes it.
 
-    Returns the result object and the exit status. Raises `NotFound` if no release is pending.
+    `deploy --no-wait` and killed runs leave a release pending. An unproven release that the site
+    still has is verified again. Returns the result object and the exit status. Raises `NotFound`
+    if there is neither.
     """
-    pending = unfinished_release(site.known)
+    unproven = unproven_release(site.observed.image, site.known)
+    pending = unfinished_release(site.known) or unproven
     if pending is None:
         raise NotFound(f"{site.observed.id} has no pending release.", site.see_history)
     check_running(site.observed)

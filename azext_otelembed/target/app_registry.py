@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from azext_otelembed.azure.registries import acr_argument
 from azext_otelembed.azure.session import Session
 from azext_otelembed.image.prepared_collector import REPOSITORY
 from azext_otelembed.image.reference import Digest, Reference
@@ -23,7 +26,7 @@ class AppRegistry:
     def open(self, reference: Reference) -> RegistryClient:
         """The client of the app image's registry; the first call decides which one that is."""
         if self._client is None:
-            client = self._session.open_registry(reference.registry)
+            client = self._open(reference.registry)
             client.declare_scopes(push(reference.repository), pull(REPOSITORY), push(RELEASES))
             self._client = client
         return self._client
@@ -40,7 +43,7 @@ class AppRegistry:
             return None
         if not self._session.is_acr(current.registry):
             return None
-        client = self._session.open_registry(current.registry)
+        client = self._open(current.registry)
         client.declare_scopes(pull(RELEASES))
         return RecordStore(client, observed.id.resource_id)
 
@@ -48,6 +51,11 @@ class AppRegistry:
         """The digest of an image in any registry; None where that registry doesn't hold it."""
         client = self._client
         if client is None or client.host.lower() != reference.registry.lower():
-            client = self._session.open_registry(reference.registry)
+            client = self._open(reference.registry)
         found = client.head_manifest(reference.repository, reference.selector)
         return None if found is None else found.digest
+
+    def _open(self, host: str) -> RegistryClient:
+        client = self._session.open_registry(host)
+        client.acr_argument = partial(acr_argument, self._session, host)
+        return client

@@ -50,11 +50,10 @@ class TargetFinder:
         try:
             return self._find(reference, likely_base)
         except NotFound as missing:
-            name, repository = reference.registry.partition(".")[0], reference.repository
             raise NotFound(
                 missing.message,
-                f"List the tags there are with `az acr repository show-tags -n {name} "
-                f"--repository {repository} -o table`.",
+                f"List the tags there are with `az acr repository show-tags "
+                f"{self.client.acr_argument()} --repository {reference.repository} -o table`.",
             ) from None
 
     def unbuilt(self, app: Reference) -> ToBuild:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-NOISE = re.compile(r"State: \w+, Action: ")
-"""Platform lines that repeat the lines around them."""
+from azext_otelembed.verification.platform_log import STAMPED, stamp_time
+
+NOISE = re.compile(
+    r"State: \w+, Action: | named pipe|Nested mountpoint|non-blocking flag"
+    r"|Container spec Termination|Creating pipes for streaming|Start site prohibitted"
+)
+"""Platform lines that repeat the lines around them, or say nothing about the app."""
 LONGEST = 30
 BEGINNING = 10
 """How many of them come from the beginning of a start that logged more."""
@@ -17,6 +22,35 @@ TROUBLE = re.compile(
     r"|terminat|\bnot\b|n't\b|unable|missing",
     re.I,
 )
+
+
+def log_tail(
+    log: str, after: float, start: tuple[float, float] | None, secrets: Iterable[str]
+) -> tuple[str, ...]:
+    """The lines of `log` to show: those of a start that failed, else the newest after `after`.
+
+    `start` has the times at which it began and failed. `secrets` are values that the lines must
+    not show: App Service logs the environment of `docker run`, and apps log anything.
+    """
+    lines = _by_time(log)
+    if start is None:
+        shown = newest([line for time, line in lines if time > after])
+    else:
+        began, failed = start
+        old = [line for time, line in lines if time < began]
+        shown = of_start([line for time, line in lines if began <= time <= failed + 1], old)
+    return redact(shown, secrets)
+
+
+def _by_time(log: str) -> list[tuple[float, str]]:
+    """The lines, each with its time; a line without one belongs to the line before."""
+    lines: list[tuple[float, str]] = []
+    time = 0.0
+    for line in log.splitlines():
+        if stamp := STAMPED.match(line):
+            time = stamp_time(stamp.group(1))
+        lines.append((time, line))
+    return sorted(lines, key=lambda one: one[0])
 
 
 def newest(lines: Sequence[str]) -> list[str]:

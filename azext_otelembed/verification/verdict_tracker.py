@@ -2,109 +2,246 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
-from azext_otelembed.verification.log_evidence import LogEvidence
+from azext_otelembed.verification.attempts import Attempt, Attempts, find_attempts
+from azext_otelembed.verification.container_log import ContainerLog
+from azext_otelembed.verification.time_limits import PULL_ALLOWANCE
 
-START_LIMIT = 230.0
-"""Seconds within which App Service expects a container to answer; the app setting changes it."""
-START_LIMIT_SETTING = "WEBSITES_CONTAINER_START_TIME_LIMIT"
+
+class Answer(Enum):
+    """What a request to the site tells."""
+
+    APP = "the app answers"
+    FRONT_DOOR = "App Service's front door answers in place of the app"
+    NONE = "nothing answers"
+    UNREACHABLE = "this machine can't reach the site"
+
+
+class Verified(Enum):
+    """The verdict so far."""
+
+    OPEN = "not decided yet"
+    UP = "the new container serves"
+    FAILED = "the new container failed"
+    UNPROVEN = "nothing shows the new container"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Intervals and limits of the verification. Seconds, except `answers`.
 
-    `interval` is the time between two observations. A new container that is ready according to the
-    log has to give `answers` answers in a row, over `settled` seconds. Without a log, the site has
-    to answer for `blind` seconds, since the old container may be the one that answers; twice that
-    if the log shows nothing of the new image. After a failure in the log, App Service has
-    `recovery` to start the container again, and the container then has to stay up as long.
+    `interval` is the time between two observations. The site has to give `answers` answers in a
+    row, over `settled` seconds, after the old container has stopped. App Service stops it 20 s
+    after the new one is ready, and that takes 5 to 12 s: where the log doesn't tell, `old_stops`
+    seconds after ready. `start_margin` is how long after the start limit App Service may log that
+    it has passed (1.4 s in the logs at hand, 4.8 s once), `confirmed` how long a line that is not
+    certain waits for the next one, `abandoned` after which time a cancelled start without another
+    one is a failure, `idle` after which time without an attempt the site is started again where a
+    write may not have done so. `pull_allowance` is granted for a pull that no log shows.
     """
 
     interval: float = 1.0
     answers: int = 3
     settled: float = 5.0
-    blind: float = 30.0
-    recovery: float = 20.0
+    old_stops: float = 35.0
+    start_margin: float = 5.0
+    confirmed: float = 1.0
+    abandoned: float = 30.0
+    idle: float = 30.0
+    pull_allowance: float = PULL_ALLOWANCE
+    swap_settles: float = 10.0
 
 
 PACE = Pace()
+SILENCES = 2
+"""Unanswered requests in a row that show that no old container serves."""
 
 
 class VerdictTracker:
-    """Takes observations of a site and gives the verdict so far.
+    """Takes observations of a site that is to run `image`, and gives the verdict so far.
 
-    `recovery` and `start_limit` are in seconds.
+    `after` is the log's time before the change: only attempts that began later count.
+    `start_limit` is in seconds; `recipe` is the image's, if it is known. `attempts` is what the container log shows, None without one;
+    `answers` counts answers of the app in a row; `reason` says why the verdict isn't UP.
     """
 
-    def __init__(self, pace: Pace, recovery: float, start_limit: float) -> None:
-        self._pace = pace
-        self._recovery = recovery
-        self._start_limit = start_limit
-        self._answers_since: float | None = None
-        self._first_failure: float | None = None
-        self._last_failure = 0.0
-        self._log: LogEvidence | None = None
-        self._stopped = False
-        self.now = 0.0
+    def __init__(
+        self, image: str, after: float, start_limit: float, pace: Pace = PACE, recipe: str = ""
+    ) -> None:
+        self.attempts: Attempts | None = None
         self.answers = 0
-        self.failure = ""
+        self.reason = ""
+        self.log = ContainerLog()
+        self._image = image
+        self._recipe = recipe
+        self._after = after
+        self._start_limit = start_limit
+        self._pace = pace
+        self._now = 0.0
+        self._answer = Answer.NONE
+        self._states: Sequence[str] = ()
+        self._seen: dict[tuple[float, str, str], float] = {}
+        self._answers_since: float | None = None
+        self._steady_since: float | None = None
+        self._silences = 0
+        self._old_is_gone = False
 
-    def observe(self, now: float, log: LogEvidence | None, stopped: bool, answered: bool) -> None:
-        """Takes one observation, made at `now` (monotonic seconds)."""
-        failures = self._log.failures if self._log else 0
-        self.now, self._stopped = now, stopped
-        if log is not None and (log.failure or log.failures > failures):
-            self.failure = log.failure or self.failure or "it exited"
-            self._last_failure = now
-            if self._first_failure is None:
-                self._first_failure = now
-        if log is not None and log.ready and not self.is_ready:
-            # Until now the old container answered.
-            self.answers, self._answers_since = 0, None
-        self._log = log or self._log
-        if answered and not stopped:
-            self.answers += 1
-            self._answers_since = self._answers_since or now
+    def observe(self, now: float, text: str, states: Sequence[str], answer: Answer) -> Verified:
+        """Takes one look, at `now` (monotonic seconds): OPEN, UP or FAILED.
+
+        `text` is the container log, empty if there is none; `states` has the state of each
+        instance, none if they aren't known.
+        """
+        self._now, self._states, self._answer = now, states, answer
+        if text:
+            self.log.update(text)
+            self.attempts = find_attempts(
+                self.log.events,
+                self._image,
+                self._after,
+                self._start_limit,
+                len(states),
+                self._recipe,
+            )
+        self._count_answers()
+        if self._has_failed():
+            return Verified.FAILED
+        return Verified.UP if self._is_up() else Verified.OPEN
+
+    def at_deadline(self) -> Verified:
+        """The verdict when the time is up and it is still open; with `reason`."""
+        attempts = self.attempts
+        if self._any_stopped:
+            self.reason = "an instance is stopped"
+            return Verified.FAILED
+        if self._answer is Answer.NONE:
+            self.reason = "it doesn't answer"
+            return Verified.FAILED
+        if attempts is None:
+            self.reason = "Azure gives no container log, so that nothing shows the new container"
+        elif not attempts.any_begun:
+            self.reason = "the container log shows nothing of the new container"
+        elif not self.is_ready and not self.log.has_gap:
+            self.reason = "the container log doesn't show the new image ready"
+            return Verified.FAILED
+        elif not self.is_ready:
+            self.reason = "lines of the container log were missed, and it doesn't show the new"
+            self.reason += " image ready"
+        elif self._missing:
+            ready = len(attempts.current)
+            self.reason = f"the container log shows {ready} of {len(self._states)} instances ready"
+        elif self._answers_since is None and self._answer is Answer.APP:
+            self.reason = "it has not answered steadily for long enough"
+            return Verified.FAILED
         else:
-            self.answers, self._answers_since = 0, None
-
-    @property
-    def is_up(self) -> bool:
-        """Whether the new container has answered for long enough."""
-        if self.answers < self._pace.answers or self._answers_since is None:
-            return False
-        if self.now - self._answers_since < self._required_seconds:
-            return False
-        return self._first_failure is None or self.now - self._last_failure >= self._recovery
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether the new container failed and didn't recover, or failed again."""
-        if self._first_failure is None or self.now - self._first_failure < self._recovery:
-            return False
-        log = self._log
-        return self._stopped or (log is not None and (bool(log.failure) or log.failures > 1))
+            self.reason = "the new container is ready, but the old one may still be the one that"
+            self.reason += " answers"
+        return Verified.UNPROVEN
 
     @property
     def is_ready(self) -> bool:
-        """Whether the log shows the new container ready."""
-        return self._log is not None and self._log.ready
+        """Whether the log shows all containers of the new image ready that it shows at all."""
+        attempts = self.attempts
+        return (
+            attempts is not None
+            and bool(attempts.current)
+            and all(one.ready is not None and one.stopped is None for one in attempts.current)
+        )
 
     @property
-    def _required_seconds(self) -> float:
-        """Seconds over which the site has to answer, which depends on the log."""
-        if self._log is None:
-            return self._pace.blind
-        if self._log.ready:
-            return self._pace.settled
-        # Until the new container is ready, the old one answers.
-        return self._start_limit if self._log.started else 2 * self._pace.blind
+    def _missing(self) -> int:
+        """How many instances the log shows nothing of."""
+        return max(len(self._states) - len(self.attempts.current if self.attempts else ()), 0)
+
+    @property
+    def _any_stopped(self) -> bool:
+        return "STOPPED" in self._states
+
+    def _count_answers(self) -> None:
+        if self._answer is Answer.NONE or self._any_stopped:
+            self.answers, self._answers_since, self._steady_since = 0, None, None
+            self._silences += not self.is_ready
+        else:
+            self.answers += self._answer is Answer.APP
+            if self._answers_since is None:
+                self._answers_since = self._steady_since = self._now
+            if not self.is_ready:
+                self._silences = 0
+
+    def _has_failed(self) -> bool:
+        attempts = self.attempts
+        if attempts is None:
+            return False
+        failed = attempts.failed
+        if failed and (failed.is_certain or self._for(failed, "uncertain") >= self._pace.confirmed):
+            self.reason = failed.reason
+            return True
+        if (cancelled := attempts.abandoned) and self._for(
+            cancelled, "cancelled"
+        ) >= self._pace.abandoned:
+            old_is_gone = any(time >= (cancelled.cancelled or 0) for time in attempts.old_stopped)
+            if self._answer is Answer.NONE or (old_is_gone and len(self._states) <= 1):
+                self.reason = "its start was cancelled, and no other one followed"
+                return True
+        limit = self._start_limit + self._pace.start_margin
+        for one in attempts.current:
+            if one.started is None or one.ready is not None or _only_witnessed(one):
+                continue
+            if self._for(one, "started") >= limit and not self.log.has_gap:
+                self.reason = f"it didn't answer within {self._start_limit:.0f} s"
+                return True
+        return False
+
+    def _is_up(self) -> bool:
+        attempts = self.attempts
+        if attempts is None or not attempts.current:
+            return attempts is None and self._has_waited(self._pace.pull_allowance)
+        if all(map(_only_witnessed, attempts.current)):
+            limit = self._start_limit + self._pace.start_margin
+            started = [self._for(one, "started") >= limit for one in attempts.current]
+            return all(started) and self._has_waited(self._pace.start_margin)
+        if not self.is_ready or attempts.failed or attempts.abandoned:
+            self._old_is_gone = False
+            return False
+        if not self._old_is_gone and self._has_old_stopped(attempts):
+            # Until now the old container may have answered.
+            self._old_is_gone = True
+            self.answers = int(self._answer is Answer.APP)
+            self._answers_since = self._now if self._answers_since is not None else None
+        if not self._old_is_gone or self._answers_since is None:
+            return False
+        if self._missing and not self._has_waited(self._pace.pull_allowance):
+            return False
+        asked = self._answer is not Answer.APP or self.answers >= self._pace.answers
+        return asked and self._now - self._answers_since >= self._pace.settled
+
+    def _has_waited(self, allowance: float) -> bool:
+        """Whether the app has answered steadily through the start limit and `allowance` seconds.
+
+        The front door's answers, or none from here, show nothing.
+        """
+        if self._steady_since is None or self._answer is not Answer.APP:
+            return False
+        return self._now - self._steady_since >= allowance + self._start_limit
+
+    def _has_old_stopped(self, attempts: Attempts) -> bool:
+        ready = [one.ready or 0.0 for one in attempts.current]
+        if self._silences >= SILENCES:
+            return True
+        gone = [time for time in attempts.old_stopped if time >= min(ready)]
+        if len(gone) >= len(ready):
+            return True
+        return all(self._for(one, "ready") >= self._pace.old_stops for one in attempts.current)
+
+    def _for(self, attempt: Attempt, state: str) -> float:
+        """Seconds for which an attempt has been seen in a state."""
+        key = (attempt.began, attempt.container, state)
+        return self._now - self._seen.setdefault(key, self._now)
 
 
-def start_limit(settings: Mapping[str, str]) -> float:
-    """Seconds after which App Service stops a container that doesn't answer."""
-    given = settings.get(START_LIMIT_SETTING, "")
-    return (float(given) if given.isdigit() else START_LIMIT) + 10
+def _only_witnessed(attempt: Attempt) -> bool:
+    """Whether the launcher's line is all that the log shows of an attempt."""
+    return attempt.witnessed and not attempt.container

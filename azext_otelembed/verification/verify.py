@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from azext_otelembed.azure.session import Session
@@ -12,22 +15,49 @@ from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
-from azext_otelembed.verification.log_evidence import LogEvidence, last_stamp, read_log
-from azext_otelembed.verification.log_tail import secrets_of
-from azext_otelembed.verification.verdict_tracker import PACE, Pace, VerdictTracker, start_limit
+from azext_otelembed.verification import platform_log
+from azext_otelembed.verification.attempts import Attempts
+from azext_otelembed.verification.log_tail import log_tail, secrets_of
+from azext_otelembed.verification.platform_log import stamp_time
+from azext_otelembed.verification.time_limits import start_limit
+from azext_otelembed.verification.verdict_tracker import (
+    PACE,
+    Answer,
+    Pace,
+    VerdictTracker,
+    Verified,
+)
+from azext_otelembed.webapp.front_door import (
+    NOT_READ,
+    FrontDoor,
+    is_front_door_answer,
+    read_front_door,
+)
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image
+
+CLOCKS_DIFFER = timedelta(seconds=120)
+"""By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
+AFTER_BLOCK = 90.0
+"""Seconds after the end of a block within which App Service starts the site: 62 to 66 in the
+recorded logs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """One request to the site: the HTTP status, or why there is no answer."""
+    """One request to the site: the HTTP status, or why there is no answer.
+
+    `unreachable`: no connection came about, so that this says nothing of the site. `location` is
+    where the answer redirects to.
+    """
 
     status: int | None
     problem: str = ""
+    unreachable: bool = False
+    location: str = ""
 
     @property
     def answered(self) -> bool:
-        """Whether the app answered: with any status below 500."""
+        """Whether the site answered: with any status below 500."""
         return self.status is not None and self.status < 500
 
     def __str__(self) -> str:
@@ -36,12 +66,17 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`evidence` describes each observation, and the ones that couldn't be made."""
+    """`healthy` is None if the time is up, the site answers, and nothing shows the new container.
 
-    healthy: bool
+    `evidence` describes each observation, and the ones that couldn't be made. `blocked_until` is
+    when App Service, after repeated failures, starts the site again.
+    """
+
+    healthy: bool | None
     reason: str
     evidence: dict[str, str]
     log: tuple[str, ...] = ()
+    blocked_until: datetime | None = None
 
     @property
     def summary(self) -> str:
@@ -76,14 +111,21 @@ def ping(session: Session, host: str, path: str) -> Ping:
             stream=True,
             **({} if verify is True else {"verify": verify}),
         )
+    except requests.exceptions.ConnectTimeout:
+        return Ping(None, "no connection in 15 s", unreachable=True)
     except requests.Timeout:
         return Ping(None, "no answer in 15 s")
     except requests.exceptions.SSLError:
-        return Ping(None, "its certificate isn't trusted (see REQUESTS_CA_BUNDLE)")
-    except requests.RequestException:
-        return Ping(None, "no connection")
+        problem = "its certificate isn't trusted (see REQUESTS_CA_BUNDLE)"
+        return Ping(None, problem, unreachable=True)
+    except requests.exceptions.ProxyError:
+        return Ping(None, "the proxy refuses the connection", unreachable=True)
+    except requests.RequestException as error:
+        # A connection that was there and broke is the site's own doing.
+        broken = "RemoteDisconnected" in repr(error) or "reset by peer" in repr(error)
+        return Ping(None, "no connection", unreachable=not broken)
     answer.close()
-    return Ping(answer.status_code)
+    return Ping(answer.status_code, location=answer.headers.get("Location", ""))
 
 
 def look(session: Session, client: SiteClient, observed: Observed, health_path: str) -> Verdict:
@@ -91,15 +133,19 @@ def look(session: Session, client: SiteClient, observed: Observed, health_path: 
     instances, answer = run_concurrently(
         lambda: _Instances.of(client), lambda: ping(session, observed.host, health_path)
     )
-    evidence = {"instances": str(instances), "http": f"{answer} on {health_path}"}
+    asked = _Asked(client, observed, health_path, reachable=False)
+    kind = asked.classify(answer)
+    evidence = {"instances": str(instances), "http": asked.describe(answer, kind)}
     if instances.any_stopped:
         reason = "an instance is stopped"
-    elif not answer.answered:
+    elif kind is Answer.UNREACHABLE and not instances.states:
+        return Verdict(None, f"this machine can't reach it: {answer}", evidence)
+    elif kind is Answer.NONE:
         reason = f"it doesn't answer on {health_path}: {answer}"
     else:
         return Verdict(True, "", evidence)
-    log = read_log(_log(client), observed.image, "", secrets_of(observed.settings))
-    return Verdict(False, reason, evidence, log.tail)
+    tail = log_tail(_log(client), 0.0, None, secrets_of(observed.settings))
+    return Verdict(False, reason, evidence, tail)
 
 
 def verify(
@@ -114,50 +160,166 @@ def verify(
     say: Callable[[str], None],
     pace: Pace = PACE,
     written: str | None = None,
+    reachable: bool = True,
+    recipe: str = "",
+    restart: Callable[[], None] | None = None,
+    blocked: bool = False,
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
-    `log_since` is the container log's newest time before the change: only newer lines count.
-    `written` is the connection string that was set after `observed`: no log line may show it.
+    `log_since` is the container log's newest time before the change: only attempts to start the
+    image that began later count. `written` is the connection string that was set after `observed`:
+    no log line may show it. Without `reachable`, this machine could not reach the site before the
+    change. `recipe` is the image's, for the launcher's line. `restart` is called once if the log shows no attempt for 30 seconds. With `blocked`, the
+    time in which App Service blocks the site's starts doesn't count.
     """
-    secrets = secrets_of(observed.settings) + secrets_of({SETTING: written or ""})
-    deadline = time.monotonic() + timeout
-    tracker = VerdictTracker(pace, min(pace.recovery, timeout / 2), start_limit(observed.settings))
-    configuration = _Configuration(client, observed, image)
-    while True:
-        if not configuration.matches:
-            configuration.read()
-        text, instances, answer = run_concurrently(
-            lambda: _log(client),
-            lambda: _Instances.of(client),
-            lambda: ping(session, observed.host, health_path),
-        )
-        log = read_log(text, image, log_since, secrets, len(instances.states)) if text else None
-        tracker.observe(time.monotonic(), log, instances.any_stopped, answer.answered)
-        up = configuration.matches and tracker.is_up
-        if up:
-            # Another process may have changed the image since it was read.
-            configuration.read()
-        evidence = {
-            "configuration": configuration.words,
-            "instances": str(instances),
-            "log": _log_words(log),
-            "http": f"{answer} on {health_path}"
-            + (f", {tracker.answers} in a row" * (tracker.answers > 1)),
-        }
-        tail = log.tail if log else ()
-        if up and configuration.matches:
-            return Verdict(True, "", evidence, tail)
-        if tracker.has_failed:
-            return Verdict(False, f"the new container failed: {tracker.failure}", evidence, tail)
-        if tracker.now >= deadline:
-            reason = _timed_out(timeout, configuration, instances, tracker, answer)
-            return Verdict(False, reason, evidence, tail)
-        if configuration.matches:
-            say(f"{_log_words(log)}; {answer}")
-        else:
-            say("waiting for the configuration to read back")
-        time.sleep(min(pace.interval, max(deadline - time.monotonic(), 0)))
+    return _Verification(
+        session,
+        client,
+        observed,
+        image,
+        secrets_of(observed.settings) + secrets_of({SETTING: written or ""}),
+        stamp_time(log_since) if log_since else 0.0,
+        _Asked(client, observed, health_path, reachable=reachable),
+        pace,
+        recipe,
+        restart,
+        extends=blocked,
+    ).run(timeout, say)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Tells whose answer an HTTP answer is: the app's, or that of App Service's front door."""
+
+    client: SiteClient
+    observed: Observed
+    path: str
+    reachable: bool = True
+    front_door: FrontDoor | None = None
+
+    def classify(self, answer: Ping) -> Answer:
+        """What an answer tells; reads the front door's settings where it matters."""
+        if answer.unreachable and not self.reachable:
+            return Answer.UNREACHABLE
+        if answer.status is None or not answer.answered:
+            return Answer.NONE
+        self.reachable = True
+        if not is_front_door_answer(NOT_READ, answer.status, answer.location):
+            return Answer.APP
+        front_door = self.front_door
+        if front_door is None:
+            front_door = read_front_door(self.client, self.observed, self.path)
+            self.front_door = front_door
+        refused = is_front_door_answer(front_door, answer.status, answer.location)
+        return Answer.FRONT_DOOR if refused else Answer.APP
+
+    def describe(self, answer: Ping, kind: Answer) -> str:
+        """The evidence that an answer is."""
+        if kind is Answer.UNREACHABLE:
+            return f"not asked: this machine can't reach the site ({answer})"
+        words = f"{answer} on {self.path}"
+        if kind is not Answer.FRONT_DOOR or self.front_door is None:
+            return words
+        known = " and ".join(self.front_door.reasons)
+        why = known or f"its settings can't be read: {self.front_door.problem}"
+        return f"{words} from App Service's front door ({why}); the app itself wasn't asked"
+
+
+@dataclass(slots=True)
+class _Verification:
+    session: Session
+    client: SiteClient
+    observed: Observed
+    image: str
+    secrets: tuple[str, ...]
+    after: float
+    asked: _Asked
+    pace: Pace
+    recipe: str
+    restart: Callable[[], None] | None
+    extends: bool
+
+    def run(self, timeout: float, say: Callable[[str], None]) -> Verdict:
+        """Looks until there is a verdict."""
+        began = time.monotonic()
+        deadline = began + timeout
+        limit = start_limit(self.observed.settings)
+        tracker = VerdictTracker(self.image, self.after, limit, self.pace, self.recipe)
+        configuration = _Configuration(self.client, self.observed, self.image)
+        while True:
+            if not configuration.matches:
+                configuration.read()
+            text, instances, answer = run_concurrently(
+                lambda: _log(self.client),
+                lambda: _Instances.of(self.client),
+                lambda: ping(self.session, self.observed.host, self.asked.path),
+            )
+            kind = self.asked.classify(answer)
+            verified = tracker.observe(time.monotonic(), text, instances.states, kind)
+            if verified is Verified.UP:
+                # Another process may have changed the image since it was read.
+                configuration.read()
+            evidence = {
+                "configuration": configuration.words,
+                "instances": str(instances),
+                "log": _log_words(tracker),
+                "http": self.asked.describe(answer, kind)
+                + (f", {tracker.answers} in a row" * (tracker.answers > 1)),
+            }
+            ended = functools.partial(self._verdict, tracker, evidence)
+            if verified is Verified.UP and configuration.matches:
+                return ended(True, "")
+            if verified is Verified.FAILED:
+                return ended(False, f"the new container failed: {tracker.reason}")
+            now = time.monotonic()
+            if self.extends and tracker.attempts and tracker.attempts.blocked_until:
+                deadline = max(deadline, now + _rest(tracker.attempts) + AFTER_BLOCK + limit)
+            if now >= deadline:
+                seconds = f"after {timeout:.0f} s"
+                if not configuration.matches:
+                    return ended(False, f"{seconds} its configuration {configuration.words}")
+                last = tracker.at_deadline()
+                why = f": {answer}" if kind is Answer.NONE else ""
+                healthy = None if last is Verified.UNPROVEN else False
+                return ended(healthy, f"{seconds} {tracker.reason}{why}")
+            self._restart_if_idle(tracker, now - began)
+            if configuration.matches:
+                say(f"{_log_words(tracker)}; {answer}")
+            else:
+                say("waiting for the configuration to read back")
+            time.sleep(min(self.pace.interval, max(deadline - now, 0)))
+
+    def _restart_if_idle(self, tracker: VerdictTracker, seconds: float) -> None:
+        begun = tracker.attempts is not None and tracker.attempts.any_begun
+        if self.restart and not begun and seconds >= self.pace.idle:
+            restart, self.restart = self.restart, None
+            restart()
+
+    def _verdict(
+        self,
+        tracker: VerdictTracker,
+        evidence: dict[str, str],
+        healthy: bool | None,
+        reason: str,
+    ) -> Verdict:
+        attempts = tracker.attempts or Attempts()
+        until = None
+        if attempts.blocked_until and healthy is not True:
+            until = datetime.fromtimestamp(attempts.blocked_until, timezone.utc)
+            words = f"; App Service blocks further starts until {until:%H:%M:%S} UTC"
+            evidence = {**evidence, "log": evidence["log"] + words}
+        failed = attempts.failed
+        start = (failed.began, failed.failed) if failed and failed.failed else None
+        if start is None and healthy is not True and attempts.current:
+            start = (attempts.current[0].began, math.inf)
+        tail = log_tail(tracker.log.text, self.after, start, self.secrets)
+        return Verdict(healthy, reason, evidence, tail, until)
+
+
+def _rest(attempts: Attempts) -> float:
+    """Seconds until the end of a block."""
+    return max((attempts.blocked_until or 0.0) - time.time(), 0.0)
 
 
 @dataclass(slots=True)
@@ -213,36 +375,17 @@ def _log(client: SiteClient) -> str:
 
 
 def newest_stamp(client: SiteClient) -> str:
-    """The time of the container log's newest line; empty if there is none."""
-    return last_stamp(_log(client))
+    """The time of the container log's newest line; this machine's, with a margin, without one."""
+    now = datetime.now(timezone.utc) - CLOCKS_DIFFER
+    return platform_log.newest_stamp(_log(client)) or f"{now:%Y-%m-%dT%H:%M:%S}Z"
 
 
-def _log_words(log: LogEvidence | None) -> str:
-    if log is None:
+def _log_words(tracker: VerdictTracker) -> str:
+    attempts = tracker.attempts
+    if attempts is None:
         return "not seen: Azure gave no container log"
-    if log.failure:
-        return f"the new container failed: {log.failure}"
-    if log.ready:
-        return "the new image started and is ready"
-    return "the new image is starting" if log.started else "nothing of the new image yet"
-
-
-def _timed_out(
-    timeout: float,
-    configuration: _Configuration,
-    instances: _Instances,
-    tracker: VerdictTracker,
-    answer: Ping,
-) -> str:
-    seconds = f"after {timeout:.0f} s"
-    if not configuration.matches:
-        return f"{seconds} its configuration {configuration.words}"
-    if tracker.failure:
-        return f"the new container failed: {tracker.failure}"
-    if instances.any_stopped:
-        return f"{seconds} an instance is stopped"
-    if not answer.answered:
-        return f"{seconds} it doesn't answer: {answer}"
+    if attempts.failed:
+        return f"the new container failed: {attempts.failed.reason}"
     if tracker.is_ready:
-        return f"{seconds} it has not answered steadily for long enough"
-    return f"{seconds} the container log doesn't show the new image ready"
+        return "the new image started and is ready"
+    return "the new image is starting" if attempts.any_begun else "nothing of the new image yet"

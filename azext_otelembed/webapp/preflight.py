@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from azext_otelembed.azure import pull_access, registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json
-from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
-from azext_otelembed.errors import NotFound, Refused, Unauthorized
+from azext_otelembed.errors import Refused, Unauthorized
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.webapp.observe import Observed
 
@@ -49,7 +46,7 @@ def check_pull(session: Session, observed: Observed, image: Reference) -> str | 
     if how.user is not None:
         return _try_login(session, observed, image, how.user)
     arm = Arm(session)
-    registry = _registry(arm, site.subscription, host)
+    registry = registries.locate(arm, site.subscription, host)
     if registry is None:
         return (
             f"Registry '{host}' is in none of the subscriptions that you can see, so the right of "
@@ -58,25 +55,6 @@ def check_pull(session: Session, observed: Observed, image: Reference) -> str | 
             f"--assignee-object-id {how.principal_id or '<the site>'}`."
         )
     return pull_access.check(arm, site, how, registry)
-
-
-def _registry(arm: Arm, subscription: str, host: str) -> Registry | None:
-    """The registry, in the site's subscription or else in another that the caller can see."""
-    if found := _registry_in(arm, host, subscription):
-        return found
-    try:
-        seen = arm.subscriptions()
-    except Unauthorized:
-        return None
-    others = [one for one in seen if one.lower() != subscription.lower()]
-    return next(filter(None, map_concurrently(others, partial(_registry_in, arm, host))), None)
-
-
-def _registry_in(arm: Arm, host: str, subscription: str) -> Registry | None:
-    try:
-        return registries.find(arm, subscription, host)
-    except (NotFound, Unauthorized):
-        return None
 
 
 def _try_login(session: Session, observed: Observed, image: Reference, user: str) -> str | None:
@@ -89,12 +67,11 @@ def _try_login(session: Session, observed: Observed, image: Reference, user: str
         with session.open_registry(image.registry, Basic(user, password)) as client:
             client.head_manifest(image.repository, image.selector)
     except Unauthorized:
-        name = image.registry.partition(".")[0]
         raise Refused(
             f"{site} can't pull {image} as '{user}': the registry rejects the app settings "
             "DOCKER_REGISTRY_SERVER_USERNAME and DOCKER_REGISTRY_SERVER_PASSWORD.",
             "Correct them. For an admin user, check that it is enabled: `az acr credential show "
-            f"-n {name}`.",
+            f"{registries.acr_argument(session, image.registry)}`.",
         ) from None
     return None
 

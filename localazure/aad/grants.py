@@ -43,6 +43,19 @@ def unknown_tenant(tenant: str) -> ErrorResponse:
     return ErrorResponse(400, "invalid_request", 90002, text)
 
 
+def unknown_resource(double: Double, resource: str) -> ErrorResponse | None:
+    """AADSTS500011 for a resource that the tenant doesn't have; else None."""
+    if resource.rstrip("/") not in double.state.unknown_resources:
+        return None
+    text = (
+        f"The resource principal named {resource} was not found in the tenant named localazure. "
+        "This can happen if the application has not been installed by the administrator of the "
+        "tenant or consented to by any user in the tenant. You might have sent your "
+        "authentication request to the wrong tenant."
+    )
+    return ErrorResponse(400, "invalid_resource", 500011, text)
+
+
 def grant(
     double: Double, tenant: str, form: dict[str, str], authorization: str | None
 ) -> Granted | ErrorResponse:
@@ -73,6 +86,8 @@ def grant(
     if not audience:
         text = "The scope is not valid: it must be one resource followed by '/.default'."
         return ErrorResponse(400, "invalid_scope", 1002012, text)
+    if unknown := unknown_resource(double, audience):
+        return unknown
     token, lifetime = double.tokens.issue(principal, audience, cae="CP1" in form.get("claims", ""))
     return Granted(token, lifetime)
 

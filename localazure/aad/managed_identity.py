@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from localazure.aad.grants import unknown_resource
 from localazure.double import Double
 from localazure.state import Host, Identity, Principal
 
@@ -50,6 +51,8 @@ def make(double: Double) -> ASGIApp:
                 "No User Assigned or Delegated Managed Identity found for specified "
                 "ClientId/ResourceId/PrincipalId.",
             )
+        if unknown := unknown_resource(double, resource):
+            return _problem(unknown.status, f"AADSTS{unknown.number}: {unknown.text}")
         return JSONResponse(_issued(double, identity, resource))
 
     async def virtual_machine(request: Request) -> Response:
@@ -62,6 +65,8 @@ def make(double: Double) -> ASGIApp:
         identity = _chosen(host, request) if host else None
         if identity is None:
             return _refused("invalid_request", "Identity not found")
+        if unknown := unknown_resource(double, resource):
+            return _refused(unknown.error, f"AADSTS{unknown.number}: {unknown.text}")
         issued = _issued(double, identity, resource)
         lifetime = str(int(issued["expires_on"]) - int(issued["not_before"]))
         return JSONResponse({**issued, "expires_in": lifetime, "ext_expires_in": lifetime})

@@ -27,7 +27,6 @@ from localazure.state import Registry
 
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
 """The user name for a refresh token as the password."""
-ACR_AUDIENCE = "https://containerregistry.azure.net"
 _SKEW = 900
 _REFRESH, _ACCESS, _PLAIN = 10800, 3600, 300
 
@@ -50,10 +49,13 @@ class Auth:
             return responses.error(400, "UNSUPPORTED", "service parameter is not this registry")
         if form.get("grant_type") not in ("access_token", "access_token_refresh_token"):
             return responses.error(400, "UNSUPPORTED", "grant_type is not supported")
-        audiences = (ARM_AUDIENCE, self._double.management, ACR_AUDIENCE)
+        audiences = [self._registry.audience]
+        if self._registry.arm_tokens:
+            audiences += [ARM_AUDIENCE, self._double.management]
         claims = self._double.tokens.check(f"Bearer {form.get('access_token', '')}", audiences)
         if not isinstance(claims, Claims):
-            return responses.challenge()
+            # The code and message that pulls fail with (MicrosoftDocs/azure-docs#128528).
+            return responses.error(401, "UNAUTHORIZED", "token validation failed")
         if not access.rights(self._double.state, self._registry, claims.object_id):
             return responses.challenge()
         extra = {"grant_type": "access_token", "appid": claims.client_id, "tenant": claims.tenant}

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from localazure.aad.tokens import Problem
 from localazure.arm import (
     access,
+    auth_settings,
     authorization,
     components,
     errors,
@@ -46,6 +47,7 @@ ROUTES = (
     *sites.ROUTES,
     *web_config.ROUTES,
     *settings.ROUTES,
+    *auth_settings.ROUTES,
     *sitecontainers.ROUTES,
     *instances.ROUTES,
     *swap.ROUTES,

@@ -12,12 +12,22 @@ from typing import Any
 
 from localazure.arm import errors
 
+LAST = 2147483647
+"""The priority of the rule for all other addresses, which Azure appends to the rules itself."""
+
 ALLOW_ALL = {
     "ipAddress": "Any",
     "action": "Allow",
-    "priority": 2147483647,
+    "priority": LAST,
     "name": "Allow all",
     "description": "Allow all access",
+}
+
+DENY_ALL = {
+    **ALLOW_ALL,
+    "action": "Deny",
+    "name": "Deny all",
+    "description": "Deny all access",
 }
 
 AUTH_SETTINGS = (
@@ -168,8 +178,20 @@ DEFAULTS: dict[str, Any] = {
     "clusteringEnabled": False,
 }
 
-READ_ONLY = {"publishingUsername", "publishingPassword", "machineKey", "siteAuthSettings"}
+READ_ONLY = {
+    "publishingUsername",
+    "publishingPassword",
+    "machineKey",
+    "siteAuthEnabled",
+    "siteAuthSettings",
+}
 """Read-only: az sends these back, as it writes all that it read; Azure ignores them."""
+
+RESTRICTIONS = ("ipSecurityRestrictions", "scmIpSecurityRestrictions")
+"""Lists of rules; each one's default action is under its name with `DefaultAction`."""
+
+FRONT_END = {*RESTRICTIONS, *(f"{name}DefaultAction" for name in RESTRICTIONS)}
+"""The front end applies these: a change doesn't restart the container."""
 
 ELSEWHERE = {"appSettings", "connectionStrings", "metadata"}
 """Accepted here, stored in sub-resources, always null in config/web."""
@@ -202,8 +224,8 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
 def merge(config: dict[str, Any], given: Mapping[str, Any]) -> set[str]:
     """Write the properties given, and no others, into `config`; return those that changed.
 
-    A null means "not given", as the SDK's serialiser leaves it out. 400 for an invalid value,
-    before anything is written.
+    Those of `FRONT_END` are not returned. A null means "not given", as the SDK's serialiser leaves
+    it out. 400 for an invalid value, before anything is written.
     """
     wanted = {
         key: value
@@ -217,7 +239,18 @@ def merge(config: dict[str, Any], given: Mapping[str, Any]) -> set[str]:
     before = complete(config)
     changed = {key for key, value in wanted.items() if before.get(key) != value}
     config.update(wanted)
-    return changed
+    for name in RESTRICTIONS:
+        _end_rules(config, name)
+    return changed - FRONT_END
+
+
+def _end_rules(config: dict[str, Any], name: str) -> None:
+    """Append the rule for all other addresses: the default action, else deny if there are rules."""
+    given = complete(config)
+    rules = [rule for rule in given[name] or [] if rule.get("priority") != LAST]
+    default = str(given[f"{name}DefaultAction"] or "").lower()
+    denies = default == "deny" or (not default and bool(rules))
+    config[name] = [*rules, dict(DENY_ALL if denies else ALLOW_ALL)]
 
 
 def check_stack(name: str, value: Any) -> None:

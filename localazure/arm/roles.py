@@ -138,6 +138,15 @@ ROLES = (
         "Allows for listing all repositories in an Azure Container Registry.",
         data_actions=(f"{REGISTRY}/catalog/read",),
     ),
+    Role(
+        "Key Vault Secrets User",
+        "4633458b-17de-408a-b874-0445c86b69e6",
+        "Read secret contents.",
+        data_actions=(
+            "Microsoft.KeyVault/vaults/secrets/getSecret/action",
+            "Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+        ),
+    ),
 )
 
 BY_NAME = {role.name.lower(): role for role in ROLES}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, site_json
+from localazure.arm import errors, key_vault, site_json
 from localazure.arm.call import Call
 from localazure.arm.responses import web
 from localazure.arm.routing import Route
 from localazure.arm.sites import both, writable
-
-_VAULT = re.compile(r"@Microsoft\.KeyVault\((?P<body>.*)\)", re.IGNORECASE)
 
 
 def _document(call: Call, name: str, properties: Any) -> dict[str, Any]:
@@ -98,29 +95,19 @@ async def get_reference(call: Call) -> Response:
 
 def _reference(call: Call, key: str) -> dict[str, Any] | None:
     site = call.site()
-    match = _VAULT.fullmatch(site.app_settings.get(key, ""))
-    if match is None:
+    found = key_vault.resolve(call.state, site, site.app_settings.get(key, ""))
+    if found is None:
         return None
-    parts = dict(part.split("=", 1) for part in match["body"].split(";") if "=" in part)
-    uri = re.match(
-        r"https://([^./]+)[^/]*/secrets/([^/]+)(?:/([^/]*))?", parts.get("SecretUri", "")
-    )
-    vault, secret, version = uri.groups() if uri else (None, None, None)
-    vault, secret = parts.get("VaultName", vault), parts.get("SecretName", secret)
-    status = "Resolved" if vault and secret else "InvalidSyntax"
-    if status == "Resolved" and site.system_identity is None and not site.user_identities:
-        status = "MSINotEnabled"
-    status = site.secret_refusals.get(parts.get("SecretUri", ""), status)
     properties = {
         "reference": site.app_settings[key],
-        "status": status,
-        "vaultName": vault,
-        "secretName": secret,
-        "secretVersion": parts.get("SecretVersion", version or ""),
-        "identityType": {"type": "SystemAssigned"} if site.system_identity else None,
-        "details": None,
+        "status": found.status,
+        "vaultName": found.vault,
+        "secretName": found.secret,
+        "secretVersion": found.version,
+        "identityType": found.identity,
+        "details": found.details,
         "source": "KeyVault",
-        "activeVersion": None,
+        "activeVersion": found.active_version,
     }
     path = f"config/configreferences/appsettings/{key}"
     return site_json.sub_resource(site, path, "config/configreferences/appsettings", properties)

@@ -330,6 +330,7 @@ def config_properties(site: Site) -> dict[str, Any]:
     return {
         **config_schema.complete(site.config),
         "publishingUsername": publishing_user(site),
+        "siteAuthEnabled": bool(site.easy_auth),
         "managedServiceIdentityId": 8612 if puller == "" and site.system_identity else None,
         "xManagedServiceIdentityId": 8618 if puller else None,
     }

@@ -74,7 +74,8 @@ async def put_container(call: Call) -> Response:
     }
     site.documents[_PREFIX + name.lower()] = new
     site_json.touch(site)
-    call.double.runtime.changed(site, f"site container {name} changed")
+    if site.container_put_restarts:
+        call.double.runtime.changed(site, f"site container {name} changed")
     return web(_resource(site, name, new), etag=site.etag, status=200 if found else 201)
 
 

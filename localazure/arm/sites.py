@@ -158,6 +158,9 @@ def _change(call: Call, site: Site, body: Mapping[str, Any], *, new: bool = Fals
         site.plan = str(properties["serverFarmId"]).rpartition("/")[2]
     kept = {key: value for key, value in properties.items() if key in WRITABLE}
     enabled = kept.get("enabled")
+    access = kept.get("publicNetworkAccess")
+    if access is not None and access != site.properties.get("publicNetworkAccess"):
+        changed.add("publicNetworkAccess")  # a restart, as documented for Linux sites
     site.properties.update({key: value for key, value in kept.items() if value is not None})
     site_json.touch(site)
     if enabled is False and site.state == "Running":

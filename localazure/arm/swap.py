@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import errors, site_json
+from localazure.arm import config_schema, errors, site_json
 from localazure.arm.call import Call
 from localazure.arm.responses import empty, web
 from localazure.arm.routing import Route
@@ -22,14 +22,14 @@ WARM_UP = 1.0
 BEFORE, TARGET = "beforepreview", "targetswapslot"
 """Documents of a slot in preview: its own settings, and its target slot."""
 
-STAYS = {
+STAYS = config_schema.FRONT_END | {
     "alwaysOn",
     "autoSwapSlotName",
     "cors",
-    "ipSecurityRestrictions",
     "numberOfWorkers",
+    "publicNetworkAccess",
     "publishingUsername",
-    "scmIpSecurityRestrictions",
+    "scmIpSecurityRestrictionsUseMain",
     "vnetName",
 }
 """Configuration that belongs to the slot and isn't swapped."""
@@ -65,7 +65,7 @@ def _pair(call: Call) -> tuple[Site, Site]:
 
 
 async def _swap(runtime: Runtime, site: Site, source: Site, target: Site) -> None:
-    await asyncio.sleep(WARM_UP)
+    await asyncio.sleep(WARM_UP + site.swap_delay)
     sticky = _sticky(site, "appSettingNames")
     ours, theirs = _own_settings(source), _own_settings(target)
     source.app_settings = _laid_over(theirs, ours, sticky)

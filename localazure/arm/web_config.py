@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from localazure.arm import errors, site_json
 from localazure.arm.call import Call
-from localazure.arm.config_schema import AUTH_SETTINGS
 from localazure.arm.responses import web
 from localazure.arm.routing import Route
 from localazure.arm.sites import SITE, apply_config, both, writable
@@ -207,13 +206,6 @@ def _profile(**attributes: str) -> str:
     return f"<publishProfile {text}><databases /></publishProfile>"
 
 
-async def list_auth(call: Call) -> Response:
-    """POST config/authsettings/list: authentication is off."""
-    properties = {**dict.fromkeys(AUTH_SETTINGS), "enabled": False, "isAadAutoProvisioned": False}
-    site = call.site()
-    return web(site_json.sub_resource(site, "config/authsettings", "config", properties))
-
-
 async def list_backup(call: Call) -> Response:
     """POST config/backup/list: none is configured."""
     call.site()
@@ -249,7 +241,6 @@ ROUTES = (
     Route("GET", SITE + "/config/slotConfigNames", get_sticky),
     Route("PUT", SITE + "/config/slotConfigNames", put_sticky),
     *both("POST", "/config/publishingcredentials/list", list_credentials),
-    *both("POST", "/config/authsettings/list", list_auth),
     *both("POST", "/config/backup/list", list_backup),
     *both("GET", "/backups", list_backups),
     *both("GET", "/basicPublishingCredentialsPolicies", list_policies),

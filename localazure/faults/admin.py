@@ -31,9 +31,11 @@ def make(double: Double) -> ASGIApp:
             _route("DELETE", "/faults", controls.clear_faults),
             _route("POST", "/release", controls.release),
             _route("POST", "/sites", controls.add_site),
+            _route("PATCH", "/sites", controls.change_site),
             _route("POST", "/registries", controls.add_registry),
             _route("PATCH", "/registries/{name}", controls.change_registry),
             _route("POST", "/components", controls.add_component),
+            _route("POST", "/vaults", controls.add_vault),
             _route("POST", "/images", controls.add_image),
             _route("PATCH", "/images", controls.backdate),
             _route("POST", "/subscriptions", controls.add_subscription),
@@ -42,6 +44,7 @@ def make(double: Double) -> ASGIApp:
             _route("POST", "/workloads", controls.add_workload_token),
             _route("PATCH", "/engine", controls.change_engine),
             _route("PATCH", "/tokens", controls.change_tokens),
+            _route("PUT", "/unknown-resources", controls.set_unknown_resources),
             _route("PATCH", "/runtime", controls.change_runtime),
             _route("GET", "/telemetry", controls.telemetry),
             _route("DELETE", "/telemetry", controls.clear_telemetry),
@@ -105,6 +108,15 @@ class _Controls:
             "principal_id": identity.principal_id if identity else None,
         }
 
+    async def change_site(self, request: Request) -> None:
+        wanted = await request.json()
+        sites = {site.resource_id.lower(): site for site in self._double.state.all_sites()}
+        site = sites[wanted.pop("id").lower()]
+        for name, seconds in wanted.items():
+            if name not in ("start_delay", "swap_delay"):
+                raise ValueError(f"{name} of a site can't be changed.")
+            setattr(site, name, float(seconds))
+
     async def add_registry(self, request: Request) -> Any:
         registry = await self._double.add_registry(await request.json())
         identifier = self._double.state.registry_id(registry)
@@ -124,6 +136,10 @@ class _Controls:
             "instrumentation_key": component.instrumentation_key,
             "connection_string": component.connection_string,
         }
+
+    async def add_vault(self, request: Request) -> Any:
+        vault = self._double.add_vault(await request.json())
+        return {"id": self._double.state.vault_id(vault)}
 
     async def add_image(self, request: Request) -> Any:
         wanted = await request.json()
@@ -172,6 +188,9 @@ class _Controls:
 
     async def change_tokens(self, request: Request) -> None:
         self._double.tokens.lifetime = (await request.json())["lifetime"]
+
+    async def set_unknown_resources(self, request: Request) -> None:
+        self._double.state.unknown_resources = [one.rstrip("/") for one in await request.json()]
 
     async def change_runtime(self, request: Request) -> Any:
         return self._double.change_runtime(await request.json())

@@ -56,14 +56,15 @@ def variables(
     Later ones override earlier ones: the image's ENV, App Service's variables, the app settings,
     the WEBSITE_* identity.
     """
-    settings = app_settings(resolved(site))
+    # A reference that isn't resolved is passed to the container unchanged, as in Azure.
+    settings = app_settings({**site.app_settings, **site.secrets})
     return {
         "PATH": DEFAULT_PATH,
         "HOSTNAME": hostname,
         "HOME": user.home,
         **dict(config.env),
         "PORT": str(port),
-        "WEBSITE_AUTH_ENABLED": "False",
+        "WEBSITE_AUTH_ENABLED": str(bool(site.easy_auth)),
         "HTTP_LOGGING_ENABLED": "1",
         **settings,
         **{f"APPSETTING_{name}": value for name, value in settings.items()},
@@ -79,19 +80,6 @@ def shown(site: Site, number: int) -> dict[str, str]:
     names = ("WEBSITE_SITE_NAME", "WEBSITE_ROLE_INSTANCE_ID", "WEBSITE_HOSTNAME")
     platform = {name: identity[name] for name in (*names, "WEBSITE_INSTANCE_ID")}
     return {**settings, **platform}
-
-
-def resolved(site: Site) -> dict[str, str]:
-    """The app settings, with the values of known Key Vault secrets in place of references.
-
-    An unresolved reference is passed to the container unchanged, as in Azure.
-    """
-    known = {f"@microsoft.keyvault(secreturi={uri.lower()})": uri for uri in site.secrets}
-    found = {name: known.get(value.lower()) for name, value in site.app_settings.items()}
-    return {
-        name: site.secrets[uri] if (uri := found[name]) else value
-        for name, value in site.app_settings.items()
-    }
 
 
 def app_settings(settings: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localazure.double import Double
-from localazure.runtime import proxy
+from localazure.runtime import front_door, proxy
 from localazure.runtime.container import Container
 from localazure.runtime.supervisor import Supervisor
 from localazure.server import TRANSPORT
@@ -60,6 +60,8 @@ def make(double: Double, site: Site) -> ASGIApp:
         known = any(each.resource_id == site.resource_id for each in double.state.all_sites())
         if not known or not isinstance(supervisor, Supervisor):
             await _NOT_FOUND(scope, receive, send)
+        elif (refusal := front_door.network_refusal(site, scope)) is not None:
+            await refusal(scope, receive, send)
         elif site.state != "Running":
             await _STOPPED(scope, receive, send)
         elif not supervisor.is_container(site):
@@ -75,6 +77,9 @@ async def _serve(
 ) -> None:
     try:
         serving = await supervisor.choose(site)
+        if serving is not None and (answer := front_door.login_answer(site, scope)) is not None:
+            await answer(scope, receive, send)
+            return
         while serving is not None:
             try:
                 await proxy.forward(serving, scope, receive, send)

@@ -161,7 +161,10 @@ def _allowed(state: State, registry: Registry, reference: Reference, site: Site)
     repository = reference.repository
     if site.config.get("acrUseManagedIdentityCreds") and registry.acr:
         principal = _pull_identity(site)
-        return principal is not None and may_pull(state, registry, repository, principal)
+        # App Service exchanges a token for ARM (MicrosoftDocs/azure-docs#128528).
+        if principal is None or not registry.arm_tokens:
+            return False
+        return may_pull(state, registry, repository, principal)
     settings = site.app_settings
     user = settings.get("DOCKER_REGISTRY_SERVER_USERNAME")
     password = settings.get("DOCKER_REGISTRY_SERVER_PASSWORD")

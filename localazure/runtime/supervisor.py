@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from localazure.arm import key_vault
 from localazure.double import Double
 from localazure.runtime import environment, image, site_log
 from localazure.runtime.context import FRONT_END_TIMEOUT, RuntimeContext, Timing
@@ -60,6 +61,7 @@ class Supervisor:
         self._start(site, "")
 
     def _start(self, site: Site, recycled: str) -> None:
+        site.secrets = key_vault.values(self._double.state, site)
         fleet = self._fleets.setdefault(site.resource_id.lower(), _Fleet())
         if not image.of_site(site):
             self.stop(site)

@@ -324,7 +324,7 @@ class Worker:
         """The port on which the container answers. Raises TimeoutError and _StartFailedError."""
         began = time.monotonic()
         limit = self._context.timing.start_time(settings)
-        answer = asyncio.create_task(probe.first_port(container, ports, settings))
+        answer = asyncio.create_task(self._first_port(container, ports, settings))
         end = asyncio.create_task(container.wait())
         both = {answer, end}
         try:
@@ -347,6 +347,12 @@ class Worker:
         finally:
             for task in both:
                 task.cancel()
+
+    async def _first_port(
+        self, container: Container, ports: tuple[int, ...], settings: Mapping[str, str]
+    ) -> int:
+        await asyncio.sleep(self.site.start_delay)
+        return await probe.first_port(container, ports, settings)
 
     def _retire(self, overlaps: float) -> None:
         """Stop the container that serves, if there is one, after so many overlaps."""

@@ -138,6 +138,28 @@ class Site:
         """Change properties of config/web, past az."""
         self.cloud.arm("PATCH", f"{self.id}/config/web", {"properties": properties})
 
+    def restrict_access(self) -> None:
+        """Let access restrictions deny all addresses: the front end answers 403."""
+        self.configure(ipSecurityRestrictionsDefaultAction="Deny")
+        self.answers(403)
+
+    def require_login(self, action: str = "RedirectToLoginPage") -> None:
+        """Let Easy Auth answer in place of the app: a redirect, or what `action` says (Return401).
+
+        The site is stopped meanwhile, so that no start is under way afterwards.
+        """
+        self.cloud.arm("POST", f"{self.id}/stop")
+        properties = {
+            "platform": {"enabled": True},
+            "globalValidation": {
+                "requireAuthentication": True,
+                "unauthenticatedClientAction": action,
+            },
+        }
+        self.cloud.arm("PUT", f"{self.id}/config/authsettingsV2", {"properties": properties})
+        self.cloud.arm("POST", f"{self.id}/start")
+        self.answers(int(action[-3:]) if action[-3:].isdigit() else 302)
+
     @property
     def runs(self) -> str:
         """The image that it is configured to run."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from azext_otelembed.image.launcher import START_LINE
 from tests.e2e.support import API_KEY, COLLECTOR, SETTING, Answer, Cloud, Site, eventually
 from tests.localazure.core_support import Shop
 
@@ -125,6 +126,14 @@ def test_the_app_is_process_one_with_its_arguments_user_and_folder(deployed: Dep
     assert deployed.process["pid"] == 1
     assert deployed.process["uid"] == 1000
     assert site.get("/args").json() == deployed.arguments == ["/usr/local/bin/shop"]
+
+
+def test_the_container_log_has_one_line_with_the_recipe_of_the_running_image(
+    deployed: Deployed,
+) -> None:
+    found = [match[1] for match in START_LINE.finditer(deployed.site.log())]
+    assert found == [deployed.site.runs.rpartition("-")[2]]
+    assert deployed.site.status().json["recipe"].startswith(f"sha256:{found[0]}")
 
 
 def test_a_request_to_the_app_arrives_in_application_insights(deployed: Deployed) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from azext_otelembed.collector import config as collector_config
+from azext_otelembed.image import labels
 from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.embed import Base, embed
 from azext_otelembed.image.image_config import parse_config
-from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.launcher import Launcher, start_line
 from azext_otelembed.image.layer import make_ca_layer
 from azext_otelembed.image.manifest import Manifest
 from azext_otelembed.image.prepared_collector import (
@@ -49,6 +50,12 @@ class Made:
 
     config: bytes
     layers: tuple[Layer, ...]
+
+    @property
+    def start_line(self) -> str:
+        """What its launcher writes first."""
+        recipe = parse_config(self.config).labels[labels.RECIPE]
+        return start_line(Digest.parse(recipe))
 
     @property
     def files(self) -> str:

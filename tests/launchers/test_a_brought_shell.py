@@ -43,6 +43,7 @@ def test_an_app_on_an_empty_base_runs_with_the_collector_beside_it(
         mine = json.loads(await running.get("/pid"))
         assert (mine["pid"] == 1) == (launcher.kind == "exec")
         assert mine["cwd"] == json.loads(await without.get("/pid"))["cwd"]
+        assert running.lines.count(embedded.start_line) == 1
         assert running.zombies() == []
         began = time.monotonic()
         ending, took = await stop(running)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.launcher import START_LINE, Launcher
 from localazure.client import CA
 from localazure.composition import build
 from localazure.images.assemble import Image
@@ -63,7 +63,9 @@ def test_docker_stop_reaches_the_app_whose_exit_status_is_the_containers(
     with docker_engine.container(image, **environment) as container:
         await_both(docker_engine, container)
         stopped = docker_engine.stop(container)
-        said = [json.loads(line) for line in docker_engine.logs(container).splitlines()]
+        *told, line = docker_engine.logs(container).splitlines()  # stdout before stderr
+    assert START_LINE.fullmatch(line)
+    said = [json.loads(each) for each in told]
     assert [(each["what"], each.get("name")) for each in said] == [
         ("ready", None),
         ("signal", "SIGTERM"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.launcher import START_LINE, Launcher
 from tests.launchers.containers import STOP_LIMIT, Host, Running, run, stop
 from tests.launchers.images import (
     APP_WORDS,
@@ -54,7 +54,8 @@ def test_the_app_gets_what_it_would_get_without_the_collector(
             User="1000",
             Env=["FROM_IMAGE=1", "otelembed=kept"],
         )
-        runs = [here.run(each, SETTING="a b") for each in (plain(image), made(image, launcher))]
+        ours = made(image, launcher)
+        runs = [here.run(each, SETTING="a b") for each in (plain(image), ours)]
         without, embedded = await asyncio.gather(*runs)
         expected, found = await without.until_told("ready"), await embedded.until_told("ready")
         assert found["argv"] == expected["argv"] == ARGUMENTS
@@ -64,6 +65,7 @@ def test_the_app_gets_what_it_would_get_without_the_collector(
             each["env"] = {k: v for k, v in each["env"].items() if k not in NOTED}
         assert found["env"] == expected["env"]
         assert (found["pid"] == 1) == (launcher.kind == "exec")
+        assert [each for each in embedded.lines if each[:1] != "{"] == [ours.start_line]
         (app,) = (p for p in embedded.processes() if p.name.startswith("python"))
         assert embedded.container.pid in (app.pid, app.parent)
 
@@ -225,7 +227,8 @@ def test_the_exit_status_is_the_apps_and_the_container_ends_at_once(
         await asyncio.gather(*(leaves_with(here, status) for status in (0, 7, 127, 143)))
         missing = await here.run(made(base(shell, Entrypoint=["/app/missing"]), launcher))
         assert (await missing.ended()).status == 127
-        assert "missing" in missing.lines[0]
+        assert START_LINE.fullmatch(missing.lines[0])
+        assert "missing" in missing.lines[1]
 
     run(place, test)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config as collector_config
-from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.image.launcher import START_LINE, Launcher
 from tests.launchers.containers import Host, Running, run, stop
 from tests.launchers.images import APP_WORDS, SHELLS, base, late_collector, made, other_collector
 
@@ -69,7 +69,8 @@ def test_a_binary_that_cannot_run_leaves_the_app_serving(
         assert (ending.status, ending.killed) == (42, False)
         # With nobody to wait for there is no grace.
         assert time.monotonic() - began < 1.5
-        assert not [line for line in running.lines if not line.startswith("{")]
+        (line,) = (line for line in running.lines if not line.startswith("{"))
+        assert START_LINE.fullmatch(line)
 
     run(place, test)
 

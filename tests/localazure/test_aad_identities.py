@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from localazure.client import LocalAzure
 from tests.localazure.core_support import claims
 
 ARM = "https://management.core.windows.net/"
+Ask = Callable[..., httpx.Response]
 APP_SERVICE = {"api-version": "2019-08-01", "resource": ARM}
 VM = {"api-version": "2018-02-01", "resource": ARM}
 
@@ -82,3 +84,19 @@ def test_requests_without_the_required_header_are_refused(
     answer = http.get(at, params=VM)
     assert answer.status_code == 400
     assert answer.json()["error_description"] == "Required metadata header not specified"
+
+
+@pytest.mark.parametrize("ask", [app_service, vm])
+def test_a_resource_that_the_tenant_does_not_have_gets_no_token(
+    azure: LocalAzure, http: httpx.Client, host: dict[str, Any], ask: Ask
+) -> None:
+    acr = "https://containerregistry.azure.net"
+    assert claims(ask(http, host, resource=acr).json()["access_token"])["aud"] == acr
+    azure.unknown_resources(acr)
+    try:
+        refused = ask(http, host, resource=acr)
+        assert refused.status_code == 400
+        assert f"AADSTS500011: The resource principal named {acr} was not found" in refused.text
+        assert ask(http, host).status_code == 200
+    finally:
+        azure.unknown_resources()

@@ -141,7 +141,7 @@ def test_only_key_vault_references_are_listed(arm: Arm) -> None:
     told = {each["name"]: each["properties"] for each in found}
     assert told.keys() == {"KEY", "OTHER", "BAD"}
     assert (told["KEY"]["vaultName"], told["KEY"]["secretName"]) == ("shop", "key")
-    assert told["KEY"]["status"] == "Resolved"
+    assert told["KEY"]["status"] == "VaultNotFound"
     assert told["OTHER"]["secretVersion"] == "0123"
     assert told["BAD"]["status"] == "InvalidSyntax"
     path = f"{site}/config/configreferences/appsettings/PLAIN"

@@ -165,6 +165,32 @@ def test_container_set_and_show(shop: Shop) -> None:
     assert told["DOCKER_CUSTOM_IMAGE_NAME"] == f"DOCKER|{image}"
 
 
+def test_access_restrictions_are_added_and_removed(shop: Shop) -> None:
+    rule = ("webapp", "config", "access-restriction")
+    shop.run(
+        *rule, "add", *SITE, "-r", "office", "--priority", "100", "--ip-address", "192.0.2.0/24"
+    )
+    shown = shop.run(*rule, "show", *SITE)["ipSecurityRestrictions"]
+    assert [(one["name"], one["action"]) for one in shown] == [
+        ("office", "Allow"),
+        ("Deny all", "Deny"),
+    ]
+    shop.run(*rule, "remove", *SITE, "-r", "office")
+    shown = shop.run(*rule, "show", *SITE)["ipSecurityRestrictions"]
+    assert [one["name"] for one in shown] == ["Allow all"]
+
+
+def test_easy_auth_is_turned_on_and_off(shop: Shop) -> None:
+    """The az of this version knows the settings in their version 1."""
+    action = ("--action", "LoginWithAzureActiveDirectory")
+    shop.run("webapp", "auth", "update", *SITE, "--enabled", "true", *action)
+    shown = shop.run("webapp", "auth", "show", *SITE)
+    assert shown["enabled"] is True
+    assert shown["unauthenticatedClientAction"] == "RedirectToLoginPage"
+    shop.run("webapp", "auth", "update", *SITE, "--enabled", "false")
+    assert shop.run("webapp", "auth", "show", *SITE)["enabled"] is False
+
+
 def test_restart_stop_and_start(shop: Shop) -> None:
     shop.run("webapp", "restart", *SITE)
     shop.run("webapp", "stop", *SITE)

@@ -242,6 +242,20 @@ async def test_missing_pull_rights_fail_as_in_app_service(here: RuntimeFixture) 
     assert (await here.get(site)).status_code == 200
 
 
+async def test_an_identity_pulls_only_where_the_registry_takes_tokens_for_arm(
+    here: RuntimeFixture,
+) -> None:
+    image = here.push(server_image())
+    (registry,) = (one for one in here.double.state.registries.values() if one.acr)
+    registry.arm_tokens = False
+    site = await here.site(image)
+    assert (await here.get(site)).status_code == 503
+    assert "ImagePullUnauthorizedFailure" in here.log(site)
+    registry.arm_tokens = True
+    here.supervisor.restart(site)
+    assert (await here.get(site)).status_code == 200
+
+
 @pytest.mark.thorough
 async def test_a_user_assigned_identity_pulls_where_it_is_named(here: RuntimeFixture) -> None:
     image = here.push(server_image())

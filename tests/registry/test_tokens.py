@@ -132,6 +132,79 @@ def test_a_public_registry_has_nothing_to_exchange(registries: Registries, name:
         client.head_manifest(name, "1.0")
 
 
+def exchanges(registries: Registries, mark: int) -> list[int]:
+    """The statuses of the exchanges since `mark`."""
+    found = registries.since(mark)
+    return [r["status"] for r in found if r["path"] == "/oauth2/exchange"]
+
+
+def unavailable() -> str:
+    raise Unauthorized("There is no token for 'https://acr.example': AADSTS500011.", "Get one.")
+
+
+def test_a_token_that_the_registry_accepts_needs_no_fallback(
+    registries: Registries, name: str
+) -> None:
+    mark = registries.azure.mark()
+    token = registries.azure.token("https://containerregistry.azure.net")
+    client = registries.client(registries.shop, AcrExchange(lambda: token, fallback=unavailable))
+    assert client.head_manifest(name, "1.0") is None
+    assert exchanges(registries, mark) == [200]
+    assert not client.http.tokens.fell_back
+
+
+def test_a_token_that_the_registry_refuses_is_replaced_by_the_fallback(
+    registries: Registries, name: str
+) -> None:
+    mark = registries.azure.mark()
+    other = registries.azure.token("https://appservice.azure.com")
+    exchange = AcrExchange(lambda: other, fallback=lambda: registries.arm_token)
+    client = registries.client(registries.shop, exchange)
+    for _ in range(2):
+        assert client.head_manifest(name, "1.0") is None
+    assert exchanges(registries, mark) == [401, 200]
+    assert client.http.tokens.fell_back
+
+
+def test_a_token_that_cannot_be_had_is_replaced_by_the_fallback(
+    registries: Registries, name: str
+) -> None:
+    mark = registries.azure.mark()
+    exchange = AcrExchange(unavailable, fallback=lambda: registries.arm_token)
+    client = registries.client(registries.shop, exchange)
+    assert client.head_manifest(name, "1.0") is None
+    assert exchanges(registries, mark) == [200]
+
+
+def test_a_refused_fallback_is_told_with_the_reason_why_it_was_tried(
+    registries: Registries, name: str
+) -> None:
+    registries.azure.change_registry(SHOP, arm_tokens=False)
+    try:
+        for token, reason in (
+            (unavailable, "for Azure Resource Manager). There is no token for 'https://acr.ex"),
+            (lambda: registries.arm_token, "(HTTP 401 on exchanging its token)."),
+        ):
+            exchange = AcrExchange(token, fallback=lambda: registries.arm_token)
+            with pytest.raises(Unauthorized) as refusal:
+                registries.client(registries.shop, exchange).head_manifest(name, "1.0")
+            assert f"Registry '{registries.shop}' doesn't accept" in refusal.value.message
+            assert reason in refusal.value.message
+            assert registries.arm_token not in refusal.value.message
+    finally:
+        registries.azure.change_registry(SHOP, arm_tokens=True)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_registry_that_throttles_or_fails_is_no_reason_for_the_fallback(
+    registries: Registries, status: int
+) -> None:
+    registries.azure.fault(service="acr", path="/oauth2/exchange", status=status, times=0)
+    exchange = AcrExchange(lambda: registries.arm_token, fallback=unavailable)
+    with pytest.raises(RegistryFailed, match=f"HTTP {status}"):
+        registries.client(registries.shop, exchange).http.tokens.login()
+
+
 def test_threads_share_one_token(registries: Registries, name: str) -> None:
     client = registries.principal(PUSHER)
     mark = registries.azure.mark()

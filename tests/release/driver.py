@@ -21,7 +21,15 @@ from tests.release.support import request_of, session_of
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.release.driver"])
-HASTY = Pace(interval=0.2, answers=2, settled=0.1, blind=1, recovery=1)
+HASTY = Pace(
+    interval=0.2,
+    answers=2,
+    settled=0.1,
+    old_stops=2,
+    abandoned=1,
+    pull_allowance=1,
+    swap_settles=0.3,
+)
 """For containers that start quickly."""
 
 

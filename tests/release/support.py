@@ -45,7 +45,9 @@ PUT_RECORD: dict[str, Any] = {
     "method": "PUT",
     "path": "/v2/otelembed/releases/manifests/sha256",
 }
-QUICK = Pace(interval=0.25, answers=3, settled=0.5, blind=2, recovery=3)
+QUICK = Pace(
+    interval=0.25, settled=0.5, old_stops=4, abandoned=3, idle=2, pull_allowance=2, swap_settles=0.7
+)
 """For tests whose containers tell at once what they are."""
 CLIENT = "x-localazure-client"
 
@@ -97,10 +99,11 @@ def session_of(
 def request_of(
     *,
     pace: Pace = QUICK,
-    timeout: int = 60,
+    timeout: int | None = 60,
     health_path: str = "/",
     rollback: bool = True,
     wait: bool = True,
+    accept_unproven: bool = False,
     connection_string: str | None = None,
     app_insights: str | None = None,
     secret_uri: str | None = None,
@@ -123,7 +126,7 @@ def request_of(
         unwrap=unwrap,
         login=login,
     )
-    options = ReleaseOptions(timeout, health_path, rollback, wait, pace)
+    options = ReleaseOptions(timeout, health_path, rollback, wait, pace, accept_unproven)
     setting = SettingOptions(connection_string, app_insights, secret_uri)
     return DeployRequest(embed, options, setting, **given)
 
@@ -168,7 +171,7 @@ class Hand:
 
     def history(self, site: Site) -> list[dict[str, Any]]:
         """`az otelembed history`."""
-        return self._open(site, io.StringIO()).history()
+        return open_site(self.session, id_of(site), Console(stream=io.StringIO())).history()
 
     def states(self, site: Site) -> list[str]:
         """The states of all releases, newest first."""
@@ -185,9 +188,16 @@ class Hand:
         plan = partial(plan_removal, keep_setting=keep_setting)
         return self._release(site, timeout, lambda opened, *how: roll_back(plan(opened), *how))
 
-    def wait(self, site: Site, *, rollback: bool = True, timeout: int = 60) -> Ended:
+    def wait(
+        self,
+        site: Site,
+        *,
+        rollback: bool = True,
+        timeout: int = 60,
+        accept_unproven: bool = False,
+    ) -> Ended:
         """`az otelembed wait`."""
-        return self._release(site, timeout, wait_for_release, rollback)
+        return self._release(site, timeout, wait_for_release, rollback, accept_unproven)
 
     def _release(
         self,
@@ -195,14 +205,16 @@ class Hand:
         timeout: int,
         run: Callable[[RecordedSite, ReleaseOptions, Console], tuple[dict[str, Any], int]],
         rollback: bool = True,
+        accept_unproven: bool = False,
     ) -> Ended:
         stream = io.StringIO()
-        options = ReleaseOptions(timeout, "/", rollback, pace=self.pace)
-        result, exit_status = run(self._open(site, stream), options, Console(stream=stream))
+        console = Console(stream=stream)
+        options = ReleaseOptions(
+            timeout, "/", rollback, pace=self.pace, accept_unproven=accept_unproven
+        )
+        opened = open_site(self.session, id_of(site), console, options.health_path)
+        result, exit_status = run(opened, options, console)
         return Ended(exit_status, result, stream.getvalue())
-
-    def _open(self, site: Site, stream: io.StringIO) -> RecordedSite:
-        return open_site(self.session, id_of(site), Console(stream=stream))
 
 
 def id_of(site: Site) -> SiteId:

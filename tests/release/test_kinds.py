@@ -16,20 +16,34 @@ from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, SETTINGS, Cloud, Site
 from tests.release.support import OLD, Hand, MakeSite, Push, id_of, session_of, writes
 
-SECRET = "https://shopvault.vault.azure.net/secrets/appinsights"
+VERSION = "0123456789abcdef0123456789abcdef"
 WITHOUT_IDENTITY = {"config": {"acrUseManagedIdentityCreds": False}}
 """Of a site that doesn't pull with an identity."""
-REFERENCE = f"@Microsoft.KeyVault(SecretUri={SECRET})"
 
 
 # Key Vault references
 
 
+def with_vault(site: Site, **spec: Any) -> str:
+    """Makes a vault with a secret that the site's identity may read; returns the secret's URI."""
+    principal = site.cloud.arm("GET", site.id)["identity"]["principalId"]
+    vault = f"vault-{site.name}"
+    fields = {
+        "name": vault,
+        "group": site.group,
+        "secrets": {"appinsights": {VERSION: OLD}},
+        "readers": [principal],
+    }
+    site.cloud.local.add_vault({**fields, **spec})
+    return f"https://{vault}.vault.azure.net/secrets/appinsights"
+
+
 def test_a_key_vault_reference_is_set_and_resolved(make_site: MakeSite, hand: Hand) -> None:
-    site = make_site(secrets={SECRET: OLD})
-    ended = hand.deploy(site, secret_uri=SECRET)
+    site = make_site()
+    secret = with_vault(site)
+    ended = hand.deploy(site, secret_uri=secret)
     assert ended.exit_status == 0, ended
-    assert site.settings()[SETTING] == REFERENCE
+    assert site.settings()[SETTING] == f"@Microsoft.KeyVault(SecretUri={secret})"
     again = hand.deploy(site)
     assert again.result["changes"] == []
     assert again.result["setting"]["source"] == "already set"
@@ -53,11 +67,11 @@ def test_a_key_vault_reference_is_set_and_resolved(make_site: MakeSite, hand: Ha
 def test_a_reference_that_is_not_resolved_stops_before_the_image_changes(
     make_site: MakeSite, hand: Hand, status: str, mend: str, before: str | None
 ) -> None:
-    settings = {SETTING: before} if before else {}
-    site = make_site(secret_refusals={SECRET: status}, settings=settings)
+    site = make_site(settings={SETTING: before} if before else {})
+    secret = make_fail(site, status)
     earlier = site.settings()
     with pytest.raises(Refused) as refused:
-        hand.deploy(site, secret_uri=SECRET)
+        hand.deploy(site, secret_uri=secret)
     assert f"can't read the Key Vault secret of {SETTING}: {status}" in refused.value.message
     assert mend in (refused.value.recommendation or "")
     assert site.settings() == earlier
@@ -65,13 +79,30 @@ def test_a_reference_that_is_not_resolved_stops_before_the_image_changes(
     assert hand.states(site) == ["failed"]
 
 
+def make_fail(site: Site, status: str) -> str:
+    """Makes a secret that the site can't read, for the reason that a status names; its URI."""
+    if status == "VaultNotFound":
+        return f"https://none-{site.name}.vault.azure.net/secrets/appinsights"
+    secret = with_vault(site, **({"readers": []} if status == "AccessToKeyVaultDenied" else {}))
+    if status == "MSINotEnabled":
+        # An identity that the site doesn't have.
+        missing = {"keyVaultReferenceIdentity": f"{site.id}/no-identity"}
+        site.cloud.arm("PATCH", site.id, {"properties": missing})
+    if status == "OtherReasons":
+        path, body = f"{site.name}/config/configreferences", {"properties": {"status": status}}
+        site.cloud.local.fault(path=path, status=200, body=body, times=0)
+    wrong = {"SecretNotFound": "-2", "SecretVersionNotFound": f"/{'f' * 32}"}
+    return secret + wrong.get(status, "")
+
+
 def test_a_reference_that_takes_a_moment_is_waited_for(
     make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:
-    site = make_site(secrets={SECRET: OLD})
+    site = make_site()
+    secret = with_vault(site)
     body = {"properties": {"status": "Initialized", "details": None}}
     with cloud.fault(path=f"{site.name}/config/configreferences", status=200, body=body, times=2):
-        ended = hand.deploy(site, secret_uri=SECRET)
+        ended = hand.deploy(site, secret_uri=secret)
     assert ended.exit_status == 0, ended
 
 
@@ -136,6 +167,42 @@ def test_a_site_of_containers_is_rolled_back(site: Site, hand: Hand, push: Push)
     assert ended.exit_status == 4, ended
     assert containers(site) == before
     assert SETTING not in site.settings()
+
+
+@pytest.mark.parametrize(
+    "restarts",
+    [False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids=["the write doesn't restart it", "the write restarts it"],
+)
+def test_a_site_of_containers_is_restarted_where_its_write_does_not_do_so(
+    make_site: MakeSite, hand: Hand, cloud: Cloud, restarts: bool
+) -> None:
+    site = make_site(container_put_restarts=restarts)
+    with_containers(site)
+    before = cloud.mark()
+    ended = hand.deploy(site)
+    assert ended.exit_status == 0, ended
+    assert ended.evidence["log"] == "the new image started and is ready"
+    asked = [r["path"] for r in cloud.requests(before) if r["path"].endswith("/restart")]
+    assert len(asked) == (not restarts)
+    assert ("was restarted" in ended.said) is not restarts
+
+
+@pytest.mark.thorough
+def test_a_site_of_containers_that_can_not_be_restarted_is_unproven(
+    make_site: MakeSite, hand: Hand, cloud: Cloud
+) -> None:
+    site = make_site(container_put_restarts=False)
+    with_containers(site)
+    with cloud.fault(method="POST", path=f"{site.name}/restart", status=403, times=0):
+        ended = hand.deploy(site, timeout=5)
+    assert (ended.exit_status, ended.release) == (6, "unproven")
+    assert "can't be restarted" in ended.said
+    before = cloud.mark()
+    hand.wait(site, timeout=5)
+    assert not [r for r in cloud.requests(before) if r["path"].endswith("/restart")], (
+        "nothing was written since"
+    )
 
 
 def test_the_command_that_puts_a_main_container_back_keeps_all_of_it(

@@ -6,7 +6,7 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ ONLY_IN_THE_SLOT = (
 )
 """An image that starts only with a setting that stays in the slot."""
 
-FAST = replace(QUICK, recovery=1)
+FAST = QUICK
 """For containers that end at once, each time."""
 
 

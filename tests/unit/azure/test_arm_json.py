@@ -23,6 +23,7 @@ from azext_otelembed.azure.tasks import Tasks
 from azext_otelembed.errors import AzureFailed, OtelembedError
 from azext_otelembed.prune.deployed_images import find_deployed_images
 from azext_otelembed.prune.prune import Pruner
+from azext_otelembed.webapp.front_door import read_front_door
 from azext_otelembed.webapp.observe import check_kind, observe
 from tests.fuzz.shapes import reshaped
 from tests.release.support import Fixed
@@ -30,7 +31,10 @@ from tests.release.support import Fixed
 SHOP = SiteId("s", "g", "shop")
 REGISTRY = Registry("/registries/r", "r", "r.azurecr.io")
 JWT = f"e30.{base64.urlsafe_b64encode(json.dumps({'exp': 2**40}).encode()).decode()}.e30"
-LINUX = {"linuxFxVersion": "SITECONTAINERS"}
+LINUX = {
+    "linuxFxVersion": "SITECONTAINERS",
+    "ipSecurityRestrictions": [{"ipAddress": "10.0.0.0/8", "action": "Allow", "priority": 1}],
+}
 
 
 class Azure(HTTPAdapter):
@@ -121,6 +125,15 @@ WHOLE = {
     },
     "/appsettings": SETTINGS,
     "/appsettings/A": {"properties": {"status": "Resolved", "details": "d"}},
+    "/authsettingsV2": {
+        "properties": {
+            "platform": {"enabled": True},
+            "globalValidation": {
+                "unauthenticatedClientAction": "Return401",
+                "excludedPaths": ["/health"],
+            },
+        }
+    },
     "/slotConfigNames": {"properties": {"appSettingNames": ["A"]}},
     "/instances": {"value": [{"name": "i", "properties": {"state": "READY"}}]},
     "/listBuildSourceUploadUrl": {"uploadUrl": "https://u", "relativePath": "p"},
@@ -155,6 +168,14 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
     "its containers": ("/sitecontainers", observed),
     "settings that were put": ("/appsettings", lambda told: shop(told).put_settings({})),
     "a reference": ("/appsettings/A", lambda told: shop(told).reference_status("A")),
+    "authentication settings": (
+        "/authsettingsV2",
+        lambda told: read_front_door(shop(told), observe(shop(told)), "/"),
+    ),
+    "access restrictions": (
+        "/config/web",
+        lambda told: read_front_door(shop(told), observe(shop(told)), "/"),
+    ),
     "slot settings": ("/slotConfigNames", lambda told: shop(told).sticky_settings()),
     "instances": ("/instances", lambda told: shop(told).instances()),
     "a patch": ("/config/web", lambda told: shop(told).patch_configuration({})),

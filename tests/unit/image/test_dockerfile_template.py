@@ -75,11 +75,11 @@ def test_the_launcher_is_the_callers_and_is_told_the_stop_signal() -> None:
     launcher = Launcher("drain")
     text = make_dockerfile(COLLECTOR, CONFIG, launcher, app)
     entrypoint = json.loads(instruction(text, "ENTRYPOINT"))
-    ours = launcher.wrap(["/entry.sh"], stop_signal="SIGUSR2")[2]
+    ours = launcher.wrap(["/entry.sh"], recipe=None, stop_signal="SIGUSR2")[2]
     assert entrypoint[2] == ours.replace("/otelembed/otelcol", "/usr/bin/otelcol").replace(
         "/otelembed/config.yml", "/etc/otel-collector-config.yml"
     )
-    assert built(text).labels[names.LAUNCHER] == "drain/1"
+    assert built(text).labels[names.LAUNCHER] == "drain/2"
 
 
 def test_without_an_image_it_is_a_build_argument_declared_before_the_first_stage() -> None:
@@ -154,7 +154,7 @@ def test_the_binary_is_where_upstream_has_it(image: str, path: str) -> None:
 
 
 def test_an_image_built_by_it_is_recognised_and_is_not_an_embedded_one() -> None:
-    found = DockerfileCollector(str(COLLECTOR), str(Digest.of(CONFIG)), "exec/1")
+    found = DockerfileCollector(str(COLLECTOR), str(Digest.of(CONFIG)), "exec/2")
     config, other = built(made()), built(made(), Entrypoint=["/other"])
     assert (dockerfile_collector(config), read_provenance(config)) == (found, None)
     assert (dockerfile_collector(other), read_provenance(other)) == (None, None)

@@ -14,7 +14,14 @@ import pytest
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.drain_script import trappable_signal
-from azext_otelembed.image.launcher import DEFAULT_MEMORY_MIB, Launcher, unwrap_entrypoint
+from azext_otelembed.image.launcher import (
+    DEFAULT_MEMORY_MIB,
+    START_LINE,
+    Launcher,
+    start_line,
+    unwrap_entrypoint,
+)
+from azext_otelembed.image.reference import Digest
 from tests.needs import program
 
 COLLECTOR = """#!/bin/sh
@@ -23,6 +30,8 @@ mv OUT.part OUT
 echo out; echo err >&2
 exec sleep 5
 """
+RECIPE = Digest("sha256", "0123456789abcdef" * 4)
+LINE = "otelembed: 0123456789ab starts\n"
 APP = 'echo "app $$ [$1] [$2]"; echo "${GOMEMLIMIT-unset} ${SSL_CERT_DIR-unset}"; cat; exit 7'
 
 
@@ -42,7 +51,7 @@ def run(
     command: Sequence[str],
     **environment: str,
 ) -> tuple[int, subprocess.CompletedProcess[str]]:
-    words = [*launcher.wrap(entrypoint), *command]
+    words = [*launcher.wrap(entrypoint, recipe=RECIPE), *command]
     words[2] = words[2].replace("/otelembed/", f"{folder}/")
     started = subprocess.Popen(
         words,
@@ -101,7 +110,7 @@ def test_the_collectors_output_stays_out_of_the_apps(folder: Path, logs: str, ou
     _, done = run(folder, Launcher(collector_logs=logs), ["true"], [])
     told(folder)
     time.sleep(0.2)
-    assert (done.stdout, (folder / "stderr").read_text()) == ("", output)
+    assert (done.stdout, (folder / "stderr").read_text()) == ("", LINE + output)
 
 
 @pytest.mark.parametrize("damage", ["missing", "not executable", "not a program"])
@@ -115,7 +124,7 @@ def test_a_collector_that_cannot_run_leaves_the_app_alone(folder: Path, damage: 
         binary.write_bytes(b"\x7fELF\0\0")
     _, done = run(folder, Launcher(), ["echo"], ["fine"])
     assert (done.returncode, done.stdout) == (0, "fine\n")
-    assert (folder / "stderr").read_text() == ""
+    assert (folder / "stderr").read_text() == LINE
 
 
 def test_the_memory_limit_is_in_step_with_the_default_configuration() -> None:
@@ -125,15 +134,15 @@ def test_the_memory_limit_is_in_step_with_the_default_configuration() -> None:
 @pytest.mark.parametrize(
     ("launcher", "identity"),
     [
-        (Launcher(), "exec/1"),
-        (Launcher(collector_logs="stderr"), "exec/1,logs=stderr"),
-        (Launcher(memory_mib=None), "exec/1,memory=none"),
-        (Launcher(collector_logs="stderr", memory_mib=409), "exec/1,logs=stderr,memory=409"),
-        (Launcher("drain"), "drain/1"),
-        (Launcher("drain", grace=0), "drain/1,grace=0"),
+        (Launcher(), "exec/2"),
+        (Launcher(collector_logs="stderr"), "exec/2,logs=stderr"),
+        (Launcher(memory_mib=None), "exec/2,memory=none"),
+        (Launcher(collector_logs="stderr", memory_mib=409), "exec/2,logs=stderr,memory=409"),
+        (Launcher("drain"), "drain/2"),
+        (Launcher("drain", grace=0), "drain/2,grace=0"),
         (
             Launcher("drain", collector_logs="stderr", memory_mib=None, grace=10),
-            "drain/1,grace=10,logs=stderr,memory=none",
+            "drain/2,grace=10,logs=stderr,memory=none",
         ),
     ],
 )
@@ -145,8 +154,8 @@ def test_a_launcher_reads_back_from_its_identity(launcher: Launcher, identity: s
 @pytest.mark.parametrize(
     "identity",
     [
-        *("", "exec", "exec/2", "fork/1", "exec/1,logs=here", "exec/1,grace=1"),
-        *("drain/2", "drain/1,grace=121", "drain/1,grace=x"),
+        *("", "exec", "exec/1", "exec/9", "fork/2", "exec/2,logs=here", "exec/2,grace=1"),
+        *("drain/9", "drain/2,grace=121", "drain/2,grace=x"),
     ],
 )
 def test_an_unknown_launcher_is_a_problem(identity: str) -> None:
@@ -172,14 +181,15 @@ def test_a_stop_signal_is_spelt_as_every_shell_knows_it(stop_signal: str, name: 
 @pytest.mark.parametrize("stop_signal", ["", "SIGWINCH", "SIGRTMIN+3", "SIGPWR"])
 def test_every_shell_reads_the_drain_script(shell: list[str], stop_signal: str) -> None:
     program(shell[0])
-    script = Launcher("drain", grace=0).script(stop_signal)
+    script = Launcher("drain", grace=0).script(recipe=RECIPE, stop_signal=stop_signal)
     words = [*shell, "-c", script, "otelembed", "sh", "-c", 'echo "$1"; exit 3', "app", "a b"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (3, "a b\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "a b\n", LINE)
 
 
 def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path) -> None:
-    script = Launcher("drain", grace=0).script().replace("/otelembed/", f"{folder}/")
+    script = Launcher("drain", grace=0).script(recipe=None)
+    script = script.replace("/otelembed/", f"{folder}/")
     for _ in range(20):  # one in six or so is held while it still is the shell's own copy
         with subprocess.Popen([program("dash"), "-c", script, "x", "sleep", "1000"]) as shell:
             children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
@@ -194,10 +204,19 @@ def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path)
             assert shell.wait(4) == 128 + signal.SIGTERM
 
 
+def test_the_start_line_names_the_recipe_and_is_read_by_its_pattern() -> None:
+    assert f"{start_line(RECIPE)}\n" == LINE
+    match = START_LINE.fullmatch(start_line(RECIPE))
+    assert match is not None
+    assert match[1] == RECIPE.short
+    for other in (LINE, f"x{LINE[:-1]}", LINE.replace("ab ", "AB "), "otelembed: starts"):
+        assert START_LINE.fullmatch(other) is None
+
+
 def test_a_wrap_is_told_from_other_entrypoints() -> None:
-    assert unwrap_entrypoint(Launcher().wrap(["a", "b"])) == ["a", "b"]
-    assert unwrap_entrypoint(Launcher().wrap([])) == []
-    drain = Launcher("drain").wrap(["a"], stop_signal="INT", shell_path="/x")
+    assert unwrap_entrypoint(Launcher().wrap(["a", "b"], recipe=RECIPE)) == ["a", "b"]
+    assert unwrap_entrypoint(Launcher().wrap([], recipe=None)) == []
+    drain = Launcher("drain").wrap(["a"], recipe=RECIPE, stop_signal="INT", shell_path="/x")
     assert unwrap_entrypoint(drain) == ["a"]
     assert unwrap_entrypoint(["/bin/sh", "-c", "x", "y"]) is None
     assert unwrap_entrypoint(["/bin/sh", "-c"]) is None

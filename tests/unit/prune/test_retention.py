@@ -215,3 +215,12 @@ def test_a_release_in_progress_keeps_what_it_names_behind_newer_ones() -> None:
 def test_what_a_crash_left_pending_keeps_what_it_names() -> None:
     images = [stored(name(number)) for number in (2, 1)]
     assert "" not in kept(images, releases=[release(2, state=record.PENDING)]).values()
+
+
+def test_the_image_of_an_unproven_release_is_kept_like_a_successful_ones() -> None:
+    """It runs, or ran: the site had it and answered."""
+    releases = [release(3), release(2, state=record.UNPROVEN), release(1)]
+    images = [stored(name(number)) for number in (3, 2, 1)]
+    found = kept(images, runs(f"{HOST}/shop:{name(3)}"), releases, 2)
+    assert found[name(2)] == "among the newest releases of 'shop'"
+    assert found[name(1)] == "'shop' would roll back to it"

@@ -12,9 +12,11 @@ from azext_otelembed.records import record
 from azext_otelembed.records.record import Release, fingerprint
 from azext_otelembed.records.record_history import (
     added_the_setting,
+    awaits_verification,
     image_before,
     ran_before,
     unfinished_release,
+    unproven_release,
     was_swapped,
 )
 from tests.unit.samples import NOW, RELEASE
@@ -28,11 +30,13 @@ def released(*steps: str) -> list[Release]:
     for number, step in enumerate(steps):
         images, _, state = step.partition(" ")
         before, _, after = images.partition(">")
+        accepted = state == record.ACCEPTED
         made.append(
             replace(
                 RELEASE,
                 id=str(number),
-                state=state or record.SUCCEEDED,
+                state=record.UNPROVEN if accepted else state or record.SUCCEEDED,
+                reason=f"{record.ACCEPTED}: nothing in the log" if accepted else "",
                 started=NOW + timedelta(hours=number),
                 image=after,
                 digest=after,
@@ -58,6 +62,10 @@ def released(*steps: str) -> list[Release]:
         ("hand", ["v0>v1"], "v1"),
         ("v2", ["v0>v1", "hand>v2"], "hand"),
         ("new", [], None),
+        ("v2", ["v0>v1", "v1>v2 unproven"], "v1"),
+        ("v3", ["v0>v1", "v1>v2 unproven", "v2>v3"], "v1"),
+        ("v1", ["v0>v1", "v1>v2 unproven", "v2>v1"], "v0"),
+        ("v3", ["v0>v1", "v1>v2 accepted", "v2>v3"], "v2"),
     ],
 )
 def test_a_rollback_goes_to_the_image_that_ran_successfully_before(
@@ -109,6 +117,46 @@ def test_a_withdrawn_release_hides_no_pending_one() -> None:
     assert pending is not None
     assert pending.image == "v1"
     assert unfinished_release(released("v0>v1 pending", "v0>v2 failed")) is None
+
+
+def test_an_unproven_release_is_the_newest_one_of_the_image_that_runs() -> None:
+    known = released("v0>v1", "v1>v2 unproven", "v2>v3 withdrawn")
+    found = unproven_release("v2", known)
+    assert found is not None
+    assert found.image == "v2"
+    assert unproven_release("v1", known) is None, "another process has set another image"
+    assert unproven_release("v2", released("v1>v2 unproven", "v2>v3", "v3>v2")) is None
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (["v1>v2 unproven"], True),
+        (["v1>v2 pending"], True),
+        (["v1>v2 accepted"], False),
+        (["v1>v2"], False),
+        (["v1>v2 failed"], False),
+    ],
+)
+def test_what_is_neither_proven_nor_accepted_is_verified_again(
+    steps: list[str], expected: bool
+) -> None:
+    assert awaits_verification("v2", released(*steps)) is expected
+
+
+def test_an_unproven_release_is_pending_while_it_is_verified_again_and_then_what_that_shows() -> (
+    None
+):
+    (begun,) = released("v1>v2 pending")
+    unproven = begun.completed(record.UNPROVEN, NOW + timedelta(minutes=10), "nothing in the log")
+    again = replace(begun, expires=begun.expires + timedelta(minutes=10))
+    still = again.completed(record.UNPROVEN, NOW + timedelta(minutes=20), "nothing in the log")
+    proven = again.completed(record.SUCCEEDED, NOW + timedelta(minutes=20))
+    for number, last in ((2, unproven), (3, again), (4, still)):
+        records = [begun, unproven, again, still][:number]
+        assert record.latest_states(records) == [last]
+        assert record.latest_states(records[::-1]) == [last]
+    assert record.latest_states([proven, still, again, unproven, begun]) == [proven]
 
 
 def test_a_fingerprint_distinguishes_settings_and_reveals_nothing() -> None:

@@ -48,6 +48,7 @@ OWN = release("own", "mine")
         ([release("same", "mine", seconds=-1)], None),
         ([release("left", state=record.WITHDRAWN)], None),
         ([release("done", state=record.SUCCEEDED)], "done"),
+        ([release("unproven", state=record.UNPROVEN)], "unproven"),
         ([release("bad", state=record.FAILED), release("old", seconds=-1)], "bad"),
         ([release("known", state=record.SUCCEEDED)], None),
     ],
@@ -77,6 +78,15 @@ def test_only_a_release_of_something_else_that_is_in_progress_refuses_a_new_one(
     check_free([pending], "other", SETTING)
     check_free([replace(pending, expires=now)], "mine", SETTING)
     check_free([replace(pending, state=record.FAILED)], "mine", SETTING)
+
+
+def test_an_unproven_release_that_is_extended_is_pending_again_and_for_no_shorter() -> None:
+    now = datetime.now(timezone.utc)
+    long = replace(release("p"), expires=now + timedelta(hours=1))
+    unproven = long.completed(record.UNPROVEN, now, "nothing in the log")
+    again = extended(unproven, 60)
+    assert (again.state, again.finished, again.reason) == (record.PENDING, None, "")
+    assert again.expires == long.expires
 
 
 def test_an_extended_release_lasts_for_the_timeout_and_the_margin() -> None:

@@ -1,90 +1,183 @@
-"""Verdicts from observations, as tables: one observation a second."""
+"""Verdicts from observations, one a second."""
 
 from __future__ import annotations
 
 import pytest
 
-from azext_otelembed.verification.log_evidence import LogEvidence
-from azext_otelembed.verification.verdict_tracker import Pace, VerdictTracker, start_limit
+from azext_otelembed.verification.time_limits import default_timeout, start_limit
+from azext_otelembed.verification.verdict_tracker import Answer, Pace, VerdictTracker, Verified
+from tests.unit.verification.log_lines import (
+    NEW,
+    OLD,
+    log,
+    new_ready,
+    new_start,
+    old_ready,
+    old_start,
+    stopped,
+)
 
-PACE = Pace(answers=3, settled=2, blind=6, recovery=5)
-START_LIMIT = 20
-NO_LOG = None
-NOTHING = LogEvidence(started=False, ready=False, failure=None, tail=())
-STARTED = LogEvidence(started=True, ready=False, failure=None, tail=())
-READY = LogEvidence(started=True, ready=True, failure=None, tail=())
-FAILED = LogEvidence(started=True, ready=False, failure="it exited", tail=(), failures=1)
-READY_AGAIN = LogEvidence(started=True, ready=True, failure=None, tail=(), failures=1)
-READY_A_THIRD_TIME = LogEvidence(started=True, ready=True, failure=None, tail=(), failures=2)
+PACE = Pace(answers=3, settled=2, old_stops=9, abandoned=6, pull_allowance=10)
+LIMIT = 20
+READY = log(*new_start(), *new_ready())
+GONE = READY + log(*stopped("eeeeeeeeeeee_shop"), start=10)
+PULLING = log(*new_start()[:1])
+STARTING = log(*new_start())
+OTHER = log(*new_start(image=OLD), *new_ready())
 
 
-def observe(
-    log: LogEvidence | None, seconds: int, tracker: VerdictTracker | None = None, **given: bool
-) -> VerdictTracker:
-    """Adds so many observations of the same kind; the app answers unless told otherwise."""
-    seen = tracker or VerdictTracker(PACE, PACE.recovery, START_LIMIT)
-    for _ in range(seconds):
-        stopped, answered = given.get("stopped", False), given.get("answered", True)
-        seen.observe(seen.now + 1, log, stopped, answered)
-    return seen
+class Watch:
+    """Observations of one site."""
+
+    def __init__(self, instances: int = 1) -> None:
+        self.tracker = VerdictTracker(NEW, 0.0, LIMIT, PACE)
+        self._states = ("READY",) * instances
+        self._now = 100.0
+
+    def see(
+        self, text: str, seconds: int, answer: Answer = Answer.APP, state: str = ""
+    ) -> tuple[Verified, int]:
+        """So many looks of the same kind; returns the first verdict and after which look."""
+        for number in range(1, seconds + 1):
+            self._now += 1
+            states = (state,) if state else self._states
+            verified = self.tracker.observe(self._now, text, states, answer)
+            if verified is not Verified.OPEN:
+                return verified, number
+        return Verified.OPEN, seconds
+
+
+def test_the_old_container_may_be_the_one_that_answers_until_it_has_stopped() -> None:
+    assert Watch().see(READY, 60) == (Verified.UP, 12)
+    assert Watch().see(GONE, 60) == (Verified.UP, 3)
+
+
+def test_a_site_that_was_silent_has_no_old_container_to_wait_for() -> None:
+    watch = Watch()
+    watch.see(STARTING, 3, Answer.NONE)
+    assert watch.see(READY, 60) == (Verified.UP, 3)
+
+
+def test_an_answer_that_fails_begins_the_count_again() -> None:
+    watch = Watch()
+    watch.see(GONE, 2)
+    watch.see(GONE, 1, Answer.NONE)
+    assert watch.see(GONE, 60) == (Verified.UP, 3)
+
+
+@pytest.mark.parametrize("answer", [Answer.FRONT_DOOR, Answer.UNREACHABLE])
+def test_the_log_proves_a_site_whose_app_can_not_be_asked(answer: Answer) -> None:
+    assert Watch().see(GONE, 60, answer) == (Verified.UP, 3)
+    for text in ("", OTHER, PULLING):
+        assert Watch().see(text, 600, answer)[0] is Verified.OPEN
+
+
+def test_without_a_log_the_site_has_to_answer_through_pull_and_start() -> None:
+    seconds = int(PACE.pull_allowance + LIMIT)
+    assert Watch().see("", 600) == (Verified.UP, seconds + 1)
+
+
+def test_a_log_of_other_images_proves_nothing() -> None:
+    watch = Watch()
+    assert watch.see(OTHER, 600)[0] is Verified.OPEN
+    assert watch.tracker.at_deadline() is Verified.UNPROVEN
+    assert "shows nothing of the new container" in watch.tracker.reason
+
+
+def test_a_container_that_passes_the_start_limit_has_failed_though_no_line_says_so() -> None:
+    watch = Watch()
+    assert watch.see(STARTING, 60) == (Verified.FAILED, LIMIT + 5 + 1)
+    assert watch.tracker.reason == "it didn't answer within 20 s"
+
+
+def test_the_pull_does_not_count_towards_the_start_limit() -> None:
+    watch = Watch()
+    assert watch.see(PULLING, 600)[0] is Verified.OPEN
+    assert watch.see(GONE, 60) == (Verified.UP, 3)
+
+
+def test_with_lines_missed_the_start_limit_decides_nothing() -> None:
+    watch = Watch()
+    watch.see(STARTING, 2)
+    watch.see(log("the app talks much", start=50), 60)
+    assert watch.tracker.log.has_gap
+    assert watch.tracker.at_deadline() is Verified.UNPROVEN
+
+
+def test_a_failure_is_told_at_the_next_look() -> None:
+    text = log(*new_start(), "Failed to start site. Revert by stopping site.")
+    assert Watch().see(text, 5) == (Verified.FAILED, 1)
+
+
+def test_a_failure_that_is_not_certain_waits_for_the_next_look() -> None:
+    text = log(*new_start(), "Container has finished running with exit code: 3.")
+    assert Watch().see(text, 5) == (Verified.FAILED, 2)
+
+
+def test_a_cancelled_start_that_no_other_follows_has_failed() -> None:
+    text = log(new_start()[0], "Container start up interrupted. Revert by terminate.")
+    watch = Watch()
+    assert watch.see(text, 60)[0] is Verified.OPEN, "another instance answers"
+    assert watch.see(text, 60, Answer.NONE) == (Verified.FAILED, 1)
+    gone = text + log(*stopped("eeeeeeeeeeee_shop"), start=10)
+    assert Watch().see(gone, 60) == (Verified.FAILED, 7)
+
+
+def test_instances_that_the_log_does_not_show_are_waited_for() -> None:
+    watch = Watch(instances=2)
+    verified, looks = watch.see(GONE, 600)
+    assert (verified, looks > PACE.pull_allowance + LIMIT) == (Verified.UP, True)
+    watch = Watch(instances=2)
+    watch.see(GONE, 10)
+    assert watch.tracker.at_deadline() is Verified.UNPROVEN
+    assert "1 of 2 instances" in watch.tracker.reason
+
+
+def test_a_second_start_right_after_the_first_is_waited_for() -> None:
+    first = log(*old_start("shop_6_a8850683"), old_ready("shop_6_a8850683"))
+    second = first + log(*old_start("shop_7_f694b352"), start=4)
+    watch = Watch()
+    watch.see(first, 2)
+    assert watch.see(second, 15)[0] is Verified.OPEN
+    assert watch.see(second + log(old_ready("shop_7_f694b352"), start=20), 60)[0] is Verified.UP
+
+
+def test_the_launchers_line_alone_proves_an_image_that_answers_beyond_the_start_limit() -> None:
+    text = log("otelembed: 0123456789ab starts")
+    assert Watch().see(text, 60) == (Verified.UP, LIMIT + 5 + 1)
+    assert Watch().see(text, 60, Answer.FRONT_DOOR)[0] is Verified.OPEN
 
 
 @pytest.mark.parametrize(
-    ("log", "seconds"),
-    [(READY, 3), (NO_LOG, 7), (NOTHING, 13), (STARTED, START_LIMIT + 1)],
-    ids=["ready", "no log", "nothing in the log", "started"],
+    ("text", "answer", "state", "expected", "reason"),
+    [
+        ("", Answer.APP, "", Verified.UNPROVEN, "no container log"),
+        ("", Answer.FRONT_DOOR, "", Verified.UNPROVEN, "no container log"),
+        ("", Answer.NONE, "", Verified.FAILED, "it doesn't answer"),
+        (READY, Answer.APP, "STOPPED", Verified.FAILED, "an instance is stopped"),
+        (READY, Answer.NONE, "", Verified.FAILED, "it doesn't answer"),
+        (READY, Answer.APP, "", Verified.UNPROVEN, "the old one may still be"),
+        (PULLING, Answer.APP, "", Verified.FAILED, "doesn't show the new image ready"),
+    ],
 )
-def test_the_less_the_log_shows_the_longer_the_site_has_to_answer(
-    log: LogEvidence | None, seconds: int
+def test_what_holds_when_the_time_is_up(
+    text: str, answer: Answer, state: str, expected: Verified, reason: str
 ) -> None:
-    assert not observe(log, seconds - 1).is_up
-    assert observe(log, seconds).is_up
+    watch = Watch()
+    assert watch.see(text, 2, answer, state)[0] is Verified.OPEN
+    assert watch.tracker.at_deadline() is expected
+    assert reason in watch.tracker.reason
 
 
-def test_answers_of_the_old_container_do_not_count_for_the_new_one() -> None:
-    tracker = observe(STARTED, 10)
-    assert not observe(READY, 2, tracker).is_up
-    assert observe(READY, 1, tracker).is_up
+@pytest.mark.parametrize("value", ["", "²", "-5", "1e3", "0", "ten", "9" * 5000, " "])
+def test_an_odd_start_limit_means_the_default(value: str) -> None:
+    settings = {"WEBSITES_CONTAINER_START_TIME_LIMIT": value}
+    assert start_limit(settings) == 230
+    assert default_timeout(settings) == 600
 
 
-@pytest.mark.parametrize("bad", [{"answered": False}, {"stopped": True}], ids=str)
-def test_a_missing_answer_or_a_stopped_instance_starts_the_count_again(
-    bad: dict[str, bool],
-) -> None:
-    tracker = observe(READY, 5)
-    assert tracker.is_up
-    assert not observe(READY, 1, tracker, **bad).is_up
-    assert not observe(READY, 2, tracker).is_up
-    assert observe(READY, 1, tracker).is_up
-
-
-def test_a_failure_is_final_when_the_container_does_not_recover() -> None:
-    tracker = observe(FAILED, 5, answered=False)
-    assert not tracker.has_failed
-    observe(FAILED, 1, tracker, answered=False)
-    assert tracker.has_failed
-    assert tracker.failure == "it exited"
-
-
-def test_a_container_that_recovers_has_to_stay_up_as_long() -> None:
-    tracker = observe(FAILED, 2, answered=False)
-    assert not observe(READY_AGAIN, 4, tracker).is_up
-    observe(READY_AGAIN, 1, tracker)
-    assert tracker.is_up
-    assert not tracker.has_failed
-
-
-def test_a_container_that_fails_again_has_failed() -> None:
-    tracker = observe(READY_AGAIN, 4, observe(FAILED, 1, answered=False))
-    observe(READY_A_THIRD_TIME, 1, tracker)
-    assert not tracker.is_up
-    assert tracker.has_failed
-
-
-@pytest.mark.parametrize(
-    ("settings", "seconds"), [({}, 240), ({"WEBSITES_CONTAINER_START_TIME_LIMIT": "600"}, 610)]
-)
-def test_the_start_limit_is_the_sites_own_or_230_seconds(
-    settings: dict[str, str], seconds: int
-) -> None:
-    assert start_limit(settings) == seconds
+def test_a_longer_start_limit_makes_the_time_limit_longer() -> None:
+    settings = {"WEBSITES_CONTAINER_START_TIME_LIMIT": "1800"}
+    assert (start_limit(settings), default_timeout(settings)) == (1800, 2170)
+    assert start_limit({"WEBSITES_CONTAINER_START_TIME_LIMIT": "99999"}) == 1800
+    assert default_timeout({"WEBSITES_CONTAINER_START_TIME_LIMIT": "5"}) == 600

@@ -1,0 +1,1 @@
+SSL_CERT_DIR="${SSL_CERT_DIR:-/etc/ssl/certs:/etc/pki/tls/certs}:/otelembed/certs" GOMEMLIMIT=204MiB /otelembed/otelcol --config=/otelembed/config.yml </dev/null >/dev/null 2>&1 & exec "$@"
