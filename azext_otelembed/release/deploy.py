@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from azext_otelembed.azure.arm import Arm
@@ -61,15 +63,14 @@ class DeployRequest:
 class _Site:
     """The site as read at the start, and the setting that it is to have.
 
-    `image` is the app image asked for, perhaps without a tag. `answer` is the site's to a request,
-    None if it isn't to be verified. `production` is there where the slot is to be swapped.
+    `image` is the app image asked for, perhaps without a tag. `production` is there where the slot
+    is to be swapped.
     """
 
     client: SiteClient
     observed: Observed
     setting: Setting
     image: Reference
-    answer: Ping | None = None
     production: Production | None = None
 
     def is_swapped(self, target: Target) -> bool:
@@ -102,7 +103,8 @@ def deploy(
 class _Deploy:
     """One deploy: `run` is the flow, the other methods are its steps.
 
-    `build` is the result of the app image's build where it is built from source.
+    `build` is the result of the app image's build where it is built from source. `answers` holds
+    the answers of sites, by their hosts, to the request before their change.
     """
 
     session: Session
@@ -112,6 +114,7 @@ class _Deploy:
     build_once: BuildOnce
     registry: AppRegistry
     build: dict[str, Any] | None = None
+    answers: dict[str, Ping] = field(default_factory=dict)
 
     def run(self) -> Outcome:
         for warning in self.request.embed.warnings:
@@ -148,17 +151,15 @@ class _Deploy:
             check_kind(observed)
             if request.release.wait and not request.dry_run:
                 check_running(observed)
-            path = request.release.health_path
-            setting, production, image, answer = run_concurrently(
-                lambda: resolve(observed, request.setting, lambda: Arm(session)),
-                lambda: read_production(session, self.id, path) if request.swap else None,
-                lambda: image_for_site(session, observed, request.image, request.registry),
-                lambda: ping(session, observed.host, path) if request.release.wait else None,
-            )
+            setting = resolve(observed, request.setting, lambda: Arm(session))
+            production = None
+            if request.swap:
+                production = read_production(session, self.id)
+            image = image_for_site(session, observed, request.image, request.registry)
             step.say(f"{self.id} runs {observed.image}")
         if warning := check_grace(request.embed.launcher, observed.settings):
             self.console.note(warning)
-        return _Site(client, observed, setting, image, answer, production)
+        return _Site(client, observed, setting, image, production)
 
     def _app_image(self, site: _Site) -> Reference:
         """The app image: with --source it is built and pushed, unless this is a dry run."""
@@ -179,17 +180,30 @@ class _Deploy:
             plan = NO_CHANGE
             if not site.is_swapped(target):
                 plan = make_plan(site.observed, target.image, site.setting)
-            warning = None
+            checks: list[Callable[[], str | None]] = []
             if plan.switches_image:
                 step.say(f"checking that {self.id} can pull the new image")
-                warning = check_pull(self.session, site.observed, target.base)
+                checks.append(partial(check_pull, self.session, site.observed, target.base))
+            if not plan.empty:
+                checks.append(partial(self._ask, site.observed))
+            if site.production and not site.is_swapped(target):
+                checks.append(partial(self._ask, site.production.observed))
+            notes = run_concurrently(*checks)
             step.say(summary(plan, target))
-        notes = [warning, unreachable_note(site.observed, site.answer)]
-        if site.production:
-            notes.append(unreachable_note(site.production.observed, site.production.answer))
         for note in filter(None, notes):
             self.console.note(note)
         return target, plan
+
+    def _ask(self, observed: Observed) -> str | None:
+        """Asks a site once before its change; a note if this machine can't reach it.
+
+        A release that isn't verified asks nothing.
+        """
+        options, host = self.request.release, observed.host
+        if not options.wait or host in self.answers:
+            return None
+        self.answers[host] = ping(self.session, host, options.health_path)
+        return unreachable_note(observed, self.answers[host])
 
     def _find_target(self, site: _Site, app: Reference) -> Target:
         finder = self._finder(app)
@@ -248,16 +262,14 @@ class _Deploy:
     def _release(self, site: _Site, target: Existing, known: list[Release]) -> Outcome:
         observed = site.observed
         plan = make_plan(observed, target.image, site.setting)
-        context, setting = self._context(site.client, observed, site.answer), site.setting.value
+        context, setting = self._context(site.client, observed), site.setting.value
         ending = release_image(context, observed, plan, _image(target), known, setting)
         return ended(self._result(site, target, plan), ending)
 
     def _swap(self, site: _Site, target: Existing, outcome: Outcome) -> Outcome:
         production = site.production
         assert production is not None  # noqa: S101  # the caller has checked it
-        context = self._context(
-            production.client, production.observed, production.answer, site.observed
-        )
+        context = self._context(production.client, production.observed, site.observed)
         ending = swap(context, self.id, production.observed, _image(target))
         seconds = dict(self.console.seconds)
         return ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
@@ -266,9 +278,7 @@ class _Deploy:
         """Production runs the target: completes an interrupted swap's record, else verifies."""
         production = site.production
         assert production is not None  # noqa: S101  # `is_swapped`
-        there = _Site(
-            production.client, production.observed, site.setting, site.image, production.answer
-        )
+        there = _Site(production.client, production.observed, site.setting, site.image)
         self.console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
         known = self.registry.records(there.observed).read()
         if not awaits_verification(there.observed.image, known):
@@ -304,17 +314,20 @@ class _Deploy:
     def _finder(self, app: Reference) -> TargetFinder:
         return TargetFinder(self.registry.open(app), self.request.embed)
 
-    def _context(
-        self, client: SiteClient, observed: Observed, answer: Ping | None, *others: Observed
-    ) -> ReleaseContext:
+    def _context(self, client: SiteClient, observed: Observed, *others: Observed) -> ReleaseContext:
         """The context of a release of `observed`, which may get the settings of `others`."""
         options, store = self.request.release, self.registry.records(observed)
         timeout = options.seconds(observed, *others)
+        # The plan hasn't asked a site on which nothing is to be changed.
+        if note := self._ask(observed):
+            self.console.note(note)
+        answer = self.answers.get(observed.host)
         return ReleaseContext(self.session, client, store, options, self.console, timeout, answer)
 
     def _result(self, site: _Site, target: Target, plan: Plan) -> dict[str, Any]:
         build, setting = self.build, site.setting
-        result = deploy_result(site.observed, target, build, setting, plan, site.answer)
+        answer = self.answers.get(site.observed.host)
+        result = deploy_result(site.observed, target, build, setting, plan, answer)
         return {**result, "seconds": dict(self.console.seconds)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from azext_otelembed.collector.connection_string import is_key_vault_reference, 
 from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.records.record_history import unproven_release
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions
@@ -141,10 +142,32 @@ def panel(found: Mapping[str, Any]) -> Panel:
 def _report(session: Session, observed: Observed, options: EmbedOptions) -> ImageReport:
     try:
         reference = image_for_site(session, observed, None, None).or_latest()
-        return report_image(AppRegistry(session).open(reference), reference, options)
+        registry = AppRegistry(session)
+        client = registry.open(reference)
+        report: ImageReport
+        report, notes = run_concurrently(
+            lambda: report_image(client, reference, options),
+            lambda: _release_notes(registry, observed),
+        )
     except OtelembedError as unread:
         # The site's own state is worth showing even where its registry can't be read.
         return ImageReport(notes=(f"The image can't be read: {unread.message}",))
+    return replace(report, notes=(*report.notes, *notes))
+
+
+def _release_notes(registry: AppRegistry, observed: Observed) -> list[str]:
+    """A note if the newest release is unproven, and not accepted."""
+    try:
+        known = registry.records(observed).read()
+    except OtelembedError as unread:
+        return [f"The release records can't be read: {unread.message}"]
+    release = unproven_release(observed.image, known)
+    if release is None or release.accepted:
+        return []
+    return [
+        f"Release {release.id} is unproven: {release.reason}. Verify it again with "
+        f"`az otelembed wait {observed.id.arguments}`."
+    ]
 
 
 def _match(session: Session, observed: Observed, app_insights: str | None) -> _Match:

@@ -8,7 +8,6 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import InvalidImage, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
-from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import ran_before, unproven_release, was_swapped
@@ -25,25 +24,20 @@ from azext_otelembed.release.slot_swap import SlotSwap
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed
 from azext_otelembed.target.finder import TargetFinder
-from azext_otelembed.verification.verify import Ping, ping
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.preflight import check_running
 
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """The production site that a slot is swapped with, as observed before the swap.
-
-    `answer` is its answer to the request before the swap.
-    """
+    """The production site that a slot is swapped with, as observed before the swap."""
 
     client: SiteClient
     observed: Observed
-    answer: Ping
 
 
-def read_production(session: Session, slot: SiteId, health_path: str) -> Production:
-    """Reads the production site of `slot`, and asks it on `health_path`.
+def read_production(session: Session, slot: SiteId) -> Production:
+    """Reads the production site of `slot`.
 
     Raises `Refused` if production would lack the setting after the swap: a slot setting stays in
     its slot.
@@ -52,10 +46,7 @@ def read_production(session: Session, slot: SiteId, health_path: str) -> Product
     observed = observe(client)
     check_kind(observed)
     check_running(observed)
-    sticky, answer = run_concurrently(
-        client.sticky_settings, lambda: ping(session, observed.host, health_path)
-    )
-    if SETTING in sticky and not observed.setting:
+    if SETTING in client.sticky_settings() and not observed.setting:
         raise Refused(
             f"{SETTING} is a slot setting of Web App '{slot.name}': it stays in its slot, and "
             "production has none. After the swap, production would send no telemetry.",
@@ -63,7 +54,7 @@ def read_production(session: Session, slot: SiteId, health_path: str) -> Product
             f"{slot.group} -n {slot.name} --slot-settings {SETTING}=@file`, with the value of the "
             "slot or another one.",
         )
-    return Production(client, observed, answer)
+    return Production(client, observed)
 
 
 def swap_target(

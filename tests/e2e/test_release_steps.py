@@ -17,6 +17,7 @@ from localazure.az import AZ, Az, Completed
 from localazure.client import ROOT
 from tests.e2e import images
 from tests.e2e.support import EXTENSIONS, SETTING, Cloud, Site
+from tests.selection import rest_is_thorough
 
 DOCS = ROOT / "docs"
 EXAMPLES = DOCS / "examples"
@@ -43,7 +44,7 @@ def execute(
 ) -> Completed:
     """Runs a step of a pipeline with the double's az in its path."""
     environment = az.environment(variables)
-    environment["PATH"] = f"{AZ.parent}:{environment['PATH']}"
+    environment["PATH"] = f"{folder / 'bin'}:{AZ.parent}:{environment['PATH']}"
     done = subprocess.run(
         command,
         env=environment,
@@ -279,6 +280,47 @@ def test_the_workflow_releases(shared: Site, job: Callable[[str], Job], tmp_path
     (newest,) = [line for line in summary.splitlines() if re.match(r"0 +True ", line)]
     assert "succeeded" in newest
     assert shared.runs in newest
+
+
+def make_impatient(folder: Path) -> None:
+    """Puts an az before the real one whose deploys have a few seconds instead of ten minutes."""
+    command = folder / "bin" / "az"
+    command.parent.mkdir()
+    command.write_text(
+        '#!/bin/sh\ncase "$*" in "otelembed deploy "*) set -- "$@" --timeout 3 ;; esac\n'
+        f'exec "{AZ}" "$@"\n'
+    )
+    command.chmod(0o755)
+
+
+UNPROVEN = {
+    "release.sh": "answers, but nothing shows that",
+    "github-workflow.yml": "::error::Nothing shows that",
+    "azure-pipelines.yml": "##vso[task.logissue type=error]Nothing shows that",
+}
+
+
+@pytest.mark.parametrize("name", rest_is_thorough(UNPROVEN, lambda name: name == "release.sh"))
+def test_the_release_steps_fail_on_an_unproven_release(
+    shared: Site, job: Callable[[str], Job], tmp_path: Path, name: str
+) -> None:
+    tag = f"unproven-{name}"
+    shared.push(tag, source="1.0")
+    make_impatient(tmp_path)
+    unseen = {"service": "arm", "path": f"/sites/{shared.name}/containerlogs", "times": 0}
+    with shared.cloud.fault(status=403, **unseen):
+        if name == "release.sh":
+            done = Script(shared, shared.cloud.az, tmp_path)(shared.image(tag))
+        elif name == "azure-pipelines.yml":
+            done = job(tag).azure()
+        else:
+            steps = job(tag).github()
+            assert [one.returncode for _, one in steps] == [0, 0, 6, 0], steps
+            done = steps[2][1]
+    assert done.returncode == 6, done.stderr
+    assert UNPROVEN[name] in done.stdout + done.stderr
+    assert "The release is unproven and stays in place." in done.stderr
+    assert shared.runs.startswith(shared.image(f"{tag}-otelembed-"))
 
 
 def test_the_azure_pipeline_releases_and_fails_when_it_is_rolled_back(

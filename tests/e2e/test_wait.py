@@ -86,6 +86,34 @@ def test_wait_leaves_what_does_not_come_up_when_told_to(shared: Site, tmp_path: 
     shared.answers()
 
 
+def test_what_nothing_shows_is_unproven_and_told_by_status_until_it_is_accepted(
+    shared: Site,
+) -> None:
+    shared.push("unproven", source="1.0")
+    begun = shared.deploy("--image", shared.image("unproven"), "--no-wait")
+    assert begun.returncode == 0, begun.show()
+    unseen = {"service": "arm", "path": f"/sites/{shared.name}/containerlogs", "times": 0}
+    with shared.cloud.fault(status=403, **unseen):
+        done = wait(shared, "--timeout", "2")
+        assert done.returncode == 6, done.show()
+        assert done.json["healthy"] is None
+        assert done.json["release"] == {**begun.json["release"], "state": "unproven"}
+        assert shared.runs == begun.json["image"]["name"]
+        told = shared.status("--check")
+        assert told.returncode == 0, told.show()
+        (note,) = told.json["notes"]
+        assert note.startswith(f"Release {begun.json['release']['id']} is unproven: after 2 s ")
+        assert f"`az otelembed wait {' '.join(shared.arguments)}`" in note
+        accepted = wait(shared, "--timeout", "2", "--accept-unproven")
+    assert accepted.returncode == 0, accepted.show()
+    assert accepted.json["healthy"] is None
+    assert newest(shared)["state"] == "unproven"
+    assert shared.status().json["notes"] == []
+    proven = wait(shared)
+    assert proven.returncode == 0, proven.show()
+    assert proven.json["release"] == {**begun.json["release"], "state": "succeeded"}
+
+
 def test_with_nothing_pending_wait_ends_with_status_3(shared: Site) -> None:
     done = wait(shared)
     assert done.returncode == 3, done.show()
