@@ -57,8 +57,9 @@ class Pace:
 
 
 PACE = Pace()
-SILENCES = 2
-"""Unanswered requests in a row that show that no old container serves."""
+SILENCES = 3
+"""Unanswered requests in a row, while an attempt is under way, that show that no old container
+serves: what answers afterwards is the new one."""
 
 
 class VerdictTracker:
@@ -89,6 +90,7 @@ class VerdictTracker:
         self._answers_since: float | None = None
         self._steady_since: float | None = None
         self._silences = 0
+        self._newest_began = 0.0
         self._old_is_gone = False
 
     def observe(self, now: float, text: str, states: Sequence[str], answer: Answer) -> Verified:
@@ -108,6 +110,10 @@ class VerdictTracker:
                 len(states),
                 self._recipe,
             )
+        current = self.attempts.current if self.attempts else ()
+        if current and current[-1].began != self._newest_began:
+            # The attempt before may be the one that answers now.
+            self._newest_began, self._silences = current[-1].began, 0
         self._count_answers()
         if self._has_failed():
             return Verified.FAILED
@@ -170,7 +176,7 @@ class VerdictTracker:
             self.answers += self._answer is Answer.APP
             if self._answers_since is None:
                 self._answers_since = self._steady_since = self._now
-            if not self.is_ready:
+            if not self.is_ready and self._silences < SILENCES:
                 self._silences = 0
 
     def _has_failed(self) -> bool:

@@ -54,8 +54,27 @@ def test_the_old_container_may_be_the_one_that_answers_until_it_has_stopped() ->
 
 def test_a_site_that_was_silent_has_no_old_container_to_wait_for() -> None:
     watch = Watch()
-    watch.see(STARTING, 3, Answer.NONE)
+    watch.see(STARTING, 4, Answer.NONE)
+    # The new container answers before App Service calls the site started.
+    watch.see(STARTING, 2)
     assert watch.see(READY, 60) == (Verified.UP, 3)
+
+
+def test_an_old_container_that_misses_an_answer_is_waited_for() -> None:
+    watch = Watch()
+    watch.see(STARTING, 2, Answer.NONE)
+    watch.see(STARTING, 2)
+    assert watch.see(READY, 60) == (Verified.UP, 12)
+
+
+def test_the_silence_of_one_attempt_says_nothing_of_the_next() -> None:
+    watch = Watch()
+    watch.see(STARTING, 9, Answer.NONE)
+    watch.see(READY, 1)
+    second = READY + log(*new_start("bbbbbbbbbbbb_shop"), start=10)
+    watch.see(second, 2)
+    again = second + log(*new_ready(1), start=13)
+    assert watch.see(again, 60) == (Verified.UP, 12)
 
 
 def test_an_answer_that_fails_begins_the_count_again() -> None:
