@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -115,6 +116,7 @@ class _Deploy:
     registry: AppRegistry
     build: dict[str, Any] | None = None
     answers: dict[str, Ping] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
 
     def run(self) -> Outcome:
         for warning in self.request.embed.warnings:
@@ -322,7 +324,9 @@ class _Deploy:
         if note := self._ask(observed):
             self.console.note(note)
         answer = self.answers.get(observed.host)
-        return ReleaseContext(self.session, client, store, options, self.console, timeout, answer)
+        return ReleaseContext(
+            self.session, client, store, options, self.console, timeout, self.began, answer
+        )
 
     def _result(self, site: _Site, target: Target, plan: Plan) -> dict[str, Any]:
         build, setting = self.build, site.setting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -98,8 +99,8 @@ class ReleaseResult:
 class ReleaseContext:
     """The site that is released, its records, and the means to release it.
 
-    `timeout` is in seconds. `answer` is the site's to the request before the change, None if it
-    wasn't asked.
+    `timeout` is in seconds; `began` is when the command did (monotonic seconds). `answer` is the
+    site's to the request before the change, None if it wasn't asked.
     """
 
     session: Session
@@ -108,7 +109,18 @@ class ReleaseContext:
     options: ReleaseOptions
     console: Console
     timeout: int
+    began: float
     answer: Ping | None = None
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left for the release: a given timeout bounds the command, but for the way back.
+
+        The default one is for the verification alone, however long the builds before it took.
+        """
+        if self.options.timeout is None:
+            return self.timeout
+        return max(self.began + self.timeout - time.monotonic(), 0.0)
 
     @property
     def reachable(self) -> bool:
@@ -214,7 +226,16 @@ class RecordedRelease:
         known: list[Release],
         setting: str | None = None,
     ) -> RecordedRelease:
-        """Writes the pending record. Raises `Refused` if another release is in progress."""
+        """Writes the pending record.
+
+        Raises `Refused` if another release is in progress, or if the time is up already.
+        """
+        if context.remaining <= 0:
+            raise Refused(
+                f"{context.client.id} is unchanged: the {context.timeout} s of --timeout were up "
+                "before its release could begin.",
+                "Run the same command again with more time, or without --timeout.",
+            )
         unfinished = unfinished_release(known)
         if (
             unfinished
@@ -239,7 +260,7 @@ class RecordedRelease:
                 observed,
                 self.release.image,
                 log_since=self.release.log_since,
-                timeout=self._context.timeout,
+                timeout=self._context.remaining,
                 say=step.say,
                 written=written,
                 recipe=self.release.recipe,

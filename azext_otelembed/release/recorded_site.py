@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +55,14 @@ class RecordedSite:
         """The context of a release of the site."""
         timeout = options.seconds(self.observed)
         return ReleaseContext(
-            self.session, self.client, self.store, options, console, timeout, self.answer
+            self.session,
+            self.client,
+            self.store,
+            options,
+            console,
+            timeout,
+            time.monotonic(),
+            self.answer,
         )
 
     def result(

@@ -35,7 +35,7 @@ class SlotSwap:
     def __init__(self, context: ReleaseContext, slot: SiteId, begun: RecordedRelease) -> None:
         self._context = context
         self._slot = SiteClient(context.session, slot)
-        self._timeout = context.timeout
+        self._timeout = context.remaining
         self._pace = context.options.pace
         self._keep_pending = begun.keep_pending
         self.image = begun.release.previous_image
@@ -44,6 +44,7 @@ class SlotSwap:
     def restore(self, release: Release, step: Step) -> Restored:
         """Swaps back, unless another process has done so."""
         log_since = newest_stamp(self._context.client)
+        self._timeout = self._context.timeout
         production, swapped = self.swap(self.image, release.image, step)
         if swapped:
             return Restored(production, log_since)

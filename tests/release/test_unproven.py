@@ -328,3 +328,17 @@ def test_a_swap_takes_as_long_as_the_slots_settings_require(
         ended = hand.deploy(slot, swap=True, timeout=None)
     assert ended.exit_status == 0, ended
     assert left[0] >= timedelta(seconds=1270) + release_lock.MARGIN
+
+
+def test_the_time_limit_bounds_the_command_and_not_only_the_verification(
+    site: Site, hand: Hand
+) -> None:
+    """What comes before the release counts; without time for it nothing is changed."""
+    pull = {"service": "acr", "method": "PUT", "path": f"/v2/{site.repository}/manifests/"}
+    with site.cloud.fault(**pull, latency=3.5), pytest.raises(Refused, match="the 3 s of --timeout"):
+        hand.deploy(site, timeout=3)
+    assert site.runs == site.image()
+    assert SETTING not in site.settings()
+    assert hand.history(site) == []
+    with site.cloud.fault(**pull, latency=3.5):
+        assert hand.deploy(site, timeout=60).exit_status == 0
