@@ -305,9 +305,9 @@ class RecordedRelease:
             )
 
     def _restart_of(self, observed: Observed) -> Callable[[], None] | None:
-        """Restarts the site if it has site containers: writing one may not do so, and a swap does.
+        """The call that restarts the site, if a site container of it was written; None otherwise.
 
-        The public procedures disagree on whether App Service restarts the site after such a write.
+        Public procedures disagree on whether App Service itself restarts the site after that.
         """
         is_written = observed.container is not None and not self.release.slot
         return self._restart_site if is_written else None
@@ -322,21 +322,21 @@ class RecordedRelease:
             self._console.note(f"{self._site} was restarted: no start of the new image showed.")
 
     def _leave_unproven(self, verdict: Verdict) -> ReleaseResult:
-        """Completes a release that answers but isn't shown to run; it stays in place."""
+        """Completes a release that isn't shown to run; it stays in place."""
         status = self._options.status_of(verdict)
         if status == 0:
             self.complete(record.UNPROVEN, f"{record.ACCEPTED}: {verdict.reason}")
             self._console.note(
-                f"{self._site} answers, but the release is unproven, which --accept-unproven "
-                f"accepts: {verdict.reason}."
+                f"The release of {self._site} is unproven, which --accept-unproven accepts: "
+                f"{verdict.reason}."
             )
             return ReleaseResult(self.release, verdict, status)
         self.complete(record.UNPROVEN, verdict.reason)
         arguments = self._site.arguments
         self._alert_evidence(
             verdict,
-            f"{self._site} has the image {self.release.image} and answers, but nothing shows that "
-            "the new container serves. The release is unproven and stays in place.",
+            f"{self._site} has the image {self.release.image}, but nothing shows that the new "
+            "container serves. The release is unproven and stays in place.",
             f"Missing: {verdict.reason}.",
         )
         self._console.alert(
@@ -386,10 +386,10 @@ class RecordedRelease:
     def _end_unproven_rollback(
         self, undo: Undo, failed: Verdict, verdict: Verdict, done: str
     ) -> ReleaseResult:
-        """Completes a release whose old image is set again and answers, but isn't shown to run."""
+        """Completes a release whose old image is set again, but isn't shown to run."""
         reason = f"{failed.reason}; {undo.action}, unproven: {verdict.reason}"
         self.complete(record.ROLLED_BACK, reason)
-        unproven = f"{done}, which answers, but nothing shows that its container serves."
+        unproven = f"{done}, but nothing shows that its container serves."
         self._alert_evidence(verdict, unproven, f"Missing: {verdict.reason}.")
         check = f"az otelembed status {self._site.arguments} --check"
         self._console.alert(f"Check what runs with:\n  {check}")

@@ -352,7 +352,7 @@ ARGUMENTS = (
     Row("a tag with a repository", "--tag app:1", ("--tag 'app:1' isn't a valid", "`--tag 1.4.2`")),
     Row("a tag that is too long", "--tag " + "x" * 129, ("isn't a valid image tag", "128")),
     Row("an empty tag", "--tag ''", ("isn't a valid image tag",)),
-    Row("a timeout of nothing", "--timeout 0", ("--timeout 0", "`--timeout 300`")),
+    Row("a timeout of nothing", "--timeout 0", ("--timeout 0", "`--timeout 600`")),
     Row("a timeout below nothing", "--timeout=-5", ("--timeout -5", "`--timeout 600`")),
     Row("a timeout that isn't a number", "--timeout abc", ("'abc'",), status=2),
     Row("a health path without a slash", "--health-path health", ("'health'", "/health")),

@@ -216,7 +216,7 @@ def test_an_unproven_way_back_is_said_and_is_status_4_only_if_it_is_accepted(
         ended = hand.deploy(site, image=image, timeout=6, accept_unproven=accept)
     assert (ended.exit_status, ended.release) == (status, "rolled back")
     assert (ended.result["healthy"], ended.result["changed"]) == (False, False)
-    told = f"was rolled back to {site.image()}, which answers, but nothing shows that its container"
+    told = f"was rolled back to {site.image()}, but nothing shows that its container serves."
     assert told in ended.said
     assert site.runs == site.image()
     assert "; rolled back, unproven: after" in hand.history(site)[0]["reason"]
