@@ -16,18 +16,24 @@ from dataclasses import dataclass, field
 
 from azext_otelembed.verification.platform_log import Event, Kind
 
-COMPANION = re.compile(r"_(msiProxy|middleware|managedIdentity|msi|kudu|auth|easyauth)$", re.I)
+COMPANION = re.compile(
+    r"_(msiProxy|middleware|managedIdentity|msi|kudu|auth|easyauth)(?:_[0-9a-f]{8})?$", re.I
+)
 """How the names of App Service's own containers end."""
 COMPANION_IMAGE = re.compile(r"(?:[^/]+/)?appsvc/[\w.-]+(?:[:@]\S+)?", re.I)
 OLD_NAME = re.compile(r"(\S+?_\d+(?:_[0-9a-f]{8})?)(?:_[A-Za-z]+)?")
 """Names in the old format: `<site>_<number>_<8 hex>`, and a companion's suffix."""
 TOGETHER = 60.0
 """Seconds within which the lines about one failure come."""
-PROBE_BEGINS = (-1.0, 15.0)
+PROBE_BEGINS = (-0.1, 15.0)
 """Seconds after the start of its container between which a startup probe begins; 0.1 to 5.1 in
 the logs at hand."""
 CREATE_LASTS = 15.0
 """Seconds from creating a container to starting it; 0.2 to 3.2 in the logs at hand."""
+PIPES_PRECEDE = 5.0
+"""Seconds from making a container's pipes to creating it; 0 to 2 in the logs at hand."""
+STOP_LASTS = 15.0
+"""Seconds from stopping a container to its end; 5 to 12 in the logs at hand."""
 _RECIPE = re.compile(r"-otelembed-([0-9a-f]{12})$")
 
 
@@ -35,14 +41,16 @@ _RECIPE = re.compile(r"-otelembed-([0-9a-f]{12})$")
 class Attempt:
     """One start of the released image. Times are the log's, in seconds since the epoch.
 
-    The start limit counts from `started`. `failed` is when it failed, and `reason` why; without
-    `is_certain` the log doesn't yet tell whose failure it is. `witnessed`: the launcher's own line
-    says that the image runs. `stopped`: it was ready and is stopped.
+    The start limit counts from `started`; `waited` is for how many seconds App Service says that it
+    has waited. `failed` is when it failed, and `reason` why; without `is_certain` the log doesn't
+    yet tell whose failure it is. `witnessed`: the launcher's own line says that the image runs.
+    `stopped`: it was ready and is stopped, or replaced.
     """
 
     container: str
     began: float
     started: float | None = None
+    waited: float = 0.0
     ready: float | None = None
     failed: float | None = None
     cancelled: float | None = None
@@ -141,14 +149,15 @@ class _Start:
     container: str = ""
     created: float | None = None
     started: float | None = None
+    waited: float = 0.0
     answers: float | None = None
     ready: float | None = None
     failed: float | None = None
     cancelled: float | None = None
+    stopping: float | None = None
     terminated: float | None = None
     stopped: float | None = None
     companions: set[str] = field(default_factory=set)
-    is_stopping: bool = False
     is_probed: bool = False
     is_certain: bool = True
     is_told: bool = False
@@ -171,6 +180,12 @@ class _Start:
     def is_pulling(self) -> bool:
         return self.is_open and self.created is None and self.started is None
 
+    @property
+    def ended(self) -> float:
+        """When it ended or began to, as far as a line says so."""
+        times = (self.failed, self.cancelled, self.stopping, self.terminated, self.stopped)
+        return min((time for time in times if time is not None), default=math.inf)
+
     def is_of(self, image: str) -> bool:
         mine, other = self.image.lower(), image.lower()
         return mine == other or (bool(mine) and other.endswith(f"/{mine}"))
@@ -184,6 +199,7 @@ class _Start:
             self.container,
             self.began,
             self.started,
+            self.waited,
             self.ready if self.failed is None else None,
             self.failed,
             self.cancelled,
@@ -197,6 +213,9 @@ class _Start:
         """The most precise reason that the lines give."""
         on_port = f" on port {self.port}" if self.port else ""
         seconds = self.probe_seconds
+        if seconds is None and self.started and self.failed:
+            ran = self.failed - self.started
+            seconds = ran if ran >= start_limit - 2 else None
         if self.exited:
             status = "" if self.exit_status is None else f" with status {self.exit_status}"
             return f"it exited{status}"
@@ -228,6 +247,11 @@ class _Log:
         self._recipe = recipe.rpartition(":")[2][:12] or (named.group(1) if named else "")
         self._first = math.inf
         self._exit: Event | None = None
+        self._piped: list[Event] = []
+        self._stopping_since: dict[str, float] = {}
+        self._replaced: _Start | None = None
+        self._companion_failed = -math.inf
+        self._unknown_stopping = -math.inf
         self._probes: list[_Start | None] = []
         self._errors: set[float] = set()
         self._handlers: dict[Kind, Callable[[Event], None]] = {
@@ -235,10 +259,13 @@ class _Log:
             Kind.PULLED: self._pulled,
             Kind.PULL_PROBLEM: self._pull_problem,
             Kind.PULL_FAILED: self._pull_failed,
+            Kind.PIPED: self._piped.append,
             Kind.CREATING: self._creating,
             Kind.STARTING: self._starting,
             Kind.WARMING_UP: self._warming_up,
+            Kind.WAITING: self._waiting,
             Kind.READY: self._ready,
+            Kind.RECYCLED: self._recycled,
             Kind.PROBE_SUCCEEDED: self._probe_succeeded,
             Kind.PROBE_FAILED: self._probe_failed,
             Kind.SITE_STARTED: self._site_started,
@@ -286,8 +313,13 @@ class _Log:
     def _newest(self, which: Callable[[_Start], bool]) -> _Start | None:
         return next((start for start in reversed(self.starts) if which(start)), None)
 
-    def _oldest(self, which: Callable[[_Start], bool]) -> _Start | None:
-        return next((start for start in self.starts if which(start)), None)
+    def _newest_of_ours(self, which: Callable[[_Start], bool]) -> _Start | None:
+        """The start that a failure without a name is about: of the new image rather than the old.
+
+        The old image was pulled, and its volumes were mounted, on the same machine before.
+        """
+        ours = self._newest(lambda one: one.is_of(self._image) and which(one))
+        return ours or self._newest(which)
 
     def _newest_open(self) -> _Start | None:
         return self._newest(lambda start: start.is_open)
@@ -299,6 +331,8 @@ class _Log:
     def _begin(self, image: str, time: float) -> _Start:
         start = _Start(image, time)
         self.starts.append(start)
+        if self._replaced:
+            self._replaced.stopped, self._replaced = time, None
         return start
 
     def _pull_begun(self, event: Event) -> None:
@@ -323,13 +357,31 @@ class _Log:
         return start
 
     def _creating(self, event: Event) -> None:
-        if COMPANION.search(event.container) or COMPANION_IMAGE.fullmatch(event.image):
+        is_companion = bool(COMPANION_IMAGE.fullmatch(event.image))
+        container = event.container or self._piped_container(event.time, is_companion=is_companion)
+        if is_companion or COMPANION.search(container):
             return
-        start = self._pulling(event) or self._begin(event.image, event.time)
-        start.created, start.container = event.time, event.container
+        names_ours = any(_Start(word, 0).is_of(self._image) for word in event.text.split())
+        image = self._image if names_ours else event.image
+        start = self._pulling(event) or self._begin(image, event.time)
+        start.created, start.container = event.time, container
+        # The machine has a copy of the image, so that a failed pull didn't matter.
+        start.pull = None
+
+    def _piped_container(self, time: float, *, is_companion: bool) -> str:
+        """The container whose pipes were made just before it is created; empty if two were."""
+        self._piped[:] = [one for one in self._piped if time - one.time <= PIPES_PRECEDE]
+        own = [one for one in self._piped if bool(COMPANION.search(one.container)) is is_companion]
+        if len(own) != 1:
+            return ""
+        self._piped.remove(own[0])
+        return own[0].container
 
     def _starting(self, event: Event) -> None:
         if COMPANION.search(event.container):
+            return
+        if start := self._newest(lambda one: one.container == event.container):
+            start.started = event.time
             return
         created = [
             (one.created, one)
@@ -356,6 +408,14 @@ class _Log:
         else:
             start.companions.add(event.container)
             start.ready = None
+            if start.answers is not None:
+                start.started, start.waited = event.time, 0.0
+
+    def _waiting(self, event: Event) -> None:
+        start = self._named(event.container)
+        if start and start.container == event.container and event.number is not None:
+            start.waited = event.number
+            start.started = start.started or event.time - event.number
 
     def _ready(self, event: Event) -> None:
         start = self._named(event.container)
@@ -367,8 +427,16 @@ class _Log:
         if start.answers is not None and not start.companions and start.ready is None:
             start.ready = event.time
 
+    def _recycled(self, _event: Event) -> None:
+        """The container that has just become ready is replaced as soon as the next one begins."""
+        self._replaced = self._newest(lambda one: one.ready is not None and not one.stopped)
+
     def _named_failure(self, event: Event) -> None:
         start = self._named(event.container)
+        if start is None and event.kind is not Kind.CREATE_FAILED:
+            # It started before the log begins; what follows about the site is about it too.
+            start = self._begin("", event.time)
+            start.container = event.container
         if start is None:
             return
         if start.container != event.container and start.failed is None:
@@ -388,15 +456,24 @@ class _Log:
         """
         begun = event.time - (event.number or 0)
         low, high = PROBE_BEGINS
+        # The probe of a start that ends otherwise fails soon afterwards.
+        still = 0 if event.kind is Kind.PROBE_SUCCEEDED else TOGETHER
         probed = [
             (begun - start.started, start)
             for start in self.starts
-            if start.started is not None and not start.is_probed and start.ready is None
+            if start.started is not None
+            and start.ready is None
+            and not start.is_probed
+            and event.time - start.ended <= still
         ]
         fitting = [(seconds, start) for seconds, start in probed if low <= seconds <= high]
         if not fitting and begun >= self._first:
             fitting = [(seconds, start) for seconds, start in probed if start.is_open]
         _, found = min(fitting, key=lambda one: abs(one[0]), default=(0.0, None))
+        if found is None and (
+            found := self._newest(lambda one: one.is_open and not one.started and one.began < begun)
+        ):
+            found.started = begun
         if found:
             found.is_probed = True
         return found
@@ -405,10 +482,8 @@ class _Log:
         self._probes.append(self._probed(event))
 
     def _site_started(self, event: Event) -> None:
-        if self._probes:
-            start = self._probes.pop(0)
-        else:
-            start = self._newest(lambda one: one.is_open and one.started is not None)
+        # Without a probe that succeeded before, the app wrote this line.
+        start = self._probes.pop(0) if self._probes else None
         if start and start.is_open:
             start.ready = event.time
 
@@ -427,7 +502,12 @@ class _Log:
         self._exit = event
 
     def _suspect_exit(self, exit_: Event) -> None:
-        """Takes an exit that no line names for that of the newest container that ran then."""
+        """Takes an exit that no line names for that of the newest container that ran then.
+
+        One that was being stopped then ends so.
+        """
+        if any(0 <= exit_.time - time <= STOP_LASTS for time in self._stopping_since.values()):
+            return
 
         def ran(start: _Start) -> bool:
             begun = start.started is not None and start.started <= exit_.time
@@ -445,15 +525,21 @@ class _Log:
 
     def _stopping(self, event: Event) -> None:
         exit_, self._exit = self._exit, None
+        self._stopping_since[event.container] = event.time
         start = self._newest(lambda one: one.container == event.container)
         if start is None:
+            if not COMPANION.search(event.container):
+                self._unknown_stopping = event.time
             return
         if exit_ and event.time - exit_.time <= TOGETHER:
             self._exit_of(start, exit_)
         elif start.is_open:
-            start.is_stopping = True
+            start.stopping = event.time
 
     def _stopped(self, event: Event) -> None:
+        since = self._stopping_since.pop(event.container, math.inf)
+        if self._exit and self._exit.time >= since:
+            self._exit = None
         if COMPANION.search(event.container):
             return
         start = self._newest(lambda one: one.container == event.container)
@@ -462,14 +548,15 @@ class _Log:
         self.stopped.append((event.time, event.container))
 
     def _pull_problem(self, event: Event) -> None:
-        if start := self._newest(lambda one: one.is_pulling):
+        if start := self._newest_of_ours(lambda one: one.is_pulling):
             start.pull = event.text
 
     def _pull_failed(self, event: Event) -> None:
         why = event.text
         if code := re.fullmatch(r"(?:ImagePull)?(\w*?)(?:Failure)?", why):
             why = code.group(1).lower()
-        start = self._newest(lambda one: one.is_pulling) or self._recently_failed(event.time)
+        start = self._newest_of_ours(lambda one: one.is_pulling)
+        start = start or self._recently_failed(event.time)
         if start is None and event.image:
             start = self._begin(event.image, event.time)
         if start:
@@ -477,11 +564,16 @@ class _Log:
             start.fail(event.time)
 
     def _volume_failed(self, event: Event) -> None:
-        if start := self._newest(lambda one: one.is_open and one.started is None):
+        if COMPANION.search(event.container):
+            self._companion_failed = event.time
+            return
+        if start := self._newest_of_ours(lambda one: one.is_open and one.started is None):
             start.volume = event.text
 
     def _start_failed(self, event: Event) -> None:
-        if start := self._newest(lambda one: one.is_open and one.started is None):
+        if event.time - self._companion_failed <= 1:
+            return
+        if start := self._newest_of_ours(lambda one: one.is_open and one.started is None):
             start.error = event.text
             start.fail(event.time)
 
@@ -496,8 +588,11 @@ class _Log:
             start.is_told = True
 
     def _interrupted(self, event: Event) -> None:
-        if start := self._oldest(lambda one: one.is_open and one.started is None):
-            start.cancelled = event.time
+        # The change of the image cuts short what the site started before, of the old image first.
+        started = [one for one in self.starts if one.is_open and one.started is None]
+        started.sort(key=lambda one: one.is_of(self._image))
+        if started:
+            started[0].cancelled = event.time
 
     def _terminated(self, event: Event) -> None:
         companion = COMPANION.search(event.container)
@@ -509,8 +604,14 @@ class _Log:
         if ended := self._newest(has_ended):
             ended.has_ended = not companion
             return
-        stopping = self._newest(lambda one: one.is_open and one.is_stopping)
-        start = stopping or self._newest_open()
+        stopping = self._newest(lambda one: one.is_open and one.stopping is not None)
+        if not stopping and not companion and event.time - self._unknown_stopping <= STOP_LASTS:
+            # A container that started before the log begins.
+            self._unknown_stopping = -math.inf
+            return
+        # Before a container runs, another line says first why its start ends.
+        running = self._newest(lambda one: one.is_open and one.started is not None)
+        start = stopping or running or self._newest_open()
         if start is None:
             return
         start.terminated = event.time
@@ -537,7 +638,7 @@ class _Log:
                 ended.error = ended.error if cancelled else event.details or event.text
             return
         open_ = [one for one in self.starts if one.is_open and int(one.began) <= at]
-        start = next((one for one in open_ if one.terminated or one.is_stopping), None)
+        start = next((one for one in open_ if one.terminated or one.stopping), None)
         start = start or (open_[0] if cancelled and open_ else open_[-1] if open_ else None)
         if start is None:
             return

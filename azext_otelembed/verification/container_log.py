@@ -33,7 +33,9 @@ class ContainerLog:
         pieces, joined = new_pieces(self.text, text[:whole])
         self.has_gap = self.has_gap or not joined
         known = set(self._events)
-        found = [event for piece in pieces for event in parse(piece) if event not in known]
+        # A line can be answered twice: in two files, or in what is read again.
+        parsed = dict.fromkeys(event for piece in pieces for event in parse(piece))
+        found = [event for event in parsed if event not in known]
         if found:
             self._events = _sorted([*self._events, *found])
         self.text = text[:whole]

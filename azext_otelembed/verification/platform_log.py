@@ -29,10 +29,13 @@ class Kind(Enum):
     PULLED = "an image was pulled"
     PULL_PROBLEM = "an attempt to pull failed, another may follow"
     PULL_FAILED = "the image could not be pulled"
+    PIPED = "the output of the next container is connected (new format)"
     CREATING = "a container is being created from an image"
     STARTING = "a container is starting"
     WARMING_UP = "a container is asked for its first answer (old format)"
+    WAITING = "a container hasn't answered yet (old format)"
     READY = "a container answers (old format)"
+    RECYCLED = "the container that is ready is replaced by another one (old format)"
     PROBE_SUCCEEDED = "the site answers its startup probe"
     PROBE_FAILED = "the site's startup probe failed"
     SITE_STARTED = "the site has started"
@@ -83,13 +86,19 @@ _OLD: Sequence[tuple[Kind, str]] = (
     (Kind.CREATING, r"docker run -d (?P<run>.*--name \S+ .*)"),
     (Kind.WARMING_UP, r"Initiating warmup request to container (?P<container>\S+) for site \S+"),
     (
+        Kind.WAITING,
+        r"Waiting for response to warmup request for container (?P<container>\S+)\. "
+        r"Elapsed time = (?P<number>[\d.]+) sec",
+    ),
+    (Kind.RECYCLED, r"Recycling container because of \w+ and isMainSite = \w+"),
+    (
         Kind.READY,
         r"Container (?P<container>\S+) for site \S+ initialized successfully"
         r"(?: and is ready to serve requests)?\.",
     ),
     (
         Kind.EXITED_EARLY,
-        r"Container (?P<container>\S+) for site \S+ has exited, failing site start\.?",
+        r"Container (?P<container>\S+) for site \S+ has exited, failing site start\b.*",
     ),
     (
         Kind.TIMED_OUT,
@@ -101,7 +110,10 @@ _OLD: Sequence[tuple[Kind, str]] = (
         r"Container (?P<container>\S+) didn't respond to HTTP pings on port: (?P<number>\d{1,5})"
         r"[,.] [Ff]ailing site start\. See container logs for debugging\.",
     ),
-    (Kind.CREATE_FAILED, r"Container create failed for (?P<container>\S+) with (?P<text>.*)"),
+    (
+        Kind.CREATE_FAILED,
+        r"Container (?:create|start) failed for (?P<container>\S+) with (?P<text>.*)",
+    ),
     (Kind.SITE_FAILED, r"multi-container unit was not started successfully\.?"),
     (Kind.SITE_FAILED, r"Stopp?ing site \S+ because it failed during startup\."),
     (
@@ -121,9 +133,15 @@ _NEW: Sequence[tuple[Kind, str]] = (
     (Kind.PULL_BEGUN, r"Pulling image: (?P<image>\S+)\."),
     (Kind.PULLED, r"Image (?P<image>\S+) is pulled from registry \S+"),
     (
+        Kind.PIPED,
+        r"Successfully removed non-blocking flag from "
+        r"/podr/container/pipe/(?P<container>[^/\s]+)/stderr_\w+\.",
+    ),
+    (
         Kind.CREATING,
-        r"Creating container with image: \S+ from registry: \S+ and fully qualified image name: "
-        r"(?P<image>\S+)",
+        # The qualified name may be one of the registry's copy on the machine (10.1.0.4:13209/…).
+        r"Creating container with image: (?P<image>\S+) from registry: \S+ and fully qualified "
+        r"image name: \S+",
     ),
     (Kind.STARTING, r"Starting container: (?P<container>\S+)\."),
     (Kind.PROBE_SUCCEEDED, r"Site startup probe succeeded after (?P<number>[\d.]+) seconds\."),
@@ -150,7 +168,7 @@ _NEW: Sequence[tuple[Kind, str]] = (
     (Kind.TERMINATED, r"Site container: (?P<container>\S+) terminated during site startup\."),
     (Kind.SITE_FAILED, r"Failed to start site\. Revert by stopping site\."),
     (Kind.STOPPING, r"Stopping container: (?P<container>\S+)\."),
-    (Kind.STOPPED, r"Deleting container: (?P<container>\S+)\. Retry count = \d+"),
+    (Kind.STOPPED, r"Deleting container: (?P<container>\S+?)(?:\. Retry count = \d+)?"),
     (
         Kind.BLOCKED,
         r"Site: \S+ will be blocked for .+ till (?P<at>\d\d/\d\d/\d{4} \d\d:\d\d:\d\d)\.?",
@@ -190,23 +208,37 @@ _STAMPS = re.compile(rf"\n{_STAMP}", re.M)
 _OLD_PATTERNS = [(kind, re.compile(pattern)) for kind, pattern in _OLD]
 _NEW_PATTERNS = _by_first_word(_NEW)
 _CANDIDATE = re.compile(
-    # Where the old format is written, the platform's stamps have three digits and the app's nine;
-    # in the new one both have up to seven.
-    rf"\n\ufeff?({_SECOND}(?:\.\d{{1,7}})?Z?) "
+    rf"\n\ufeff?({_SECOND}(?:\.(\d{{1,9}}))?Z?) "
     rf"(?:(?:INFO|WARN|ERROR) *- (.*)|((?:{'|'.join(_NEW_PATTERNS)})\b.*))"
 )
+_JOINED = re.compile(r"20(?<=[\w.)]20)[\d-]{8}T[\d:]{8}\.\d{3,9}Z ")
+"""The first stamp of a file that follows one without a newline at its end."""
+_NEXT_FILE = re.compile(r"(?:/home/LogFiles/\S+ +\(http|Ending Log Tail of existing logs).*")
+"""What the log tail of Kudu writes after a file, without a newline before it."""
 
 
 def parse(text: str) -> Iterator[Event]:
     """The events in `text`, which consists of whole lines, in the order of the text."""
-    for match in _CANDIDATE.finditer("\n" + text):
-        stamp, old, new = match.groups()
+    for match in _CANDIDATE.finditer(_JOINED.sub(r"\n\g<0>", f"\n{text}")):
+        stamp, fraction, old, new = match.groups()
         if old is not None:
             found = _match(_OLD_PATTERNS, old)
         else:
             found = _match(_NEW_PATTERNS[_first_word(new)], new)
-        if found:
+        if found and len(fraction or "") in _digits(found[0], is_old=old is not None):
             yield _event(stamp_time(stamp), *found)
+
+
+def _digits(kind: Kind, *, is_old: bool) -> range:
+    """How many digits the fraction of a line's stamp may have.
+
+    Where the old format is written, the platform's stamps have three and the app's nine; in the new
+    one both have up to seven.
+    """
+    if kind is Kind.LAUNCHER:
+        return range(10)
+    # Lines about Docker's answers occur in logs of the new format too (promptflow#3898).
+    return range(3, 4) if is_old and kind is not Kind.PULL_PROBLEM else range(8)
 
 
 def newest_stamp(text: str) -> str:
@@ -232,7 +264,7 @@ def _seconds(day: str, time: str) -> int:
 
 
 def _match(patterns: list[_Pattern], line: str) -> tuple[Kind, dict[str, str]] | None:
-    line = line.rstrip()
+    line = _NEXT_FILE.sub("", line).rstrip()
     for kind, pattern in patterns:
         if match := pattern.fullmatch(line):
             return kind, {name: value or "" for name, value in match.groupdict().items()}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,7 +12,7 @@ from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.verification.verify import newest_stamp, verify
 from azext_otelembed.webapp.observe import observe
 from tests.e2e.support import Cloud, Site
-from tests.release.support import QUICK, Hand, MakeSite, Push, id_of
+from tests.release.support import QUICK, Hand, MakeSite, Push, id_of, meanwhile
 from tests.waiting import eventually
 
 START_LIMIT = "WEBSITES_CONTAINER_START_TIME_LIMIT"
@@ -32,13 +32,6 @@ def says(words: tuple[str, ...]) -> str:
     return "; ".join(f'echo "{line}"' for line in words)
 
 
-@pytest.fixture
-def slow_overlap(cloud: Cloud) -> Iterator[None]:
-    """The old container stays for some seconds after the new one is ready, or has failed."""
-    with cloud.local.runtime(overlap=4):
-        yield
-
-
 def test_an_app_that_says_it_is_ready_is_not(site: Site, hand: Hand, push: Push) -> None:
     site.set(**{START_LIMIT: "3"})
     image = push(site, "liar", f"{says(GOOD_WORDS)}; sleep 600")
@@ -48,7 +41,8 @@ def test_an_app_that_says_it_is_ready_is_not(site: Site, hand: Hand, push: Push)
 
 
 def test_an_app_that_talks_of_failures_is_up(site: Site, hand: Hand, push: Push) -> None:
-    image = push(site, "gloomy", f"{says(BAD_WORDS)}; {APP}")
+    talks = f"(while sleep 0.3; do {says(BAD_WORDS)}; done) & {APP}"
+    image = push(site, "gloomy", talks)
     ended = hand.deploy(site, image=image, timeout=40)
     assert ended.exit_status == 0, ended
     assert ended.evidence["log"] == "the new image started and is ready"
@@ -61,22 +55,33 @@ def test_an_error_that_the_platform_repeats_is_not_the_releases(
     """The State lines of the start after a failed one have its LastError."""
     ended = hand.deploy(site, image=push(site, "bad", "exit 3"), rollback=False, timeout=20)
     assert ended.exit_status == 5, ended
-    good = hand.deploy(site, image=push(site, "good", APP), timeout=40)
+    # For as long as the start takes, its State lines say that it did not start in time. The front
+    # door answers at once, where the double would hold a request until the app answers.
+    site.restrict_access()
+    good = hand.deploy(site, image=push(site, "good", f"sleep 6; {APP}"), timeout=40)
     assert good.exit_status == 0, good
     text = site.log()
     started = next(line for line in text.splitlines()[::-1] if "State: Started" in line)
     assert "LastError: ContainerTimeout" in started
 
 
-def test_the_stop_of_the_old_container_is_no_start_of_the_new_one(
-    site: Site, hand: Hand, push: Push, slow_overlap: None
+def test_the_stop_of_an_old_container_is_no_start_of_the_new_one(
+    site: Site, hand: Hand, push: Push, cloud: Cloud
 ) -> None:
     """Its State lines repeat when it was started: `Details: Site started at …`."""
-    image = push(site, "slow", "exit 3")
-    ended = hand.deploy(site, image=image, timeout=30, pace=replace(QUICK, interval=1))
+    site.set(**{START_LIMIT: "10"})
+    image = push(site, "hangs", "sleep 600")
+    started = site.log().count("Z Site started.")
+    with cloud.local.runtime(overlap=4):
+        cloud.arm("POST", f"{site.id}/restart")
+        eventually(lambda: site.log().count("Z Site started.") > started)
+        # The container from before the restart is stopped while the new image starts.
+        ended = hand.deploy(site, image=image, timeout=40, pace=replace(QUICK, settled=1))
     assert ended.exit_status == 4, ended
-    eventually(lambda: "State: Stopping, Action: StoppingSite" in site.log())
-    assert "Details: Site started at" in site.log()
+    assert "within 10 s" in ended.result["reason"]
+    new = site.log().partition(f"Pulling image: {ended.result['image']['name']}.")[2]
+    stop = new.partition("Action: StoppingSite,")[2]
+    assert "Details: Site started at" in stop.partition("\n")[0]
 
 
 def test_the_containers_of_app_service_are_not_the_app(
@@ -115,6 +120,36 @@ def test_two_instances_are_up_when_both_are(
         lines = site.log().splitlines()
     assert sum(line.endswith("Z Site started.") for line in lines) >= 4
     assert lines != sorted(lines)
+
+
+def test_two_instances_that_each_fail_once_and_recover_are_up(
+    make_site: MakeSite, hand: Hand, cloud: Cloud
+) -> None:
+    """The right to pull comes late: App Service tries again by itself, and `wait` sees the end."""
+    site = make_site(workers=2)
+    path = f"{cloud.registry_id()}/providers/Microsoft.Authorization/roleAssignments"
+    mine = cloud.arm("GET", site.id)["identity"]["principalId"]
+    roles = [
+        one for one in cloud.arm("GET", path)["value"] if one["properties"]["principalId"] == mine
+    ]
+
+    def withdraw() -> None:
+        for one in roles:
+            cloud.arm("DELETE", one["id"])
+
+    with cloud.local.runtime(blocked=6, log_by_file=True):
+        with meanwhile(cloud, withdraw, method="PATCH", path=f"{site.name}/config/web"):
+            hand.deploy(site, wait=False)
+        eventually(lambda: site.log().count("Z Container pull image failed") == 2)
+        for one in roles:
+            cloud.arm("PUT", one["id"], {"properties": one["properties"]})
+        name = f"Creating container with image: {site.runs}"
+        eventually(lambda: site.log().count(name) == 2, seconds=30)
+        started = f"{name}.*Z Site started[.].*Z Site started[.]"
+        eventually(lambda: re.search(started, site.log(), re.S), seconds=30)
+        ended = hand.wait(site)
+    assert ended.exit_status == 0, ended
+    assert ended.evidence["log"] == "the new image started and is ready"
 
 
 def test_a_log_of_which_only_the_last_lines_are_given_is_enough(

@@ -154,6 +154,25 @@ def test_the_reason_is_the_most_precise_line_there_is(
     assert reason(text) == expected
 
 
+def test_a_pull_that_failed_is_no_reason_once_the_container_runs() -> None:
+    """App Service starts the copy of the image that the machine has."""
+    pull, *rest = old_start(OLD_A)
+    problem = (
+        "ERROR - DockerApiException: Docker API responded with status code=NotFound, "
+        'response={"message":"manifest unknown"}'
+    )
+    silent = (
+        f"ERROR - Container {OLD_A} didn't respond to HTTP pings on port: 8000, failing site "
+        "start. See container logs for debugging."
+    )
+    assert reason(log(pull, problem, *rest, silent)) == "it doesn't answer on port 8000"
+
+
+def test_a_failure_after_the_start_limit_is_a_time_out_though_no_line_tells_the_seconds() -> None:
+    text = log(*new_start(A)) + log(FAILED, start=235)
+    assert reason(text) == "it didn't answer within 233 s"
+
+
 def test_the_reason_is_not_the_text_of_a_time_out_that_was_none() -> None:
     state = (
         "State: Stopping, Action: CancellingStartup, LastError: ContainerTimeout, "
@@ -233,6 +252,30 @@ class TestCompanions:
         text = log(*new_start(A), ends, FAILED)
         assert reason(text) == "App Service's own container managedIdentity fails"
 
+    def test_the_time_limit_counts_anew_for_one_that_is_asked_after_the_app(self) -> None:
+        warm = f"INFO  - Initiating warmup request to container {self.AUTH} for site shop"
+        text = log(*old_start(OLD_A), old_ready(OLD_A), warm)
+        assert read(text).current[0].started == SECOND + 4
+
+    def test_a_volume_of_kudus_own_is_none_of_the_apps(self) -> None:
+        fails = (
+            "Volume: DiagnosticServer cannot be mounted at /diagServer during container: shop_kudu "
+            "startup. The volume mount is required. Terminate.",
+            "Container start up failed with reason: VolumeMountFailure. Revert by terminate.",
+        )
+        assert not read(log(new_start(A)[0], *fails)).failed
+
+    def test_kudus_names_in_sites_of_the_old_format_are_known(self) -> None:
+        ends = (
+            "Starting container: shop_kudu_f4a05571.",
+            "Container has finished running with exit code: 1.",
+            "Stopping container: shop_kudu_f4a05571.",
+            "Deleting container: shop_kudu_f4a05571. Retry count = 0",
+        )
+        text = log(*old_start(OLD_A), *ends, old_ready(OLD_A))
+        assert is_up(read(text))
+        assert read(text).old_stopped == ()
+
 
 class TestInstances:
     """Attempts on several instances, and one after the other on the same."""
@@ -277,6 +320,55 @@ class TestInstances:
         exit_ = [line.format(name=A, status=7) for line in EXIT]
         assert reason(log(*new_start(A), *new_ready(), *exit_)) == "it exited with status 7"
 
+    def test_an_exit_of_the_old_container_while_it_is_stopped_is_no_failure(self) -> None:
+        state, stopping, deleting = stopped("eeeeeeeeeeee_shop")
+        exit_ = EXIT[0].format(status=143)
+        text = log(*new_start(A), *new_ready(), state, stopping, exit_)
+        assert not read(text).failed
+        assert not read(text + log(deleting, start=9)).failed
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            "Container {} for site shop has exited, failing site start",
+            "Container {} for site shop did not start within expected time limit. Elapsed time = "
+            "230.1 sec",
+        ],
+    )
+    def test_the_failure_of_a_container_of_before_the_log_is_not_the_new_ones(
+        self, line: str
+    ) -> None:
+        fails = (
+            "ERROR - " + line.format(OLD_B),
+            "INFO  - Stopping site shop because it failed during startup.",
+        )
+        assert is_up(read(log(*old_start(OLD_A), *fails, old_ready(OLD_A))))
+
+    def test_a_start_of_before_the_log_that_ends_is_not_the_new_one(self) -> None:
+        text = log(*new_start(A), EXIT[2].format(name=B), TERMINATED)
+        assert not read(text).failed
+        assert is_up(read(text + log(*new_ready(3), start=5)))
+
+    def test_a_container_that_is_recycled_is_replaced_by_the_next(self) -> None:
+        recycled = "INFO  - Recycling container because of AppSettingsChange and isMainSite = True"
+        other = "shop_0_cccccccc"
+        text = log(*old_start(other), *old_start(OLD_A), old_ready(OLD_A), recycled)
+        text += log(*old_start(OLD_B), old_ready(OLD_B), start=10)
+        assert not is_up(read(text, instances=2)), "the other instance still starts"
+        assert is_up(read(text + log(old_ready(other), start=30), instances=2))
+
+    def test_the_pipes_of_a_container_tell_its_image(self) -> None:
+        """Two containers are created before either is started, in the other order."""
+        pipe = "Successfully removed non-blocking flag from /podr/container/pipe/{}/stderr_97f49b."
+        (pull, create, start), (old_pull, old_create, old_start_) = (
+            new_start(A),
+            new_start(B, image=OLD),
+        )
+        lines = (old_pull, pull, pipe.format(B), old_create, pipe.format(A), create, start)
+        text = log(*lines, old_start_)
+        assert read(text).current[0].container == A
+        assert reason(text + log(*exits(A, 9), start=9)) == "it exited with status 9"
+
     def test_the_end_of_the_old_container_is_told(self) -> None:
         text = log(*new_start(A), *new_ready(), *stopped("eeeeeeeeeeee_shop"))
         assert read(text).old_stopped == (SECOND + 7,)
@@ -303,6 +395,12 @@ class TestCancelled:
             assert read(text).abandoned
             assert not read(text).failed
             assert is_up(read(text + log(*new_start(B), *new_ready(), start=30)))
+
+    def test_the_old_images_start_is_the_one_that_is_cancelled(self) -> None:
+        """On the other instance the new image's start has begun before."""
+        text = log(new_start(A)[0], new_start(B, image=OLD)[0], self.INTERRUPTED[0])
+        assert not read(text, instances=2).abandoned
+        assert read(text, instances=2).current
 
     def test_one_that_the_next_start_precedes(self) -> None:
         text = log(*new_start(A), new_start(B)[0], TERMINATED, *new_start(B)[1:], *new_ready())

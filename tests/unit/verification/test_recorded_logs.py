@@ -1,6 +1,7 @@
 """The product's verdicts on real container logs: right, at their times, however one looks at them.
 
-tests/platform_logs has 40 logs of App Service from public reports, and what happened in each.
+tests/platform_logs has 40 logs of App Service from public reports, and what happened in each;
+tests/made_logs has further kinds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tests.replay_logs import Recorded, main, read_folder, replay
 
 FOLDER = Path(__file__).parents[2] / "platform_logs"
 LOGS = list(read_folder(FOLDER))
+MADE = list(read_folder(FOLDER.with_name("made_logs")))
 PHASES = (0.0, 0.37, 0.81, 1.6, 2.9, 4.3)
 CHATTER = (
     "Server started successfully",
@@ -44,6 +46,14 @@ def test_all_forty_logs_are_there() -> None:
 @pytest.mark.parametrize("interval", [1.0, 3.0, 5.0])
 @pytest.mark.parametrize("log", LOGS, ids=lambda log: log.name)
 def test_the_verdict_on_a_real_log_is_right(log: Recorded, interval: float) -> None:
+    for phase in PHASES:
+        found = replay(log, interval, phase)
+        assert found.is_right, found
+
+
+@pytest.mark.parametrize("interval", [1.0, 3.0, 5.0])
+@pytest.mark.parametrize("log", MADE, ids=lambda log: log.name)
+def test_the_verdict_on_a_made_log_is_right(log: Recorded, interval: float) -> None:
     for phase in PHASES:
         found = replay(log, interval, phase)
         assert found.is_right, found

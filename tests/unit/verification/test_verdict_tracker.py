@@ -17,7 +17,7 @@ from tests.unit.verification.log_lines import (
     stopped,
 )
 
-PACE = Pace(answers=3, settled=2, old_stops=9, abandoned=6, pull_allowance=10)
+PACE = Pace(answers=3, settled=2, old_stops=9, start_margin=5, abandoned=6, pull_allowance=10)
 LIMIT = 20
 READY = log(*new_start(), *new_ready())
 GONE = READY + log(*stopped("eeeeeeeeeeee_shop"), start=10)
@@ -88,6 +88,19 @@ def test_a_container_that_passes_the_start_limit_has_failed_though_no_line_says_
     watch = Watch()
     assert watch.see(STARTING, 60) == (Verified.FAILED, LIMIT + 5 + 1)
     assert watch.tracker.reason == "it didn't answer within 20 s"
+
+
+def test_app_service_may_wait_for_longer_than_the_known_limit() -> None:
+    watch = Watch()
+    waits = "INFO  - Waiting for response to warmup request for container shop_0_0a0a0a0a. "
+    text = log(*old_start(), waits + "Elapsed time = 49.0 sec")
+    assert watch.see(text, 600) == (Verified.FAILED, 49 + 5 + 1)
+
+
+def test_each_instance_waits_for_its_old_container_at_the_same_time() -> None:
+    other = "shop_0_0b0b0b0b"
+    text = log(*old_start(), old_ready()) + log(*old_start(other), old_ready(other), start=5)
+    assert Watch(2).see(text, 60) == (Verified.UP, 12)
 
 
 def test_the_pull_does_not_count_towards_the_start_limit() -> None:

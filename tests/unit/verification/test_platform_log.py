@@ -1,0 +1,74 @@
+"""Lines of container logs as events."""
+
+from __future__ import annotations
+
+import pytest
+
+from azext_otelembed.verification.platform_log import Kind, parse
+
+STAMP = "2026-11-25T21:00:00"
+EXIT = "ERROR - Container shop_0_0a0a0a0a for site shop has exited, failing site start"
+PATH = (
+    "/home/LogFiles/2026_11_25_lw0sdlwk0007W3_default_docker.log  "
+    "(https://shop.scm.example/api/vfs/LogFiles/2026_11_25_lw0sdlwk0007W3_default_docker.log)"
+)
+
+
+def kinds(text: str) -> list[Kind]:
+    """The kinds of the events in a text."""
+    return [event.kind for event in parse(text)]
+
+
+@pytest.mark.parametrize(
+    ("digits", "line", "expected"),
+    [
+        (3, EXIT, [Kind.EXITED_EARLY]),
+        (7, EXIT, []),
+        (9, EXIT, []),
+        (7, "Site started.", [Kind.SITE_STARTED]),
+        (9, "Site started.", []),
+        (7, "otelembed: 0123456789ab starts", [Kind.LAUNCHER]),
+        (9, "otelembed: 0123456789ab starts", [Kind.LAUNCHER]),
+        (
+            7,
+            "ERROR - DockerApiException: Docker API responded with status code=NotFound, "
+            'response={"message":"manifest unknown"}',
+            [Kind.PULL_PROBLEM],
+        ),
+    ],
+)
+def test_the_digits_of_a_stamp_tell_the_platform_from_the_app(
+    digits: int, line: str, expected: list[Kind]
+) -> None:
+    assert kinds(f"{STAMP}.{'1' * digits}Z {line}\n") == expected
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "",
+        " Status_WatchFile :: Error Error: ENOENT: no such file or directory",
+        PATH,
+        f"{PATH}{PATH}Ending Log Tail of existing logs ---Starting Live Log Stream ---",
+        "2026-11-25T20:59:59.1234567Z Listening on port 8080",
+    ],
+)
+def test_what_follows_a_line_without_a_newline_is_not_part_of_it(behind: str) -> None:
+    assert kinds(f"{STAMP}.123Z {EXIT}{behind}\n") == [Kind.EXITED_EARLY]
+    ready = "INFO  - Container shop_0_0a0a0a0a for site shop initialized successfully."
+    if not behind.startswith(" "):
+        assert kinds(f"{STAMP}.123Z {ready}{behind}\n") == [Kind.READY]
+
+
+def test_a_line_that_follows_another_file_without_a_newline_is_read() -> None:
+    assert kinds(f"{STAMP}.1234567Z GET /goods/8{STAMP}.2345678Z Site started.\n") == [
+        Kind.SITE_STARTED
+    ]
+    assert kinds(f"{STAMP}.1234567Z it says: {STAMP}.2345678Z Site started.\n") == []
+    assert kinds(f'{STAMP}.1234567Z {{"line":"{STAMP}.2345678Z Site started.\n') == []
+
+
+def test_a_container_may_fail_to_be_created_or_started() -> None:
+    for verb in ("create", "start"):
+        line = f"Container {verb} failed for shop_0 with System.AggregateException, One or more"
+        assert kinds(f"{STAMP}.123Z ERROR - {line}\n") == [Kind.CREATE_FAILED]
