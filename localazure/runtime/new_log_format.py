@@ -52,8 +52,6 @@ class NewLogFormat(PlatformMessages):
     Every `State:` line repeats the last error, the details and the level until they change.
     """
 
-    can_block = True
-
     def __init__(self, site: Site, log: SiteLog, *, is_beside: bool = False) -> None:
         super().__init__(site, log)
         suffix = slot_suffix(site)

@@ -29,6 +29,8 @@ class OldLogFormat(PlatformMessages):
     The stop of a container that served is not logged.
     """
 
+    is_old_format = True
+
     def __init__(self, site: Site, log: SiteLog) -> None:
         super().__init__(site, log)
         suffix = slot_suffix(site)

@@ -36,8 +36,8 @@ class PlatformMessages:
     An event that a format doesn't log is a method that it doesn't override.
     """
 
-    can_block = False
-    """Whether the site is blocked after several failed starts."""
+    is_old_format = False
+    """Then the site is never blocked, and settings changed during a start cause another one."""
 
     def __init__(self, site: Site, log: SiteLog) -> None:
         self.log = log

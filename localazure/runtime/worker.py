@@ -22,6 +22,7 @@ from localazure.runtime.image import ConfigurationError
 from localazure.runtime.platform_messages import PlatformMessages, Start
 from localazure.runtime.pull import Pulled, PullError
 from localazure.runtime.sandbox import Launch, NoSandboxError
+from localazure.runtime.start_pauses import StartPauses
 from localazure.state import Site
 
 
@@ -47,11 +48,8 @@ class Serving:
 
 _PROBED_AGAIN = 0.75
 _OVERLAP_OF_FAILURE = 1.1
-_BLOCKED_CHECKS = 24
-_RETRY, _OLD_RETRY = 0.5, 1.25
-"""Fractions of `RuntimeSettings`: App Service logs that it waits for an answer every 15 s (of 20),
-stops the old container 22 s after a failed start, tries to start a blocked site every 5 s (of 120)
-and starts it 60 s after a failure or after its block; where there are no blocks, after 150 s."""
+"""Fractions of `RuntimeSettings.overlap`, App Service's 20 s: it logs every 15 s that it waits for
+an answer (old format), and stops the old container 22 s after a failed start."""
 
 
 class _StartFailedError(Exception):
@@ -78,9 +76,7 @@ class Worker:
         self._stopping: dict[asyncio.Task[None], Container] = {}
         self._ending: asyncio.Task[None] | None = None
         """The end of the container whose start has failed or was cancelled last."""
-        self._failures = 0
-        """Failed starts in a row."""
-        self._blocked_until = 0.0
+        self._pauses = StartPauses(context.settings)
         self._recycled = ""
         self._recycles_again = False
 
@@ -107,10 +103,12 @@ class Worker:
 
         `recycled` is App Service's word for the change that is the cause, if there is one.
         """
-        # Such a change during a start is made good after it, by another one (old format).
-        is_starting = self.phase is Phase.STARTING
-        self._recycles_again = is_starting and bool(recycled or self._recycled)
-        self._recycled = recycled or self._recycled * is_starting
+        # In the old format, such a change during a start causes another start after it.
+        if self.phase is Phase.STARTING and self.messages.is_old_format:
+            self._recycled = recycled or self._recycled
+            self._recycles_again = bool(self._recycled)
+        else:
+            self._recycled, self._recycles_again = recycled, False
         self._enter(Phase.STARTING)
         self._replace_task(self._run)
 
@@ -166,17 +164,19 @@ class Worker:
 
     async def _run(self) -> None:
         crashes = 0
-        await self._wait_while_blocked()
+        if self._pauses.is_blocked:
+            await self._pause(self._pauses.while_blocked)
         while True:
             try:
                 fresh = await self._start_container()
             except _StartFailedError:
-                self._failures += 1
+                self._pauses.failures += 1
+                self._recycled = ""
                 self._retire(_OVERLAP_OF_FAILURE)
-                await self._pause()
+                await self._pause(self._pauses.after_failure)
                 continue
             self._retire(1)
-            self.serving, self._failures = fresh, 0
+            self.serving, self._pauses.failures = fresh, 0
             self._enter(Phase.STARTED)
             self.messages.started()
             if self._recycles_again:
@@ -193,35 +193,13 @@ class Worker:
                 self.messages.down()
                 self._enter(Phase.STARTING)
             else:
-                self._failures = crashes
-                await self._pause()
+                self._pauses.failures = crashes
+                await self._pause(self._pauses.after_failure)
 
-    async def _pause(self) -> None:
-        """Wait until the next start; the site is blocked if it has failed more than once."""
+    async def _pause(self, wait: Callable[[PlatformMessages], Awaitable[None]]) -> None:
         self._enter(Phase.FAILED)
         await self._wait_for_ending()
-        blocked = self._context.settings.blocked
-        if self.messages.can_block and self._failures > 1:
-            self._blocked_until = time.monotonic() + blocked
-            self.messages.down(blocked)
-            await self._wait_while_blocked()
-        else:
-            self.messages.down()
-            await asyncio.sleep(blocked * (_RETRY if self.messages.can_block else _OLD_RETRY))
-            self._enter(Phase.STARTING)
-
-    async def _wait_while_blocked(self) -> None:
-        if not self._blocked_until:
-            return
-        self._enter(Phase.FAILED)
-        blocked = self._context.settings.blocked
-        while (rest := self._blocked_until - time.monotonic()) > 0:
-            await asyncio.sleep(min(rest, blocked / _BLOCKED_CHECKS))
-            if self._blocked_until > time.monotonic():
-                self.messages.still_blocked()
-        self._blocked_until = 0.0
-        self.messages.unblocked()
-        await asyncio.sleep(blocked * _RETRY)
+        await wait(self.messages)
         self._enter(Phase.STARTING)
 
     async def _wait_for_ending(self) -> None:

@@ -48,5 +48,5 @@ def test_az_webapp_restart_starts_another_container(site: Site) -> None:
     done = site.cloud.az.run("webapp", "restart", *site.arguments)
     assert done.returncode == 0, done.stderr
     eventually(lambda: site.log().count("Site started.") > started)
-    eventually(lambda: "Container is terminated." in site.log())
+    eventually(lambda: f"Site: {site.name} stopped." in site.log())
     site.answers()

@@ -322,6 +322,7 @@ async def test_the_platforms_lines_come_in_the_order_of_recorded_logs(
         assert not [line for line in lines if line.startswith("ERROR")]
     if scenario.startswith("is_cancelled"):
         assert REVERTED not in lines
+        assert lines.count("Pulling image: <image>.") == 3, "and no start after that"
 
 
 async def test_a_last_error_is_repeated_with_its_own_time_and_not_by_a_start_beside_a_container(

@@ -96,6 +96,7 @@ async def test_a_change_during_a_start_cancels_that_start(here: RuntimeFixture) 
 
 
 async def test_a_new_container_that_exits_stops_the_old_one(here: RuntimeFixture) -> None:
+    here.double.change_runtime({"blocked": 60})
     site = await here.site(here.push(server_image()))
     await here.facts(site)
     await here.set(site, FAIL="3")
