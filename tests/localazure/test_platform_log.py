@@ -10,6 +10,8 @@ from datetime import datetime
 
 import pytest
 
+from azext_otelembed.verification.attempts import find_attempts
+from azext_otelembed.verification.platform_log import parse
 from tests.localazure.platform_log_scenarios import SCENARIOS, shape, started
 from tests.localazure.runtime_support import RuntimeFixture, server_image
 
@@ -412,3 +414,46 @@ async def test_containerlogs_joins_instances_and_files_unsorted_and_ends_with_th
         assert platform[-2].endswith("Site started.")
     with pytest.raises(ValueError, match="no setting colour"):
         here.double.change_runtime({"colour": "red"})
+
+
+UP = ""
+JUDGED = {
+    "good_start": UP,
+    "exits": "it exited with status 3",
+    "times_out": "it didn't answer on port 8080 within 1 s",
+    "recovers": UP,
+    "pull_fails": "its image can't be pulled",
+    "volume_fails": "a volume can't be mounted at /mnt/goods",
+    "is_cancelled": UP,
+    "is_cancelled_early": UP,
+    "is_blocked": UP,
+    "crashes": UP,
+    "old_with_identity": UP,
+    "old_exits": "it exited",
+    "old_times_out": "it didn't answer on port 8080 within 1 s",
+    "old_pull_fails": "its image can't be pulled",
+    "old_with_login": "it exited",
+    "old_recycles": UP,
+    "two_instances": UP,
+    "slot": UP,
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_the_extension_reads_the_doubles_log_as_what_happened(
+    here: RuntimeFixture, scenario: str
+) -> None:
+    """The same parser reads recorded logs, which holds the double's lines to their grammar."""
+    text = await SCENARIOS[scenario](here)
+    events = sorted(parse(text), key=lambda event: event.time)
+    image = next(one.image for one in reversed(events) if one.image and "appsvc" not in one.image)
+    instances = 2 if scenario == "two_instances" else 1
+    found = find_attempts(events, image, 0.0, 1, instances)
+    reason = found.failed.reason if found.failed else UP
+    assert reason.startswith(JUDGED[scenario]), reason
+    assert bool(reason) is bool(JUDGED[scenario])
+    if not reason:
+        assert found.current
+        assert all(one.ready for one in found.current)
+        assert found.abandoned is None
+    assert found.blocked_until is None

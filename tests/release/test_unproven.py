@@ -335,7 +335,10 @@ def test_the_time_limit_bounds_the_command_and_not_only_the_verification(
 ) -> None:
     """What comes before the release counts; without time for it nothing is changed."""
     pull = {"service": "acr", "method": "PUT", "path": f"/v2/{site.repository}/manifests/"}
-    with site.cloud.fault(**pull, latency=3.5), pytest.raises(Refused, match="the 3 s of --timeout"):
+    with (
+        site.cloud.fault(**pull, latency=3.5),
+        pytest.raises(Refused, match="the 3 s of --timeout"),
+    ):
         hand.deploy(site, timeout=3)
     assert site.runs == site.image()
     assert SETTING not in site.settings()
