@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from tests.localazure.platform_log_scenarios import SCENARIOS, shape, started
+from tests.localazure.runtime_log_scenarios import SCENARIOS, shape, started
 from tests.localazure.runtime_support import RuntimeFixture, server_image
 
 TERMINATED = [
