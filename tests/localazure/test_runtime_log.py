@@ -12,7 +12,7 @@ import pytest
 
 from azext_otelembed.verification.attempts import find_attempts
 from azext_otelembed.verification.platform_log import parse
-from tests.localazure.platform_log_scenarios import SCENARIOS, shape, started
+from tests.localazure.runtime_log_scenarios import SCENARIOS, shape, started
 from tests.localazure.runtime_support import RuntimeFixture, server_image
 
 TERMINATED = [
