@@ -114,6 +114,7 @@ class VerdictTracker:
         if current and current[-1].began != self._newest_began:
             # The attempt before may be the one that answers now.
             self._newest_began, self._silences = current[-1].began, 0
+            self._old_is_gone = False
         self._count_answers()
         if self._has_failed():
             return Verified.FAILED

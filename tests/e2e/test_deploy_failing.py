@@ -72,7 +72,9 @@ def test_a_container_that_listens_nowhere_is_told_by_its_port(shared: Site, tmp_
     shared.set(WEBSITES_CONTAINER_START_TIME_LIMIT="3")
     answer = shared.deploy("--image", shared.image("silent"), *LEAVE, "12")
     assert answer.returncode == 5, answer.show()
-    assert answer.json["reason"] == "the new container failed: it doesn't answer on port 8080"
+    assert answer.json["reason"] == (
+        "the new container failed: it didn't answer on port 8080 within 3 s"
+    )
     assert "here I am" in answer.stderr
     shared.set(WEBSITES_CONTAINER_START_TIME_LIMIT=None)
     goes_back(shared, answer)
@@ -111,7 +113,8 @@ def test_an_image_that_the_site_may_not_pull_is_told(
         az=caller,
     )
     assert answer.returncode == 5, answer.show()
-    assert answer.json["reason"] == "the new container failed: its image can't be pulled"
+    reason = "the new container failed: its image can't be pulled: unauthorized"
+    assert answer.json["reason"] == reason
     assert f"--setting-names {SETTING}" in answer.stderr
     goes_back(site, answer)
 

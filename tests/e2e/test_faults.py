@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import pytest
 
 from azext_otelembed.azure.session import Session
+from azext_otelembed.verification.verdict_tracker import PACE
 from tests.e2e import inprocess
 from tests.e2e.cases import Batch
 from tests.e2e.faults import (
@@ -68,9 +69,11 @@ class Trial:
     def write(self, row: Row) -> Met:
         """A deploy meets the fault; where it ends in an error, another one comes after it."""
         how: dict[str, Any] = {} if row.running else {"wait": False, "state": "Stopped"}
-        site = self.cloud.make_site(registry=self.registry, **how)
+        # Without a log, the site has to answer through the pull and the start limit.
+        limit = {"WEBSITES_CONTAINER_START_TIME_LIMIT": "3"}
+        site = self.cloud.make_site(registry=self.registry, settings=limit, **how)
         before = _snapshot(site)
-        first = self._met(site, row, wait=row.running)
+        first = self._met(site, row, wait=row.running, pace=replace(PACE, pull_allowance=3))
         after = _snapshot(site)
         met = Met(site, before, first, after)
         if row.status:
