@@ -156,6 +156,7 @@ def verify(
     health_path: str,
     timeout: float,
     say: Callable[[str], None],
+    spent: float = 0.0,
     pace: Pace = PACE,
     written: str | None = None,
     reachable: bool = True,
@@ -165,7 +166,7 @@ def verify(
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
-    `log_since` is the container log's newest time before the change: only attempts to start the
+    `spent` of these seconds are over already. `log_since` is the container log's newest time before the change: only attempts to start the
     image that began later count. `written` is the connection string that was set after `observed`:
     no log line may show it. Without `reachable`, this machine could not reach the site before the
     change. `recipe` is the image's, for the launcher's line. `restart` is called once if the log
@@ -184,7 +185,7 @@ def verify(
         recipe,
         restart,
         waits_for_block=waits_for_block,
-    ).run(timeout, say)
+    ).run(timeout, spent, say)
 
 
 @dataclass(slots=True)
@@ -239,10 +240,10 @@ class _Verification:
     restart: Callable[[], None] | None
     waits_for_block: bool
 
-    def run(self, timeout: float, say: Callable[[str], None]) -> Verdict:
+    def run(self, timeout: float, spent: float, say: Callable[[str], None]) -> Verdict:
         """Looks until there is a verdict."""
         began = time.monotonic()
-        deadline = began + timeout
+        deadline = began + timeout - spent
         limit = start_limit(self.observed.settings)
         tracker = VerdictTracker(self.image, self.after, limit, self.pace, self.recipe)
         configuration = _Configuration(self.client, self.observed, self.image)
