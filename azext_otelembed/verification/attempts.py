@@ -124,10 +124,14 @@ def _current(attempts: Sequence[Attempt], instances: int) -> tuple[Attempt, ...]
 
 
 def _failed(attempts: Sequence[Attempt]) -> Attempt | None:
-    """The first attempt that failed and was not followed by one that is ready."""
+    """The first attempt that failed and was not followed by one that is ready.
+
+    A container that was ready and ended has failed, whatever follows: it may do so again and again.
+    """
     broken: list[Attempt] = []
     for one in attempts:
-        earlier = next((x for x in broken if x.failed and x.failed <= one.began), None)
+        retried = (x for x in broken if not x.ready and x.failed and x.failed <= one.began)
+        earlier = next(retried, None)
         if earlier and (one.ready is not None or one.failed is not None):
             broken.remove(earlier)
         if one.failed is not None:
@@ -200,7 +204,7 @@ class _Start:
             self.began,
             self.started,
             self.waited,
-            self.ready if self.failed is None else None,
+            self.ready,
             self.failed,
             self.cancelled,
             self.stopped,

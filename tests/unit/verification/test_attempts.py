@@ -318,7 +318,10 @@ class TestInstances:
 
     def test_a_container_that_exits_after_it_was_ready_has_failed(self) -> None:
         exit_ = [line.format(name=A, status=7) for line in EXIT]
-        assert reason(log(*new_start(A), *new_ready(), *exit_)) == "it exited with status 7"
+        text = log(*new_start(A), *new_ready(), *exit_)
+        assert reason(text) == "it exited with status 7"
+        again = log(*new_start(B), *new_ready(), start=9)
+        assert reason(text + again) == "it exited with status 7", "it is started again and again"
 
     def test_an_exit_of_the_old_container_while_it_is_stopped_is_no_failure(self) -> None:
         state, stopping, deleting = stopped("eeeeeeeeeeee_shop")
