@@ -204,7 +204,7 @@ class _Deploy:
         options, host = self.request.release, observed.host
         if not options.wait or host in self.answers:
             return None
-        self.answers[host] = ping(self.session, host, options.health_path)
+        self.answers[host] = ping(self.session, host, options.health_path, patience=2)
         return unreachable_note(observed, self.answers[host])
 
     def _find_target(self, site: _Site, app: Reference) -> Target:
@@ -271,6 +271,8 @@ class _Deploy:
     def _swap(self, site: _Site, target: Existing, outcome: Outcome) -> Outcome:
         production = site.production
         assert production is not None  # noqa: S101  # the caller has checked it
+        # A release of its own: an unproven slot, if that is accepted, has used up its time.
+        self.began = time.monotonic()
         context = self._context(production.client, production.observed, site.observed)
         ending = swap(context, self.id, production.observed, _image(target))
         seconds = dict(self.console.seconds)

@@ -103,7 +103,8 @@ def open_site(
         check_kind(observed)
         store = registry.records(observed)
         known, answer = run_concurrently(
-            store.read, lambda: ping(session, observed.host, health_path) if health_path else None
+            store.read,
+            lambda: ping(session, observed.host, health_path, 2) if health_path else None,
         )
         step.say(f"{site} runs {observed.image}; releases on record: {len(known)}")
     if note := unreachable_note(observed, answer):

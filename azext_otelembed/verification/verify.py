@@ -91,10 +91,10 @@ def verdict_result(verdict: Verdict | None) -> dict[str, Any]:
     }
 
 
-def ping(session: Session, host: str, path: str) -> Ping:
+def ping(session: Session, host: str, path: str, patience: float = 15) -> Ping:
     """Sends one request to the site's own host name, without following redirects.
 
-    An answer that takes longer than 15 seconds counts as none.
+    An answer that takes longer than `patience` seconds counts as none.
     """
     import requests
 
@@ -104,7 +104,7 @@ def ping(session: Session, host: str, path: str) -> Ping:
         answer = requests.get(
             f"https://{host}{path}",
             headers=headers,
-            timeout=15,
+            timeout=(15, patience),
             allow_redirects=False,
             stream=True,
             **({} if verify is True else {"verify": verify}),
@@ -112,7 +112,7 @@ def ping(session: Session, host: str, path: str) -> Ping:
     except requests.exceptions.ConnectTimeout:
         return Ping(None, "no connection in 15 s", unreachable=True)
     except requests.Timeout:
-        return Ping(None, "no answer in 15 s")
+        return Ping(None, f"no answer in {patience:.0f} s")
     except requests.exceptions.SSLError:
         problem = "its certificate isn't trusted (see REQUESTS_CA_BUNDLE)"
         return Ping(None, problem, unreachable=True)
@@ -166,12 +166,12 @@ def verify(
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
-    `spent` of these seconds are over already. `log_since` is the container log's newest time before the change: only attempts to start the
-    image that began later count. `written` is the connection string that was set after `observed`:
-    no log line may show it. Without `reachable`, this machine could not reach the site before the
-    change. `recipe` is the image's, for the launcher's line. `restart` is called once if the log
-    shows no attempt for `pace.idle` seconds. With `waits_for_block`, the time in which App Service
-    blocks the site's starts doesn't count.
+    `spent` of these seconds are over already. `log_since` is the container log's newest time before
+    the change: only attempts to start the image that began later count. `written` is the connection
+    string that was set after `observed`: no log line may show it. Without `reachable`, this machine
+    could not reach the site before the change. `recipe` is the image's, for the launcher's line.
+    `restart` is called once if the log shows no attempt for `pace.idle` seconds. With
+    `waits_for_block`, the time in which App Service blocks the site's starts doesn't count.
     """
     return _Verification(
         session,

@@ -84,10 +84,10 @@ def test_an_old_container_that_still_answers_is_not_taken_for_the_new_one(
     shared: Site, tmp_path: Path
 ) -> None:
     shared.push("slow", images.shell(tmp_path, "sleep 1000"))
-    answer = shared.deploy("--image", shared.image("slow"), *LEAVE, "5")
+    answer = shared.deploy("--image", shared.image("slow"), *LEAVE, "8")
     assert answer.returncode == 5, answer.show()
     assert shared.get().status_code == 200, "the old container serves meanwhile"
-    assert answer.json["reason"] == "after 5 s the container log doesn't show the new image ready"
+    assert answer.json["reason"] == "after 8 s the container log doesn't show the new image ready"
     assert answer.json["evidence"]["log"] == "the new image is starting"
     goes_back(shared, answer)
 
@@ -135,7 +135,7 @@ def test_a_stopped_site_is_left_alone_since_nothing_could_be_verified(shared: Si
 
 def test_only_show_errors_still_tells_what_failed(shared: Site, tmp_path: Path) -> None:
     shared.push("quiet", images.shell(tmp_path, f"echo '{BOOM}'; exit 4"))
-    arguments = ("--image", shared.image("quiet"), *LEAVE, "6", "--only-show-errors")
+    arguments = ("--image", shared.image("quiet"), *LEAVE, "12", "--only-show-errors")
     answer = shared.deploy(*arguments)
     assert answer.returncode == 5, answer.show()
     assert answer.stderr.startswith(f"otelembed: Web App '{shared.name}' fails to start: ")

@@ -64,7 +64,7 @@ def test_version_1_is_read_in_version_2_as_well(arm: Arm) -> None:
 
 
 def test_easy_auth_and_public_access_restart_the_site_and_restrictions_do_not(arm: Arm) -> None:
-    site = arm.site(state="Running")
+    site = arm.site(state="Running", old_log=True)
     wait_for_starts(arm, site, 1)
     count = starts(arm, site)
     arm.call("PATCH", f"{site}/config/web", {"properties": {"ipSecurityRestrictions": [OFFICE]}})

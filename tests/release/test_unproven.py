@@ -29,7 +29,7 @@ from tests.release.support import (
     writes,
 )
 
-SHORT = 2
+SHORT = 5
 """Seconds until the time is up. They are too few to prove a site by its answers alone."""
 START_LIMIT = "WEBSITES_CONTAINER_START_TIME_LIMIT"
 
