@@ -230,7 +230,7 @@ class RecordedRelease:
 
         Raises `Refused` if another release is in progress, or if the time is up already.
         """
-        if context.remaining <= 0:
+        if context.options.wait and context.remaining <= 0:
             raise Refused(
                 f"{context.client.id} is unchanged: the {context.timeout} s of --timeout were up "
                 "before its release could begin.",

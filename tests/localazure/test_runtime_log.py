@@ -427,7 +427,7 @@ JUDGED = {
     "is_cancelled": UP,
     "is_cancelled_early": UP,
     "is_blocked": UP,
-    "crashes": UP,
+    "crashes": "it exited with status 9",
     "old_with_identity": UP,
     "old_exits": "it exited",
     "old_times_out": "it didn't answer on port 8080 within 1 s",
