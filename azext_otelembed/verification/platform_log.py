@@ -88,7 +88,7 @@ _OLD: Sequence[tuple[Kind, str]] = (
     (
         Kind.WAITING,
         r"Waiting for response to warmup request for container (?P<container>\S+)\. "
-        r"Elapsed time = (?P<number>[\d.]+) sec",
+        r"Elapsed time = (?P<number>\d{1,9}(?:\.\d{1,9})?) sec",
     ),
     (Kind.RECYCLED, r"Recycling container because of \w+ and isMainSite = \w+"),
     (
@@ -103,7 +103,7 @@ _OLD: Sequence[tuple[Kind, str]] = (
     (
         Kind.TIMED_OUT,
         r"Container (?P<container>\S+) for site \S+ did not start within expected time limit\. "
-        r"Elapsed time = (?P<number>[\d.]+) sec",
+        r"Elapsed time = (?P<number>\d{1,9}(?:\.\d{1,9})?) sec",
     ),
     (
         Kind.PORT_SILENT,
@@ -144,8 +144,14 @@ _NEW: Sequence[tuple[Kind, str]] = (
         r"image name: \S+",
     ),
     (Kind.STARTING, r"Starting container: (?P<container>\S+)\."),
-    (Kind.PROBE_SUCCEEDED, r"Site startup probe succeeded after (?P<number>[\d.]+) seconds\."),
-    (Kind.PROBE_FAILED, r"Site startup probe failed after (?P<number>[\d.]+) seconds\."),
+    (
+        Kind.PROBE_SUCCEEDED,
+        r"Site startup probe succeeded after (?P<number>\d{1,9}(?:\.\d{1,9})?) seconds\.",
+    ),
+    (
+        Kind.PROBE_FAILED,
+        r"Site startup probe failed after (?P<number>\d{1,9}(?:\.\d{1,9})?) seconds\.",
+    ),
     (Kind.SITE_STARTED, r"Site started\."),
     (Kind.EXITED, r"Container has finished running with exit code: (?P<number>-?\d{1,10})\."),
     (

@@ -17,7 +17,7 @@ from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.verification import platform_log
 from azext_otelembed.verification.attempts import Attempts
-from azext_otelembed.verification.log_tail import log_tail, secrets_of
+from azext_otelembed.verification.log_tail import log_tail, redact, secrets_of
 from azext_otelembed.verification.platform_log import stamp_time
 from azext_otelembed.verification.time_limits import start_limit
 from azext_otelembed.verification.verdict_tracker import (
@@ -37,6 +37,8 @@ from azext_otelembed.webapp.observe import SETTING, Observed, current_image
 
 CLOCKS_DIFFER = timedelta(seconds=120)
 """By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
+LONGEST_REASON = 500
+"""Characters of a reason or a piece of evidence that are shown and recorded."""
 AFTER_BLOCK = 90.0
 """Seconds after the end of a block within which App Service starts the site: 62 to 66 in the
 recorded logs."""
@@ -309,7 +311,13 @@ class _Verification:
         if start is None and healthy is not True and attempts.current:
             start = (attempts.current[0].began, math.inf)
         tail = log_tail(tracker.log.text, self.after, start, self.secrets)
-        return Verdict(healthy, reason, evidence, tail)
+        shown = {name: self._shown(words) for name, words in evidence.items()}
+        return Verdict(healthy, self._shown(reason), shown, tail)
+
+    def _shown(self, words: str) -> str:
+        """Words of which a part may come from the log: bounded, with secrets masked."""
+        (masked,) = redact([words], self.secrets)
+        return masked if len(masked) <= LONGEST_REASON else f"{masked[:LONGEST_REASON]} …"
 
 
 def _rest(attempts: Attempts) -> float:

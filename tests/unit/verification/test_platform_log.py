@@ -72,3 +72,29 @@ def test_a_container_may_fail_to_be_created_or_started() -> None:
     for verb in ("create", "start"):
         line = f"Container {verb} failed for shop_0 with System.AggregateException, One or more"
         assert kinds(f"{STAMP}.123Z ERROR - {line}\n") == [Kind.CREATE_FAILED]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Site startup probe failed after 1.2.3 seconds.",
+        "Site startup probe succeeded after . seconds.",
+        "Site startup probe failed after ² seconds.",
+        "Container has finished running with exit code: ³.",
+        f"Site startup probe failed after {'9' * 5000} seconds.",
+        f"Container has finished running with exit code: {'9' * 5000}.",
+    ],
+)
+def test_numbers_that_are_none_make_a_line_of_the_app(line: str) -> None:
+    assert list(parse(f"2026-04-04T05:52:02.4728658Z {line}\n")) == []
+
+
+@pytest.mark.parametrize(
+    "stamp", ["2026-13-45T99:99:99.1Z", "20--------T::::::::Z", "2026-04-04T05:52:60.5Z"]
+)
+def test_a_time_that_does_not_exist_is_long_ago(stamp: str) -> None:
+    (event,) = parse(f"{stamp} Site started.\n")
+    assert event.time < 1
+    late = "Site: shop will be blocked for 2 minutes till 13/45/2026 99:99:99"
+    (event,) = parse(f"2026-04-04T05:52:02.4728658Z {late}\n")
+    assert event.at == 0
