@@ -161,6 +161,11 @@ class VerdictTracker:
         )
 
     @property
+    def waits_for_old(self) -> bool:
+        """Whether the new container is ready while the old one may still answer."""
+        return self.is_ready and not self._old_is_gone
+
+    @property
     def _missing(self) -> int:
         """How many instances the log shows nothing of."""
         return max(len(self._states) - len(self.attempts.current if self.attempts else ()), 0)

@@ -287,7 +287,8 @@ class _Verification:
                 return ended(healthy, f"{seconds} {tracker.reason}{why}")
             self._restart_if_idle(tracker, now - began)
             if configuration.matches:
-                say(f"{_log_words(tracker)}; {answer}")
+                old = ", the old container may still answer" if tracker.waits_for_old else ""
+                say(f"{_log_words(tracker)}{old}; {answer}")
             else:
                 say("waiting for the configuration to read back")
             time.sleep(min(self.pace.interval, max(deadline - now, 0)))
