@@ -369,7 +369,7 @@ class RecordedRelease:
                 say=step.say,
                 written=written,
                 restart=self._restart_of(restored.observed),
-                waits_for_block=True,
+                is_way_back=True,
             )
             step.say(f"{undo.image} runs again" if verdict.healthy else verdict.reason)
         done = f"{self._site} was {undo.action} to {undo.image}"

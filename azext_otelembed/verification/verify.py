@@ -6,7 +6,7 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -164,7 +164,7 @@ def verify(
     reachable: bool = True,
     recipe: str = "",
     restart: Callable[[], None] | None = None,
-    waits_for_block: bool = False,
+    is_way_back: bool = False,
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
@@ -172,8 +172,9 @@ def verify(
     the change: only attempts to start the image that began later count. `written` is the connection
     string that was set after `observed`: no log line may show it. Without `reachable`, this machine
     could not reach the site before the change. `recipe` is the image's, for the launcher's line.
-    `restart` is called once if the log shows no attempt for `pace.idle` seconds. With
-    `waits_for_block`, the time in which App Service blocks the site's starts doesn't count.
+    `restart` is called once if the log shows no attempt for `pace.idle` seconds. `is_way_back`: the
+    image from before is restored. Then a block of the site's starts doesn't count, and the old
+    container isn't waited for: if it still answers, it has the same image.
     """
     return _Verification(
         session,
@@ -183,10 +184,10 @@ def verify(
         secrets_of(observed.settings) + secrets_of({SETTING: written or ""}),
         stamp_time(log_since) if log_since else 0.0,
         _Asked(client, observed, health_path, reachable=reachable),
-        pace,
+        replace(pace, old_stops=0.0) if is_way_back else pace,
         recipe,
         restart,
-        waits_for_block=waits_for_block,
+        waits_for_block=is_way_back,
     ).run(timeout, spent, say)
 
 

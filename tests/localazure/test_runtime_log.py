@@ -215,8 +215,8 @@ EXPECTED: dict[str, list[list[str]]] = {
     "good_start": [[*BEGIN, *READY, *BEGIN, *READY, *OLD_STOPS], [*KUDU, *KUDU, *KUDU_STOPS]],
     # 021; the old container: 002
     "exits": [[*BEGIN, *READY, *BEGIN, *exits(), *OLD_STOPS]],
-    # 002
-    "times_out": [[*BEGIN, *READY, *BEGIN, *TIMEOUT, *OLD_STOPS]],
+    # 002; the new container ends within its grace, the old one is stopped meanwhile or later
+    "times_out": [[*BEGIN, *READY, *BEGIN, *TIMEOUT], [*BEGIN, *READY, *BEGIN, *OLD_STOPS]],
     # 008
     "recovers": [[*BEGIN, *exits(), *after("ContainerTimeout", [*BEGIN, *READY])]],
     # webapps-deploy#455

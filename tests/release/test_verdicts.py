@@ -186,7 +186,7 @@ def test_a_way_back_into_a_block_waits_for_its_end(
             timeout=2,
             say=print,
             pace=QUICK,
-            waits_for_block=True,
+            is_way_back=True,
         )
     assert verdict.healthy, verdict
     assert time.monotonic() - began > 4
