@@ -312,7 +312,9 @@ class _Verification:
         start = (failed.began, failed.failed) if failed and failed.failed else None
         if start is None and healthy is not True and attempts.current:
             start = (attempts.current[0].began, math.inf)
-        tail = log_tail(tracker.log.text, self.after, start, self.secrets)
+        # What the app said last may reach the log after the platform's lines.
+        text = (_log(self.client) if healthy is False else "") or tracker.log.text
+        tail = log_tail(text, self.after, start, self.secrets)
         shown = {name: self._shown(words) for name, words in evidence.items()}
         return Verdict(healthy, self._shown(reason), shown, tail)
 

@@ -25,7 +25,7 @@ def test_the_setting_that_a_release_brings_is_hidden_in_its_containers_log(
 ) -> None:
     key = site.cloud.connection_string(site.component or "").split(";")[0].partition("=")[2]
     image = push(site, "chatty", f'echo "telemetry: ${SETTING}"; echo "key: {key}"; exit 3')
-    ended = hand.deploy(site, image=image, timeout=6)
+    ended = hand.deploy(site, image=image, timeout=20)
     assert ended.exit_status == 4, ended
     assert "telemetry: " in ended.said
     assert "key: " in ended.said
@@ -79,7 +79,7 @@ def test_a_pending_record_outlives_the_rollback(
 
     path = f"{site.name}/config/web$"
     with meanwhile(cloud, look, **CONFIGURATION, path=path, nth=2):
-        ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
+        ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=20)
     assert ended.exit_status == 4, ended
     assert left[0] > timedelta(seconds=230), "the old image gets 120 s, and the margin is 120 s"
 
@@ -90,7 +90,7 @@ def test_a_rollback_that_azure_refuses_is_told_and_can_be_repeated(
     image = push(site, "bad", "exit 3")
     path = f"{site.name}/config/web$"
     with cloud.fault(**CONFIGURATION, path=path, nth=2, times=0, status=403):
-        ended = hand.deploy(site, image=image, timeout=6)
+        ended = hand.deploy(site, image=image, timeout=20)
     assert (ended.exit_status, ended.release) == (5, "pending")
     assert ended.result["healthy"] is False
     assert ended.result["reason"] == "the new container failed: it exited with status 3"
@@ -100,7 +100,7 @@ def test_a_rollback_that_azure_refuses_is_told_and_can_be_repeated(
         f"{site.image()}" in ended.said
     )
     assert site.runs != site.image()
-    again = hand.deploy(site, image=image, timeout=6)
+    again = hand.deploy(site, image=image, timeout=20)
     assert again.exit_status == 4, again
     assert site.runs == site.image()
     assert SETTING not in site.settings()

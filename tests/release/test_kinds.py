@@ -163,7 +163,7 @@ def test_of_a_site_of_containers_the_main_ones_image_changes_and_nothing_else(
 
 def test_a_site_of_containers_is_rolled_back(site: Site, hand: Hand, push: Push) -> None:
     before = with_containers(site, startUpCommand=None)
-    ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
+    ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=20)
     assert ended.exit_status == 4, ended
     assert containers(site) == before
     assert SETTING not in site.settings()
@@ -209,7 +209,7 @@ def test_the_command_that_puts_a_main_container_back_keeps_all_of_it(
     site: Site, hand: Hand, push: Push, az: Az
 ) -> None:
     before = with_containers(site)
-    ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6, rollback=False)
+    ended = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=20, rollback=False)
     # The startup command wins over CMD, not over the entrypoint that fails.
     assert ended.exit_status == 5, ended
     (command,) = [line for line in ended.said.splitlines() if "az webapp sitecontainers" in line]

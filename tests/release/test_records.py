@@ -98,7 +98,7 @@ def test_no_record_holds_the_value_of_the_setting(
     site = make_site(registry=cloud.add_registry(), settings={SETTING: OLD})
     new = cloud.connection_string(site.component or "")
     hand.deploy(site, connection_string=new)
-    hand.deploy(site, image=push(site, "bad", "exit 3"), connection_string=OLD, timeout=6)
+    hand.deploy(site, image=push(site, "bad", "exit 3"), connection_string=OLD, timeout=20)
     hand.remove(site)
     contents = Contents(cloud, site.host)
     names = contents.repositories()
@@ -117,8 +117,8 @@ def test_history_lists_releases_newest_first_with_how_each_ended(
     assert hand.history(site) == []
     one = hand.deploy(site)
     two = hand.deploy(site, image=site.image("2.0"))
-    bad = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
-    left = hand.deploy(site, image=push(site, "left", "exit 4"), timeout=6, rollback=False)
+    bad = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=20)
+    left = hand.deploy(site, image=push(site, "left", "exit 4"), timeout=20, rollback=False)
     listed = hand.history(site)
     assert [entry["number"] for entry in listed] == [0, 1, 2, 3]
     assert [entry["id"] for entry in listed] == [
@@ -173,7 +173,7 @@ def test_rollback_needs_a_release(site: Site, hand: Hand) -> None:
 
 
 def test_a_rollback_that_fails_to_start_is_rolled_back(site: Site, hand: Hand, push: Push) -> None:
-    bad = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6, rollback=False)
+    bad = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=20, rollback=False)
     good = hand.deploy(site, image=site.image())
     assert (bad.exit_status, good.exit_status) == (5, 0)
     back = hand.rollback(site, "1", timeout=6)
@@ -298,7 +298,7 @@ def test_after_a_crash_long_ago_a_failure_goes_back_to_what_was_there_before_it(
 ) -> None:
     image = push(site, "bad", "exit 3")
     hand.deploy(site, image=image, timeout=LEFT_BEHIND, wait=False)
-    ended = hand.deploy(site, image=push(site, "worse", "exit 4"), timeout=6)
+    ended = hand.deploy(site, image=push(site, "worse", "exit 4"), timeout=20)
     assert ended.exit_status == 4, ended
     assert site.runs == site.image()
     assert SETTING not in site.settings()

@@ -29,7 +29,7 @@ from tests.release.support import (
     writes,
 )
 
-SHORT = 5
+SHORT = 6
 """Seconds until the time is up. They are too few to prove a site by its answers alone."""
 START_LIMIT = "WEBSITES_CONTAINER_START_TIME_LIMIT"
 
@@ -127,7 +127,7 @@ def test_another_image_is_released_over_it_and_a_rollback_skips_it(
     with hidden_log(site):
         hand.deploy(site, image=site.image("2.0"), timeout=SHORT)
     unproven = site.runs
-    failed = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=6)
+    failed = hand.deploy(site, image=push(site, "bad", "exit 3"), timeout=20)
     assert failed.exit_status == 4
     assert site.runs == unproven, "the site had it and answered: a failed release restores it"
     ended = hand.rollback(site)

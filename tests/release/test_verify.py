@@ -103,7 +103,7 @@ def test_an_image_that_is_gone_when_the_site_pulls_it_is_rolled_back(
         contents.delete(site.repository, tag)
 
     with meanwhile(cloud, delete, method="PATCH", path=f"{site.name}/config/web"):
-        ended = hand.deploy(site, timeout=8)
+        ended = hand.deploy(site, timeout=20)
     assert ended.exit_status == 4, ended
     assert ended.result["reason"] == "the new container failed: its image can't be pulled"
     is_as_before(site, hand)
@@ -124,7 +124,7 @@ def test_a_role_that_is_withdrawn_meanwhile_leaves_a_site_that_can_not_start(
                 cloud.arm("DELETE", one["id"])
 
     with meanwhile(cloud, withdraw, method="PATCH", path=f"{site.name}/config/web"):
-        ended = hand.deploy(site, timeout=6)
+        ended = hand.deploy(site, timeout=20)
     assert ended.exit_status == 5, ended
     reason = "the new container failed: its image can't be pulled: unauthorized"
     assert ended.result["reason"] == reason
@@ -211,7 +211,7 @@ def test_the_old_value_of_the_setting_comes_back(
     site.set(**{SETTING: before})
     settings = site.settings()
     image = push(site, "bad", "exit 3")
-    ended = hand.deploy(site, image=image, connection_string=NEW, timeout=8)
+    ended = hand.deploy(site, image=image, connection_string=NEW, timeout=20)
     assert ended.exit_status == 4, ended
     assert site.settings() == settings
     assert site.runs == site.image()
@@ -224,7 +224,7 @@ def test_what_others_changed_meanwhile_stays_when_it_is_rolled_back(
     change = lambda: site.set(SHOP_CURRENCY="CHF", ADDED="1", WEBSITES_PORT=None)  # noqa: E731
     patch = {"method": "PATCH", "path": f"{site.name}/config/web"}
     with meanwhile(cloud, change, after=True, **patch):
-        ended = hand.deploy(site, image=image, timeout=8)
+        ended = hand.deploy(site, image=image, timeout=20)
     assert ended.exit_status == 4, ended
     settings = site.settings()
     assert (settings["SHOP_CURRENCY"], settings["ADDED"]) == ("CHF", "1")
@@ -236,7 +236,7 @@ def test_without_rollback_it_is_left_in_place_and_the_commands_printed(
     site: Site, hand: Hand, push: Push
 ) -> None:
     image = push(site, "bad", f"echo {LAST_WORDS}; exit 3")
-    ended = hand.deploy(site, image=image, timeout=8, rollback=False)
+    ended = hand.deploy(site, image=image, timeout=20, rollback=False)
     assert ended.exit_status == 5, ended
     assert ended.result["changed"] is True
     assert site.runs == ended.result["image"]["name"]
