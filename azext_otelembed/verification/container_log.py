@@ -65,31 +65,44 @@ def new_pieces(old: str, new: str) -> tuple[list[str], bool]:
         at_old, at_new = max(at_old - back, 0), at_new - back
         if at_old + back >= len(old):
             return [*pieces, new[at_new:]], True
-        # Lines were added here, or lines of `old` are gone.
-        if (found := new.find(old[at_old : at_old + _ANCHOR], at_new + 1)) >= 0:
+        # Lines were added here, or lines of `old` are gone. `at_new` is always the beginning of a
+        # line: from the middle of one the search could go back, and never end.
+        if found := _next_line(new, old[at_old : at_old + _ANCHOR], at_new):
             pieces.append(new[at_new:found])
             at_new = found
-        elif (found := old.find(new[at_new : at_new + _ANCHOR], at_old + 1)) >= 0:
+        elif found := _next_place(old, new[at_new : at_new + _ANCHOR], at_old, is_cut=not at_new):
             at_old = found
         else:
             at_old, found = _later(old, at_old, new, at_new)
-            if found < 0:
+            if not found:
                 return [*pieces, new[at_new:]], False
             pieces.append(new[at_new:found])
             at_new = found
 
 
 def _later(old: str, at_old: int, new: str, at_new: int) -> tuple[int, int]:
-    """The next place of `old` that is in `new` too, tried at growing distances; or -1."""
+    """The next line of `old` that is in `new` too, tried at growing distances; or 0."""
     distance = _ANCHOR
     while at_old + distance < len(old):
         start = old.find("\n", at_old + distance) + 1
         if not start:
             break
-        if (found := new.find(old[start : start + _ANCHOR], at_new)) >= 0:
+        if found := _next_line(new, old[start : start + _ANCHOR], at_new):
             return start, found
         distance *= 2
-    return at_old, -1
+    return at_old, 0
+
+
+def _next_line(text: str, beginning: str, place: int) -> int:
+    """Where the next line after `place` starts that begins so; 0 if none does."""
+    return text.find(f"\n{beginning}", place) + 1
+
+
+def _next_place(text: str, beginning: str, place: int, *, is_cut: bool) -> int:
+    """As `_next_line`; `is_cut`: the line may be the rest of one."""
+    if is_cut:
+        return max(text.find(beginning, place + 1), 0)
+    return _next_line(text, beginning, place)
 
 
 def _common(old: str, at_old: int, new: str, at_new: int) -> int:

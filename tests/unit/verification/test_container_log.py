@@ -101,6 +101,19 @@ def test_a_look_at_200_000_lines_takes_at_most_50_ms() -> None:
     assert whole <= 0.5, seconds
 
 
+def test_lines_that_contain_the_beginning_of_others_are_read_once() -> None:
+    one, two, three = ("".join(c * 100 for c in line) for line in ("bccabc", "cacbcb", "aaaaba"))
+    new = f"{two}\n{three}\n"
+    assert new_pieces(f"{one}\n{two}\n", new) == ([f"{three}\n"], True)
+
+
+def test_an_answer_whose_first_line_is_cut_joins_the_last_one() -> None:
+    lines = app_lines(100, "a")
+    old = "".join(lines[:60])
+    new = "".join(lines[40:])[20:]
+    assert new_pieces(old, new) == (["".join(lines[60:])], True)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
