@@ -43,7 +43,8 @@ class Attempts:
     `current` has the attempts that count: those neither failed nor cancelled, of each instance the
     newest. `failed` is the first failure that no later attempt has made good, `abandoned` an
     attempt that was cancelled while no other follows. `old_stopped`: when other containers were
-    stopped since the first attempt began. `blocked_until`: when App Service starts the site again.
+    stopped since the first attempt began. `blocked_until`: when App Service starts the site again,
+    if that isn't before the change.
     """
 
     current: tuple[Attempt, ...] = ()
@@ -76,8 +77,11 @@ def find_attempts(
     for event in events:
         log.take(event)
     ours = [start for start in log.starts if start.is_of(image) and start.began > after]
+    # A change of the site may end a block without a line.
+    is_blocked = log.blocked_until is not None and log.blocked_until > after
+    blocked_until = log.blocked_until if is_blocked else None
     if not ours:
-        return Attempts(blocked_until=log.blocked_until)
+        return Attempts(blocked_until=blocked_until)
     log.suspect(ours)
     attempts = [_attempt(start, start_limit) for start in ours]
     current = _current(attempts, instances)
@@ -85,7 +89,7 @@ def find_attempts(
     began = attempts[0].began
     gone = [time for time, container in log.stopped if time >= began and container not in kept]
     failed, abandoned = _failed(attempts), _abandoned(attempts)
-    return Attempts(current, failed, abandoned, tuple(gone), log.blocked_until)
+    return Attempts(current, failed, abandoned, tuple(gone), blocked_until)
 
 
 def _current(attempts: Sequence[Attempt], instances: int) -> tuple[Attempt, ...]:

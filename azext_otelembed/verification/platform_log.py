@@ -11,6 +11,7 @@ are output of the app and never evidence.
 from __future__ import annotations
 
 import json
+import math
 import re
 from calendar import timegm
 from collections.abc import Iterator, Sequence
@@ -247,11 +248,17 @@ def _digits(kind: Kind, *, is_old: bool) -> range:
     return range(3, 4) if is_old and kind is not Kind.PULL_PROBLEM else range(8)
 
 
-def newest_stamp(text: str) -> str:
-    """The newest time in front of a line of `text`, as written; empty if no line has one."""
+def newest_stamp(text: str, latest: float = math.inf) -> str:
+    """The newest time in front of a line of `text`, as written; empty if no line has one.
+
+    Times that don't exist, and those after `latest`, don't count.
+    """
     stamps = _STAMPS.findall("\n" + text)
+    seconds = {one[:19] for one in stamps}
     # Those of the last second differ in the length of their fraction, so that text doesn't sort.
-    last = max(stamps, default="")[:19]
+    last = max((one for one in seconds if 0 < stamp_time(one) <= latest), default="")
+    if not last:
+        return ""
     return max((one for one in stamps if one.startswith(last)), key=stamp_time, default="")
 
 
@@ -314,5 +321,5 @@ def _created(run: str) -> tuple[str, str, str]:
 def _docker_message(response: str) -> str:
     try:
         return str(json.loads(response)["message"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return response

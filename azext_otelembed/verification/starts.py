@@ -137,7 +137,7 @@ class StartLog:
         self._replaced: Start | None = None
         self._companion_failed = -math.inf
         self._unknown_stopping = -math.inf
-        self._probes: list[Start | None] = []
+        self._probes: list[tuple[float, Start | None]] = []
         self._errors: set[float] = set()
         self._handlers: dict[Kind, Callable[[Event], None]] = {
             Kind.PULL_BEGUN: self._pull_begun,
@@ -364,13 +364,18 @@ class StartLog:
         return found
 
     def _probe_succeeded(self, event: Event) -> None:
-        self._probes.append(self._probed(event))
+        self._probes.append((event.time, self._probed(event)))
 
     def _site_started(self, event: Event) -> None:
-        # Without a probe that succeeded before, the app wrote this line.
-        start = self._probes.pop(0) if self._probes else None
-        if start and start.is_open:
-            start.ready = event.time
+        # Without a probe that succeeded before, the app wrote this line. A start may also end
+        # after its probe, such as while Easy Auth's container starts: then this is the next one's.
+        while self._probes:
+            time, start = self._probes.pop(0)
+            if event.time - time > TOGETHER or (start and start.ended <= event.time):
+                continue
+            if start and start.is_open:
+                start.ready = event.time
+            return
 
     def _probe_failed(self, event: Event) -> None:
         # A probe that fits no start is one of a container that started before the log begins.

@@ -133,6 +133,9 @@ class VerdictTracker:
             self.reason = "Azure gives no container log, so that nothing shows the new container"
         elif not attempts.any_begun:
             self.reason = "the container log shows nothing of the new container"
+        elif self._is_only_witnessed:
+            self.reason = "the container log shows the new image starting, but no line of App"
+            self.reason += " Service says that it is ready"
         elif not self.is_ready and not self.log.has_gap:
             self.reason = "the container log doesn't show the new image ready"
             return Verified.FAILED
@@ -169,6 +172,12 @@ class VerdictTracker:
     def _missing(self) -> int:
         """How many instances the log shows nothing of."""
         return max(len(self._states) - len(self.attempts.current if self.attempts else ()), 0)
+
+    @property
+    def _is_only_witnessed(self) -> bool:
+        """Whether the log shows nothing of the attempts but the launcher's line."""
+        current = self.attempts.current if self.attempts else ()
+        return bool(current) and all(map(_only_witnessed, current))
 
     @property
     def _any_stopped(self) -> bool:
@@ -213,7 +222,7 @@ class VerdictTracker:
         attempts = self.attempts
         if attempts is None or not attempts.current:
             return attempts is None and self._has_waited(self._pace.pull_allowance)
-        if all(map(_only_witnessed, attempts.current)):
+        if self._is_only_witnessed:
             limit = self._start_limit + self._pace.start_margin
             started = [self._for(one, "started") >= limit for one in attempts.current]
             return all(started) and self._has_waited(self._pace.start_margin)

@@ -289,7 +289,7 @@ class _Verification:
             self._restart_if_idle(tracker, now - began)
             if configuration.matches:
                 old = ", the old container may still answer" if tracker.waits_for_old else ""
-                say(f"{_log_words(tracker)}{old}; {answer}")
+                say(f"{self._shown(evidence['log'])}{old}; {answer}")
             else:
                 say("waiting for the configuration to read back")
             time.sleep(min(self.pace.interval, max(deadline - now, 0)))
@@ -325,8 +325,8 @@ class _Verification:
 
 
 def _rest(attempts: Attempts) -> float:
-    """Seconds until the end of a block."""
-    return max((attempts.blocked_until or 0.0) - time.time(), 0.0)
+    """Seconds until the end of a block; negative after it, though no line says that it ended."""
+    return (attempts.blocked_until or 0.0) - time.time()
 
 
 @dataclass(slots=True)
@@ -383,8 +383,11 @@ def _log(client: SiteClient) -> str:
 
 def newest_stamp(client: SiteClient) -> str:
     """The time of the container log's newest line; this machine's, with a margin, without one."""
-    now = datetime.now(timezone.utc) - CLOCKS_DIFFER
-    return platform_log.newest_stamp(_log(client)) or f"{now:%Y-%m-%dT%H:%M:%S}Z"
+    now = datetime.now(timezone.utc)
+    # A line without a stamp of Azure's may begin with any time that the app writes.
+    latest = (now + timedelta(days=1)).timestamp()
+    stamp = platform_log.newest_stamp(_log(client), latest)
+    return stamp or f"{now - CLOCKS_DIFFER:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def _log_words(tracker: VerdictTracker) -> str:

@@ -426,6 +426,34 @@ def test_a_block_is_told_with_its_end() -> None:
     assert read(text + log("Site: shop is unblocked.", start=131)).blocked_until is None
 
 
+def test_a_block_that_ended_before_the_change_is_none() -> None:
+    """Without a line that says so: another change of the site has ended it."""
+    text = log("Site: shop will be blocked for 2 minutes till 11/25/2026 21:02:10")
+    assert read(text, after=SECOND + 131).blocked_until is None
+    later = log(*new_start(A), start=140)
+    assert read(text + later, after=SECOND + 131).blocked_until is None
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (FAILED,),
+        ("Container start up interrupted. Revert by terminate.", TERMINATED),
+        (),
+    ],
+    ids=["failed", "cancelled", "without a line"],
+)
+@pytest.mark.parametrize("image", [OLD, NEW])
+def test_a_start_that_ends_after_its_probe_takes_no_line_from_the_next(
+    ends: tuple[str, ...], image: str
+) -> None:
+    """Such as one whose Easy Auth container fails to start, 13 s after the probe."""
+    probe, _ = new_ready()
+    before = log(*new_start(A, image=image), probe, *ends)
+    (attempt,) = read(before + log(*new_start(B), *new_ready(), start=100)).current
+    assert (attempt.container, bool(attempt.ready)) == (B, True)
+
+
 def test_the_line_of_the_launcher_tells_that_the_image_starts() -> None:
     words = "otelembed: 0123456789ab starts"
     (attempt,) = read(log(words)).current

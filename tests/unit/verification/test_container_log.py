@@ -153,3 +153,7 @@ def test_the_newest_stamp_is_the_latest_time_wherever_it_stands() -> None:
     )
     assert newest_stamp(text) == "2026-11-25T21:00:07.6799999Z"
     assert newest_stamp("no stamp\n") == ""
+    odd = "2026-13-45T99:99:99Z no time\n2034-01-01T00:00:00Z the certificate expires\n"
+    latest = stamp_time("2026-11-26T21:00:00Z")
+    assert newest_stamp(text + odd, latest) == "2026-11-25T21:00:07.6799999Z"
+    assert newest_stamp(odd, latest) == ""

@@ -74,6 +74,14 @@ def test_a_container_may_fail_to_be_created_or_started() -> None:
         assert kinds(f"{STAMP}.123Z ERROR - {line}\n") == [Kind.CREATE_FAILED]
 
 
+@pytest.mark.parametrize("response", ["[" * 100_000, '{"message":' + "9" * 5000 + "}", "[]"])
+def test_any_answer_of_docker_is_read(response: str) -> None:
+    line = (
+        f"DockerApiException: Docker API responded with status code=NotFound, response={response}"
+    )
+    assert kinds(f"{STAMP}.123Z ERROR - {line}\n") == [Kind.PULL_PROBLEM]
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -23,6 +23,7 @@ READY = log(*new_start(), *new_ready())
 GONE = READY + log(*stopped("eeeeeeeeeeee_shop"), start=10)
 PULLING = log(*new_start()[:1])
 STARTING = log(*new_start())
+WITNESSED = log("otelembed: 0123456789ab starts")
 OTHER = log(*new_start(image=OLD), *new_ready())
 
 
@@ -175,9 +176,8 @@ def test_a_second_start_right_after_the_first_is_waited_for() -> None:
 
 
 def test_the_launchers_line_alone_proves_an_image_that_answers_beyond_the_start_limit() -> None:
-    text = log("otelembed: 0123456789ab starts")
-    assert Watch().see(text, 60) == (Verified.UP, LIMIT + 5 + 1)
-    assert Watch().see(text, 60, Answer.FRONT_DOOR)[0] is Verified.OPEN
+    assert Watch().see(WITNESSED, 60) == (Verified.UP, LIMIT + 5 + 1)
+    assert Watch().see(WITNESSED, 60, Answer.FRONT_DOOR)[0] is Verified.OPEN
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,9 @@ def test_the_launchers_line_alone_proves_an_image_that_answers_beyond_the_start_
         (READY, Answer.NONE, "", Verified.FAILED, "it doesn't answer"),
         (READY, Answer.APP, "", Verified.UNPROVEN, "the old one may still be"),
         (PULLING, Answer.APP, "", Verified.FAILED, "doesn't show the new image ready"),
+        (WITNESSED, Answer.APP, "", Verified.UNPROVEN, "no line of App Service"),
+        (WITNESSED, Answer.FRONT_DOOR, "", Verified.UNPROVEN, "no line of App Service"),
+        (WITNESSED, Answer.NONE, "", Verified.FAILED, "it doesn't answer"),
     ],
 )
 def test_what_holds_when_the_time_is_up(
