@@ -93,12 +93,9 @@ def find_attempts(
 
 
 def _current(attempts: Sequence[Attempt], instances: int) -> tuple[Attempt, ...]:
-    newest = attempts[-1]
-    current = [
-        one
-        for one in attempts
-        if one.failed is None and one.cancelled is None and (one.stopped is None or one is newest)
-    ]
+    left = [one for one in attempts if one.failed is None and one.cancelled is None]
+    # An instance that was removed is stopped too. The last one that is left counts all the same.
+    current = [one for one in left if one.stopped is None] or left[-1:]
     # One of several attempts may have been ended by the site's next change without a log line.
     return tuple(current[-instances:] if instances else current)
 

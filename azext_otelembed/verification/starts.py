@@ -33,6 +33,9 @@ PIPES_PRECEDE = 5.0
 """Seconds from making a container's pipes to creating it; 0 to 2 in the logs at hand."""
 STOP_LASTS = 15.0
 """Seconds from stopping a container to its end; 5 to 12 in the logs at hand."""
+LONGEST_STOP = 135.0
+"""The same where the site gives its containers longer: WEBSITES_CONTAINER_STOP_TIME_LIMIT is 120 at
+most."""
 _RECIPE = re.compile(r"-otelembed-([0-9a-f]{12})$")
 
 
@@ -396,7 +399,7 @@ class StartLog:
 
         One that was being stopped then ends so.
         """
-        if any(0 <= exit_.time - time <= STOP_LASTS for time in self._stopping_since.values()):
+        if any(0 <= exit_.time - time <= LONGEST_STOP for time in self._stopping_since.values()):
             return
 
         def ran(start: Start) -> bool:

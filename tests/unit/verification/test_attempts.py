@@ -426,6 +426,25 @@ def test_a_block_is_told_with_its_end() -> None:
     assert read(text + log("Site: shop is unblocked.", start=131)).blocked_until is None
 
 
+@pytest.mark.parametrize("seconds", [5, 20, 120])
+def test_the_exit_of_a_container_that_takes_long_to_stop_is_its_own(seconds: int) -> None:
+    """WEBSITES_CONTAINER_STOP_TIME_LIMIT allows 120 s; the container isn't in the log before."""
+    ready = log(*new_start(A), *new_ready())
+    stopping = ready + log("Stopping container: eeeeeeeeeeee_shop.", start=25)
+    exited = stopping + log(EXIT[0].format(status=137), start=25 + seconds)
+    assert is_up(read(exited))
+    assert not is_up(read(ready + log(EXIT[0].format(status=137), start=25 + seconds)))
+
+
+def test_an_instance_that_is_removed_leaves_the_others() -> None:
+    both = log(*new_start(A), *new_ready()) + log(*new_start(B), *new_ready(), start=5)
+    removed = both + log(*stopped(B), start=20)
+    (attempt,) = read(removed, instances=1).current
+    assert (attempt.container, attempt.stopped) == (A, None)
+    (attempt,) = read(removed + log(*stopped(A), start=30)).current
+    assert attempt.stopped is not None
+
+
 def test_a_block_that_ended_before_the_change_is_none() -> None:
     """Without a line that says so: another change of the site has ended it."""
     text = log("Site: shop will be blocked for 2 minutes till 11/25/2026 21:02:10")
