@@ -21,6 +21,7 @@ from azext_otelembed.records.record_store import RecordStore
 from azext_otelembed.verification.time_limits import default_timeout
 from azext_otelembed.verification.verdict_tracker import PACE, Pace
 from azext_otelembed.verification.verify import (
+    LONGEST_BLOCK,
     Ping,
     Verdict,
     newest_stamp,
@@ -34,9 +35,6 @@ EXIT_NOT_ROLLED_BACK = 5
 EXIT_UNPROVEN = 6
 ROLLBACK_TIMEOUT = 120
 """Seconds that the old image has at least to start again, however short the timeout was."""
-LONGEST_BLOCK = 300
-"""Seconds by which a block of the site's starts may delay a rollback: 120, and some 65 until App
-Service starts the site, in recorded logs."""
 SPARE = 60.0
 """Seconds by which a pending record outlasts the next wait, at least."""
 

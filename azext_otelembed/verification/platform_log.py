@@ -220,8 +220,8 @@ _CANDIDATE = re.compile(
 )
 _JOINED = re.compile(r"20(?<=[\w.)]20)[\d-]{8}T[\d:]{8}\.\d{3,9}Z ")
 """The first stamp of a file that follows one without a newline at its end."""
-_NEXT_FILE = re.compile(r"(?:/home/LogFiles/\S+ +\(http|Ending Log Tail of existing logs).*")
-"""What the log tail of Kudu writes after a file, without a newline before it."""
+_NEXT_FILE = ("/home/LogFiles/", "Ending Log Tail of existing logs")
+"""How what the log tail of Kudu writes after a file begins, without a newline before it."""
 
 
 def parse(text: str) -> Iterator[Event]:
@@ -277,7 +277,9 @@ def _seconds(day: str, time: str) -> int:
 
 
 def _match(patterns: list[_Pattern], line: str) -> tuple[Kind, dict[str, str]] | None:
-    line = _NEXT_FILE.sub("", line).rstrip()
+    for beginning in _NEXT_FILE:
+        line = line.partition(beginning)[0]
+    line = line.rstrip()
     for kind, pattern in patterns:
         if match := pattern.fullmatch(line):
             return kind, {name: value or "" for name, value in match.groupdict().items()}

@@ -397,14 +397,15 @@ class StartLog:
     def _suspect_exit(self, exit_: Event) -> None:
         """Takes an exit that no line names for that of the newest container that ran then.
 
-        One that was being stopped then ends so.
+        One that was being stopped then ends so. That of a container that is ready needs the line
+        with its name: Kudu or the old container may be the one that has exited.
         """
         if any(0 <= exit_.time - time <= LONGEST_STOP for time in self._stopping_since.values()):
             return
 
         def ran(start: Start) -> bool:
             begun = start.started is not None and start.started <= exit_.time
-            return begun and start.failed is None and start.cancelled is None and not start.stopped
+            return begun and start.is_open and not start.stopped
 
         if start := self._newest(ran):
             self._exit_of(start, exit_)

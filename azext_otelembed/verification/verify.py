@@ -39,6 +39,9 @@ CLOCKS_DIFFER = timedelta(seconds=120)
 """By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
 LONGEST_REASON = 500
 """Characters of a reason or a piece of evidence that are shown and recorded."""
+LONGEST_BLOCK = 300
+"""Seconds by which a block of the site's starts may delay a way back: 120, and some 65 until App
+Service starts the site, in recorded logs."""
 AFTER_BLOCK = 90.0
 """Seconds after the end of a block within which App Service starts the site: 62 to 66 in the
 recorded logs."""
@@ -121,7 +124,7 @@ def ping(session: Session, host: str, path: str, patience: float = 15) -> Ping:
     except requests.exceptions.ProxyError:
         return Ping(None, "the proxy refuses the connection", unreachable=True)
     except requests.RequestException as error:
-        # A connection that was there and broke is the site's own doing.
+        # A connection that was there and broke comes from the site.
         broken = "RemoteDisconnected" in repr(error) or "reset by peer" in repr(error)
         return Ping(None, "no connection", unreachable=not broken)
     answer.close()
@@ -211,7 +214,7 @@ class _Asked:
         if not is_front_door_answer(NOT_READ, answer.status, answer.location):
             return Answer.APP
         front_door = self.front_door
-        if front_door is None:
+        if front_door is None or front_door.problem:
             front_door = read_front_door(self.client, self.observed, self.path)
             self.front_door = front_door
         refused = is_front_door_answer(front_door, answer.status, answer.location)
@@ -277,11 +280,16 @@ class _Verification:
                 return ended(False, f"the new container failed: {tracker.reason}")
             now = time.monotonic()
             if self.waits_for_block and tracker.attempts and tracker.attempts.blocked_until:
-                deadline = max(deadline, now + _rest(tracker.attempts) + AFTER_BLOCK + limit)
+                blocked = now + _rest(tracker.attempts) + AFTER_BLOCK + limit
+                # The record of the release lasts no longer.
+                longest = began + timeout - spent + LONGEST_BLOCK
+                deadline = max(deadline, min(blocked, longest))
             if now >= deadline:
                 seconds = f"after {timeout:.0f} s"
                 if not configuration.matches:
-                    return ended(False, f"{seconds} its configuration {configuration.words}")
+                    # What can't be read proves neither.
+                    healthy = None if configuration.is_unread else False
+                    return ended(healthy, f"{seconds} its configuration {configuration.words}")
                 last = tracker.at_deadline()
                 why = f": {answer}" if kind is Answer.NONE else ""
                 healthy = None if last is Verified.UNPROVEN else False
@@ -335,6 +343,7 @@ class _Configuration:
     observed: Observed
     image: str
     matches: bool = False
+    is_unread: bool = False
     words: str = "doesn't read back yet"
 
     def read(self) -> None:
@@ -342,8 +351,10 @@ class _Configuration:
         try:
             found = current_image(self.client, self.observed)
         except OtelembedError as unseen:
-            self.matches, self.words = False, f"not seen: {unseen.message}"
+            self.matches, self.is_unread = False, True
+            self.words = f"not seen: {unseen.message}"
             return
+        self.is_unread = False
         self.matches = same_image(found, self.image)
         self.words = self.image if self.matches else f"doesn't read back: it is {found or 'none'}"
 

@@ -46,7 +46,7 @@ def test_a_container_that_exits_is_told_with_its_last_words_and_the_way_back(
     shared: Site, tmp_path: Path
 ) -> None:
     shared.push("crash", images.shell(tmp_path, f"echo '{BOOM}'; echo $PAYMENT_API_KEY; exit 3"))
-    answer = shared.deploy("--image", shared.image("crash"), *LEAVE, "8")
+    answer = shared.deploy("--image", shared.image("crash"), *LEAVE, "25")
     assert answer.returncode == 5, answer.show()
     result = answer.json
     assert result["healthy"] is False
@@ -70,7 +70,7 @@ def test_a_container_that_exits_is_told_with_its_last_words_and_the_way_back(
 def test_a_container_that_listens_nowhere_is_told_by_its_port(shared: Site, tmp_path: Path) -> None:
     shared.push("silent", images.shell(tmp_path, "echo here I am; sleep 1000"))
     shared.set(WEBSITES_CONTAINER_START_TIME_LIMIT="3")
-    answer = shared.deploy("--image", shared.image("silent"), *LEAVE, "12")
+    answer = shared.deploy("--image", shared.image("silent"), *LEAVE, "25")
     assert answer.returncode == 5, answer.show()
     assert answer.json["reason"] == (
         "the new container failed: it didn't answer on port 8080 within 3 s"
@@ -109,7 +109,7 @@ def test_an_image_that_the_site_may_not_pull_is_told(
         *("--image", f"{cloud.local.registries[other]}/moved:1.0"),
         *("--collector-image", f"{hub}/otel/opentelemetry-collector-contrib:0.150.0"),
         *LEAVE,
-        "8",
+        "25",
         az=caller,
     )
     assert answer.returncode == 5, answer.show()
@@ -135,7 +135,7 @@ def test_a_stopped_site_is_left_alone_since_nothing_could_be_verified(shared: Si
 
 def test_only_show_errors_still_tells_what_failed(shared: Site, tmp_path: Path) -> None:
     shared.push("quiet", images.shell(tmp_path, f"echo '{BOOM}'; exit 4"))
-    arguments = ("--image", shared.image("quiet"), *LEAVE, "12", "--only-show-errors")
+    arguments = ("--image", shared.image("quiet"), *LEAVE, "25", "--only-show-errors")
     answer = shared.deploy(*arguments)
     assert answer.returncode == 5, answer.show()
     assert answer.stderr.startswith(f"otelembed: Web App '{shared.name}' fails to start: ")

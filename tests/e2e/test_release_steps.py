@@ -287,7 +287,7 @@ def make_impatient(folder: Path) -> None:
     command = folder / "bin" / "az"
     command.parent.mkdir()
     command.write_text(
-        '#!/bin/sh\ncase "$*" in "otelembed deploy "*) set -- "$@" --timeout 3 ;; esac\n'
+        '#!/bin/sh\ncase "$*" in "otelembed deploy "*) set -- "$@" --timeout 12 ;; esac\n'
         f'exec "{AZ}" "$@"\n'
     )
     command.chmod(0o755)

@@ -139,7 +139,7 @@ def test_what_a_failed_container_logs_of_its_secrets_is_hidden(
 ) -> None:
     told = f"echo key $PAYMENT_API_KEY; echo to $DATABASE; echo telemetry ${SETTING}"
     secret.push("chatty", images.shell(tmp_path, f"echo environment:; {told}; exit 1"))
-    arguments = ("--image", secret.image("chatty"), "--timeout", "8", "--no-rollback")
+    arguments = ("--image", secret.image("chatty"), "--timeout", "25", "--no-rollback")
     answer = secret.deploy(*arguments, "--debug")
     assert answer.returncode == 5, answer.stderr[-3000:]
     assert "environment:" in answer.stderr, "the log's last lines are shown"

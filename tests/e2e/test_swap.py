@@ -59,7 +59,7 @@ def test_production_that_does_not_come_up_is_swapped_back(cloud: Cloud, tmp_path
         Cmd=["/usr/local/bin/shop"],
     )
     slot.push("picky", layout)
-    answer = slot.deploy("--image", slot.image("picky"), "--swap", "--timeout", "12")
+    answer = slot.deploy("--image", slot.image("picky"), "--swap", "--timeout", "40")
     assert answer.returncode == 4, answer.show()
     assert answer.json["release"]["state"] == "rolled back"
     assert answer.json["changed"] is False

@@ -77,7 +77,7 @@ def test_wait_leaves_what_does_not_come_up_when_told_to(shared: Site, tmp_path: 
     before = shared.runs
     shared.push("broken", images.shell(tmp_path, f"echo '{BOOM}'; exit 3"))
     begun = shared.deploy("--image", shared.image("broken"), "--no-wait")
-    done = wait(shared, "--timeout", "8", "--no-rollback")
+    done = wait(shared, "--timeout", "25", "--no-rollback")
     assert done.returncode == 5, done.show()
     assert done.json["release"]["state"] == "failed"
     assert shared.runs == begun.json["image"]["name"]

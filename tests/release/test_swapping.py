@@ -403,7 +403,7 @@ def killed(pair: Pair, fault: dict[str, Any], image: str | None) -> None:
 
 def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(failing: Pair) -> None:
     with failing.cloud.fault(**START, nth=2, times=0, status=403):
-        ended = failing.swap("picky", pace=FAST, timeout=8)
+        ended = failing.swap("picky", pace=FAST, timeout=20)
     assert (ended.exit_status, ended.release) == (5, "pending")
     assert ended.result["reason"] == "the new container failed: it exited with status 3"
     assert "the key is ***" in ended.said
@@ -420,7 +420,7 @@ def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(failing
 
     # The same command goes on: it sees the same, and swaps back.
     with meanwhile(failing.cloud, look, **START):
-        again = failing.swap("picky", pace=FAST, timeout=8)
+        again = failing.swap("picky", pace=FAST, timeout=20)
     assert (again.exit_status, again.release) == (4, "rolled back")
     assert (failing.production.runs, failing.slot.runs) == (failing.production.image(), bad)
     assert "the key is ***" in again.said
@@ -432,7 +432,7 @@ def test_production_that_another_process_swapped_back_is_not_swapped_again(faili
     before = failing.cloud.mark()
     host = failing.production.url.partition("://")[2]
     with meanwhile(failing.cloud, failing.swaps_back, service="site", host=host):
-        ended = failing.swap("picky", pace=FAST, timeout=3)
+        ended = failing.swap("picky", pace=FAST, timeout=20)
     assert (ended.exit_status, ended.release) == (4, "rolled back")
     assert "another process has restored it" in ended.said
     assert failing.starts(before) == [202]
@@ -449,7 +449,7 @@ def test_a_slot_that_lost_the_previous_image_is_not_swapped_back(failing: Pair) 
 
     before = failing.cloud.mark()
     with meanwhile(failing.cloud, change, service="site", host=host):
-        ended = failing.swap("picky", pace=FAST, timeout=6)
+        ended = failing.swap("picky", pace=FAST, timeout=20)
     assert (ended.exit_status, ended.release) == (5, "failed")
     assert failing.starts(before) == [202]
     arguments = " ".join(failing.production.arguments)
@@ -471,6 +471,6 @@ def test_a_release_that_was_never_completed_is_closed_by_a_swap(
 
 
 def test_without_rollback_a_failed_swap_prints_the_command_that_swaps_back(failing: Pair) -> None:
-    ended = failing.swap("picky", pace=FAST, timeout=6, rollback=False)
+    ended = failing.swap("picky", pace=FAST, timeout=20, rollback=False)
     assert (ended.exit_status, ended.release) == (5, "failed")
     assert f"az webapp deployment slot swap {' '.join(failing.slot.arguments)}" in ended.said
