@@ -431,7 +431,7 @@ def test_a_failed_swap_is_swapped_back_and_shows_the_log_without_secrets(failing
 def test_production_that_another_process_swapped_back_is_not_swapped_again(failing: Pair) -> None:
     before = failing.cloud.mark()
     host = failing.production.url.partition("://")[2]
-    with meanwhile(failing.cloud, failing.swaps_back, service="site", host=host):
+    with meanwhile(failing.cloud, failing.swaps_back, service="site", host=host, nth=2):
         ended = failing.swap("picky", pace=FAST, timeout=20)
     assert (ended.exit_status, ended.release) == (4, "rolled back")
     assert "another process has restored it" in ended.said
@@ -448,7 +448,7 @@ def test_a_slot_that_lost_the_previous_image_is_not_swapped_back(failing: Pair) 
         failing.slot.configure(linuxFxVersion=f"DOCKER|{failing.slot.image('3.0')}")
 
     before = failing.cloud.mark()
-    with meanwhile(failing.cloud, change, service="site", host=host):
+    with meanwhile(failing.cloud, change, service="site", host=host, nth=2):
         ended = failing.swap("picky", pace=FAST, timeout=20)
     assert (ended.exit_status, ended.release) == (5, "failed")
     assert failing.starts(before) == [202]
