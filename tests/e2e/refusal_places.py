@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ service:
     traces:
       receivers: [otlp]
       exporters: [azuremonitor]
+"""
+
+
+COMPOSE = """
+services:
+  web:
+    image: docker.io/library/nginx:1.27
 """
 
 
@@ -59,7 +67,8 @@ def make_sites(cloud: Cloud, files: Path) -> dict[str, Site]:
         "none": make(component=False),
         "linked": make(component=False, tags=link),
         "windows": configured("", kind="app"),
-        "compose": configured("COMPOSE|dmVyc2lvbjogIjMiCg=="),
+        # Its images can be read: `prune` in another test of the same double deletes none otherwise.
+        "compose": configured(f"COMPOSE|{base64.b64encode(COMPOSE.encode()).decode()}"),
         "sidecars": configured("SITECONTAINERS"),
         "code": configured("NODE|20-lts"),
         "empty": configured(""),
