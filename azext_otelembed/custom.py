@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from azext_otelembed.builders.source import Builder
     from azext_otelembed.release.deploy import DeployRequest
     from azext_otelembed.release.deploy_result import Outcome
-    from azext_otelembed.release.recorded_release import ReleaseOptions
+    from azext_otelembed.release.release_context import ReleaseOptions
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
 
@@ -91,7 +91,7 @@ def deploy(
             shell_image=shell_image,
             login=login_of(collector_username, collector_password, connection_string),
         )
-        release = _verified(timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
+        release = _options(timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
         request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
         named = (resource_group_name, name, slot)
         outcome = _deploy(session, named, (ids, apps_file), request, max_failures, console)
@@ -238,7 +238,7 @@ def rollback(
     with command_frame(cmd) as console:
         from azext_otelembed.release.rollback import plan_rollback
 
-        options = _verified(timeout, health_path, accept_unproven)
+        options = _options(timeout, health_path, accept_unproven)
         site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
         return _roll_back(cmd, plan_rollback(site, to), options, console, yes=yes)
 
@@ -259,7 +259,7 @@ def remove(
     with command_frame(cmd) as console:
         from azext_otelembed.release.rollback import plan_removal
 
-        options = _verified(timeout, health_path, accept_unproven)
+        options = _options(timeout, health_path, accept_unproven)
         site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
         planned = plan_removal(site, keep_setting=keep_setting)
         return _roll_back(cmd, planned, options, console, yes=yes)
@@ -281,7 +281,7 @@ def wait(
         from azext_otelembed.release.wait import wait as run
 
         site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
-        options = _verified(timeout, health_path, accept_unproven, not no_rollback)
+        options = _options(timeout, health_path, accept_unproven, not no_rollback)
         result, exit_status = run(site, options, console)
         end_with(cmd, exit_status)
         return result
@@ -326,7 +326,7 @@ def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
     return cache(partial(open_session, cmd.cli_ctx, credential))
 
 
-def _verified(
+def _options(
     timeout: int | None,
     health_path: str,
     accept_unproven: bool,  # as az gives it
@@ -334,7 +334,7 @@ def _verified(
     wait: bool = True,
 ) -> ReleaseOptions:
     """How a release is verified, and what follows from the verdict."""
-    from azext_otelembed.release.recorded_release import ReleaseOptions
+    from azext_otelembed.release.release_context import ReleaseOptions
 
     return ReleaseOptions(timeout, health_path, rollback, wait, accept_unproven=accept_unproven)
 

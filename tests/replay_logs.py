@@ -21,8 +21,9 @@ from itertools import count
 from pathlib import Path
 
 from azext_otelembed.verification.platform_log import STAMPED, Kind, parse, stamp_time
+from azext_otelembed.verification.site_answer import Answer
 from azext_otelembed.verification.time_limits import START_LIMIT
-from azext_otelembed.verification.verdict_tracker import Answer, VerdictTracker, Verified
+from azext_otelembed.verification.verdict_tracker import VerdictTracker, Verified
 
 IMAGE = "shopregistry.azurecr.io/shop:1.2-otelembed-0123456789ab"
 BEFORE = 10.0

@@ -19,14 +19,14 @@ from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import awaits_verification
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.deploy_result import Outcome, deploy_result, ended, plan_lines, summary
-from azext_otelembed.release.recorded_release import (
+from azext_otelembed.release.recorded_release import alert_log
+from azext_otelembed.release.recorded_site import unreachable_note
+from azext_otelembed.release.release_context import (
     EXIT_UNPROVEN,
     ReleaseContext,
     ReleaseImage,
     ReleaseOptions,
-    alert_log,
 )
-from azext_otelembed.release.recorded_site import unreachable_note
 from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.release.swap import Production, read_production, swap, swap_target
 from azext_otelembed.target.app_image import image_for_site
@@ -35,7 +35,8 @@ from azext_otelembed.target.embed_target import EmbedOptions, Existing, Target, 
 from azext_otelembed.target.embedder import BuildOnce, embed_target
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
-from azext_otelembed.verification.verify import Ping, look, ping, verdict_result
+from azext_otelembed.verification.site_answer import Ping, ping
+from azext_otelembed.verification.verify import look, verdict_result
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
 from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running

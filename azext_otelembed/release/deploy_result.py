@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from azext_otelembed.release.recorded_release import ReleaseResult
+from azext_otelembed.release.release_context import ReleaseResult
 from azext_otelembed.target.embed_target import Existing, Target
-from azext_otelembed.verification.verify import Ping, verdict_result
+from azext_otelembed.verification.site_answer import Ping
+from azext_otelembed.verification.verify import verdict_result
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.plan import NO_NAME_YET, Plan
 from azext_otelembed.webapp.setting import Setting

@@ -15,7 +15,7 @@ from azext_otelembed.errors import InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.release.recorded_release import EXIT_UNPROVEN
+from azext_otelembed.release.release_context import EXIT_UNPROVEN
 from azext_otelembed.target.embedder import BuildOnce
 
 if TYPE_CHECKING:

@@ -3,127 +3,36 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-from azext_otelembed.azure.session import Session
-from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release, State
 from azext_otelembed.records.record_history import unfinished_release
-from azext_otelembed.records.record_store import RecordStore
-from azext_otelembed.verification.time_limits import default_timeout
-from azext_otelembed.verification.verdict_tracker import PACE, Pace
+from azext_otelembed.release.release_context import (
+    EXIT_NOT_ROLLED_BACK,
+    EXIT_ROLLED_BACK,
+    ReleaseContext,
+    ReleaseImage,
+    ReleaseResult,
+)
 from azext_otelembed.verification.verify import (
     LONGEST_BLOCK,
-    Ping,
     Verdict,
     newest_stamp,
-    verdict_result,
     verify,
 )
 from azext_otelembed.webapp.observe import Observed
 
-EXIT_ROLLED_BACK = 4
-EXIT_NOT_ROLLED_BACK = 5
-EXIT_UNPROVEN = 6
 ROLLBACK_TIMEOUT = 120
 """Seconds that the old image has at least to start again, however short the timeout was."""
 SPARE = 60.0
 """Seconds by which a pending record outlasts the next wait, at least."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseOptions:
-    """`timeout` is in seconds, for the verification (None: as the site's start limit requires);
-    `wait`: whether there is one. `rollback`: whether a release that fails is rolled back.
-    `accept_unproven`: whether an unproven release is as good as a proven one.
-    """
-
-    timeout: int | None
-    health_path: str
-    rollback: bool = True
-    wait: bool = True
-    pace: Pace = PACE
-    accept_unproven: bool = False
-
-    def seconds(self, *sites: Observed) -> int:
-        """The timeout of a release of a site that gets the settings of one of `sites`."""
-        return self.timeout or max(default_timeout(site.settings) for site in sites)
-
-    def status_of(self, verdict: Verdict) -> int:
-        """The exit status for a site that is left as it is."""
-        if verdict.healthy is None:
-            return 0 if self.accept_unproven else EXIT_UNPROVEN
-        return 0 if verdict.healthy else EXIT_NOT_ROLLED_BACK
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseImage:
-    """The image to release, as linuxFxVersion spells it, and what the record says about it."""
-
-    name: str
-    digest: str
-    recipe: str = ""
-    base: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseResult:
-    """The record of a release, its verdict (None without a verification), and the exit status."""
-
-    release: Release
-    verdict: Verdict | None
-    exit_status: int
-
-    def as_result(self) -> dict[str, Any]:
-        """The fields of a release in a command's result."""
-        state = {"id": self.release.id, "state": self.release.state}
-        return {**verdict_result(self.verdict), "release": state}
-
-    @property
-    def rolled_back(self) -> bool:
-        """Whether the image and the setting from before the release are set again."""
-        return self.exit_status == EXIT_ROLLED_BACK or self.release.state == record.ROLLED_BACK
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseContext:
-    """The site that is released, its records, and the means to release it.
-
-    `timeout` is in seconds; `began` is when the command did (monotonic seconds). `answer` is the
-    site's to the request before the change, None if it wasn't asked.
-    """
-
-    session: Session
-    client: SiteClient
-    store: RecordStore
-    options: ReleaseOptions
-    console: Console
-    timeout: int
-    began: float
-    answer: Ping | None = None
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left for the release: a given timeout bounds the command, but for the way back.
-
-        The default one is for the verification alone, however long the builds before it took.
-        """
-        if self.options.timeout is None:
-            return self.timeout
-        return max(self.began + self.timeout - time.monotonic(), 0.0)
-
-    @property
-    def reachable(self) -> bool:
-        """Whether this machine could reach the site before the change."""
-        return self.answer is None or not self.answer.unreachable
 
 
 @dataclass(frozen=True, slots=True)

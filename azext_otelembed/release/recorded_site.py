@@ -14,9 +14,9 @@ from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import SUCCEEDED, UNPROVEN, Release
 from azext_otelembed.records.record_store import RecordStore
-from azext_otelembed.release.recorded_release import ReleaseContext, ReleaseOptions, ReleaseResult
+from azext_otelembed.release.release_context import ReleaseContext, ReleaseOptions, ReleaseResult
 from azext_otelembed.target.app_registry import AppRegistry
-from azext_otelembed.verification.verify import Ping, ping
+from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
 from azext_otelembed.webapp.plan import Change
 

@@ -11,13 +11,11 @@ from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import unfinished_release, unproven_release
 from azext_otelembed.release.recorded_release import (
     RecordedRelease,
-    ReleaseContext,
-    ReleaseImage,
-    ReleaseResult,
     Restored,
     new_release,
     resumable,
 )
+from azext_otelembed.release.release_context import ReleaseContext, ReleaseImage, ReleaseResult
 from azext_otelembed.verification.verify import newest_stamp
 from azext_otelembed.webapp.apply import apply, restore_command
 from azext_otelembed.webapp.observe import SETTING, Observed

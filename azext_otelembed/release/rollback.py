@@ -15,8 +15,8 @@ from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import added_the_setting, image_before
 from azext_otelembed.records.release_lock import check_free
-from azext_otelembed.release.recorded_release import ReleaseImage, ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite
+from azext_otelembed.release.release_context import ReleaseImage, ReleaseOptions
 from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.webapp.observe import SETTING
 from azext_otelembed.webapp.plan import Change, Plan

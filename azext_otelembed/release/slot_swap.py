@@ -17,7 +17,8 @@ from azext_otelembed.console import Step
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records.record import Release
-from azext_otelembed.release.recorded_release import RecordedRelease, ReleaseContext, Restored
+from azext_otelembed.release.recorded_release import RecordedRelease, Restored
+from azext_otelembed.release.release_context import ReleaseContext
 from azext_otelembed.verification.verify import newest_stamp
 from azext_otelembed.webapp.apply import restore_command
 from azext_otelembed.webapp.observe import Observed, current_image, observe

@@ -12,14 +12,8 @@ from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import ran_before, unproven_release, was_swapped
 from azext_otelembed.records.release_lock import check_free
-from azext_otelembed.release.recorded_release import (
-    RecordedRelease,
-    ReleaseContext,
-    ReleaseImage,
-    ReleaseResult,
-    new_release,
-    resumable,
-)
+from azext_otelembed.release.recorded_release import RecordedRelease, new_release, resumable
+from azext_otelembed.release.release_context import ReleaseContext, ReleaseImage, ReleaseResult
 from azext_otelembed.release.slot_swap import SlotSwap
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed

@@ -7,8 +7,9 @@ from typing import Any
 from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound
 from azext_otelembed.records.record_history import unfinished_release, unproven_release
-from azext_otelembed.release.recorded_release import RecordedRelease, ReleaseOptions
+from azext_otelembed.release.recorded_release import RecordedRelease
 from azext_otelembed.release.recorded_site import RecordedSite
+from azext_otelembed.release.release_context import ReleaseOptions
 from azext_otelembed.release.release_runner import ImageUndo
 from azext_otelembed.webapp.plan import Change
 from azext_otelembed.webapp.preflight import check_running

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from azext_otelembed.verification.platform_log import Event
-from azext_otelembed.verification.starts import Start, StartLog
+from azext_otelembed.verification.start import Start
+from azext_otelembed.verification.start_log import StartLog
 
 
 @dataclass(frozen=True, slots=True)

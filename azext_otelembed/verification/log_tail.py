@@ -12,6 +12,8 @@ NOISE = re.compile(
     r"|Container spec Termination|Creating pipes for streaming|Start site prohibitted"
 )
 """Platform lines that repeat the lines around them, or say nothing about the app."""
+LONGEST_WORDS = 500
+"""Characters of a reason or a piece of evidence that are shown and recorded."""
 LONGEST = 30
 BEGINNING = 10
 """How many of them come from the beginning of a start that logged more."""
@@ -90,6 +92,14 @@ def redact(lines: Iterable[str], secrets: Iterable[str]) -> tuple[str, ...]:
             text = pattern.sub(instead, text)
         shown.append(text)
     return tuple(shown)
+
+
+def shown_words(words: str, secrets: Iterable[str]) -> str:
+    """A reason or a piece of evidence, of which a part may come from a log or a registry's answer:
+    with secrets masked, LONGEST_WORDS characters at most.
+    """
+    (masked,) = redact([words], secrets)
+    return masked if len(masked) <= LONGEST_WORDS else f"{masked[:LONGEST_WORDS]} …"
 
 
 def secrets_of(settings: Mapping[str, str]) -> tuple[str, ...]:

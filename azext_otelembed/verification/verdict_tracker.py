@@ -8,16 +8,8 @@ from enum import Enum
 
 from azext_otelembed.verification.attempts import Attempt, Attempts, find_attempts
 from azext_otelembed.verification.container_log import ContainerLog
+from azext_otelembed.verification.site_answer import Answer
 from azext_otelembed.verification.time_limits import PULL_ALLOWANCE
-
-
-class Answer(Enum):
-    """What a request to the site tells."""
-
-    APP = "the app answers"
-    FRONT_DOOR = "App Service's front door answers in place of the app"
-    NONE = "nothing answers"
-    UNREACHABLE = "this machine can't reach the site"
 
 
 class Verified(Enum):
@@ -134,14 +126,17 @@ class VerdictTracker:
         elif not attempts.any_begun:
             self.reason = "the container log shows nothing of the new container"
         elif self._is_only_witnessed:
-            self.reason = "the container log shows the new image starting, but no line of App"
-            self.reason += " Service says that it is ready"
+            self.reason = (
+                "the container log shows the new image starting, but no line of App Service says "
+                "that it is ready"
+            )
         elif not self.is_ready and not self.log.has_gap:
             self.reason = "the container log doesn't show the new image ready"
             return Verified.FAILED
         elif not self.is_ready:
-            self.reason = "lines of the container log were missed, and it doesn't show the new"
-            self.reason += " image ready"
+            self.reason = (
+                "lines of the container log were missed, and it doesn't show the new image ready"
+            )
         elif self._missing:
             ready = len(attempts.current)
             self.reason = f"the container log shows {ready} of {len(self._states)} instances ready"
@@ -149,8 +144,9 @@ class VerdictTracker:
             self.reason = "it has not answered steadily for long enough"
             return Verified.FAILED
         else:
-            self.reason = "the new container is ready, but the old one may still be the one that"
-            self.reason += " answers"
+            self.reason = (
+                "the new container is ready, but the old one may still be the one that answers"
+            )
         return Verified.UNPROVEN
 
     @property

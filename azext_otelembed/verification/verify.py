@@ -17,56 +17,21 @@ from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.verification import platform_log
 from azext_otelembed.verification.attempts import Attempts
-from azext_otelembed.verification.log_tail import log_tail, redact, secrets_of
+from azext_otelembed.verification.log_tail import log_tail, secrets_of, shown_words
 from azext_otelembed.verification.platform_log import stamp_time
+from azext_otelembed.verification.site_answer import Answer, AnswerReader, ping
 from azext_otelembed.verification.time_limits import start_limit
-from azext_otelembed.verification.verdict_tracker import (
-    PACE,
-    Answer,
-    Pace,
-    VerdictTracker,
-    Verified,
-)
-from azext_otelembed.webapp.front_door import (
-    NOT_READ,
-    FrontDoor,
-    is_front_door_answer,
-    read_front_door,
-)
+from azext_otelembed.verification.verdict_tracker import PACE, Pace, VerdictTracker, Verified
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image
 
 CLOCKS_DIFFER = timedelta(seconds=120)
 """By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
-LONGEST_REASON = 500
-"""Characters of a reason or a piece of evidence that are shown and recorded."""
 LONGEST_BLOCK = 300
 """Seconds by which a block of the site's starts may delay a way back: 120, and some 65 until App
 Service starts the site, in recorded logs."""
 AFTER_BLOCK = 90.0
 """Seconds after the end of a block within which App Service starts the site: 62 to 66 in the
 recorded logs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ping:
-    """One request to the site: the HTTP status, or why there is no answer.
-
-    `unreachable`: no connection came about, so that this says nothing of the site. `location` is
-    where the answer redirects to.
-    """
-
-    status: int | None
-    problem: str = ""
-    unreachable: bool = False
-    location: str = ""
-
-    @property
-    def answered(self) -> bool:
-        """Whether the site answered: with any status below 500."""
-        return self.status is not None and self.status < 500
-
-    def __str__(self) -> str:
-        return f"HTTP {self.status}" if self.status is not None else self.problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,49 +61,14 @@ def verdict_result(verdict: Verdict | None) -> dict[str, Any]:
     }
 
 
-def ping(session: Session, host: str, path: str, patience: float = 15) -> Ping:
-    """Sends one request to the site's own host name, without following redirects.
-
-    An answer that takes longer than `patience` seconds counts as none.
-    """
-    import requests
-
-    verify = session.transport.get("connection_verify", True)
-    headers = {"User-Agent": session.user_agent}
-    try:
-        answer = requests.get(
-            f"https://{host}{path}",
-            headers=headers,
-            timeout=(15, patience),
-            allow_redirects=False,
-            stream=True,
-            **({} if verify is True else {"verify": verify}),
-        )
-    except requests.exceptions.ConnectTimeout:
-        return Ping(None, "no connection in 15 s", unreachable=True)
-    except requests.Timeout:
-        return Ping(None, f"no answer in {patience:.0f} s")
-    except requests.exceptions.SSLError:
-        problem = "its certificate isn't trusted (see REQUESTS_CA_BUNDLE)"
-        return Ping(None, problem, unreachable=True)
-    except requests.exceptions.ProxyError:
-        return Ping(None, "the proxy refuses the connection", unreachable=True)
-    except requests.RequestException as error:
-        # A connection that was there and broke comes from the site.
-        broken = "RemoteDisconnected" in repr(error) or "reset by peer" in repr(error)
-        return Ping(None, "no connection", unreachable=not broken)
-    answer.close()
-    return Ping(answer.status_code, location=answer.headers.get("Location", ""))
-
-
 def look(session: Session, client: SiteClient, observed: Observed, health_path: str) -> Verdict:
     """Checks once whether a site that wasn't changed is healthy: its instances and its answer."""
     instances, answer = run_concurrently(
         lambda: _Instances.of(client), lambda: ping(session, observed.host, health_path)
     )
-    asked = _Asked(client, observed, health_path, reachable=False)
-    kind = asked.classify(answer)
-    evidence = {"instances": str(instances), "http": asked.describe(answer, kind)}
+    answers = AnswerReader(client, observed, health_path, reachable=False)
+    kind = answers.classify(answer)
+    evidence = {"instances": str(instances), "http": answers.describe(answer, kind)}
     if instances.any_stopped:
         reason = "an instance is stopped"
     elif kind is Answer.UNREACHABLE and not instances.states:
@@ -186,50 +116,12 @@ def verify(
         image,
         secrets_of(observed.settings) + secrets_of({SETTING: written or ""}),
         stamp_time(log_since) if log_since else 0.0,
-        _Asked(client, observed, health_path, reachable=reachable),
+        AnswerReader(client, observed, health_path, reachable=reachable),
         replace(pace, old_stops=0.0) if is_way_back else pace,
         recipe,
         restart,
         waits_for_block=is_way_back,
     ).run(timeout, spent, say)
-
-
-@dataclass(slots=True)
-class _Asked:
-    """Tells whose answer an HTTP answer is: the app's, or that of App Service's front door."""
-
-    client: SiteClient
-    observed: Observed
-    path: str
-    reachable: bool = True
-    front_door: FrontDoor | None = None
-
-    def classify(self, answer: Ping) -> Answer:
-        """What an answer tells; reads the front door's settings where it matters."""
-        if answer.unreachable and not self.reachable:
-            return Answer.UNREACHABLE
-        if answer.status is None or not answer.answered:
-            return Answer.NONE
-        self.reachable = True
-        if not is_front_door_answer(NOT_READ, answer.status, answer.location):
-            return Answer.APP
-        front_door = self.front_door
-        if front_door is None or front_door.problem:
-            front_door = read_front_door(self.client, self.observed, self.path)
-            self.front_door = front_door
-        refused = is_front_door_answer(front_door, answer.status, answer.location)
-        return Answer.FRONT_DOOR if refused else Answer.APP
-
-    def describe(self, answer: Ping, kind: Answer) -> str:
-        """The evidence that an answer is."""
-        if kind is Answer.UNREACHABLE:
-            return f"not asked: this machine can't reach the site ({answer})"
-        words = f"{answer} on {self.path}"
-        if kind is not Answer.FRONT_DOOR or self.front_door is None:
-            return words
-        known = " and ".join(self.front_door.reasons)
-        why = known or f"its settings can't be read: {self.front_door.problem}"
-        return f"{words} from App Service's front door ({why}); the app itself wasn't asked"
 
 
 @dataclass(slots=True)
@@ -240,7 +132,7 @@ class _Verification:
     image: str
     secrets: tuple[str, ...]
     after: float
-    asked: _Asked
+    answers: AnswerReader
     pace: Pace
     recipe: str
     restart: Callable[[], None] | None
@@ -259,9 +151,9 @@ class _Verification:
             text, instances, answer = run_concurrently(
                 lambda: _log(self.client),
                 lambda: _Instances.of(self.client),
-                lambda: ping(self.session, self.observed.host, self.asked.path),
+                lambda: ping(self.session, self.observed.host, self.answers.path),
             )
-            kind = self.asked.classify(answer)
+            kind = self.answers.classify(answer)
             verified = tracker.observe(time.monotonic(), text, instances.states, kind)
             if verified is Verified.UP:
                 # Another process may have changed the image since it was read.
@@ -270,7 +162,7 @@ class _Verification:
                 "configuration": configuration.words,
                 "instances": str(instances),
                 "log": _log_words(tracker),
-                "http": self.asked.describe(answer, kind)
+                "http": self.answers.describe(answer, kind)
                 + (f", {tracker.answers} in a row" * (tracker.answers > 1)),
             }
             ended = functools.partial(self._verdict, tracker, evidence)
@@ -297,7 +189,7 @@ class _Verification:
             self._restart_if_idle(tracker, now - began)
             if configuration.matches:
                 old = ", the old container may still answer" if tracker.waits_for_old else ""
-                say(f"{self._shown(evidence['log'])}{old}; {answer}")
+                say(f"{shown_words(evidence['log'], self.secrets)}{old}; {answer}")
             else:
                 say("waiting for the configuration to read back")
             time.sleep(min(self.pace.interval, max(deadline - now, 0)))
@@ -323,13 +215,8 @@ class _Verification:
         # What the app said last may reach the log after the platform's lines.
         text = (_log(self.client) if healthy is False else "") or tracker.log.text
         tail = log_tail(text, self.after, start, self.secrets)
-        shown = {name: self._shown(words) for name, words in evidence.items()}
-        return Verdict(healthy, self._shown(reason), shown, tail)
-
-    def _shown(self, words: str) -> str:
-        """Words of which a part may come from the log: bounded, with secrets masked."""
-        (masked,) = redact([words], self.secrets)
-        return masked if len(masked) <= LONGEST_REASON else f"{masked[:LONGEST_REASON]} …"
+        shown = {name: shown_words(words, self.secrets) for name, words in evidence.items()}
+        return Verdict(healthy, shown_words(reason, self.secrets), shown, tail)
 
 
 def _rest(attempts: Attempts) -> float:

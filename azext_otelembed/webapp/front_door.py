@@ -153,7 +153,7 @@ class _Login:
 
 
 def _easy_auth(settings: Json, health_path: str) -> _Login | None:
-    """What Easy Auth does with a request without a login; None if it lets it pass."""
+    """How Easy Auth answers a request without a login; None if the app gets the request."""
     what = "Authentication settings"
     platform = object_at(what, settings, "platform")
     if not platform.get("enabled"):

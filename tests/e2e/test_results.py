@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed import errors
-from azext_otelembed.release.recorded_release import (
+from azext_otelembed.release.release_context import (
     EXIT_NOT_ROLLED_BACK,
     EXIT_ROLLED_BACK,
     EXIT_UNPROVEN,

@@ -24,8 +24,8 @@ from azext_otelembed.records import record
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
-from azext_otelembed.release.recorded_release import ReleaseOptions
 from azext_otelembed.release.recorded_site import RecordedSite, open_site
+from azext_otelembed.release.release_context import ReleaseOptions
 from azext_otelembed.release.rollback import plan_removal, plan_rollback, roll_back
 from azext_otelembed.release.wait import wait as wait_for_release
 from azext_otelembed.verification.verdict_tracker import Pace

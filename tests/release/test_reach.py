@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.e2e.support import Site
@@ -44,3 +46,14 @@ def test_a_site_that_can_be_reached_is_asked_once_before_the_change(site: Site, 
     assert len([one for one in asked[:patch] if one["service"] == "site"]) == 1
     pending = hand.deploy(site, connection_string=NEW, wait=False)
     assert pending.result["reachable"] is None, "a release that isn't verified asks nothing"
+
+
+def test_a_site_that_hangs_is_reached_and_delays_the_plan_by_two_seconds(
+    site: Site, hand: Hand
+) -> None:
+    host = site.url.partition("://")[2]
+    with site.cloud.fault(service="site", host=host, latency=8, times=0):
+        began = time.monotonic()
+        planned = hand.deploy(site, dry_run=True)
+    assert planned.result["reachable"] is True
+    assert time.monotonic() - began < 6

@@ -190,3 +190,32 @@ def test_a_way_back_into_a_block_waits_for_its_end(
         )
     assert verdict.healthy, verdict
     assert time.monotonic() - began > 4
+
+
+@pytest.mark.thorough
+def test_a_block_without_an_end_does_not_keep_a_way_back_for_ever(
+    site: Site, hand: Hand, push: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app prints App Service's own line about a block; the release's record ends some time."""
+    monkeypatch.setattr("azext_otelembed.verification.verify.LONGEST_BLOCK", 3)
+    line = "Site: shop will be blocked for 2 minutes till 01/01/9999 00:00:00"
+    image = push(site, "endless", f'echo "{line}"; sleep 600')
+    client = SiteClient(hand.session, id_of(site))
+    since, observed = newest_stamp(client), observe(client)
+    site.configure(linuxFxVersion=f"DOCKER|{image}")
+    began = time.monotonic()
+    verdict = verify(
+        hand.session,
+        client,
+        observed,
+        image,
+        log_since=since,
+        health_path="/",
+        timeout=4,
+        say=print,
+        pace=QUICK,
+        is_way_back=True,
+    )
+    assert verdict.healthy is False
+    assert "blocks further starts until 00:00:00 UTC" in verdict.evidence["log"]
+    assert 6 < time.monotonic() - began < 30

@@ -273,3 +273,18 @@ def test_a_configuration_that_cannot_be_read_for_a_moment_is_no_failure(
     with meanwhile(cloud, fail, after=True, method="PATCH", path=f"{site.name}/config/web"):
         ended = hand.deploy(site)
     assert ended.exit_status == 0, ended
+
+
+def test_a_configuration_that_can_never_be_read_proves_nothing(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    """Only an image that reads back as another one is a failure."""
+
+    def fail() -> None:
+        cloud.local.fault(method="GET", path=f"{site.name}/config/web", status=403, times=0)
+
+    with meanwhile(cloud, fail, after=True, method="PATCH", path=f"{site.name}/config/web"):
+        ended = hand.deploy(site, timeout=9)
+    assert ended.exit_status == 6, ended
+    assert ended.result["reason"].startswith("after 9 s its configuration not seen: ")
+    assert site.runs == ended.result["image"]["name"], "it is not rolled back"

@@ -6,7 +6,13 @@ import math
 import re
 
 from azext_otelembed.verification.attempts import find_attempts
-from azext_otelembed.verification.log_tail import log_tail, redact, secrets_of
+from azext_otelembed.verification.log_tail import (
+    LONGEST_WORDS,
+    log_tail,
+    redact,
+    secrets_of,
+    shown_words,
+)
 from azext_otelembed.verification.platform_log import parse
 from tests.unit.verification.log_lines import NEW, new_start, old_start
 
@@ -108,3 +114,11 @@ def test_what_looks_like_a_secret_is_hidden_wherever_it_comes_from() -> None:
         "get https://a.blob.example/b?sp=r&sig=***&se=1",
         "bearer of bad news",
     )
+
+
+def test_words_from_a_log_are_masked_and_bounded() -> None:
+    secret = "sk-demo-5f1e8b7c2a9d"
+    reason = f"its image can't be pulled: denied for {secret}: " + "x" * 5000
+    shown = shown_words(reason, secrets_of({"KEY": secret}))
+    assert "denied for ***: xxx" in shown
+    assert len(shown) == LONGEST_WORDS + len(" …")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from azext_otelembed.verification.site_answer import Answer
 from azext_otelembed.verification.time_limits import default_timeout, start_limit
-from azext_otelembed.verification.verdict_tracker import Answer, Pace, VerdictTracker, Verified
+from azext_otelembed.verification.verdict_tracker import Pace, VerdictTracker, Verified
 from tests.unit.verification.log_lines import (
     NEW,
     OLD,
