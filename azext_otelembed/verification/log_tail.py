@@ -10,6 +10,8 @@ from azext_otelembed.verification.platform_log import STAMPED, stamp_time
 NOISE = re.compile(
     r"State: \w+, Action: | named pipe|Nested mountpoint|non-blocking flag"
     r"|Container spec Termination|Creating pipes for streaming|Start site prohibitted"
+    r"|Z +(?:Container is termina|Stop and delete container|(?:Stopping|Deleting) container: "
+    r"|Establishing (?:user namespace|network) |Kudu: \S+ stopped)"
 )
 """Platform lines that repeat the lines around them, or say nothing about the app."""
 LONGEST_WORDS = 500

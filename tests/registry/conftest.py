@@ -22,8 +22,8 @@ from localazure.client import LocalAzure
 SHOP = "registriesshop"
 """The name of the ACR."""
 HUB = "hub"
-PUSHER = "66666666-0000-4000-8000-000000000001"
-PULLER = "66666666-0000-4000-8000-000000000002"
+PUSHER = "4e915e00-0000-4000-8000-000000000001"
+PULLER = "4e915e00-0000-4000-8000-000000000002"
 SECRET = "not-a-secret"
 
 QUICK = RetryOptions(

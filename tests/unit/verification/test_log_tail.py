@@ -53,6 +53,21 @@ def test_the_tail_of_a_slow_start_shows_what_it_said_first() -> None:
     assert tail == [*start("aaaa"), "waiting for the database"]
 
 
+def test_the_tail_shows_the_apps_words_among_the_stops_of_other_containers() -> None:
+    stops = (
+        "Container is terminating. Grace period: 5 seconds.",
+        "Stop and delete container. Retry count = 0",
+        "Stopping container: 4f58da43af9a_shop.",
+        "Deleting container: 4f58da43af9a_shop. Retry count = 0",
+        "Container is terminated. Total time elapsed: 263 ms.",
+        "Kudu: shop stopped.",
+    )
+    failed = "Failed to start site. Revert by stopping site."
+    own = "app: Stopping container: the old one"
+    told = [*start("aaaa"), "no database", own, failed]
+    assert said(*start("aaaa"), *stops * 3, "no database", own, *stops * 3, failed) == told
+
+
 def said(*lines: str) -> list[str]:
     """The tail of a log of these lines, without its times: of the start in it, if it failed."""
     text = "".join(
