@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 _SPECIAL = re.compile(r"[*?\[\]\\]")
 _BOM = "\ufeff"
+_MOST_PLACES = 1 << 20
+"""Places in all nodes that are kept, some 40 MB; ordinary rules need some thousands."""
 
 
 class InvalidPattern(ValueError):
@@ -25,44 +27,125 @@ class InvalidPattern(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    exception: bool
-    whole: re.Pattern[str]
-    parts: tuple[re.Pattern[str] | None, ...]
-    """The pattern folder by folder, None where it spans any number; for `may_contain_exception`."""
+class _Token:
+    """A part of a pattern: one character, or any number of characters or of folders.
 
-    def matches_below(self, folders: Sequence[str]) -> bool:
-        """Whether it can match a path below this folder, apart from the folder itself."""
-        for part, folder in zip(self.parts, folders, strict=False):
-            if part is None:
-                return True
-            if not part.fullmatch(folder):
-                return False
-        return len(self.parts) > len(folders)
+    A character is one of `ranges`, or with `negated` any but those and the slash.
+    """
+
+    ranges: tuple[tuple[str, str], ...] = ()
+    negated: bool = False
+    repeats: bool = False
+    folders: bool = False
+
+    def accepts(self, char: str) -> bool:
+        """Whether `char` is such a character."""
+        if self.negated and char == "/":
+            return False
+        return any(low <= char <= high for low, high in self.ranges) != self.negated
+
+
+_ONE = _Token(negated=True)
+_MANY = _Token(negated=True, repeats=True)
+_EVERYTHING = _Token((("\0", "\U0010ffff"),), repeats=True)
+_FOLDERS = _Token(folders=True)
 
 
 @dataclass(frozen=True, slots=True)
-class IgnoreRules:
-    """The rules of one file, in order."""
+class _Rule:
+    exception: bool
+    tokens: tuple[_Token, ...]
 
-    rules: tuple[_Rule, ...] = ()
+
+class _Node:
+    """The places in the patterns at which the characters read so far can end."""
+
+    __slots__ = ("ended", "next", "places")
+
+    def __init__(self, places: frozenset[int], ended: int) -> None:
+        self.places = places
+        self.ended = ended
+        """The last rule that matches exactly what was read; -1 for none."""
+        self.next: dict[str, _Node] = {}
+
+
+class IgnoreRules:
+    """The rules of one file, in order: an automaton whose nodes are made when they are reached.
+
+    It reads each path once, whatever the patterns are; regular expressions would backtrack.
+    """
+
+    def __init__(self, rules: Sequence[_Rule] = ()) -> None:
+        self._rules = rules
+        self._tokens: list[_Token | int] = []
+        """The tokens of all rules, and after those of each rule its number."""
+        self._entered: list[tuple[int, ...]] = []
+        """The places that are reached with each token: a token that may be empty is passed too."""
+        starts: list[int] = []
+        for number, rule in enumerate(rules):
+            starts.append(len(self._tokens))
+            self._tokens += [*rule.tokens, number]
+        for place in reversed(range(len(self._tokens))):
+            token = self._tokens[place]
+            optional = isinstance(token, _Token) and (token.repeats or token.folders)
+            self._entered.append((place, *self._entered[-1]) if optional else (place,))
+        self._entered.reverse()
+        self._start = frozenset(place for start in starts for place in self._entered[start])
+        self._forget()
 
     def excludes(self, path: str) -> bool:
         """Whether the file or folder at `path` is excluded."""
-        folders = path.split("/")
-        # `a/b/c` as `a`, `a/b`, `a/b/c`.
-        prefixes = ["/".join(folders[: position + 1]) for position in range(len(folders))]
-        excluded = False
-        for rule in self.rules:
-            # A rule that would not change the result is skipped.
-            if rule.exception == excluded and any(map(rule.whole.fullmatch, prefixes)):
-                excluded = not rule.exception
-        return excluded
+        node, matched = self._root, -1
+        for char in path:
+            if char == "/":
+                matched = max(matched, node.ended)
+            node = node.next.get(char) or self._read(node, char)
+        matched = max(matched, node.ended)
+        # A rule that matches a folder matches all below it, and the last rule that matches decides.
+        return matched >= 0 and not self._rules[matched].exception
 
     def may_contain_exception(self, folder: str) -> bool:
         """Whether an excluded folder may contain a path that an exception includes."""
-        folders = folder.split("/")
-        return any(rule.exception and rule.matches_below(folders) for rule in self.rules)
+        node = self._root
+        for char in f"{folder}/":
+            node = node.next.get(char) or self._read(node, char)
+        return any(self._rules[self._rule_of(place)].exception for place in node.places)
+
+    def _rule_of(self, place: int) -> int:
+        while isinstance(token := self._tokens[place], _Token):
+            place += 1
+        return token
+
+    def _read(self, node: _Node, char: str) -> _Node:
+        if self._size > _MOST_PLACES:
+            self._forget()
+        places: set[int] = set()
+        for place in node.places:
+            token = self._tokens[place]
+            if not isinstance(token, _Token):
+                continue
+            if token.folders:
+                places.add(place)
+                if char == "/":
+                    places.update(self._entered[place + 1])
+            elif token.accepts(char):
+                places.update(self._entered[place if token.repeats else place + 1])
+        node.next[char] = found = self._node(frozenset(places))
+        return found
+
+    def _node(self, places: frozenset[int]) -> _Node:
+        found = self._nodes.get(places)
+        if found is None:
+            ends = (self._tokens[place] for place in places)
+            ended = max((end for end in ends if isinstance(end, int)), default=-1)
+            found = self._nodes[places] = _Node(places, ended)
+            self._size += len(places) + 1
+        return found
+
+    def _forget(self) -> None:
+        self._nodes: dict[frozenset[int], _Node] = {}
+        self._size = 0
+        self._root = self._node(self._start)
 
 
 def parse(text: str) -> IgnoreRules:
@@ -82,20 +165,15 @@ def parse(text: str) -> IgnoreRules:
         # `a/./b/../c/` as `a/c`; a leading slash has no effect.
         cleaned = posixpath.normpath(pattern).lstrip("/") or "/"
         try:
-            parts = tuple(
-                None if "**" in part else re.compile(_expression(part), re.DOTALL)
-                for part in cleaned.split("/")
-            )
-            whole = re.compile(_expression(cleaned), re.DOTALL)
+            rules.append(_Rule(exception, tuple(_tokens(cleaned))))
         except ValueError as problem:
             raise InvalidPattern(number, line.strip(), str(problem)) from None
-        rules.append(_Rule(exception, whole, parts))
     return IgnoreRules(tuple(rules))
 
 
-def _expression(pattern: str) -> str:
-    """The regular expression of a pattern. Raises ValueError."""
-    expression: list[str] = []
+def _tokens(pattern: str) -> list[_Token]:
+    """The tokens of a pattern. Raises ValueError."""
+    tokens: list[_Token] = []
     position = 0
     while position < len(pattern):
         char = pattern[position]
@@ -109,29 +187,33 @@ def _expression(pattern: str) -> str:
             everything = position >= len(pattern) or (
                 position == 2 and not _SPECIAL.search(pattern, position)
             )
-            expression.append(".*" if everything else "(?:.*/)?")
+            tokens.append(_EVERYTHING if everything else _FOLDERS)
         elif char == "*":
-            expression.append("[^/]*")
+            tokens.append(_MANY)
         elif char == "?":
-            expression.append("[^/]")
+            tokens.append(_ONE)
         elif char == "[":
             members, position = _members(pattern, position)
-            expression.append(members)
+            tokens.append(members)
         elif char == "\\":
             if position >= len(pattern):
                 raise ValueError("ends with a backslash that escapes nothing.")
-            expression.append(re.escape(pattern[position]))
+            tokens.append(_literal(pattern[position]))
             position += 1
         else:
-            expression.append(re.escape(char))
-    return "".join(expression)
+            tokens.append(_literal(char))
+    return tokens
 
 
-def _members(pattern: str, position: int) -> tuple[str, int]:
-    """A character class (`[a-z]`, `[^a]`) from after its bracket, as an expression; its end."""
+def _literal(char: str) -> _Token:
+    return _Token(((char, char),))
+
+
+def _members(pattern: str, position: int) -> tuple[_Token, int]:
+    """A character class (`[a-z]`, `[^a]`) from after its bracket, and its end."""
     negated = pattern.startswith("^", position)
     position += negated
-    ranges: list[str] = []
+    ranges: list[tuple[str, str]] = []
     while position < len(pattern) and (pattern[position] != "]" or not ranges):
         low, position = _member(pattern, position)
         high = low
@@ -139,10 +221,11 @@ def _members(pattern: str, position: int) -> tuple[str, int]:
             high, position = _member(pattern, position + 1)
         if low > high:
             raise ValueError(f"has a range that runs backwards, from '{low}' to '{high}'.")
-        ranges.append(f"{re.escape(low)}-{re.escape(high)}")
+        # In no set of characters the slash is one.
+        ranges += [(low, min(high, ".")), (max(low, "0"), high)]
     if position >= len(pattern):
         raise ValueError("has a '[' without its ']'.")
-    return f"(?!/)[{'^' if negated else ''}{''.join(ranges)}]", position + 1
+    return _Token(tuple(ranges), negated), position + 1
 
 
 def _member(pattern: str, position: int) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -39,6 +40,7 @@ from azext_otelembed.builders.dockerignore import InvalidPattern, parse
         ("[^ab]x", ["cx"], ["ax", "/x"]),
         ("[a-cx]", ["b", "x"], ["d", "-"]),
         (r"[\]\-]", ["]", "-"], ["a"]),
+        ("x[.-0]y", ["x.y", "x0y"], ["x/y"]),
         (r"\*", ["*"], ["a"]),
         ("a.c+(d)|$", ["a.c+(d)|$"], ["abc"]),
         ("*\n!a", ["b"], ["a", "a/b"]),
@@ -88,6 +90,24 @@ def test_what_is_no_pattern_is_refused_with_its_line(rules: str, said: str) -> N
     with pytest.raises(InvalidPattern, match=r"line \d") as refused:
         parse(rules)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "path"),
+    [
+        ("*a*a*a*a*a*a*a*a*b", "a" * 255),
+        ("**/**/**/**/x", "/".join("y" * 2000)),
+        ("**/a/**/a/**/a/**/a/**/b", "/".join("a" * 2000)),
+        ("**a**a**a**a**a**b", "a/a" * 700),
+        ("\n".join(f"!*{end}*a*a*a*a*b" for end in "aaaa" * 20), "a" * 255),
+    ],
+)
+def test_the_time_grows_with_the_path_alone(rules: str, path: str) -> None:
+    ignore = parse(rules)
+    began = time.process_time()
+    assert not ignore.excludes(path)
+    assert not ignore.may_contain_exception(f"{path}/x") or rules.startswith("!")
+    assert time.process_time() - began < 1.0
 
 
 SEGMENTS = st.sampled_from(["a", "b", "ab", "*", "**", "?", "a*", "[ab]", "[^a]", "**b", "a**"])
