@@ -47,7 +47,10 @@ class SiteId:
     def parse(cls, resource_id: str) -> SiteId | None:
         """The site or slot with this ARM id; None for anything else."""
         match = RESOURCE_ID.fullmatch(resource_id)
-        return cls(*match.groups()) if match else None
+        if match is None:
+            return None
+        subscription, group, name, slot = match.groups()
+        return cls(subscription, group, name, slot)
 
     def __str__(self) -> str:
         slot = f" slot '{self.slot}'" if self.slot else ""

@@ -87,7 +87,7 @@ def _fix(site: SiteId, status: str, reference: str) -> str:
     if status not in _FIXES:
         return f"See `{site.command('webapp show')}` and the vault's access rights."
     what, words = _FIXES[status]
-    known = {
+    known: dict[str, re.Match[str] | None] = {
         placeholder("vault"): _VAULT.search(reference),
         placeholder("secret"): _SECRET.search(reference),
     }

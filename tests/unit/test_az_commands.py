@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from azext_otelembed.az_commands import Caller, option, quote
+from azext_otelembed.az_commands import Caller, option, placeholder, quote
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.sites import SiteId
 
@@ -76,7 +76,8 @@ def test_a_shell_reads_a_name_as_it_is(name: str) -> None:
         ("prod (eu)", '"prod (eu)"'),
         ("Ada's", '"Ada\'s"'),
         ('{"a": 1}', '"{\\"a\\": 1}"'),
-        ("<its id>", "<its id>"),
+        (placeholder("its id"), "<its id>"),
+        ("<its id>", '"<its id>"'),
     ],
 )
 def test_on_windows_double_quotes_are_used(word: str, quoted: str) -> None:
