@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from azext_otelembed.az_commands import option
+from azext_otelembed.az_commands import Verbatim, option
 from azext_otelembed.azure.arm_json import Json, object_at, objects_at
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import NotFound, Refused
@@ -114,6 +114,8 @@ def _read_site(client: SiteClient) -> Json:
 
 def _missing(site: SiteId, missing: NotFound) -> NotFound:
     caller, within, table = site.caller, site.subscription, ("-o", "table")
+    # As tables, az can show neither sites nor slots since 2.89 (Azure/azure-cli#33914).
+    names = ("--query", Verbatim('"[].name"'), "-o", "tsv")
     group = option("-g", site.group)
     if "resource group" in missing.message.lower() and "could not be found" in missing.message:
         return NotFound(
@@ -126,9 +128,9 @@ def _missing(site: SiteId, missing: NotFound) -> NotFound:
         return NotFound(
             f"Slot '{site.slot}' of Web App '{site.name}' was not found in resource group "
             f"'{site.group}'.",
-            f"List its slots with `{app.command('webapp deployment slot list', *table)}`.",
+            f"List its slots with `{app.command('webapp deployment slot list', *names)}`.",
         )
-    listing = caller.command("webapp list", *group, subscription=within, options=table)
+    listing = caller.command("webapp list", *group, subscription=within, options=names)
     return NotFound(
         f"Web App '{site.name}' was not found in resource group '{site.group}'.",
         f"List the group's apps with `{listing}`.",
