@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 
-from azext_otelembed.az_commands import Verbatim, placeholder
+from azext_otelembed.az_commands import placeholder
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import is_key_vault_reference
 from azext_otelembed.errors import Refused
@@ -19,7 +19,7 @@ PENDING = ("", "initialized", "fetchtimedout")
 _VAULT = re.compile(r"SecretUri=https://(?P<uri>[^./:;)]+)|VaultName=(?P<name>[^;)]+)", re.I)
 _SECRET = re.compile(r"/secrets/(?P<uri>[^/;)]+)|SecretName=(?P<name>[^;)]+)", re.I)
 _GRANT = (
-    *("role assignment create", "--role", Verbatim('"Key Vault Secrets User"')),
+    *("role assignment create", "--role", "Key Vault Secrets User"),
     *("--assignee-object-id", placeholder("its principal id")),
     *("--assignee-principal-type", "ServicePrincipal", "--scope", placeholder("the vault's id")),
 )
