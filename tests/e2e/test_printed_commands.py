@@ -1,7 +1,8 @@
 """Each command that a message prints, typed into a shell, reaches what the message is about.
 
-az's current subscription is another one than the site's, and the caller has all rights in both: a
-command without `--subscription` would reach for what has the same name there.
+az's current subscription is another one than the site's, and the caller has all rights in both. It
+has a group of the same name, with a site of the same name and a slot of the same name: a command
+without `--subscription` reaches those.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from tests.warm import WarmAz
 
 CALLER = "77777777-0000-4000-8000-000000000001"
 PASSWORD = "not-a-secret"
+TWINS = {f"printed-twin-{number}": f"group-{1900 + number}" for number in range(50)}
+"""Groups of az's current subscription: the names that the double keeps and those that ARM shows."""
+NAMESAKES = iter(TWINS.items())
 SUBSCRIPTION = re.compile(r"^/subscriptions/([^/]+)/.")
 PRINTED = re.compile(r"`(az [^`]+)`|^\s+(az \S.*)$", re.MULTILINE)
 
@@ -111,13 +115,27 @@ def told(answer: Answer) -> str:
 
 @pytest.fixture(scope="module")
 def elsewhere(cloud: Cloud) -> Iterator[Elsewhere]:
-    own, current = cloud.local.subscription, cloud.local.add_subscription("dev", ["dev-group"])
+    current = cloud.local.add_subscription("dev", list(TWINS), TWINS)
+    own = cloud.local.subscription
     roles = [{"role": "Owner", "scope": f"/subscriptions/{one}"} for one in (own, current)]
     cloud.local.add_principal(CALLER, PASSWORD, roles)
     with WarmAz(cloud.local, cloud.directory / "az-elsewhere", EXTENSIONS) as az:
         az.login(CALLER, PASSWORD)
         assert az.run("account", "set", "--subscription", current).returncode == 0
         yield Elsewhere(cloud, az, current, own)
+
+
+@pytest.fixture
+def site(elsewhere: Elsewhere, make_site: Callable[..., Site]) -> Site:
+    """A site, where az's current subscription has one of the same name in a group of that name."""
+    twin_group, group = next(NAMESAKES)
+    made = make_site(group=group)
+    spec: dict[str, Any] = {"component": False, "wait": False, "state": "Stopped"}
+    make_site(group=twin_group, name=made.name, **spec)
+    made.cloud.awake.pop()  # it is the caller's of this test, and never starts
+    there = elsewhere.az.run("webapp", "show", *made.arguments, "--query", "id", "-o", "tsv")
+    assert there.stdout.strip() == made.id.replace(elsewhere.own, elsewhere.current), there
+    return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +202,7 @@ def test_the_command_that_starts_a_stopped_site(elsewhere: Elsewhere, site: Site
     site.answers()
 
 
+@pytest.mark.thorough
 def test_the_commands_of_an_interrupt_go_on(elsewhere: Elsewhere, site: Site) -> None:
     said = elsewhere.interrupted("deploy", *site.arguments, service="site", nth=2)
     wait, restore = printed(said)
@@ -304,14 +323,12 @@ def test_a_command_with_a_credential_is_told_with_it(cloud: Cloud, elsewhere: El
         "AZURE_CLIENT_SECRET": PASSWORD,
     }
     given = ("--credential", "environment", "--subscription", elsewhere.own)
-    with WarmAz(cloud.local, cloud.directory / "az-nobody", EXTENSIONS) as nobody:
-        nobody.prepare()
-        ended = cloud.otelembed("wait", *site.arguments, *given, az=nobody, env=env)
-        (command,) = printed(told(ended))
-        there = Elsewhere(cloud, nobody, "", elsewhere.own)
-        there.type(command, env=env)
-        missing = cloud.otelembed(
-            "deploy", *site.arguments, "--slot", "nosuch", *given, az=nobody, env=env
-        )
+    # This az is in the site's subscription; another one that reads the message may not be.
+    here = Elsewhere(cloud, cloud.az, elsewhere.own, elsewhere.own)
+    ended = cloud.otelembed("wait", *site.arguments, *given, env=env)
+    (history,) = printed(told(ended))
+    assert f" --subscription {elsewhere.own} --credential environment" in history
+    here.type(history, env=env)
+    missing = cloud.otelembed("deploy", *site.arguments, "--slot", "nosuch", *given, env=env)
     (listing,) = printed(told(missing))
     elsewhere.type(listing)
