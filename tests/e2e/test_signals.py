@@ -55,8 +55,8 @@ MOMENTS: dict[str, tuple[dict[str, Any], signal.Signals, str]] = {
     "verifying": (
         {"service": "site", "nth": 2},
         signal.SIGINT,
-        "was changed and not verified yet; verify it with `az otelembed wait -g .* -n .*`, or restore "
-        "the old image with `az webapp config container set -g ",
+        "was changed and not verified yet; verify it with `az otelembed wait -g .* -n .*`, or "
+        "restore the old image with `az webapp config container set -g ",
     ),
 }
 
