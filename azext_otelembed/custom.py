@@ -370,7 +370,7 @@ def _deploy(
     if request.app is not None:
         raise InvalidInput(
             "--source builds one app image, not one for each of many sites.",
-            "Build it once with `az otelembed build`, then deploy it with --image.",
+            "Build it once (see `az otelembed build --help`), then deploy it with --image.",
         )
     sites = read_sites(lines)
     return deploy_fleet(session(), sites, request, console, max_failures)
@@ -411,4 +411,4 @@ def _site(session: Any, group: str, name: str, slot: str | None) -> Any:
 
     # `production` is how az and the portal call the site itself.
     named = None if slot is None or slot.lower() == "production" else slot
-    return SiteId(session.subscription, group, name, named)
+    return SiteId(session.subscription, group, name, named, session.caller)

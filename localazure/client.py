@@ -290,9 +290,14 @@ class LocalAzure:
         body = {"registry": registry, "repository": repository, "reference": reference}
         self._call("PATCH", "/images", {**body, "created": created})
 
-    def add_subscription(self, name: str, groups: Sequence[str]) -> str:
-        """Add a subscription with these resource groups; returns its id."""
-        body = {"name": name, "groups": list(groups)}
+    def add_subscription(
+        self, name: str, groups: Sequence[str], shown: Mapping[str, str] | None = None
+    ) -> str:
+        """Add a subscription with these resource groups; returns its id.
+
+        `shown` gives some of them the name of a group in another subscription, for clients of ARM.
+        """
+        body = {"name": name, "groups": list(groups), "shown": dict(shown or {})}
         return str(self._call("POST", "/subscriptions", body)["id"])
 
     def telemetry(self) -> list[dict[str, Any]]:

@@ -119,12 +119,19 @@ class Double:
             setattr(settings, name, value)
         return former
 
-    def add_subscription(self, name: str, groups: Sequence[str]) -> str:
-        """Add a subscription with resource groups; returns its id. It has no role assignments."""
+    def add_subscription(
+        self, name: str, groups: Sequence[str], shown: Mapping[str, str] | None = None
+    ) -> str:
+        """Add a subscription with resource groups; returns its id. It has no role assignments.
+
+        `shown` are the names that clients know groups by, where those are other ones.
+        """
         identifier = str(uuid.uuid4())
         self.state.other_subscriptions[identifier] = name
         for group in groups:
-            self.state.groups[group.lower()] = Group(group, "westeurope", subscription=identifier)
+            self.state.groups[group.lower()] = Group(
+                group, "westeurope", subscription=identifier, shown=(shown or {}).get(group, "")
+            )
         return identifier
 
     async def add_component(self, spec: Mapping[str, Any]) -> Component:

@@ -232,12 +232,17 @@ class Plan:
 
 @dataclass(slots=True)
 class Group:
-    """A resource group; `subscription` is empty for the double's first one."""
+    """A resource group; `subscription` is empty for the double's first one.
+
+    `shown` is its name for clients where that is another one: that of a group of another
+    subscription.
+    """
 
     name: str
     location: str
     tags: dict[str, str] = field(default_factory=dict)
     subscription: str = ""
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +292,7 @@ class State:
     """All resources of the double. `subscription` is the id of its first subscription.
 
     A resource is in the subscription of its group. The names of groups are unique across all
-    subscriptions, unlike in Azure.
+    subscriptions, unlike in Azure; ARM shows a group under its `shown` name.
     """
 
     tenant: str
@@ -327,6 +332,12 @@ class State:
         """The id of a group's subscription."""
         found = self.groups.get(group.lower())
         return (found.subscription if found else "") or self.subscription
+
+    def renamed_groups(self, subscription: str) -> list[Group]:
+        """The groups of a subscription that clients know by another name."""
+        wanted = subscription.lower()
+        groups = self.groups.values()
+        return [one for one in groups if one.shown and one.subscription.lower() == wanted]
 
     def group_id(self, group: str) -> str:
         """The ARM id of a group."""

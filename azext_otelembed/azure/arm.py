@@ -84,6 +84,7 @@ class Arm:
     def __init__(self, session: Session) -> None:
         from azure.mgmt.core import ARMPipelineClient
 
+        self.caller = session.caller
         self._endpoint = session.arm_endpoint
         self._client: Any = ARMPipelineClient(
             base_url=session.arm_endpoint,

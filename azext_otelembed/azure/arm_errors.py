@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.az_commands import Caller, placeholder
 from azext_otelembed.azure.arm_json import AGAIN
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Unauthorized
@@ -69,6 +71,17 @@ def error_text(body: str) -> tuple[str, str]:
     return str(code), str(message)
 
 
+def _lock_commands(url: str) -> tuple[str, str]:
+    """The commands that list the locks of the subscription that a request was for, and delete one.
+
+    They always name the subscription: az's current one isn't known here.
+    """
+    found = re.search(r"/subscriptions/([^/?]+)", url)
+    table, caller = ("-o", "table"), Caller("")
+    locks = caller.command("lock list", *table, subscription=found[1] if found else None)
+    return locks, caller.command("lock delete", "--ids", placeholder("its id"), subscription=None)
+
+
 def _from_response(what: str, error: HttpResponseError) -> OtelembedError:
     """The error of a response with status 400 or above."""
     response: Any = error.response
@@ -85,16 +98,17 @@ def _from_response(what: str, error: HttpResponseError) -> OtelembedError:
             "Run `az login` again, or look at what --credential signs in with.",
         )
     if code == "ScopeLocked":
+        locks, delete = _lock_commands(str(response.request.url))
         return Unauthorized(
             f"{what}: a lock forbids it: {detail}",
-            "List the locks with `az lock list -o table` and remove it with "
-            "`az lock delete --ids <its id>`. Then run the same command again.",
+            f"List the locks with `{locks}` and remove it with `{delete}`. Then run the same "
+            "command again.",
         )
     if code == "RequestDisallowedByPolicy":
         return Unauthorized(
             f"{what}: an Azure Policy forbids it: {detail}",
-            "Ask the policy's owner for an exemption (`az policy exemption create`), or deploy "
-            "what it allows.",
+            "Ask the policy's owner for an exemption (see `az policy exemption create --help`), "
+            "or deploy what it allows.",
         )
     if status == 403:
         return Unauthorized(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from azext_otelembed.az_commands import Caller, Verbatim
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.errors import InvalidInput, NotFound
 
 API_VERSION = "2020-02-02"
+IDS = Verbatim('"[].id"')
 PROVIDER = "providers/Microsoft.Insights/components"
 
 
@@ -29,8 +31,7 @@ def get(arm: Arm, resource_id: str, label: str = "") -> Component:
     except NotFound:
         raise NotFound(
             f"{what} was not found.",
-            "List the components with `az resource list --resource-type "
-            "Microsoft.Insights/components -o table`.",
+            f"List the components with `{_list_command(arm.caller, resource_id, '-o', 'table')}`.",
         ) from None
     return _component(what, response)
 
@@ -41,8 +42,8 @@ def find(arm: Arm, subscription: str, group: str, name_or_id: str) -> Component:
         if "/microsoft.insights/components/" not in name_or_id.lower():
             raise InvalidInput(
                 f"'{name_or_id}' isn't the id of an Application Insights component.",
-                "Give a component's name or its id: `az resource list --resource-type "
-                "Microsoft.Insights/components --query [].id`.",
+                "Give a component's name or its id: "
+                f"`{_list_command(arm.caller, name_or_id, '--query', IDS)}`.",
             )
         return get(arm, name_or_id)
     path = f"/subscriptions/{subscription}/resourceGroups/{group}/{PROVIDER}/{name_or_id}"
@@ -56,6 +57,14 @@ def find_all(arm: Arm, subscription: str, group: str | None = None) -> list[Comp
     scope = f"/subscriptions/{subscription}" + (f"/resourceGroups/{group}" if group else "")
     found = arm.get_all(what, f"{scope}/{PROVIDER}", API_VERSION)
     return sorted((_component(what, item) for item in found), key=lambda one: one.name)
+
+
+def _list_command(caller: Caller, resource_id: str, *options: str) -> str:
+    """The command that lists the components of the subscription of `resource_id`."""
+    first, _, rest = resource_id.lstrip("/").partition("/")
+    subscription = rest.partition("/")[0] if first.lower() == "subscriptions" else None
+    kind = ("--resource-type", "Microsoft.Insights/components")
+    return caller.command("resource list", *kind, subscription=subscription, options=options)
 
 
 def _component(what: str, response: Json) -> Component:

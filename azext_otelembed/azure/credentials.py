@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.az_commands import AZ_LOGIN
 from azext_otelembed.connection_errors import cause, chain
 from azext_otelembed.errors import InvalidInput, Unauthorized
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
 
-CLI, ENVIRONMENT, WORKLOAD, MANAGED = "cli", "environment", "workload-identity", "managed-identity"
+CLI, ENVIRONMENT = AZ_LOGIN, "environment"
+WORKLOAD, MANAGED = "workload-identity", "managed-identity"
 KINDS = (CLI, ENVIRONMENT, WORKLOAD, MANAGED)
 
 TENANT, CLIENT = "AZURE_TENANT_ID", "AZURE_CLIENT_ID"

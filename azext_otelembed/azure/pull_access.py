@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from azext_otelembed.az_commands import Verbatim, placeholder
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.azure.registries import ABAC, Registry
@@ -64,15 +65,16 @@ def pull_method(
         for one in (object_at(str(site), assigned, name) for name in assigned):
             if str(one.get("clientId") or "").lower() == client_id.lower():
                 return PullMethod(principal_id=str(one.get("principalId")))
+        assign = site.command("webapp identity assign", "--identities", placeholder("its id"))
         raise Refused(
             f"{site} pulls with the managed identity of client id '{client_id}', which it doesn't "
             "have.",
-            f"Assign it: `az webapp identity assign {site.arguments} --identities <its id>`.",
+            f"Assign it: `{assign}`.",
         )
     if not identity.get("principalId"):
         raise Refused(
             f"{site} pulls with its system-assigned managed identity, and has none.",
-            f"Give it one: `az webapp identity assign {site.arguments}`.",
+            f"Give it one: `{site.command('webapp identity assign')}`.",
         )
     return PullMethod(principal_id=str(identity["principalId"]))
 
@@ -86,12 +88,12 @@ def check(arm: Arm, site: SiteId, method: PullMethod, registry: Registry) -> str
         return _check_identity(arm, site, method.principal_id, registry)
     if method.user is not None or registry.anonymous_pull:
         return None
+    creds = ("--generic-configurations", '{"acrUseManagedIdentityCreds": true}')
     raise Refused(
         f"{site} has no way to pull from registry '{registry.name}' ({registry.login_server}): no "
         "managed identity is used and no credentials are set.",
-        f"Let it pull with its identity: `az webapp config set {site.arguments} "
-        "--generic-configurations '{\"acrUseManagedIdentityCreds\": true}'`, and assign that "
-        "identity the role AcrPull.",
+        f"Let it pull with its identity: `{site.command('webapp config set', *creds)}`, and assign "
+        "that identity the role AcrPull.",
     )
 
 
@@ -99,12 +101,12 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
     if not registry.arm_tokens:
         # App Service exchanges such a token of the identity ("Configure a custom container for
         # Azure App Service", learn.microsoft.com; MicrosoftDocs/azure-docs#128528).
+        update = ("config authentication-as-arm update", "--status", "enabled")
         raise Refused(
             f"{site} can't pull from registry '{registry.name}' with its managed identity: App "
             "Service signs in with a token for Azure Resource Manager (ARM), and the registry's "
             "policy azureADAuthenticationAsArmPolicy is disabled, so it refuses those tokens.",
-            "Enable it: `az acr config authentication-as-arm update "
-            f"{registry.argument('-r', site.subscription)} --status enabled`.",
+            f"Enable it: `{registry.command(site.caller, *update, option='-r')}`.",
         )
     sufficient = ABAC_ROLES if registry.abac else CLASSIC_ROLES
     path = f"{registry.id}/providers/Microsoft.Authorization/roleAssignments"
@@ -136,8 +138,12 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
     role = "Container Registry Repository Reader" if registry.abac else "AcrPull"
     why = f" The registry's mode is {ABAC}, where AcrPull gives no access."
     why = why if registry.abac and held else ""
+    assignee = ("--assignee-object-id", principal, "--assignee-principal-type", "ServicePrincipal")
+    names = ("--role", Verbatim(f'"{role}"'), *assignee, "--scope", registry.id)
+    create = site.caller.command(
+        "role assignment create", *names, subscription=registry.subscription
+    )
     raise Refused(
         f"The managed identity of {site} may not pull from registry '{registry.name}'.{why}",
-        f'Let it: `az role assignment create --role "{role}" --assignee-object-id {principal} '
-        f"--assignee-principal-type ServicePrincipal --scope {registry.id}`.",
+        f"Let it: `{create}`.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from azext_otelembed.az_commands import Caller
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at
 from azext_otelembed.azure.session import Session
@@ -12,7 +13,6 @@ from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.registry.auth import Basic
-from azext_otelembed.registry.error_responses import name_lookup
 
 API_VERSION = "2025-11-01"
 ABAC = "AbacRepositoryPermissions"
@@ -36,11 +36,17 @@ class Registry:
         """Whether rights are granted by repository: then the classic roles give no access."""
         return self.role_assignment_mode == ABAC
 
-    def argument(self, option: str, subscription: str) -> str:
-        """`-n NAME` for a command of az in `subscription`, with --subscription for another one."""
-        own = self.id.removeprefix("/subscriptions/").partition("/")[0]
-        elsewhere = f" --subscription {own}" if own.lower() != subscription.lower() else ""
-        return f"{option} {self.name}{elsewhere}"
+    @property
+    def subscription(self) -> str:
+        """The id of its subscription."""
+        return self.id.removeprefix("/subscriptions/").partition("/")[0]
+
+    def command(self, caller: Caller, verb: str, *options: str, option: str = "-n") -> str:
+        """The command `az acr VERB` for this registry; `option` is the one for its name."""
+        subscription = self.subscription
+        return caller.command(
+            f"acr {verb}", option, self.name, subscription=subscription, options=options
+        )
 
 
 def all_registries(arm: Arm, subscription: str) -> list[Registry]:
@@ -52,10 +58,12 @@ def all_registries(arm: Arm, subscription: str) -> list[Registry]:
 
 def find(arm: Arm, subscription: str, name_or_host: str) -> Registry:
     """The registry with this name or login server. Raises `NotFound`, which lists the others."""
-    return pick(all_registries(arm, subscription), subscription, name_or_host)
+    return pick(all_registries(arm, subscription), subscription, name_or_host, arm.caller)
 
 
-def pick(found: Sequence[Registry], subscription: str, name_or_host: str) -> Registry:
+def pick(
+    found: Sequence[Registry], subscription: str, name_or_host: str, caller: Caller
+) -> Registry:
     """The same, among the registries of the subscription."""
     wanted = name_or_host.lower()
     for registry in found:
@@ -66,7 +74,7 @@ def pick(found: Sequence[Registry], subscription: str, name_or_host: str) -> Reg
         f"Container registry '{name_or_host}' was not found in subscription '{subscription}' "
         f"(found: {names}).",
         "Name another with --registry, or choose its subscription with --subscription: "
-        "`az acr list -o table`.",
+        f"`{caller.command('acr list', '-o', 'table', subscription=subscription)}`.",
     )
 
 
@@ -92,18 +100,20 @@ def locate(arm: Arm, subscription: str, host: str) -> Registry | None:
     return next(filter(None, map_concurrently(others, within)), None)
 
 
-def acr_argument(session: Session, host: str) -> str:
-    """The argument that names the registry at `host` to `az acr`, for a hint in an error.
+def acr_command(session: Session, host: str, verb: str, *options: str) -> str:
+    """The command `az acr VERB` for the registry at `host`, for a hint in an error.
 
-    Its resource name, which only Azure Resource Manager knows; else a command that finds it.
+    With its resource name, which only Azure Resource Manager knows; else with a command that finds
+    it.
     """
     try:
         found = locate(Arm(session), session.subscription, host)
     except Exception:  # noqa: BLE001  # the error that the hint belongs to matters more
         found = None
     if found is None:
-        return name_lookup(host)
-    return found.argument("-n", session.subscription)
+        subscription = session.subscription
+        return session.caller.acr_command(host, verb, *options, subscription=subscription)
+    return found.command(session.caller, verb, *options)
 
 
 def import_image(

@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
+from azext_otelembed.az_commands import DEFAULT, Caller
 from azext_otelembed.errors import OtelembedError, Unauthorized
 from azext_otelembed.registry.auth import AcrExchange, Basic, Credential
 from azext_otelembed.registry.client import RegistryClient
@@ -63,7 +65,8 @@ class Session:
 
     `tenant` is empty where it isn't known; `acr_suffix` is the cloud's domain of registries
     (`azurecr.io`), `acr_scope` the scope of the tokens that they exchange; `transport` holds
-    keyword arguments for azure-core's transport, such as `connection_verify`.
+    keyword arguments for azure-core's transport, such as `connection_verify`. `caller` is whom
+    commands are printed for.
     """
 
     credential: TokenCredential
@@ -75,6 +78,14 @@ class Session:
     acr_scope: str = f"{ACR_AUDIENCE}/.default"
     transport: Mapping[str, Any] = field(default_factory=dict)
     user_agent: str = f"otelembed/{__version__}"
+    caller: Caller = DEFAULT
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "caller", self.caller.within(self.subscription))
+
+    def command(self, verb: str, *names: str) -> str:
+        """The command `az VERB NAMES` in the session's subscription, as it is to be typed."""
+        return self.caller.command(verb, *names, subscription=self.subscription)
 
     def arm_token(self) -> str:
         """A token for Azure Resource Manager."""
@@ -108,7 +119,8 @@ class Session:
         credential: Credential | None = login
         if login is None and self.is_acr(host):
             credential = self.registry_credential()
-        return RegistryClient(host, credential, transport=self.transport)
+        lookup = partial(self.caller.acr_command, host, subscription=self.subscription)
+        return RegistryClient(host, credential, transport=self.transport, acr_command=lookup)
 
     def is_acr(self, host: str) -> bool:
         """Whether `host` (with or without port) lies in the cloud's domain of registries."""

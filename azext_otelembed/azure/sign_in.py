@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
+from azext_otelembed.az_commands import Caller
 from azext_otelembed.azure import credentials
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import ACR_AUDIENCE, CachedCredential, Session
@@ -34,10 +35,9 @@ def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
     from azure.cli.core._profile import Profile
 
     wanted = subscription or cli_ctx.data.get("subscription_id")
-    credential, found, tenant = Profile(cli_ctx=cli_ctx).get_login_credentials(
-        subscription_id=wanted
-    )
-    return _session(cli_ctx, credential, found, tenant)
+    profile = Profile(cli_ctx=cli_ctx)
+    credential, found, tenant = profile.get_login_credentials(subscription_id=wanted)
+    return _session(cli_ctx, credential, found, tenant, Caller(_current_subscription(profile)))
 
 
 def from_identity(cli_ctx: Any, kind: str) -> Session:
@@ -61,11 +61,24 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
         instance_discovery=cli_ctx.config.getboolean("core", "instance_discovery", True),
         transport=_transport(),
     )
-    session = _session(cli_ctx, credential, wanted, os.environ.get(credentials.TENANT, ""))
+    tenant, caller = os.environ.get(credentials.TENANT, ""), Caller("", kind)
+    session = _session(cli_ctx, credential, wanted, tenant, caller)
     return session if SUBSCRIPTION.fullmatch(wanted) else _resolve_subscription(session)
 
 
-def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str) -> Session:
+def _current_subscription(profile: Any) -> str:
+    """The id of az's current subscription; empty where none is set."""
+    from knack.util import CLIError
+
+    try:
+        return str(profile.get_subscription()["id"])
+    except CLIError:
+        return ""
+
+
+def _session(
+    cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str, caller: Caller
+) -> Session:
     from azure.cli.core.auth.util import resource_to_scopes
     from azure.cli.core.util import get_az_user_agent
 
@@ -80,6 +93,7 @@ def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenan
         acr_scope=resource_to_scopes(_acr_audience(cli_ctx))[0],
         transport=_transport(),
         user_agent=f"{get_az_user_agent()} otelembed/{__version__}",
+        caller=caller,
     )
 
 

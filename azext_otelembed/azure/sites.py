@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from azext_otelembed.az_commands import DEFAULT, Caller, option, quote
 from azext_otelembed.azure.arm import make_transport, pipeline_policies
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.arm_json import Json, as_object, object_at, objects_at, texts_at
@@ -28,18 +29,28 @@ RESOURCE_ID = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SiteId:
-    """A web app, or one of its slots: subscription, resource group, name and slot."""
+    """A web app, or one of its slots: subscription, resource group, name and slot.
+
+    `caller` is whom the commands for the site are printed for.
+    """
 
     subscription: str
     group: str
     name: str
     slot: str | None = None
+    caller: Caller = field(default=DEFAULT, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "caller", self.caller.within(self.subscription))
 
     @classmethod
     def parse(cls, resource_id: str) -> SiteId | None:
         """The site or slot with this ARM id; None for anything else."""
         match = RESOURCE_ID.fullmatch(resource_id)
-        return cls(*match.groups()) if match else None
+        if match is None:
+            return None
+        subscription, group, name, slot = match.groups()
+        return cls(subscription, group, name, slot)
 
     def __str__(self) -> str:
         slot = f" slot '{self.slot}'" if self.slot else ""
@@ -61,8 +72,19 @@ class SiteId:
 
     @property
     def arguments(self) -> str:
-        """The arguments of an `az webapp` command for this site."""
-        return f"-g {self.group} -n {self.name}" + (f" --slot {self.slot}" if self.slot else "")
+        """The arguments of an `az webapp` command for this site, quoted for a shell."""
+        words = (*self._words, *self.caller.subscription_words(self.subscription))
+        return " ".join(map(quote, words))
+
+    def command(self, verb: str, *options: str) -> str:
+        """The command `az VERB` for this site, as it is to be typed."""
+        subscription = self.subscription
+        return self.caller.command(verb, *self._words, subscription=subscription, options=options)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        slot = option("--slot", self.slot) if self.slot else ()
+        return (*option("-g", self.group), *option("-n", self.name), *slot)
 
 
 class SiteClient:

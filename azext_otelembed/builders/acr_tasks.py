@@ -57,6 +57,7 @@ class AcrBuilder:
     ) -> dict[str, Any]:
         """See `Builder`. An interrupt or an error cancels the run."""
         session = self._open()
+        caller = session.caller
         context = read_context(source)
         registry = registries.find(Arm(session), session.subscription, image.registry)
         check_push(client, image.repository)
@@ -65,9 +66,9 @@ class AcrBuilder:
         self._report_state(UNCHANGED)
         upload = tasks.create_upload()
         _upload(session, upload, context, on_line)
+        list_runs = registry.command(caller, "task list-runs", "-o", "table", option="-r")
         self._report_state(
-            f"a build of {name} may have been started (`az acr task list-runs -r {registry.name} "
-            "-o table`); nothing else was changed"
+            f"a build of {name} may have been started (`{list_runs}`); nothing else was changed"
         )
         run = tasks.schedule(_request(context, upload, name, registry))
         on_line(f"Run {run.id} of registry '{registry.name}' is queued.")
@@ -76,23 +77,23 @@ class AcrBuilder:
         try:
             run = _follow_run(session, tasks, run, lines, on_line)
         except (Interrupted, OtelembedError):
-            self._cancel(tasks, run, registry, name, on_line)
+            cancel = registry.command(caller, "task cancel-run", "--run-id", run.id, option="-r")
+            self._cancel(tasks, run, cancel, name, on_line)
             raise
         self._report_state(UNCHANGED)
         if run.status != "Succeeded":
-            raise _failed(run, registry, source, lines)
+            logs = registry.command(caller, "task logs", "--run-id", run.id, option="-r")
+            raise _failed(run, registry, source, lines, f"the whole log: `{logs}`.")
         result = {"engine": self.prepare(), "run": run.id}
         return result | ({"digest": run.digests[name]} if name in run.digests else {})
 
-    def _cancel(
-        self, tasks: Tasks, run: Run, registry: Registry, name: str, on_line: OnLine
-    ) -> None:
+    def _cancel(self, tasks: Tasks, run: Run, command: str, name: str, on_line: OnLine) -> None:
+        """Cancels a run; `command` does the same by hand."""
         try:
             tasks.cancel(run.id)
         except OtelembedError as error:
             self._report_state(
-                f"run {run.id} could not be cancelled and may still push {name} "
-                f"(`az acr task cancel-run -r {registry.name} --run-id {run.id}`)"
+                f"run {run.id} could not be cancelled and may still push {name} (`{command}`)"
             )
             on_line(error.message)
         else:
@@ -179,7 +180,9 @@ def _follow_run(
     return run
 
 
-def _failed(run: Run, registry: Registry, source: Source, lines: Sequence[str]) -> BuildFailed:
+def _failed(
+    run: Run, registry: Registry, source: Source, lines: Sequence[str], show_log: str
+) -> BuildFailed:
     outcome = {
         "Canceled": "was cancelled",
         "Timeout": "took too long and was stopped",
@@ -189,12 +192,13 @@ def _failed(run: Run, registry: Registry, source: Source, lines: Sequence[str]) 
     return BuildFailed(
         f"Run {run.id} of registry '{registry.name}' {outcome} ({run.status}).{cause} Its last "
         f"lines:\n{quote(lines)}",
-        _advice(run, registry, source, lines),
+        _advice(run, registry, source, lines, show_log),
     )
 
 
-def _advice(run: Run, registry: Registry, source: Source, lines: Sequence[str]) -> str:
-    show_log = f"the whole log: `az acr task logs -r {registry.name} --run-id {run.id}`."
+def _advice(
+    run: Run, registry: Registry, source: Source, lines: Sequence[str], show_log: str
+) -> str:
     if run.status == "Canceled":
         return f"Run the same command again if the run was cancelled by mistake; {show_log}"
     if run.status in ("Error", "Timeout"):
@@ -212,6 +216,6 @@ def _advice(run: Run, registry: Registry, source: Source, lines: Sequence[str]) 
             "ask for the role Container Registry Repository Writer."
         )
     return (
-        "If an image of its FROM lines is private, import it first (`az acr import`) and name "
-        f"it in this registry; {show_log}"
+        "If an image of its FROM lines is private, import it first (see `az acr import --help`) "
+        f"and name it in this registry; {show_log}"
     )

@@ -126,12 +126,13 @@ def _push_failed(
     if failure is not None:
         return failure
     if _DENIED.search(result.text):
+        tag = f"{image.repository}:{image.tag}"
         return Unauthorized(
             f"Registry '{image.registry}' doesn't let {engine} push {image}. Its last lines:\n"
             f"{quote(result.lines)}\n",
-            f"Ask for the role AcrPush on the registry; if the tag is locked, see `az acr "
-            f"repository show {client.acr_argument()} --image {image.repository}:{image.tag}`, or "
-            "give another with --tag.",
+            "Ask for the role AcrPush on the registry; if the tag is locked, see "
+            f"`{client.acr_command('repository show', '--image', tag)}`, or give another with "
+            "--tag.",
         )
     if _NO_DAEMON.search(result.text):
         return daemon_error(result.text)

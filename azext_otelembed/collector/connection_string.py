@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from azext_otelembed.az_commands import DEFAULT, placeholder
 from azext_otelembed.errors import InvalidConfig
 
 _KEY = "InstrumentationKey"
@@ -23,11 +24,13 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASC
 _SUFFIX = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", re.ASCII)
 _MASK = "****"
 _MAX_LENGTH = 4096  # the limit in Azure's SDKs
-_HELP = (
-    "Copy it from the Application Insights component: "
-    "`az resource show -g GROUP -n COMPONENT --resource-type microsoft.insights/components "
-    "--query properties.ConnectionString -o tsv`."
+_SHOW = DEFAULT.command(
+    "resource show",
+    *("--ids", placeholder("component id"), "--query", "properties.ConnectionString", "-o", "tsv"),
+    subscription=None,
 )
+COPY_IT = f"Copy it from the Application Insights component: `{_SHOW}`."
+"""The recommendation for a connection string that can't be right."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -63,19 +66,19 @@ def parse(text: str) -> ConnectionString:
     """
     stripped = text.strip()
     if not stripped:
-        raise InvalidConfig("The connection string is empty.", _HELP)
+        raise InvalidConfig("The connection string is empty.", COPY_IT)
     if len(stripped) > _MAX_LENGTH:
         raise InvalidConfig(
             f"The connection string is {len(stripped)} characters long; "
             f"at most {_MAX_LENGTH} are valid."
         )
     if not stripped.isprintable():
-        raise InvalidConfig("The connection string has line breaks or control characters.", _HELP)
+        raise InvalidConfig("The connection string has line breaks or control characters.", COPY_IT)
     if _GUID.fullmatch(stripped):
         raise InvalidConfig(
             "This is only an instrumentation key, not a connection string "
             "(InstrumentationKey=…;IngestionEndpoint=https://…).",
-            _HELP,
+            COPY_IT,
         )
     pairs: dict[str, str] = {}
     for number, part in enumerate(stripped.split(";"), 1):
@@ -84,25 +87,25 @@ def parse(text: str) -> ConnectionString:
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key or not value:
             raise InvalidConfig(
-                f"Part {number} of the connection string is not of the form Key=value.", _HELP
+                f"Part {number} of the connection string is not of the form Key=value.", COPY_IT
             )
         # If the string was cut, an unknown key may be part of a secret: it is not shown either.
         name = _CANONICAL.get(key.lower(), key)
         if name in pairs or name.lower() in (known.lower() for known in pairs):
             raise InvalidConfig(
-                f"Part {number} of the connection string repeats an earlier key.", _HELP
+                f"Part {number} of the connection string repeats an earlier key.", COPY_IT
             )
         if problem := _problem(name, value):
-            raise InvalidConfig(f"The {name} of the connection string {problem}.", _HELP)
+            raise InvalidConfig(f"The {name} of the connection string {problem}.", COPY_IT)
         if name == "Authorization" and value.lower() != "ikey":
             raise InvalidConfig(
                 "The connection string has an Authorization other than 'ikey', which isn't "
                 "supported.",
-                _HELP,
+                COPY_IT,
             )
         pairs[name] = value
     if _KEY not in pairs:
-        raise InvalidConfig("The connection string has no InstrumentationKey.", _HELP)
+        raise InvalidConfig("The connection string has no InstrumentationKey.", COPY_IT)
     return ConnectionString(tuple(pairs.items()))
 
 

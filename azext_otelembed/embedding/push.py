@@ -33,11 +33,11 @@ def push_embedded(client: RegistryClient, embedded: Embedded, report: Report = d
         try:
             transfer.mount_or_copy(client, name.repository, digest, size, REPOSITORY, report)
         except NotFound as missing:
+            delete = client.acr_command("repository delete", "--repository", REPOSITORY)
             raise NotFound(
                 f"The collector in registry '{client.host}' is incomplete: {missing.message}",
-                f"Delete the repository {REPOSITORY} (`az acr repository delete "
-                f"{client.acr_argument()} --repository {REPOSITORY}`): the next deploy prepares "
-                "the collector again.",
+                f"Delete the repository {REPOSITORY} (`{delete}`): the next deploy prepares the "
+                "collector again.",
             ) from None
     for blob in embedded.uploads:
         report(Progress("uploading the configuration"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,10 @@ class Pruner:
         self._repository = repository
         self._keep = keep
         self._client = RegistryClient(
-            registry.login_server, session.registry_credential(), transport=session.transport
+            registry.login_server,
+            session.registry_credential(),
+            transport=session.transport,
+            acr_command=partial(registry.command, session.caller),
         )
 
     @cached_property
@@ -97,7 +100,10 @@ class Pruner:
             for count, one in enumerate(chosen):
                 image = one.image
                 step.say(f"{image.repository}@{image.digest[:19]}")
-                console.stands(f"{count} of {len(chosen)} images are deleted from '{registry}'")
+                console.stands(
+                    f"{count} of {len(chosen)} images are deleted from '{registry}'; run the same "
+                    "command again to go on"
+                )
                 with sdk_errors(image.digest_name), no_http_logs():
                     self._sdk.delete_manifest(image.repository, image.digest)
             step.say(f"{len(chosen)} images")

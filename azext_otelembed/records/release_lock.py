@@ -30,26 +30,34 @@ PATIENCE = 15.0
 """Seconds that a younger release has to see the older one and to withdraw."""
 
 
-def check_free(known: list[Release], digest: str | None, setting: str | None = None) -> None:
+def check_free(
+    known: list[Release], digest: str | None, setting: str | None = None, *, see_history: str
+) -> None:
     """Raises `Refused` if a release of another image or connection string is in progress.
 
     One of the same image and setting is resumed instead: it is the same command, run before and
-    killed or running now, and both have the same result.
+    killed or running now, and both have the same result. `see_history` is the sentence with the
+    command that lists the site's releases.
     """
     for other in record.in_progress(known, _now()):
         if not other.is_of(digest, setting):
-            raise _taken(other)
+            raise _taken(other, see_history)
 
 
 def acquire(
-    store: RecordStore, release: Release, known: list[Release], setting: str | None = None
+    store: RecordStore,
+    release: Release,
+    known: list[Release],
+    setting: str | None = None,
+    *,
+    see_history: str,
 ) -> None:
     """Writes the pending record of `release`. Raises `Refused` if another release came first.
 
     `known` are the records that `RecordStore.read` gave before; the anchor of a site without
-    records is stored first. `setting` is the wanted connection string.
+    records is stored first. `setting` is the wanted connection string, `see_history` as above.
     """
-    check_free(known, release.digest, setting)
+    check_free(known, release.digest, setting, see_history=see_history)
     if not known:
         store.create()
     store.publish(release)
@@ -59,7 +67,7 @@ def acquire(
         if is_older or rival.state != record.PENDING or time.monotonic() >= deadline:
             # Published, since another process waits until this one has withdrawn.
             store.publish(_withdrawn(release, known, rival))
-            raise _taken(rival)
+            raise _taken(rival, see_history)
         time.sleep(POLL_INTERVAL)
 
 
@@ -113,16 +121,16 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _taken(other: Release) -> Refused:
+def _taken(other: Release, see_history: str) -> Refused:
     if other.state != record.PENDING:
         return Refused(
             f"Another release of this site has ended in the meantime ({other.state}): "
             f"{other.image}. Nothing was changed.",
-            "Run the same command again: `az otelembed history` shows the other release.",
+            f"Run the same command again. {see_history}",
         )
     return Refused(
         f"Another release of this site is in progress: {other.image}, started at "
         f"{other.started:%Y-%m-%d %H:%M:%S} UTC. Nothing was changed.",
         f"Wait until it ends (at the latest at {other.expires:%H:%M:%S} UTC), then run the same "
-        "command again: `az otelembed history` shows the other release.",
+        f"command again. {see_history}",
     )

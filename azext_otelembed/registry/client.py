@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from azext_otelembed.az_commands import DEFAULT
 from azext_otelembed.errors import InvalidImage, OtelembedError, RegistryFailed
 from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
@@ -42,7 +43,7 @@ class RegistryClient:
 
     Every method raises `NotFound`, `Unauthorized` or `RegistryFailed`; none of their messages holds
     a token or a signed address. `transport` holds keyword arguments for azure-core's transport;
-    `acr_argument` returns the argument that names the registry to `az acr`, for hints in errors.
+    `acr_command` makes the command `az acr VERB OPTIONS` for the registry, for hints in errors.
     """
 
     def __init__(
@@ -53,10 +54,10 @@ class RegistryClient:
         scheme: str = "https",
         retry: RetryOptions | None = None,
         transport: Mapping[str, Any] | None = None,
-        acr_argument: Callable[[], str] | None = None,
+        acr_command: Callable[..., str] | None = None,
     ) -> None:
         self.host = host
-        self.acr_argument = acr_argument or partial(error_responses.name_lookup, host)
+        self.acr_command = acr_command or partial(DEFAULT.acr_command, host)
         self.retry = retry or RetryOptions()
         self.http = HttpPipeline(
             host,
@@ -224,7 +225,7 @@ class RegistryClient:
             response.headers,
             body,
             needs=needs,
-            acr_argument=self.acr_argument,
+            acr_command=self.acr_command,
         )
 
     def _get(

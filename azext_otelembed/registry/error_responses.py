@@ -7,7 +7,9 @@ the signed string.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from azext_otelembed.az_commands import DEFAULT, placeholder
 from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed, Unauthorized
 from azext_otelembed.registry import response_json
 
@@ -29,14 +31,6 @@ def _text(value: object) -> str:
     return str(value) if isinstance(value, str | int) else ""
 
 
-def name_lookup(host: str) -> str:
-    """The argument that names the registry at `host` to `az acr`, where its name isn't known.
-
-    A host may hold a hash (`contoso-<hash>.azurecr.io`), so the name isn't derived from it.
-    """
-    return f"-n $(az acr list --query \"[?loginServer=='{host.lower()}'].name\" -o tsv)"
-
-
 def error_for(
     host: str,
     what: str,
@@ -45,13 +39,13 @@ def error_for(
     body: bytes,
     *,
     needs: str = "",
-    acr_argument: Callable[[], str] | None = None,
+    acr_command: Callable[..., str] | None = None,
 ) -> OtelembedError:
     """The error of a response with an unexpected status.
 
     `what` names the object, such as "manifest 'a/b:1'"; `needs` names the rights that the request
-    needs, such as "pull of 'a/b'". `body` is empty for a response of blob storage. `acr_argument`
-    returns the argument that names the registry to `az acr`.
+    needs, such as "pull of 'a/b'". `body` is empty for a response of blob storage. `acr_command`
+    makes the command `az acr VERB OPTIONS` for the registry.
     """
     detail = registry_message(body)
     tail = f": {detail}" if detail else "."
@@ -66,11 +60,12 @@ def error_for(
             f"Registry '{host}' has no {what}{tail}", "Check the name, the tag and the registry."
         )
     if status == 409:
+        make = acr_command or partial(DEFAULT.acr_command, host)
+        show = make("repository show", "--image", placeholder("repository:tag"))
         return RegistryFailed(
             f"Registry '{host}' answered HTTP 409 on {what}{tail}",
             "The repository or tag may be locked, or another process is writing it: see "
-            f"`az acr repository show {acr_argument() if acr_argument else name_lookup(host)} "
-            "--image <repository:tag>`, then run the same command again.",
+            f"`{show}`, then run the same command again.",
             status=status,
         )
     if status == 429:

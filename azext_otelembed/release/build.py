@@ -39,7 +39,8 @@ def build(
     reference = reference.or_latest()
 
     def stands(text: str) -> None:
-        console.stands(text.partition(";")[0])  # the rest is about a site
+        # The rest is about a site.
+        console.stands(f"{text.partition(';')[0]}; run the same command again to go on")
 
     with console.step("embed") as step:
         step.say(f"reading {reference} and the collector")

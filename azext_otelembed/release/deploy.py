@@ -26,6 +26,8 @@ from azext_otelembed.release.release_context import (
     ReleaseContext,
     ReleaseImage,
     ReleaseOptions,
+    health_path_words,
+    see_history,
 )
 from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.release.swap import Production, read_production, swap, swap_target
@@ -234,7 +236,8 @@ class _Deploy:
         """The site's records. Raises `Refused` if another release of it is in progress."""
         digest = str(target.digest) if target.digest else None
         known = self.registry.records(site.observed).read()
-        check_free(known, digest, site.setting.value)
+        history = see_history(self.id)
+        check_free(known, digest, site.setting.value, see_history=history)
         if left := self.registry.records_left(site.observed):
             try:
                 elsewhere = left.read()
@@ -244,7 +247,7 @@ class _Deploy:
                     "The release records in the registry of the present image can't be read, so a "
                     f"release in progress there would go unnoticed: {unread.message}"
                 )
-            check_free(elsewhere, digest, site.setting.value)
+            check_free(elsewhere, digest, site.setting.value, see_history=history)
         return known
 
     def _embed(self, app: Reference, target: Target) -> Existing:
@@ -259,7 +262,10 @@ class _Deploy:
             else:
                 existing = embed_target(self.session, finder, target, stands, step)
             step.say(f"{existing.image}")
-        stands(f"{existing.image} is in the registry; {self.id} is unchanged")
+        stands(
+            f"{existing.image} is in the registry; {self.id} is unchanged: run the same command "
+            "again to go on"
+        )
         return existing
 
     def _release(self, site: _Site, target: Existing, known: list[Release]) -> Outcome:
@@ -303,17 +309,20 @@ class _Deploy:
         status = self.request.release.status_of(verdict)
         if verdict.healthy:
             return Outcome(result, status)
-        console, arguments = self.console, observed.id.arguments
+        console = self.console
         message = f"{observed.id} runs the wanted image, but {verdict.reason}."
         if status == 0:
             console.note(message)
             return Outcome(result, status)
+        health = health_path_words(health_path)
         console.alert(f"otelembed: {message}")
         alert_log(console, verdict)
         if verdict.healthy is None:
-            console.alert(f"Check again with:\n  az otelembed status {arguments} --check")
+            check = observed.id.command("otelembed status", *health, "--check")
+            console.alert(f"Check again with:\n  {check}")
         else:
-            console.alert(f"Go back with:\n  az otelembed rollback {arguments}")
+            back = observed.id.command("otelembed rollback", *health)
+            console.alert(f"Go back with:\n  {back}")
         return Outcome(result, status)
 
     def _finder(self, app: Reference) -> TargetFinder:

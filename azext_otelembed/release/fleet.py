@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.az_commands import DEFAULT, Verbatim
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
-from azext_otelembed.errors import InvalidInput, OtelembedError
+from azext_otelembed.errors import UNCHANGED, InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 PARALLEL = 20
 """Sites at a time. Azure Resource Manager's limits are far above their requests, and each call
 waits and repeats itself after a 429 with Retry-After."""
+_LIST = DEFAULT.command(
+    "webapp list", "--query", Verbatim('"[].id"'), "-o", "tsv", subscription=None
+)
+LIST_IDS = f"List the ids of the subscription's sites with `{_LIST}`."
 SEVERITY = (0, EXIT_UNPROVEN, 3, 1, 4, 5)
 """Exit statuses from good to bad: the worst one is the fleet's. An unproven site is the least bad
 one: it has the wanted image and answers."""
@@ -36,6 +41,7 @@ class SiteConsole(Console):
         super().__init__(quiet=quiet)
         self.live = False
         self.site = site
+        self.on_state: Callable[[], None] | None = None
         self.current: Step | None = None
         self.lines: list[str] = []
 
@@ -48,6 +54,12 @@ class SiteConsole(Console):
             yield step
         finally:
             self.seconds[name] = round(step.seconds, 2)
+
+    def stands(self, state: str) -> None:
+        """Records the site's state, which an interrupt of the fleet tells."""
+        super().stands(state)
+        if self.on_state is not None:
+            self.on_state()
 
     def note(self, text: str) -> None:
         """Keeps the line; it is shown under the site's name after the site's release."""
@@ -136,15 +148,22 @@ def deploy_fleet(
     After `most_failures` failures no further site starts. The same command run again continues: a
     site that is deployed already is only read. The exit status is the worst site's.
     """
-    runs = [SiteRun(SiteConsole(site, quiet=True)) for site in dict.fromkeys(sites)]
+    called = [replace(site, caller=session.caller) for site in dict.fromkeys(sites)]
+    runs = [SiteRun(SiteConsole(site, quiet=True)) for site in called]
     fleet = Fleet(runs, console, most_failures)
     build_once = BuildOnce()
-    console.stands(_state(fleet))
+
+    def report_state() -> None:
+        console.stands(_state(fleet))
+
+    report_state()
+    for run in runs:
+        run.console.on_state = report_state
 
     def run_site(run: SiteRun) -> None:
         if not fleet.stopped:
             _deploy_site(session, run, request, build_once)
-            console.stands(_state(fleet))
+            report_state()
             _report(console, run)
 
     with console.show_live(fleet, refresh_per_second=6):
@@ -180,13 +199,11 @@ def read_sites(lines: Sequence[str]) -> list[SiteId]:
         if site is None:
             raise InvalidInput(
                 f"Line {number} isn't the id of a Web App or slot: '{text}'.",
-                "List the ids with `az webapp list --query [].id -o tsv`.",
+                LIST_IDS,
             )
         found.append(site)
     if not found:
-        raise InvalidInput(
-            "No site was named.", "List their ids with `az webapp list --query [].id -o tsv`."
-        )
+        raise InvalidInput("No site was named.", LIST_IDS)
     return found
 
 
@@ -242,7 +259,12 @@ def _result(
 
 def _state(fleet: Fleet) -> str:
     ended = sum(1 for run in fleet.runs if run.result is not None)
+    changing = [
+        f"\n  {run.console.site.label}: {run.console.standing}"
+        for run in fleet.runs
+        if run.result is None and run.console.standing != UNCHANGED
+    ]
     return (
         f"{ended} of {len(fleet.runs)} sites are done; the others are unchanged or their release "
-        "is in progress: run the same command again to continue"
+        f"is in progress: run the same command again to continue{''.join(changing)}"
     )

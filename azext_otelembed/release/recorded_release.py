@@ -20,6 +20,7 @@ from azext_otelembed.release.release_context import (
     ReleaseContext,
     ReleaseImage,
     ReleaseResult,
+    see_history,
 )
 from azext_otelembed.verification.verify import (
     LONGEST_BLOCK,
@@ -152,8 +153,14 @@ class RecordedRelease:
             context.store.complete(unfinished, record.FAILED, "never completed")
         begun = cls(context, release, resumed=release.id in {one.id for one in known})
         begun.release = release_lock.extended(release, context.timeout)
-        release_lock.acquire(context.store, begun.release, known, setting)
+        history = see_history(context.client.id)
+        release_lock.acquire(context.store, begun.release, known, setting, see_history=history)
         return begun
+
+    @property
+    def wait_command(self) -> str:
+        """The command that verifies the release, and completes its record."""
+        return self._context.command("wait")
 
     def finish(self, observed: Observed, undo: Undo, written: str | None = None) -> ReleaseResult:
         """Verifies the site, rolls the release back if it fails, and completes its record.
@@ -208,8 +215,8 @@ class RecordedRelease:
             self.release = self._context.store.complete(self.release, state, reason)
         except OtelembedError as error:
             self._console.note(
-                f"The record of the release stays pending: {error.message} Run the same command "
-                "again, or `az otelembed wait`, to complete it."
+                f"The record of the release stays pending: {error.message} Complete it with "
+                f"`{self.wait_command}`."
             )
 
     def _restart_of(self, observed: Observed) -> Callable[[], None] | None:
@@ -240,7 +247,6 @@ class RecordedRelease:
             )
             return ReleaseResult(self.release, verdict, status)
         self.complete(record.UNPROVEN, verdict.reason)
-        arguments = self._site.arguments
         self._alert_evidence(
             verdict,
             f"{self._site} has the image {self.release.image}, but nothing shows that the new "
@@ -248,9 +254,9 @@ class RecordedRelease:
             f"Missing: {verdict.reason}.",
         )
         self._console.alert(
-            f"Verify it again with:\n  az otelembed wait {arguments}",
-            f"Check what runs with:\n  az otelembed status {arguments} --check",
-            f"Go back with:\n  az otelembed rollback {arguments}",
+            f"Verify it again with:\n  {self.wait_command}",
+            f"Check what runs with:\n  {self._context.command('status', '--check')}",
+            f"Go back with:\n  {self._context.command('rollback')}",
         )
         return ReleaseResult(self.release, verdict, status)
 
@@ -267,6 +273,10 @@ class RecordedRelease:
                 return self._not_rolled_back(undo, failed, error)
             for note in restored.notes:
                 self._console.note(note)
+            self._console.stands(
+                f"{self._site} was {undo.action} to {undo.image}, which is not verified yet; "
+                f"`{self.wait_command}` goes on"
+            )
             self.keep_pending(lasts)
             verdict = self._verify(
                 restored.observed,
@@ -299,7 +309,7 @@ class RecordedRelease:
         self.complete(record.ROLLED_BACK, reason)
         unproven = f"{done}, but nothing shows that its container serves."
         self._alert_evidence(verdict, unproven, f"Missing: {verdict.reason}.")
-        check = f"az otelembed status {self._site.arguments} --check"
+        check = self._context.command("status", "--check")
         self._console.alert(f"Check what runs with:\n  {check}")
         accepted = self._options.accept_unproven
         status = EXIT_ROLLED_BACK if accepted else EXIT_NOT_ROLLED_BACK

@@ -14,7 +14,12 @@ from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import SUCCEEDED, UNPROVEN, Release
 from azext_otelembed.records.record_store import RecordStore
-from azext_otelembed.release.release_context import ReleaseContext, ReleaseOptions, ReleaseResult
+from azext_otelembed.release.release_context import (
+    ReleaseContext,
+    ReleaseOptions,
+    ReleaseResult,
+    see_history,
+)
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
@@ -39,7 +44,7 @@ class RecordedSite:
     @property
     def see_history(self) -> str:
         """The recommendation to list the releases."""
-        return f"See `az otelembed history {self.observed.id.arguments}`."
+        return see_history(self.observed.id)
 
     def history(self) -> list[dict[str, Any]]:
         """All releases on record, newest first; `current` marks the one that runs."""

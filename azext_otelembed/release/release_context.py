@@ -6,8 +6,9 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from azext_otelembed.az_commands import option
 from azext_otelembed.azure.session import Session
-from azext_otelembed.azure.sites import SiteClient
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
@@ -21,6 +22,16 @@ from azext_otelembed.webapp.observe import Observed
 EXIT_ROLLED_BACK = 4
 EXIT_NOT_ROLLED_BACK = 5
 EXIT_UNPROVEN = 6
+
+
+def health_path_words(path: str) -> tuple[str, ...]:
+    """The words of `--health-path`, unless it is the default one."""
+    return () if path == "/" else option("--health-path", path)
+
+
+def see_history(site: SiteId) -> str:
+    """The recommendation to list the releases of a site."""
+    return f"See `{site.command('otelembed history')}`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,11 @@ class ReleaseContext:
         if self.options.timeout is None:
             return self.timeout
         return max(self.began + self.timeout - time.monotonic(), 0.0)
+
+    def command(self, verb: str, *options: str) -> str:
+        """The command `az otelembed VERB` for the site, with the health path of this one."""
+        words = (*health_path_words(self.options.health_path), *options)
+        return self.client.id.command(f"otelembed {verb}", *words)
 
     @property
     def reachable(self) -> bool:

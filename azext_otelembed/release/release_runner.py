@@ -59,7 +59,10 @@ def release_image(
         f"{site} is unchanged; its pending release may be recorded: the same command resumes it"
     )
     begun = RecordedRelease.begin(context, release, known, setting)
-    console.stands(f"{site} is unchanged; its pending release {release.id} is recorded")
+    console.stands(
+        f"{site} is unchanged; its pending release {release.id} is recorded: the same command "
+        "resumes it"
+    )
     _apply(context, observed, plan, begun)
     if not context.options.wait:
         return ReleaseResult(begun.release, None, 0)
@@ -87,8 +90,8 @@ def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: Recor
             console.note(note)
         command = restore_command(observed, begun.release.previous_image)
         console.stands(
-            f"{observed.id} was changed and not verified yet; run the same command again to verify "
-            f"it, or restore the old image with `{command}`"
+            f"{observed.id} was changed and not verified yet; verify it with "
+            f"`{begun.wait_command}`, or restore the old image with `{command}`"
         )
 
 
@@ -151,8 +154,6 @@ class ImageUndo:
         """The commands that restore image and setting."""
         told = [f"Restore the previous image with:\n  {restore_command(self.observed, self.image)}"]
         if release.setting_changed and self.previous.setting is None:
-            told.append(
-                "Remove the new setting with:\n  az webapp config appsettings delete "
-                f"{self.observed.id.arguments} --setting-names {SETTING}"
-            )
+            words = ("webapp config appsettings delete", "--setting-names", SETTING)
+            told.append(f"Remove the new setting with:\n  {self.observed.id.command(*words)}")
         return told

@@ -44,7 +44,7 @@ def plan_rollback(site: RecordedSite, to: str | None) -> PlannedRollback:
     `to` is a number of `history`, or an image's tag. Raises `NotFound` if there is none.
     """
     check_running(site.observed)
-    check_free(site.known, None)
+    check_free(site.known, None, see_history=site.see_history)
     image = _earlier_image(site, to)
     changes = (Change("image", site.observed.image, image),)
     return PlannedRollback(site, Plan(None, image, changes), _stored_image(site, image))
@@ -53,7 +53,7 @@ def plan_rollback(site: RecordedSite, to: str | None) -> PlannedRollback:
 def plan_removal(site: RecordedSite, *, keep_setting: bool) -> PlannedRollback:
     """The way to the base image, and without the setting if a release added it."""
     check_running(site.observed)
-    check_free(site.known, None)
+    check_free(site.known, None, see_history=site.see_history)
     image = _base_image(site)
     changes = [Change("image", site.observed.image, image)]
     setting = site.observed.setting
@@ -84,7 +84,7 @@ def _earlier_image(site: RecordedSite, to: str | None) -> str:
         if earlier is None:
             raise NotFound(
                 f"No image on record ran successfully before {observed.image}.",
-                f"Name the image with --to: `az otelembed history {observed.id.arguments}` lists "
+                f"Name the image with --to: `{observed.id.command('otelembed history')}` lists "
                 "numbers and tags.",
             )
         return earlier
@@ -119,7 +119,7 @@ def _base_image(site: RecordedSite) -> str:
         raise Refused(
             f"{observed.id} runs {observed.image}, which is no embedded image: there is nothing "
             "to remove.",
-            f"See `az otelembed status {observed.id.arguments}`.",
+            f"See `{observed.id.command('otelembed status')}`.",
         )
     base = replace(provenance.base, registry=running.registry)
     return str(replace(base, digest=None) if base.tag else base)
@@ -131,6 +131,6 @@ def _stored_image(site: RecordedSite, name: str) -> ReleaseImage:
     if digest is None:
         raise NotFound(
             f"{name} is not in its registry any more.",
-            f"Choose another release: `az otelembed history {site.observed.id.arguments}`.",
+            f"Choose another release: `{site.observed.id.command('otelembed history')}`.",
         )
     return ReleaseImage(name, str(digest))

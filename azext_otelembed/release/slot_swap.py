@@ -40,7 +40,7 @@ class SlotSwap:
         self._pace = context.options.pace
         self._keep_pending = begun.keep_pending
         self.image = begun.release.previous_image
-        self.command = f"az webapp deployment slot swap {slot.arguments} --target-slot production"
+        self.command = slot.command("webapp deployment slot swap", "--target-slot", "production")
 
     def restore(self, release: Release, step: Step) -> Restored:
         """Swaps back, unless another process has done so."""

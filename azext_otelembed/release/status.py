@@ -166,7 +166,7 @@ def _release_notes(registry: AppRegistry, observed: Observed) -> list[str]:
         return []
     return [
         f"Release {release.id} is unproven: {release.reason}. Verify it again with "
-        f"`az otelembed wait {observed.id.arguments}`."
+        f"`{observed.id.command('otelembed wait')}`."
     ]
 
 

@@ -13,7 +13,12 @@ from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import ran_before, unproven_release, was_swapped
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.recorded_release import RecordedRelease, new_release, resumable
-from azext_otelembed.release.release_context import ReleaseContext, ReleaseImage, ReleaseResult
+from azext_otelembed.release.release_context import (
+    ReleaseContext,
+    ReleaseImage,
+    ReleaseResult,
+    see_history,
+)
 from azext_otelembed.release.slot_swap import SlotSwap
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed
@@ -41,12 +46,12 @@ def read_production(session: Session, slot: SiteId) -> Production:
     check_kind(observed)
     check_running(observed)
     if SETTING in client.sticky_settings() and not observed.setting:
+        words = ("webapp config appsettings set", "--slot-settings", f"{SETTING}=@file")
         raise Refused(
             f"{SETTING} is a slot setting of Web App '{slot.name}': it stays in its slot, and "
             "production has none. After the swap, production would send no telemetry.",
-            "Set it in production: `az webapp config appsettings set -g "
-            f"{slot.group} -n {slot.name} --slot-settings {SETTING}=@file`, with the value of the "
-            "slot or another one.",
+            f"Set it in production: `{client.id.command(*words)}`, with the value of the slot or "
+            "another one.",
         )
     return Production(client, observed)
 
@@ -98,7 +103,7 @@ def swap(
     """
     console, site = context.console, observed.id
     known = context.store.read()
-    check_free(known, image.digest)
+    check_free(known, image.digest, see_history=see_history(site))
     begun = RecordedRelease.begin(context, _record(context, slot, observed, image, known), known)
     slot_swap = SlotSwap(context, slot, begun)
     try:

@@ -34,6 +34,11 @@ def wait(
     previous = PreviousState(pending.previous_image, None, restores_setting=added)
     context = site.context(options, console)
     undo = ImageUndo(context, site.observed, previous)
-    ended = RecordedRelease(context, pending).finish(site.observed, undo)
+    begun = RecordedRelease(context, pending)
+    console.stands(
+        f"release {pending.id} of {site.observed.id} is not verified yet; "
+        f"`{begun.wait_command}` goes on"
+    )
+    ended = begun.finish(site.observed, undo)
     changes = [Change("image", pending.previous_image, pending.image)]
     return site.result(changes, ended, console), ended.exit_status

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from azext_otelembed.az_commands import placeholder
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
@@ -56,11 +57,14 @@ def image_in_registry(session: Session, image: str, registry: str | None) -> Ref
 def _check_is_acr(session: Session, reference: Reference) -> None:
     reference = reference.or_latest()
     if not session.is_acr(reference.registry):
+        copy = session.command(
+            "acr import", "-n", placeholder("registry"), "--source", str(reference)
+        )
         raise Refused(
             f"{reference} is not in an Azure container registry: the collector is embedded "
             "inside the registry, so the app image has to be in one.",
-            f"Copy it there with `az acr import -n <registry> --source {reference}`, then "
-            "name it with --image <registry>.azurecr.io/<repository>:<tag>.",
+            f"Copy it there with `{copy}`, then name it with "
+            "--image <registry>.azurecr.io/<repository>:<tag>.",
         )
 
 

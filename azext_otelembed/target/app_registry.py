@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from azext_otelembed.azure.registries import acr_argument
+from azext_otelembed.azure.registries import acr_command
 from azext_otelembed.azure.session import Session
 from azext_otelembed.image.prepared_collector import REPOSITORY
 from azext_otelembed.image.reference import Digest, Reference
@@ -57,5 +57,5 @@ class AppRegistry:
 
     def _open(self, host: str) -> RegistryClient:
         client = self._session.open_registry(host)
-        client.acr_argument = partial(acr_argument, self._session, host)
+        client.acr_command = partial(acr_command, self._session, host)
         return client

@@ -14,6 +14,8 @@ from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrep
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.prepared_images import prepare_images
 
+_UNCHANGED = "the site is unchanged: run the same command again to go on"
+
 
 def embed_target(
     session: Session,
@@ -31,12 +33,12 @@ def embed_target(
     if isinstance(target, ToPrepare):
         if options.shell_image is None:
             check_shell(client, target.source, step.report)
-        standing("the collector may have been copied to the registry; the site is unchanged")
+        standing(f"the collector may have been copied to the registry; {_UNCHANGED}")
         prepared = prepare_images(session, client, options, step)
         target = finder.embedded_in(target.source, prepared, unwrap=target.unwrap)
     if isinstance(target, Existing):
         return target
-    standing("the registry may hold parts of the new image; the site is unchanged")
+    standing(f"the registry may hold parts of the new image; {_UNCHANGED}")
     step.say(f"embedding the collector in {target.base}")
     push_embedded(client, target.embedded, step.report)
     return target.existing

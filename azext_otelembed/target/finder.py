@@ -50,10 +50,10 @@ class TargetFinder:
         try:
             return self._find(reference, likely_base)
         except NotFound as missing:
+            words = ("repository show-tags", "--repository", reference.repository, "-o", "table")
             raise NotFound(
                 missing.message,
-                f"List the tags there are with `az acr repository show-tags "
-                f"{self.client.acr_argument()} --repository {reference.repository} -o table`.",
+                f"List the tags there are with `{self.client.acr_command(*words)}`.",
             ) from None
 
     def unbuilt(self, app: Reference) -> ToBuild:

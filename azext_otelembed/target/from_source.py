@@ -55,10 +55,11 @@ def build_app(
         tool = app.builder.prepare()
         step.say(f"building {image} with {tool}")
         console.plain(f"build: {step.detail}")
-        console.stands(f"{image} may have been pushed; nothing else was changed")
+        again = "run the same command again to go on"
+        console.stands(f"{image} may have been pushed; nothing else was changed: {again}")
         facts = app.builder.build(app.source, image, client, console.tell)
         step.say(f"{image} built with {tool} and pushed")
-    console.stands(f"{image} was built and pushed; nothing else was changed")
+    console.stands(f"{image} was built and pushed; nothing else was changed: {again}")
     return {"builder": app.builder.name, "image": str(image), **facts}
 
 

@@ -115,6 +115,10 @@ def _as_built(base: Base, own: DockerfileCollector, newest: Reference) -> ImageR
         collector=collector.as_result(),
         config=own.config or None,
         launcher=own.launcher or None,
-        updates=(f"`az otelembed dockerfile` would print collector {newest.tag}",) * differs,
+        updates=(
+            f"a Dockerfile made now gets collector {newest.tag}: see `az otelembed dockerfile "
+            "--help`",
+        )
+        * differs,
         notes=("the image's own Dockerfile put the collector in",),
     )

@@ -74,7 +74,7 @@ def _import(
     arm = Arm(session)
     known = registries.all_registries(arm, session.subscription)
     try:
-        registry = registries.pick(known, session.subscription, client.host)
+        registry = registries.pick(known, session.subscription, client.host, session.caller)
     except NotFound as hidden:
         # The registry answers, so it exists: the caller has no right to see it.
         raise Unauthorized(hidden.message, hidden.recommendation) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
+from azext_otelembed.az_commands import option
 from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
@@ -28,6 +28,7 @@ def apply(
     """
     notes: list[str] = []
     site = observed.id
+    again = "run the same command again to go on"
     so_far = f"{site} is unchanged"
     fresh, image = run_concurrently(client.settings, partial(current_image, client, observed))
     _check_image(observed, plan, image)
@@ -39,9 +40,9 @@ def apply(
             )
         if fresh.get(SETTING) != plan.setting.value:
             during = f"the app setting {SETTING} of {site} may or may not be set"
-            with _write(set_state, f"{during}; its image is unchanged", so_far):
+            with _write(set_state, f"{during}; its image is unchanged; {again}", so_far):
                 notes += write_setting(client, plan.setting.value, fresh)
-            so_far = f"the app setting {SETTING} of {site} is set; its image is unchanged"
+            so_far = f"the app setting {SETTING} of {site} is set; its image is unchanged; {again}"
             set_state(so_far)
             try:
                 _check_reference(client, plan.setting.value, fresh.get(SETTING))
@@ -54,13 +55,16 @@ def apply(
     if plan.image is not None and not same_image(image, plan.image):
         during = (
             f"{site} may or may not run the new image yet; restore the old one with "
-            f"`{restore_command(observed, observed.image)}`"
+            f"`{restore_command(observed, observed.image)}`, or {again}"
         )
         with _write(set_state, during, so_far):
             set_image(client, observed, str(plan.image))
     if plan.removes_setting:
         fresh = client.settings()
-        set_state(f"{site} runs the new image; the app setting {SETTING} may or may not be removed")
+        set_state(
+            f"{site} runs the new image; the app setting {SETTING} may or may not be removed; "
+            f"`{site.command('otelembed wait')}` goes on"
+        )
         if SETTING in fresh:
             notes += write_setting(client, None, fresh)
     return notes
@@ -95,16 +99,14 @@ def restore_command(observed: Observed, image: str) -> str:
     """The az command that makes the site (or its main container) run `image`."""
     site = observed.id
     if observed.container is None:
-        return f"az webapp config container set {site.arguments} --container-image-name {image}"
-    command = (
-        f"az webapp sitecontainers update {site.arguments} --container-name {observed.container} "
-        f"--image {image}"
-    )
+        return site.command("webapp config container set", "--container-image-name", image)
+    words = ["--container-name", observed.container, "--image", image]
     # az resets these two unless they are given again (2.91: update_webapp_sitecontainer).
-    port = observed.container_properties.get("targetPort")
-    startup = observed.container_properties.get("startUpCommand")
-    command += f" --target-port {port}" if port else ""
-    return command + (f" --startup-cmd {shlex.quote(str(startup))}" if startup else "")
+    if port := observed.container_properties.get("targetPort"):
+        words += ["--target-port", str(port)]
+    if startup := observed.container_properties.get("startUpCommand"):
+        words += option("--startup-cmd", str(startup))
+    return site.command("webapp sitecontainers update", *words)
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 
-from azext_otelembed.azure.sites import SiteClient
+from azext_otelembed.az_commands import placeholder
+from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import is_key_vault_reference
 from azext_otelembed.errors import Refused
 from azext_otelembed.webapp.observe import SETTING
@@ -14,20 +16,45 @@ PATIENCE = 60.0
 INTERVAL = 2.0
 PENDING = ("", "initialized", "fetchtimedout")
 
+_VAULT = re.compile(r"SecretUri=https://(?P<uri>[^./:;)]+)|VaultName=(?P<name>[^;)]+)", re.I)
+_SECRET = re.compile(r"/secrets/(?P<uri>[^/;)]+)|SecretName=(?P<name>[^;)]+)", re.I)
 _GRANT = (
-    "Let the site's identity read it: `az role assignment create --role 'Key Vault Secrets User' "
-    "--assignee-object-id <its principal id> --assignee-principal-type ServicePrincipal "
-    "--scope <the vault's id>`."
+    *("role assignment create", "--role", "Key Vault Secrets User"),
+    *("--assignee-object-id", placeholder("its principal id")),
+    *("--assignee-principal-type", "ServicePrincipal", "--scope", placeholder("the vault's id")),
 )
-# How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting).
-FIXES = {
-    "msinotenabled": "Give the site an identity: `az webapp identity assign {site}`.",
-    "accesstokeyvaultdenied": _GRANT,
-    "unauthorizedclient": _GRANT,
-    "vaultnotfound": "Check the vault's name: `az keyvault list -o table`.",
-    "secretnotfound": "Check the secret's name: `az keyvault secret list --vault-name <vault>`.",
-    "secretversionnotfound": "Leave the version out, or see `az keyvault secret list-versions`.",
-    "invalidsyntax": "Give the secret's URI as `az keyvault secret show --query id` prints it.",
+# How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting): what,
+# and the words of the command.
+_FIXES = {
+    "accesstokeyvaultdenied": ("Let the site's identity read it", _GRANT),
+    "unauthorizedclient": ("Let the site's identity read it", _GRANT),
+    "vaultnotfound": ("Check the vault's name", ("keyvault list", "-o", "table")),
+    "secretnotfound": (
+        "Check the secret's name",
+        ("keyvault secret list", "--vault-name", placeholder("vault")),
+    ),
+    "secretversionnotfound": (
+        "Leave the version out, or see",
+        (
+            "keyvault secret list-versions",
+            "--vault-name",
+            placeholder("vault"),
+            "-n",
+            placeholder("secret"),
+        ),
+    ),
+    "invalidsyntax": (
+        "Give the secret's URI as it is printed",
+        (
+            "keyvault secret show",
+            "--vault-name",
+            placeholder("vault"),
+            "-n",
+            placeholder("secret"),
+            "--query",
+            "id",
+        ),
+    ),
 }
 
 
@@ -46,9 +73,27 @@ def check_reference(client: SiteClient, value: str) -> None:
     if status.lower() == "resolved":
         return
     detail = f" ({details})" if details else ""
-    fix = FIXES.get(status.lower(), "See `az webapp show {site}` and the vault's access rights.")
     raise Refused(
         f"{client.id} can't read the Key Vault secret of {SETTING}: "
         f"{status or 'no status yet'}{detail}.",
-        fix.format(site=client.id.arguments),
+        _fix(client.id, status.lower(), value),
     )
+
+
+def _fix(site: SiteId, status: str, reference: str) -> str:
+    """How to fix a status, with the names of the vault and the secret where they are known."""
+    if status == "msinotenabled":
+        return f"Give the site an identity: `{site.command('webapp identity assign')}`."
+    if status not in _FIXES:
+        return f"See `{site.command('webapp show')}` and the vault's access rights."
+    what, words = _FIXES[status]
+    known: dict[str, re.Match[str] | None] = {
+        placeholder("vault"): _VAULT.search(reference),
+        placeholder("secret"): _SECRET.search(reference),
+    }
+    filled = [
+        str(found["uri"] or found["name"]) if (found := known.get(word)) else word
+        for word in words[1:]
+    ]
+    command = site.caller.command(words[0], *filled, subscription=site.subscription)
+    return f"{what}: `{command}`."

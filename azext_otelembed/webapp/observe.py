@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from azext_otelembed.az_commands import Verbatim, option
 from azext_otelembed.azure.arm_json import Json, object_at, objects_at
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import NotFound, Refused
@@ -112,34 +113,39 @@ def _read_site(client: SiteClient) -> Json:
 
 
 def _missing(site: SiteId, missing: NotFound) -> NotFound:
+    caller, within, table = site.caller, site.subscription, ("-o", "table")
+    # As tables, az can show neither sites nor slots since 2.89 (Azure/azure-cli#33914).
+    names = ("--query", Verbatim('"[].name"'), "-o", "tsv")
+    group = option("-g", site.group)
     if "resource group" in missing.message.lower() and "could not be found" in missing.message:
         return NotFound(
             f"Resource group '{site.group}' was not found in subscription '{site.subscription}'.",
-            "List your groups with `az group list -o table`, or choose another subscription with "
-            "--subscription.",
+            f"List your groups with `{caller.command('group list', *table, subscription=within)}`, "
+            "or choose another subscription with --subscription.",
         )
     if site.slot:
+        app = replace(site, slot=None)
         return NotFound(
             f"Slot '{site.slot}' of Web App '{site.name}' was not found in resource group "
             f"'{site.group}'.",
-            f"List its slots with `az webapp deployment slot list -g {site.group} "
-            f"-n {site.name} -o table`.",
+            f"List its slots with `{app.command('webapp deployment slot list', *names)}`.",
         )
+    listing = caller.command("webapp list", *group, subscription=within, options=names)
     return NotFound(
         f"Web App '{site.name}' was not found in resource group '{site.group}'.",
-        f"List the group's apps with `az webapp list -g {site.group} -o table`.",
+        f"List the group's apps with `{listing}`.",
     )
 
 
 def check_kind(observed: Observed) -> None:
     """Raises `Refused` unless the site is a Linux Web App that runs one custom container."""
     site = observed.id
-    show = f"`az webapp config container show {site.arguments}`"
+    show = f"`{site.command('webapp config container show')}`"
     if observed.windows:
         raise Refused(
             f"{site} runs on Windows. otelembed works on Linux Web Apps that run one custom "
             "container.",
-            f"See `az webapp show {site.arguments} --query kind`.",
+            f"See `{site.command('webapp show', '--query', 'kind')}`.",
         )
     kind, _, rest = observed.linux_fx_version.partition("|")
     if kind.upper() == "COMPOSE":
@@ -162,7 +168,7 @@ def check_kind(observed: Observed) -> None:
 
 def _check_container(observed: Observed) -> None:
     site = observed.id
-    listing = f"See `az webapp sitecontainers list {site.arguments}`."
+    listing = f"See `{site.command('webapp sitecontainers list')}`."
     if observed.container is None:
         raise Refused(f"{site} runs site containers, but none of them is the main one.", listing)
     if not observed.image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from azext_otelembed.az_commands import placeholder
 from azext_otelembed.azure import pull_access, registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json
@@ -28,7 +29,7 @@ def check_running(observed: Observed) -> None:
         site = observed.id
         raise Refused(
             f"{site} is stopped, so a release of it could not be verified.",
-            f"Start it with `az webapp start {site.arguments}`, then run the same command again.",
+            f"Start it with `{site.command('webapp start')}`, then run the same command again.",
         )
 
 
@@ -48,11 +49,13 @@ def check_pull(session: Session, observed: Observed, image: Reference) -> str | 
     arm = Arm(session)
     registry = registries.locate(arm, site.subscription, host)
     if registry is None:
+        principal = how.principal_id or placeholder("the site's principal id")
+        names = ("--scope", placeholder("the registry's id"), "--assignee-object-id", principal)
+        check = site.caller.command("role assignment list", *names, subscription=None)
         return (
             f"Registry '{host}' is in none of the subscriptions that you can see, so the right of "
             f"{site} to pull from it was not checked. An account that can see the registry can "
-            "check it with `az role assignment list --scope <the registry's id> "
-            f"--assignee-object-id {how.principal_id or '<the site>'}`."
+            f"check it with `{check}`."
         )
     return pull_access.check(arm, site, how, registry)
 
@@ -70,8 +73,8 @@ def _try_login(session: Session, observed: Observed, image: Reference, user: str
         raise Refused(
             f"{site} can't pull {image} as '{user}': the registry rejects the app settings "
             "DOCKER_REGISTRY_SERVER_USERNAME and DOCKER_REGISTRY_SERVER_PASSWORD.",
-            "Correct them. For an admin user, check that it is enabled: `az acr credential show "
-            f"{registries.acr_argument(session, image.registry)}`.",
+            "Correct them. For an admin user, check that it is enabled: "
+            f"`{registries.acr_command(session, image.registry, 'credential show')}`.",
         ) from None
     return None
 
@@ -83,13 +86,13 @@ def _configuration(observed: Observed) -> Json:
     kind = str(observed.container_properties.get("authType") or "Anonymous")
     if kind == "UserCredentials":
         site = observed.id
+        names = ("--container-name", observed.container, "--system-assigned-identity", "true")
         raise Refused(
             f"The main container '{observed.container}' of {site} pulls with a user name and a "
             "password. Azure doesn't show that password, and writing the container's new image "
             "without it would lose it.",
-            "Let it pull with the site's identity: `az webapp sitecontainers update "
-            f"{site.arguments} --container-name {observed.container} "
-            "--system-assigned-identity true`.",
+            "Let it pull with the site's identity: "
+            f"`{site.command('webapp sitecontainers update', *names)}`.",
         )
     return {
         "acrUseManagedIdentityCreds": kind in ("SystemIdentity", "UserAssigned"),

@@ -63,8 +63,8 @@ def restore(
     notes: list[str] = []
     site = client.id
     set_state(
-        f"{site} may have its old or its new image and setting: see `az otelembed status "
-        f"{site.arguments}`"
+        f"{site} may have its old or its new image and setting: see "
+        f"`{site.command('otelembed status')}`; `{site.command('otelembed wait')}` goes on"
     )
     current = current_image(client, observed)
     if same_image(current, image) and not same_image(image, previous.image):

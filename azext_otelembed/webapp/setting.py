@@ -6,10 +6,17 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from azext_otelembed.az_commands import placeholder
 from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.components import Component
-from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
+from azext_otelembed.azure.sites import SiteId
+from azext_otelembed.collector.connection_string import (
+    COPY_IT,
+    is_key_vault_reference,
+    mask,
+    parse,
+)
 from azext_otelembed.errors import InvalidConfig, InvalidInput, NotFound
 from azext_otelembed.webapp.observe import SETTING, Observed
 
@@ -50,7 +57,7 @@ def resolve(observed: Observed, options: SettingOptions, arm: Callable[[], Arm])
     if options.connection_string is not None:
         return _given(options.connection_string)
     if options.secret_uri is not None:
-        return _key_vault(options.secret_uri)
+        return _key_vault(options.secret_uri, site)
     if options.app_insights is not None:
         named = components.find(arm(), site.subscription, site.group, options.app_insights)
         return _of_component(named, "--app-insights")
@@ -86,13 +93,24 @@ def _given(value: str) -> Setting:
     return _parsed(value, "--connection-string", "--connection-string")
 
 
-def _key_vault(uri: str) -> Setting:
+def _key_vault(uri: str, site: SiteId) -> Setting:
     """A reference to a Key Vault secret, which App Service resolves with the site's identity."""
     if not SECRET_URI.fullmatch(uri):
+        words = (
+            "--vault-name",
+            placeholder("vault"),
+            "-n",
+            placeholder("name"),
+            "--query",
+            "id",
+            "-o",
+            "tsv",
+        )
+        show = site.caller.command("keyvault secret show", *words, subscription=site.subscription)
         raise InvalidInput(
             "--connection-string-secret isn't the URI of a Key Vault secret.",
             "It is like https://myvault.vault.azure.net/secrets/appinsights, with or without a "
-            "version: `az keyvault secret show --vault-name <vault> -n <name> --query id -o tsv`.",
+            f"version: `{show}`.",
         )
     value = f"@Microsoft.KeyVault(SecretUri={uri})"
     return Setting(value, "--connection-string-secret", value)
@@ -110,10 +128,7 @@ def _parsed(value: str, source: str, what: str) -> Setting:
         parsed = parse(value)
     except InvalidConfig as problem:
         raise InvalidInput(
-            f"{what}: {problem.message}",
-            problem.recommendation
-            or "Copy it from the component: `az resource show --ids <component id> "
-            "--query properties.ConnectionString -o tsv`.",
+            f"{what}: {problem.message}", problem.recommendation or COPY_IT
         ) from None
     return Setting(parsed.normalised, source, parsed.masked)
 

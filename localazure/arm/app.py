@@ -72,6 +72,7 @@ def make(double: Double) -> ASGIApp:
             response = await _answer(double, operations, request)
         except errors.ArmError as refusal:
             response = arm(refusal.status, refusal.body, refusal.headers)
+        _show_names(double, request, response)
         _stamp(double, request, response)
         await response(scope, receive, send)
 
@@ -79,7 +80,7 @@ def make(double: Double) -> ASGIApp:
 
 
 async def _answer(double: Double, operations: Operations, request: Request) -> Response:
-    path = re.sub("/{2,}", "/", request.url.path)
+    path = _kept_path(double, re.sub("/{2,}", "/", request.url.path))
     version = request.query_params.get("api-version")
     if version is None:
         text = "The api-version query parameter (?api-version=) is required for all requests."
@@ -107,6 +108,26 @@ async def _answer(double: Double, operations: Operations, request: Request) -> R
     _refuse_if_locked(double, request.method, need)
     body, caller = await _body(request), (claims.client_id, claims.object_id)
     return await match.route.handler(Call(double, request, operations, match.names, body, *caller))
+
+
+def _kept_path(double: Double, path: str) -> str:
+    """The path with the name that the double keeps a group under."""
+    asked = _SUBSCRIPTION.match(path)
+    for group in double.state.renamed_groups(asked[1]) if asked else ():
+        wanted = rf"(?i)(/resourceGroups/){re.escape(group.shown)}(?=/|$)"
+        path = re.sub(wanted, rf"\g<1>{group.name}", path, count=1)
+    return path
+
+
+def _show_names(double: Double, request: Request, response: Response) -> None:
+    """Replaces the names that the double keeps groups under by those that clients know."""
+    asked = _SUBSCRIPTION.match(request.url.path)
+    for group in double.state.renamed_groups(asked[1]) if asked else ():
+        response.body = bytes(response.body).replace(group.name.encode(), group.shown.encode())
+        response.headers["content-length"] = str(len(response.body))
+        for name in ("location", "azure-asyncoperation"):
+            if name in response.headers:
+                response.headers[name] = response.headers[name].replace(group.name, group.shown)
 
 
 def _unroutable(method: str, path: str, match: Match | None) -> errors.ArmError:

@@ -60,7 +60,7 @@ NOT_FOUND = (
         "deploy -g {plain.group} -n nosuch",
         (
             "Web App 'nosuch' was not found in resource group '{plain.group}'.",
-            "`az webapp list -g {plain.group} -o table`",
+            '`az webapp list -g {plain.group} --query "[].name" -o tsv`',
         ),
         status=3,
         whole=True,
@@ -70,7 +70,8 @@ NOT_FOUND = (
         "--slot nosuch",
         (
             "Slot 'nosuch' of Web App '{plain.name}' was not found",
-            "`az webapp deployment slot list -g {plain.group} -n {plain.name} -o table`",
+            "`az webapp deployment slot list -g {plain.group} -n {plain.name} "
+            '--query "[].name" -o tsv`',
         ),
         status=3,
     ),

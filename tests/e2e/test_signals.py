@@ -55,7 +55,8 @@ MOMENTS: dict[str, tuple[dict[str, Any], signal.Signals, str]] = {
     "verifying": (
         {"service": "site", "nth": 2},
         signal.SIGINT,
-        "was changed and not verified yet",
+        "was changed and not verified yet; verify it with `az otelembed wait -g .* -n .*`, or "
+        "restore the old image with `az webapp config container set -g ",
     ),
 }
 
@@ -88,6 +89,7 @@ def test_a_signal_ends_it_promptly_with_a_line_that_tells_where_things_stand(
     assert stdout == ""
     *_, last = stderr.strip().splitlines()
     assert re.match(rf"otelembed: {number.name} received: .*{standing}", last), stderr
+    assert standing == UNTOUCHED or "the same command" in last or "`az otelembed " in last
     assert took < PROMPT
     if standing == UNTOUCHED or "site is unchanged" in standing:
         assert half_done.runs == half_done.image()

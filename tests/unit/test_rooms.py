@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "azext_otelembed"
 
 GROUND = {
+    "az_commands",
     "connection_errors",
     "errors",
     "parallel",
@@ -31,6 +32,7 @@ SERVICES = PROTOCOL | {"azure", "embedding", "records"}
 SITES = SERVICES | {"webapp", "builders"}
 PARTS = SITES | {"target", "verification", "prune"}
 MAY: Mapping[str, set[str]] = {
+    "az_commands": set(),
     "connection_errors": set(),
     "errors": set(),
     "parallel": set(),
@@ -39,7 +41,7 @@ MAY: Mapping[str, set[str]] = {
     "progress": set(),
     "_version": set(),
     "image": {"errors"},
-    "collector": {"errors"},
+    "collector": {"az_commands", "errors"},
     "registry": PURE,
     "azure": PROTOCOL,
     "embedding": PROTOCOL,

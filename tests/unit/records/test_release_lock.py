@@ -15,6 +15,8 @@ from tests.unit.samples import NOW, RELEASE
 
 SETTING = "InstrumentationKey=wanted"
 
+HISTORY = "See `az otelembed history -g rg -n shop`."
+
 
 def release(
     name: str, image: str = "other", state: str = record.PENDING, *, seconds: float = 0
@@ -73,11 +75,12 @@ def test_only_a_release_of_something_else_that_is_in_progress_refuses_a_new_one(
     now = datetime.now(timezone.utc)
     pending = replace(release("p"), started=now, expires=now + timedelta(minutes=1))
     with pytest.raises(Refused, match="is in progress: other") as refused:
-        check_free([pending], "mine", SETTING)
+        check_free([pending], "mine", SETTING, see_history=HISTORY)
     assert "Nothing was changed." in refused.value.message
-    check_free([pending], "other", SETTING)
-    check_free([replace(pending, expires=now)], "mine", SETTING)
-    check_free([replace(pending, state=record.FAILED)], "mine", SETTING)
+    assert (refused.value.recommendation or "").endswith(HISTORY)
+    check_free([pending], "other", SETTING, see_history=HISTORY)
+    check_free([replace(pending, expires=now)], "mine", SETTING, see_history=HISTORY)
+    check_free([replace(pending, state=record.FAILED)], "mine", SETTING, see_history=HISTORY)
 
 
 def test_an_unproven_release_that_is_extended_is_pending_again_and_for_no_shorter() -> None:
