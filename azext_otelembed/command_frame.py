@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -20,6 +21,7 @@ from azext_otelembed.errors import (
     OtelembedError,
     Unauthorized,
 )
+from azext_otelembed.printable import one_line, printable
 
 
 def confirmed(question: str) -> bool:
@@ -27,7 +29,7 @@ def confirmed(question: str) -> bool:
     from knack.prompting import NoTTYException, prompt_y_n
 
     try:
-        return bool(prompt_y_n(question, default="n"))
+        return bool(prompt_y_n(one_line(question), default="n"))
     except NoTTYException:
         raise InvalidInput(
             "The command needs a confirmation, and standard input is not a terminal.",
@@ -37,9 +39,11 @@ def confirmed(question: str) -> bool:
 
 @contextmanager
 def command_frame(cmd: Any) -> Iterator[Console]:
-    """Runs a command: handles signals, turns our errors into az's own, keeps HTTP logs off.
+    """Runs a command: handles signals, turns our errors into az's own, keeps HTTP logs off, makes
+    az's log printable.
 
-    INT and TERM end it with a line that tells the state of the site, and status 130 or 143.
+    INT and TERM end it with a line that tells the state of the site, and status 130 or 143. Threads
+    that are still running write nothing after it.
     """
     from azure.cli.core import azclierror
 
@@ -47,13 +51,18 @@ def command_frame(cmd: Any) -> Iterator[Console]:
     logging.getLogger("urllib3").setLevel(logging.INFO)
     # azure-mgmt-web warns of an error page in place of JSON (a 503); the error reports it already.
     logging.getLogger("azure.mgmt.web").setLevel(logging.ERROR)
+    for handler in _log_handlers():
+        if not isinstance(handler.formatter, _PrintableLog):
+            handler.setFormatter(_PrintableLog(handler.formatter))
     console = Console(quiet=bool(cmd.cli_ctx.only_show_errors))
     try:
         with _signals():
             yield console
     except Interrupted as interrupted:
         name = signal.Signals(interrupted.signal).name
-        console.alert(f"otelembed: {name} received: {console.standing}.")
+        for handler in _log_handlers():
+            handler.addFilter(_is_of_this_thread(threading.get_ident()))
+        console.end(f"otelembed: {name} received: {console.standing}.")
         raise SystemExit(128 + interrupted.signal) from None
     except OtelembedError as error:
         kinds: tuple[tuple[type[OtelembedError], Any], ...] = (
@@ -65,7 +74,33 @@ def command_frame(cmd: Any) -> Iterator[Console]:
             (OtelembedError, azclierror.AzureResponseError),
         )
         kind = next(shown for own, shown in kinds if isinstance(error, own))
-        raise kind(console.with_state(error.message), error.recommendation) from None
+        advice = error.recommendation and one_line(error.recommendation)
+        raise kind(console.with_state(error.message), advice) from None
+
+
+class _PrintableLog(logging.Formatter):
+    """The lines of another formatter as printable text: az logs errors, and with --debug headers
+    and bodies of responses.
+    """
+
+    def __init__(self, formatter: logging.Formatter | None) -> None:
+        super().__init__()
+        self._formatter = formatter or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(self._formatter.format(record))
+
+
+def _log_handlers() -> list[logging.Handler]:
+    """The handlers of az's loggers and of the libraries' ones."""
+    from knack.log import cli_logger_names
+
+    loggers = (logging.getLogger(), *map(logging.getLogger, cli_logger_names))
+    return [handler for logger in loggers for handler in logger.handlers]
+
+
+def _is_of_this_thread(thread: int) -> Callable[[logging.LogRecord], bool]:
+    return lambda record: record.thread == thread
 
 
 @contextmanager

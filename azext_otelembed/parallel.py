@@ -32,7 +32,8 @@ def map_concurrently(
 ) -> list[Result]:
     """The results of `call` for each item, in order; at most `limit` calls run concurrently.
 
-    An error is raised once the running calls have ended; no further call starts.
+    An error is raised once the running calls have ended; no further call starts. Nor does one after
+    INT or TERM, which don't wait for the running calls.
     """
     pending = deque(enumerate(items))
     results: dict[int, Result] = {}
@@ -53,10 +54,13 @@ def map_concurrently(
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(limit, len(items)))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        # Short joins: a join without a limit can't be interrupted by a signal on every platform.
-        while thread.is_alive():
-            thread.join(_TICK)
+    try:
+        for thread in threads:
+            # Short joins: one without a limit can't be interrupted by a signal on every platform.
+            while thread.is_alive():
+                thread.join(_TICK)
+    finally:
+        pending.clear()  # after INT or TERM, the threads live on until the process ends
     if errors:
         raise errors[min(errors)]
     return [results[position] for position in range(len(items))]

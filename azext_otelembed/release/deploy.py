@@ -226,7 +226,7 @@ class _Deploy:
         if self.request.app is not None:
             directory = self.request.app.source.directory
             self.console.tell(f"  build {directory} and push it as {app}")
-        self.console.tell(plan_lines(plan, target))
+        self.console.tell(*plan_lines(plan, target))
         result = self._result(site, target, plan)
         return Outcome({**result, "dryRun": True, "changed": False}, 0)
 
@@ -311,9 +311,9 @@ class _Deploy:
         console.alert(f"otelembed: {message}")
         alert_log(console, verdict)
         if verdict.healthy is None:
-            console.alert(f"Check again with:\n  az otelembed status {arguments} --check")
+            console.alert("Check again with:", f"  az otelembed status {arguments} --check")
         else:
-            console.alert(f"Go back with:\n  az otelembed rollback {arguments}")
+            console.alert("Go back with:", f"  az otelembed rollback {arguments}")
         return Outcome(result, status)
 
     def _finder(self, app: Reference) -> TargetFinder:

@@ -13,6 +13,7 @@ from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
+from azext_otelembed.printable import one_line
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
 from azext_otelembed.release.release_context import EXIT_UNPROVEN
@@ -53,11 +54,11 @@ class SiteConsole(Console):
         """Keeps the line; it is shown under the site's name after the site's release."""
         self.lines.append(text)
 
-    tell = note
-
-    def alert(self, *texts: str) -> None:
+    def alert(self, *lines: str) -> None:
         """Keeps the lines, as `note` does."""
-        self.lines += texts
+        self.lines += lines
+
+    tell = alert
 
     def plain(self, text: str) -> None:
         """Discards the line: the plain lines of fifty sites at once would be unreadable."""
@@ -117,7 +118,7 @@ class Fleet:
             step = run.console.current
             if run.result is None and step is not None:
                 table.add_row(
-                    run.console.site.label,
+                    Text(one_line(run.console.site.label)),
                     Text(step.name, style="bold"),
                     Text(step.detail, no_wrap=True, overflow="ellipsis"),
                 )

@@ -248,9 +248,12 @@ class RecordedRelease:
             f"Missing: {verdict.reason}.",
         )
         self._console.alert(
-            f"Verify it again with:\n  az otelembed wait {arguments}",
-            f"Check what runs with:\n  az otelembed status {arguments} --check",
-            f"Go back with:\n  az otelembed rollback {arguments}",
+            "Verify it again with:",
+            f"  az otelembed wait {arguments}",
+            "Check what runs with:",
+            f"  az otelembed status {arguments} --check",
+            "Go back with:",
+            f"  az otelembed rollback {arguments}",
         )
         return ReleaseResult(self.release, verdict, status)
 
@@ -300,7 +303,7 @@ class RecordedRelease:
         unproven = f"{done}, but nothing shows that its container serves."
         self._alert_evidence(verdict, unproven, f"Missing: {verdict.reason}.")
         check = f"az otelembed status {self._site.arguments} --check"
-        self._console.alert(f"Check what runs with:\n  {check}")
+        self._console.alert("Check what runs with:", f"  {check}")
         accepted = self._options.accept_unproven
         status = EXIT_ROLLED_BACK if accepted else EXIT_NOT_ROLLED_BACK
         return ReleaseResult(self.release, failed, status)

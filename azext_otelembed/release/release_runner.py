@@ -149,10 +149,12 @@ class ImageUndo:
 
     def instructions(self, release: Release) -> list[str]:
         """The commands that restore image and setting."""
-        told = [f"Restore the previous image with:\n  {restore_command(self.observed, self.image)}"]
+        command = restore_command(self.observed, self.image)
+        told = ["Restore the previous image with:", f"  {command}"]
         if release.setting_changed and self.previous.setting is None:
-            told.append(
-                "Remove the new setting with:\n  az webapp config appsettings delete "
-                f"{self.observed.id.arguments} --setting-names {SETTING}"
-            )
+            told += [
+                "Remove the new setting with:",
+                f"  az webapp config appsettings delete {self.observed.id.arguments} "
+                f"--setting-names {SETTING}",
+            ]
         return told
