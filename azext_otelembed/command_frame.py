@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -60,8 +60,7 @@ def command_frame(cmd: Any) -> Iterator[Console]:
             yield console
     except Interrupted as interrupted:
         name = signal.Signals(interrupted.signal).name
-        for handler in _log_handlers():
-            handler.addFilter(_is_of_this_thread(threading.get_ident()))
+        _end_logs()
         console.end(f"otelembed: {name} received: {console.standing}.")
         raise SystemExit(128 + interrupted.signal) from None
     except OtelembedError as error:
@@ -99,8 +98,13 @@ def _log_handlers() -> list[logging.Handler]:
     return [handler for logger in loggers for handler in logger.handlers]
 
 
-def _is_of_this_thread(thread: int) -> Callable[[logging.LogRecord], bool]:
-    return lambda record: record.thread == thread
+def _end_logs() -> None:
+    """Nothing more is logged on stderr: threads that are still running may log warnings."""
+    for handler in _log_handlers():
+        if isinstance(handler, logging.StreamHandler) and not isinstance(
+            handler, logging.FileHandler
+        ):
+            handler.setStream(io.StringIO())
 
 
 @contextmanager

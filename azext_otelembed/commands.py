@@ -1,4 +1,4 @@
-"""The command table: command names, their functions in `custom`, and the output of their results."""
+"""The command table: command names, their functions in `custom`, the output of their results."""
 
 from __future__ import annotations
 

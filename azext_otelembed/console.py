@@ -186,7 +186,7 @@ class Console:
         self, renderable: RenderableType, refresh_per_second: float
     ) -> AbstractContextManager[object]:
         """Shows something that changes until the end of the `with` block; only on a terminal."""
-        if not self.live:
+        if not self.live or self._ended:
             return nullcontext()
         from rich.live import Live
 

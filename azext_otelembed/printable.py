@@ -1,4 +1,4 @@
-"""Text of others, such as logs, messages of Azure and labels of images, as text that can be printed.
+"""Text of others, such as logs, messages of Azure and labels of images, made printable.
 
 Control characters become visible escapes such as `\\x1b`, and workflow commands are broken:
 
@@ -8,6 +8,9 @@ Control characters become visible escapes such as `\\x1b`, and workflow commands
 - GitHub's runner executes `::name …::` after leading white space, and `##[name …]` anywhere in a
   line (actions/runner, Runner.Common/ActionCommand.cs, `TryParseV2` and `TryParse`).
 - TeamCity executes `##teamcity[…]`.
+
+Both compare these words by the rules of a culture, which skip some invisible characters (until
+microsoft/azure-pipelines-agent pull request 5663), so those are allowed anywhere in them.
 
 Other text is returned unchanged, and so is the result of an earlier call. Pure.
 """
@@ -20,7 +23,8 @@ from typing import Any
 UNPRINTABLE = re.compile(
     "["
     "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f"  # C0 without tab and newline, DEL, C1
-    "\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2060-\\u206f\\ufeff"  # invisible; marks of direction
+    "\\xad\\u061c\\u180e\\u200b\\u200e\\u200f\\u2060-\\u206f\\ufeff"  # invisible; direction
+    "\\u115f\\u1160\\u3164\\uffa0"  # letters that aren't visible
     "\\u2028-\\u202e"  # separators of lines and paragraphs; embedding and override of direction
     "\\ufff9-\\ufffb\\U000e0000-\\U000e007f"  # annotations, tags
     "\\ud800-\\udfff\\ufdd0-\\ufdef\\ufffe\\uffff"  # lone surrogates, noncharacters
@@ -28,11 +32,17 @@ UNPRINTABLE = re.compile(
 )
 """Characters that a terminal executes or doesn't show, that reorder the text around them, that end
 a line, or that can't be encoded."""
-AGENT_COMMAND = re.compile(r"##(?=\[|vso|teamcity\[)", re.IGNORECASE)
-"""The beginning of a command of the Azure Pipelines agent, GitHub's runner, or TeamCity."""
-_RUNNER_COMMAND = re.compile(r"(?<![\w)\]>}:]):{2,}(?=[^\W\d_][^\n]*?::)")
+_SKIPPED = "[\u034f\u17b4\u17b5\u180b-\u180f\u200c\u200d\ufe00-\ufe0f\U000e0100-\U000e01ef]*"
+"""Printable characters that a comparison skips: joiners and variation selectors (Unicode,
+`Default_Ignorable_Code_Point`)."""
+AGENT_COMMAND = re.compile(
+    f"#(?={_SKIPPED}#{_SKIPPED}(?:\\[|v{_SKIPPED}s{_SKIPPED}o|teamcity\\[))", re.IGNORECASE
+)
+"""The first character of a command of the Azure Pipelines agent, GitHub's runner, or TeamCity."""
+_RUNNER_COMMAND = re.compile(rf"(?<![\w)\]>}}:]):(?:{_SKIPPED}:){{1,3}}(?={_SKIPPED}[^\W\d_])")
 """The beginning of a command of GitHub's runner. A command is at the beginning of a line, and az's
-YAML breaks lines at spaces; inside of words (`std::fmt::Write`) or before a digit (`::1`) is none."""
+YAML breaks lines at spaces; its end may be in another text of the line. Inside of words
+(`std::fmt::Write`) or before a digit (`::1`) is none."""
 _MARGIN = "  | "
 """The beginning of a quoted line in an error message."""
 
@@ -40,8 +50,8 @@ _MARGIN = "  | "
 def printable(text: str) -> str:
     """The text, of any number of lines."""
     visible = UNPRINTABLE.sub(_escape, text.replace("\r\n", "\n"))
-    broken = AGENT_COMMAND.sub(r"#\\#", visible)
-    return _RUNNER_COMMAND.sub(lambda found: "\\".join(found[0]), broken)
+    broken = AGENT_COMMAND.sub(r"#\\", visible)
+    return _RUNNER_COMMAND.sub(lambda found: found[0].replace(":", "\\:")[1:], broken)
 
 
 def one_line(text: str) -> str:

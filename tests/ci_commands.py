@@ -1,9 +1,13 @@
 """Which lines of a log the CI systems execute, by the rules in the sources of their agents.
 
 - Azure Pipelines: microsoft/azure-pipelines-agent, src/Microsoft.VisualStudio.Services.Agent/
-  Command.cs (`TryParse`), and src/Agent.Worker/WorkerCommandManager.cs (a warning for any `##vso`).
+  Command.cs (`TryParse`): `##vso[area.event …]` anywhere in a line; and src/Agent.Worker/
+  WorkerCommandManager.cs (`TryProcessCommand`): it warns of any other line with `##vso`.
 - GitHub: actions/runner, src/Runner.Common/ActionCommand.cs (`TryParseV2`, then `TryParse`), and
   the commands that src/Runner.Worker/ActionCommandManager.cs registers, ignoring case.
+
+Both find these words by the rules of a culture, which skip characters that aren't visible (the
+agent until pull request 5663): the rules are applied to lines without these, too.
 
 Both get their lines from .NET's `StreamReader.ReadLine`, which ends them at CR, LF and CRLF.
 """
@@ -17,6 +21,10 @@ REGISTERED = {
     *("internal-set-repo-path", "notice", "remove-matcher", "save-state", "set-env", "set-output"),
     *("stop-commands", "warning"),
 }
+SKIPPED = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
 HOSTILE = (
     "##vso[task.setvariable variable=PATH]/tmp/evil",
     "fine ##vso[task.complete result=Succeeded;]done",
@@ -29,6 +37,9 @@ HOSTILE = (
     "\t::add-mask::otelembed",
     "::stop-commands::resume",
     ":::error::three",
+    "#\u200d#\ufe0fv\u200cs\u034fo[task.complete]joined",
+    ":\u200d:error:\u200d:joined",
+    "\u200d::error::joined",
     "##teamcity[setParameter name='a' value='b']",
     "one\n::warning::two",
     "one\r##vso[task.logissue type=error]two",
@@ -49,14 +60,11 @@ HOSTILE = (
 def executed(log: str) -> list[str]:
     """The lines of a log that one of the two executes, or warns about."""
     lines = re.split(r"\r\n|\r|\n", log)
-    return [line for line in lines if "##vso" in line or _azure(line) or _v2(line) or _v1(line)]
-
-
-def _azure(line: str) -> bool:
-    _, found, rest = line.partition("##vso[")
-    command, end, _ = rest.partition("]")
-    parts = [part for part in command.partition(" ")[0].split(".") if part]
-    return bool(found and end) and len(parts) == 2
+    return [
+        line
+        for line in lines
+        if any("##vso" in seen or _v2(seen) or _v1(seen) for seen in (line, SKIPPED.sub("", line)))
+    ]
 
 
 def _v2(line: str) -> bool:

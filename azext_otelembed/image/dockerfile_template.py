@@ -172,4 +172,4 @@ def _exec_form(words: Iterable[str]) -> str:
     """
     text = json.dumps(list(words), ensure_ascii=False)
     visible = UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
-    return AGENT_COMMAND.sub(r"\\u0023#", visible)
+    return AGENT_COMMAND.sub(r"\\u0023", visible)

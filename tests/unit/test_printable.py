@@ -21,7 +21,7 @@ PIECES = st.sampled_from(
         *("::", ":", "error", "Set-Output", "stop-commands", "[", "]", " ", "  ", "\t", "=", "x"),
         *("\n", "\r", "\r\n", "\x0b", "\x1c", "\x85", "\u2028", "\u2029", "\n  | ", "  | "),
         *("\x1b[31m", "\x1b]8;;", "\x07", "\x9b", "\x00", "\u202e", "\u2066", "\ufeff", "\\"),
-        *("\ud800", "\udfff", "\U000e0001", "é", "→", "日本", "🎉", "'", '"'),
+        *("\ud800", "\udfff", "\U000e0001", "é", "\u200d", "\ufe0f", "→", "日本", "🎉", "'", '"'),
     ]
 )
 TEXTS = st.one_of(
@@ -59,7 +59,7 @@ def test_one_line_is_one_line_that_nothing_executes(text: str) -> None:
     assert executed(line) == []
     assert len(line.splitlines()) <= 1
     assert one_line(line) == line
-    assert line.encode()
+    line.encode()
 
 
 @given(TEXTS)
@@ -109,10 +109,28 @@ def test_az_prints_no_result_that_is_executed(texts: list[str]) -> None:
         output = formatter(CommandResultItem(shown))
         assert is_safe(output.replace("\n", "").replace("\t", "")), name
         assert executed(output) == [], name
-    assert OutputProducer._FORMAT_DICT["tsv"](CommandResultItem(shown[1:])).count("\n") == len(texts)
+    assert OutputProducer._FORMAT_DICT["tsv"](CommandResultItem(shown[1:])).count("\n") == len(
+        texts
+    )
 
 
-@pytest.mark.parametrize("piece", ["::", " ::a", "##", "\n", " \n", "\x1b", "##[", "\r", ": "])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "::",
+        " ::a",
+        "##",
+        "\n",
+        " \n",
+        "\x1b",
+        "##[",
+        "\r",
+        ": ",
+        ":\u200d",
+        "#\u200d",
+        "::\u200d:x",
+    ],
+)
 def test_the_time_grows_with_the_length(piece: str) -> None:
     began = time.monotonic()
     one_line(piece * 200_000)

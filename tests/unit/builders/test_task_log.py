@@ -16,7 +16,10 @@ from azext_otelembed.builders.task_log import LineSplitter
         ("größe\r\n".encode(), ["größe"]),
         (b"\xff\r\n", ["\ufffd"]),
         (b"\x1b[91mred\x1b[0m and \x1b]0;title\x07\r\n", ["red and \\x1b]0;title\\x07"]),
-        (b"##\x1b[0mvso[task.complete]a\n ::err\x1b[Kor::b\n", ["#\\#vso[task.complete]a", " :\\:error::b"]),
+        (
+            b"##\x1b[0mvso[task.complete]a\n ::err\x1b[Kor::b\n",
+            ["#\\#vso[task.complete]a", " :\\:error::b"],
+        ),
         ("a\u202eb\x9bc\u2028d\n".encode(), ["a\\u202eb\\x9bc d"]),
         (b"  indented\t\r\n", ["  indented"]),
         (b"", []),
