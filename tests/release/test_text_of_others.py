@@ -18,6 +18,7 @@ from tests.ci_commands import HOSTILE, executed
 from tests.e2e.support import Cloud, Site
 from tests.release.support import Hand, MakeSite, Push, id_of
 
+pytestmark = pytest.mark.usefixtures("az")
 # JSON of Azure holds no lone surrogates.
 TEXT = " / ".join(each for each in HOSTILE if "\ud800" not in each)
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -60,10 +61,8 @@ def test_az_prints_text_of_others_in_no_form_that_is_executed(
 ) -> None:
     for arguments in (
         ("history", "-o", "json"),
-        ("history", "-o", "yaml"),
         ("history", "-o", "table"),
         ("history", "-o", "tsv", "--query", "[0].reason"),
-        ("status", "-o", "tsv", "--query", "startupCommand"),
         ("status", "-o", "yaml"),
         ("status", "--debug"),
     ):
@@ -98,11 +97,12 @@ def test_a_terminal_gets_the_control_sequences_of_rich_alone(
     assert "[bold]not bold[/bold]" in re.sub(r"\s*│\n│\s*", "", screen.text)
 
 
+@pytest.mark.thorough
 def test_the_log_of_a_container_is_shown_as_text(
     make_site: MakeSite, hand: Hand, push: Push
 ) -> None:
     site = make_site()
-    prints = f"printf %s\\\\n {shlex.quote(TEXT)} >&2; exit 3"
+    prints = f"printf '%s\\n' {shlex.quote(TEXT.replace(chr(0), ''))} >&2; exit 3"
     ended = hand.deploy(site, image=push(site, "2.0", prints))
     assert ended.exit_status == 4
     assert "#\\#vso[task.setvariable variable=PATH]/tmp/evil" in ended.said
