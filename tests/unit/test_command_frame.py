@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,31 +20,49 @@ from azext_otelembed.command_frame import command_frame
 from azext_otelembed.errors import AzureFailed
 from tests.ci_commands import HOSTILE, executed
 
+ROOT = Path(__file__).resolve().parents[2]
 CMD: Any = SimpleNamespace(cli_ctx=SimpleNamespace(only_show_errors=False))
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e]")
-THREADS = """
-import logging, os, signal, sys, threading, time
+FLEET = """
+import logging, os, sys, threading, time
+from dataclasses import replace
 from types import SimpleNamespace
+
+from knack.util import CLIError
+
+from azext_otelembed.azure.session import Session
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.command_frame import command_frame
-from azext_otelembed.parallel import map_concurrently
+from azext_otelembed.release.fleet import deploy_fleet
+from tests.release.support import request_of
+
+asked = []
+
+class Slow:
+    def get_token(self, *scopes, **options):
+        asked.append(1)
+        time.sleep(0.1)
+        logging.warning("no token")
+        raise CLIError("log in first")
+
+def interrupt():
+    while len(asked) < 150:
+        time.sleep(0.005)
+    os.kill(os.getpid(), int(sys.argv[1]))
 
 logging.basicConfig(format="%(message)s")
-begun = []
-def work(site):
-    begun.append(site)
-    for _ in range(40):
-        console.alert(f"site {site} failed", f"  reason {site}")
-        logging.warning("warning %s", site)
-        time.sleep(0.005)
+sites = [SiteId("subscription", "group", f"site{number}") for number in range(1000)]
+address = "https://localhost:1"
+session = Session(Slow(), "subscription", "tenant", address, "scope", "localhost", {})
 try:
     with command_frame(SimpleNamespace(cli_ctx=SimpleNamespace(only_show_errors=False))) as console:
-        console.stands("some sites are done")
-        threading.Timer(0.1, os.kill, (os.getpid(), int(sys.argv[1]))).start()
-        map_concurrently(range(1000), work, limit=20)
+        threading.Thread(target=interrupt).start()
+        deploy_fleet(session, sites, request_of(), console, None)
 finally:
-    before = len(begun)
-    time.sleep(0.6)  # az does a few things before it ends
-    print(before, len(begun))
+    time.sleep(0.4)
+    before = len(asked)
+    time.sleep(0.5)  # az does a few things before it ends
+    print(before, len(asked))
 """
 
 
@@ -90,20 +109,23 @@ def test_azs_own_log_is_printable(text: str, log: io.StringIO) -> None:
     assert executed(log.getvalue()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_threads_write_whole_lines_and_none_after_a_signals_line(number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.thorough)]
+)
+def test_a_fleet_writes_whole_lines_and_none_after_a_signals_line(number: signal.Signals) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", THREADS, str(int(number))],
+        [sys.executable, "-c", FLEET, str(int(number))],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
+        cwd=ROOT,
     )
     assert done.returncode == 128 + number, done.stderr
     *lines, last = done.stderr.splitlines()
-    assert last == f"otelembed: {number.name} received: some sites are done."
-    whole = re.compile(r"site \d+ failed|  reason \d+|warning \d+")
+    assert re.match(rf"otelembed: {number.name} received: \d+ of 1000 sites are done; ", last)
+    whole = re.compile(r"otelembed: site\d+: failed \(1\)|  log in first|no token")
     assert [line for line in lines if not whole.fullmatch(line)] == []
     assert len(lines) > 20
     before, after = done.stdout.split()
-    assert before == after == "20", "no further site begins"
+    assert before == after, "no further site begins"

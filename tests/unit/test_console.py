@@ -8,14 +8,18 @@ import re
 import time
 from collections import Counter
 
+import pyte
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.text import Text
 
 from azext_otelembed import console
+from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.progress import Progress
+from azext_otelembed.release.fleet import Fleet, SiteConsole, SiteRun
 from tests.ci_commands import HOSTILE, executed
 
 
@@ -100,6 +104,34 @@ def test_marks_of_rich_in_text_of_others_are_text() -> None:
     assert "! [bold]a[/bold] [link=https://b]c[/link] :warning:" in SEQUENCE.sub(
         "", terminal.getvalue()
     )
+
+
+def test_names_in_the_table_of_a_fleet_are_text() -> None:
+    run = SiteRun(SiteConsole(SiteId("s", "g", "[link=https://a]x[/link]\x1b[2J:warning:"), True))
+    terminal = _Terminal()
+    with run.console.step("observe") as step:
+        step.say("reading")
+        Console(stream=terminal).show(Fleet([run], run.console, None))
+    assert "[link=https://a]x[/link]\\x1b[2J:warning:  observe" in SEQUENCE.sub(
+        "", terminal.getvalue()
+    )
+
+
+def test_lines_stay_above_a_table_that_changes() -> None:
+    terminal = _Terminal()
+    console = Console(stream=terminal)
+    with console.show_live(Text("one\ntwo\nthree"), refresh_per_second=50):
+        console.alert("otelembed: site1: failed (5)", "  first")
+        time.sleep(0.1)
+        console.alert("otelembed: site2: failed (5)", "  second")
+        time.sleep(0.1)
+    screen = pyte.Screen(80, 24)
+    pyte.Stream(screen).feed(terminal.getvalue().replace("\n", "\r\n"))
+    shown = [line.rstrip() for line in screen.display if line.strip()]
+    assert shown == [
+        *("otelembed: site1: failed (5)", "  first"),
+        *("otelembed: site2: failed (5)", "  second"),
+    ]
 
 
 def test_a_long_line_can_be_copied_from_the_terminal() -> None:
