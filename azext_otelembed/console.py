@@ -9,6 +9,7 @@ on a terminal are those of rich. Several threads may write; a line is written wh
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
@@ -230,10 +231,21 @@ class Console:
 
 
 def write(stream: TextIO, text: str) -> None:
-    """Writes all of `text`; characters that the stream can't encode, as escapes."""
+    """Writes all of `text`; characters that the stream can't encode, as JSON's escapes.
+
+    The lists of words in a Dockerfile are JSON, and keep their values.
+    """
     try:
         stream.write(text)
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.write("".join(_encodable(each, encoding) for each in text))
     stream.flush()
+
+
+def _encodable(character: str, encoding: str) -> str:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(character)[1:-1]
+    return character

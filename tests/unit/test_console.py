@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import re
 import time
 from collections import Counter
@@ -147,6 +148,15 @@ def test_characters_that_the_log_cannot_encode_are_escaped(encoding: str) -> Non
     stream = io.TextIOWrapper(data, encoding=encoding, errors="strict")
     _say_everything(Console(stream=stream), "größe → 日本 \ud800")
     assert data.getvalue().decode(encoding).count("\\u2192 \\u65e5\\u672c \\ud800") == 10
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_keeps_its_value_in_any_encoding(encoding: str) -> None:
+    words = ["größe", "→ 日本 🎉", "a"]
+    data = io.BytesIO()
+    stream = io.TextIOWrapper(data, encoding)
+    console.write(stream, json.dumps(words, ensure_ascii=False))
+    assert json.loads(data.getvalue().decode(encoding)) == words
 
 
 class _Slow(io.StringIO):
