@@ -5,28 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from azext_otelembed.printable import one_line
-
 MAX_LINE = 1 << 16
 """Bytes after which a line is broken."""
-LONGEST_QUOTED = 1000
-"""Characters of a line that an error shows."""
 KEPT_LINES = 200
 """Lines that are kept for an error."""
 NEEDS_BUILDKIT = re.compile(r"requires BuildKit|Unknown flag: (mount|chmod|link)", re.IGNORECASE)
 
 _QUOTED_LINES = 15
+_LONGEST_QUOTED = 1000
 _STYLES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 """Colours and movements of the cursor (ECMA-48, "Control sequences")."""
 
 
 def visible_text(line: bytes) -> str:
-    """One line as text that can be printed, without colours.
+    """One line as text, without colours.
 
     After carriage returns, only the last state of the line is visible.
     """
-    last = line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
-    return one_line(_STYLES.sub("", last))
+    return _STYLES.sub("", line.decode("utf-8", "replace").rstrip().rpartition("\r")[2])
 
 
 def last_lines(lines: Sequence[str]) -> list[str]:
@@ -35,9 +31,9 @@ def last_lines(lines: Sequence[str]) -> list[str]:
 
 
 def quote(lines: Sequence[str]) -> str:
-    """The last lines for an error message, each with a margin."""
+    """The last lines for an error message, each with a margin; long ones are cut."""
     shown = (
-        line if len(line) <= LONGEST_QUOTED else f"{line[:LONGEST_QUOTED]} …"
+        line if len(line) <= _LONGEST_QUOTED else f"{line[:_LONGEST_QUOTED]} …"
         for line in last_lines(lines) or ["(no output)"]
     )
     return "\n".join(f"  | {line}" for line in shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -14,6 +15,8 @@ from azext_otelembed.errors import AzureFailed, Unauthorized
 
 Result = TypeVar("Result")
 _MAX_READ = 1 << 20
+_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
+"""Colours and other control sequences, which must not reach the terminal."""
 _PAUSES = (0.5, 4.0)
 _SILENCE = 10.0
 """Seconds without new bytes until the run's state is checked: a log may never be completed."""
@@ -102,13 +105,13 @@ class LineSplitter:
         if len(self._rest) > MAX_LINE:
             complete_lines.append(self._rest)
             self._rest = b""
-        return [visible_text(part) for line in complete_lines for part in _parts(line)]
+        return [_visible(line) for line in complete_lines]
 
     def flush(self) -> list[str]:
         """The last line, if it has no line end."""
         rest, self._rest = self._rest, b""
-        return [visible_text(rest)] if rest else []
+        return [_visible(rest)] if rest else []
 
 
-def _parts(line: bytes) -> list[bytes]:
-    return [line[at : at + MAX_LINE] for at in range(0, len(line), MAX_LINE)] or [line]
+def _visible(line: bytes) -> str:
+    return _CONTROLS.sub("", visible_text(line))

@@ -134,6 +134,22 @@ def test_no_function_is_longer_than_60_lines() -> None:
     assert long == []
 
 
+def test_each_line_for_the_console_is_a_text_of_its_own() -> None:
+    """The console folds line ends: those in text of others would forge lines."""
+    texts = []
+    for module, path in modules("azext_otelembed").items():
+        if package_of(module) not in ("release", "target", "prune", "custom"):
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+        texts += [
+            f"{module}: {node.value!r}"
+            for node in nodes
+            if isinstance(node, ast.Constant) and node not in docstrings and "\n" in str(node.value)
+        ]
+    assert texts == []
+
+
 def test_contributing_tells_what_every_package_owns() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     packages = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
