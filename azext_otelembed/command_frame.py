@@ -6,6 +6,7 @@ import io
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -21,6 +22,7 @@ from azext_otelembed.errors import (
     OtelembedError,
     Unauthorized,
 )
+from azext_otelembed.parallel import stop_threads
 from azext_otelembed.printable import one_line, printable
 
 
@@ -43,7 +45,7 @@ def command_frame(cmd: Any) -> Iterator[Console]:
     az's log printable.
 
     INT and TERM end it with a line that tells the state of the site, and status 130 or 143. Threads
-    that are still running write nothing after it.
+    that are still running write nothing after it, and send no request.
     """
     from azure.cli.core import azclierror
 
@@ -99,7 +101,8 @@ def _log_handlers() -> list[logging.Handler]:
 
 
 def _end_logs() -> None:
-    """Nothing more is logged on stderr: threads that are still running may log warnings."""
+    """Nothing more is logged on stderr: threads that are still running may warn, or fail."""
+    threading.excepthook = lambda _: None
     for handler in _log_handlers():
         if isinstance(handler, logging.StreamHandler) and not isinstance(
             handler, logging.FileHandler
@@ -110,8 +113,10 @@ def _end_logs() -> None:
 @contextmanager
 def _signals() -> Iterator[None]:
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        stop_threads(number)
         raise Interrupted(number)
 
+    stop_threads(0)
     before: dict[int, Any] = {}
     try:
         for number in (int(signal.SIGINT), int(signal.SIGTERM)):

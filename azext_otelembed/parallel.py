@@ -1,4 +1,4 @@
-"""Concurrent calls in threads, and an iterator that is read ahead of its consumer."""
+"""Concurrent calls in threads, their end after a signal, and an iterator that is read ahead."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, TypeVar
 
+from azext_otelembed.errors import Interrupted
+
 MAX_CONCURRENT = 8
 """Concurrent requests for collections of any size: Azure throttles more of them."""
 
@@ -16,6 +18,28 @@ Result = TypeVar("Result")
 
 _TICK = 0.2
 """Seconds between two checks of whether the other thread has ended."""
+
+
+class _Stop:
+    signal = 0
+    """The signal after which other threads than the main one send no request; 0: they may."""
+
+
+_STOP = _Stop()
+
+
+def stop_threads(signal: int) -> None:
+    """No other thread than the main one sends a request from now on; 0: they may again."""
+    _STOP.signal = signal
+
+
+def check_running() -> None:
+    """Raises `Interrupted` in a thread that outlives the command: called before each request.
+
+    The command tells what state things are in, and then nothing may change any more.
+    """
+    if _STOP.signal and threading.current_thread() is not threading.main_thread():
+        raise Interrupted(_STOP.signal)
 
 
 def run_concurrently(*calls: Callable[[], Any]) -> tuple[Any, ...]:

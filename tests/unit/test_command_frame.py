@@ -53,7 +53,7 @@ def interrupt():
 logging.basicConfig(format="%(message)s")
 sites = [SiteId("subscription", "group", f"site{number}") for number in range(1000)]
 address = "https://localhost:1"
-session = Session(Slow(), "subscription", "tenant", address, "scope", "localhost", {})
+session = Session(Slow(), "subscription", "tenant", address, "scope", "localhost")
 try:
     with command_frame(SimpleNamespace(cli_ctx=SimpleNamespace(only_show_errors=False))) as console:
         threading.Thread(target=interrupt).start()

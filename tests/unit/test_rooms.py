@@ -34,7 +34,7 @@ PARTS = SITES | {"target", "verification", "prune"}
 MAY: Mapping[str, set[str]] = {
     "connection_errors": set(),
     "errors": set(),
-    "parallel": set(),
+    "parallel": {"errors"},
     "urls": set(),
     "log_redaction": set(),
     "printable": set(),
