@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,6 +22,8 @@ from azext_otelembed.errors import (
     OtelembedError,
     Unauthorized,
 )
+from azext_otelembed.parallel import stop_threads
+from azext_otelembed.printable import one_line, printable
 
 
 def confirmed(question: str) -> bool:
@@ -27,7 +31,7 @@ def confirmed(question: str) -> bool:
     from knack.prompting import NoTTYException, prompt_y_n
 
     try:
-        return bool(prompt_y_n(question, default="n"))
+        return bool(prompt_y_n(one_line(question), default="n"))
     except NoTTYException:
         raise InvalidInput(
             "The command needs a confirmation, and standard input is not a terminal.",
@@ -37,9 +41,11 @@ def confirmed(question: str) -> bool:
 
 @contextmanager
 def command_frame(cmd: Any) -> Iterator[Console]:
-    """Runs a command: handles signals, turns our errors into az's own, keeps HTTP logs off.
+    """Runs a command: handles signals, turns our errors into az's own, keeps HTTP logs off, makes
+    az's log printable.
 
-    INT and TERM end it with a line that tells the state of the site, and status 130 or 143.
+    INT and TERM end it with a line that tells the state of the site, and status 130 or 143. Threads
+    that are still running write nothing after it, and send no request.
     """
     from azure.cli.core import azclierror
 
@@ -47,13 +53,18 @@ def command_frame(cmd: Any) -> Iterator[Console]:
     logging.getLogger("urllib3").setLevel(logging.INFO)
     # azure-mgmt-web warns of an error page in place of JSON (a 503); the error reports it already.
     logging.getLogger("azure.mgmt.web").setLevel(logging.ERROR)
+    for handler in _log_handlers():
+        if not isinstance(handler.formatter, _PrintableLog):
+            handler.setFormatter(_PrintableLog(handler.formatter))
     console = Console(quiet=bool(cmd.cli_ctx.only_show_errors))
     try:
         with _signals():
             yield console
     except Interrupted as interrupted:
         name = signal.Signals(interrupted.signal).name
-        console.alert(f"otelembed: {name} received: {console.standing}.")
+        _end_logs()
+        state = f"otelembed: {name} received: {console.standing}."
+        console.end(state, *console.standing_lines)
         raise SystemExit(128 + interrupted.signal) from None
     except OtelembedError as error:
         kinds: tuple[tuple[type[OtelembedError], Any], ...] = (
@@ -65,14 +76,48 @@ def command_frame(cmd: Any) -> Iterator[Console]:
             (OtelembedError, azclierror.AzureResponseError),
         )
         kind = next(shown for own, shown in kinds if isinstance(error, own))
-        raise kind(console.with_state(error.message), error.recommendation) from None
+        advice = error.recommendation and one_line(error.recommendation)
+        raise kind(console.with_state(error.message), advice) from None
+
+
+class _PrintableLog(logging.Formatter):
+    """The lines of another formatter as printable text: az logs errors, and with --debug headers
+    and bodies of responses.
+    """
+
+    def __init__(self, formatter: logging.Formatter | None) -> None:
+        super().__init__()
+        self._formatter = formatter or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(self._formatter.format(record))
+
+
+def _log_handlers() -> list[logging.Handler]:
+    """The handlers of az's loggers and of the libraries' ones."""
+    from knack.log import cli_logger_names
+
+    loggers = (logging.getLogger(), *map(logging.getLogger, cli_logger_names))
+    return [handler for logger in loggers for handler in logger.handlers]
+
+
+def _end_logs() -> None:
+    """Nothing more is logged on stderr: threads that are still running may warn, or fail."""
+    threading.excepthook = lambda _: None
+    for handler in _log_handlers():
+        if isinstance(handler, logging.StreamHandler) and not isinstance(
+            handler, logging.FileHandler
+        ):
+            handler.setStream(io.StringIO())
 
 
 @contextmanager
 def _signals() -> Iterator[None]:
     def interrupt(number: int, _frame: FrameType | None) -> None:
+        stop_threads(number)
         raise Interrupted(number)
 
+    stop_threads(0)
     before: dict[int, Any] = {}
     try:
         for number in (int(signal.SIGINT), int(signal.SIGTERM)):

@@ -1,18 +1,21 @@
-"""The command table: command names, their functions in `custom`, and their table output."""
+"""The command table: command names, their functions in `custom`, the output of their results."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from azext_otelembed.printable import printable_result
+
 
 def load_command_table(loader: Any, _args: Any) -> None:
     """Registers the commands with az."""
-    with loader.command_group("otelembed") as group:
+    with loader.command_group("otelembed", transform=printable_result) as group:
         group.custom_command(
             "deploy", "deploy", table_transformer="{site:site, image:image.name, changed:changed}"
         )
         group.custom_command("build", "build", table_transformer=BUILD_TABLE)
-        group.custom_command("dockerfile", "dockerfile")
+        # Its texts are files of many lines; those of others in them are escaped as JSON.
+        group.custom_command("dockerfile", "dockerfile", transform=None)
         group.custom_command("status", "status", table_transformer=STATUS_TABLE)
         group.custom_command("history", "history", table_transformer=HISTORY_TABLE)
         group.custom_command("rollback", "rollback", table_transformer=RELEASE_TABLE)

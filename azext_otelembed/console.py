@@ -2,17 +2,23 @@
 
 stdout belongs to the result object, which az prints. On a terminal a step is a line that changes
 while it runs; elsewhere (CI) each step is one plain line; with `--only-show-errors` nothing shows.
+
+Every text may hold text of others and is shown as `printable` makes it: the only control sequences
+on a terminal are those of rich. Several threads may write; a line is written whole.
 """
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
 from azext_otelembed.errors import UNCHANGED
+from azext_otelembed.printable import error_message, one_line
 from azext_otelembed.progress import Progress
 
 if TYPE_CHECKING:
@@ -28,7 +34,7 @@ class Step:
     """One step while it runs. `say` tells what is happening now, and how far a transfer is."""
 
     def __init__(self, name: str, console: Console) -> None:
-        self.name = name
+        self.name = one_line(name)
         self.detail = ""
         self.done_bytes = 0
         self.total_bytes = 0
@@ -39,7 +45,7 @@ class Step:
 
     def say(self, detail: str, done: int = 0, total: int = 0) -> None:
         """Replaces what the step's line tells; `done` of `total` bytes show with their rate."""
-        now = time.monotonic()
+        now, detail = time.monotonic(), one_line(detail)
         if (detail, total) != (self.detail, self.total_bytes):
             self._moving = now
         self.detail, self.done_bytes, self.total_bytes = detail, done, total
@@ -97,18 +103,30 @@ class Console:
         self._rich: RichConsole | None = None
         self.seconds: dict[str, float] = {}
         self.standing = UNCHANGED
+        self.standing_lines: tuple[str, ...] = ()
+        # Reentrant: a signal may interrupt the main thread while it writes.
+        self._lock = threading.RLock()
+        self._ended = False
 
-    def stands(self, state: str) -> None:
-        """Records what state things are in from now on: an interrupted command tells it."""
+    def stands(self, state: str, *lines: str) -> None:
+        """Records what state things are in from now on: an interrupted command tells it.
+
+        `lines` are shown below it, such as one for each site of a fleet.
+        """
         self.standing = state
+        self.standing_lines = lines
 
     def with_state(self, message: str) -> str:
-        """A message about an error, and what state it leaves things in, if that has changed."""
+        """A message about an error, and what state it leaves things in, if that has changed.
+
+        The text is printable.
+        """
+        shown = error_message(message)
         if self.standing == UNCHANGED:
-            return message
+            return shown
         # A message may end with another program's lines, one below the other.
-        joint = "" if message.endswith("\n") else " " if message.endswith(".") else ". "
-        return f"{message}{joint}State: {self.standing}."
+        joint = "" if shown.endswith("\n") else " " if shown.endswith(".") else ". "
+        return f"{shown}{joint}State: {one_line(self.standing)}."
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -133,7 +151,7 @@ class Console:
                 step.detail,
                 (f"  {step.seconds:.1f} s", "dim"),
             )
-            self.rich.print(line)
+            self._write(line)
         else:
             state = "" if done else "stopped: "
             self.plain(f"{step.name}: {state}{step.detail} ({step.seconds:.1f} s)")
@@ -143,29 +161,38 @@ class Console:
         if self.live:
             from rich.text import Text
 
-            self.rich.print(Text.assemble(("! ", "yellow"), text))
+            self._write(Text.assemble(("! ", "yellow"), one_line(text)))
         else:
             self.plain(text)
 
-    def tell(self, text: str) -> None:
-        """Plain lines below the steps, such as a plan or a container's log, as they are."""
+    def tell(self, *lines: str) -> None:
+        """Plain lines below the steps, such as a plan or the output of a build."""
+        if not self._quiet:
+            self.alert(*lines)
+
+    def alert(self, *lines: str) -> None:
+        """Shown always, `--only-show-errors` included: what went wrong and what to type next."""
+        if not lines:
+            return
+        text = "\n".join(map(one_line, lines))
         if self.live:
             from rich.text import Text
 
-            self.rich.print(Text(text))
-        elif not self._quiet:
-            print(text, file=self._stream, flush=True)
+            self._write(Text(text))
+        else:
+            self._write(text)
 
-    def alert(self, *texts: str) -> None:
-        """Shown always, `--only-show-errors` included: what went wrong and what to type next."""
-        for text in texts:
-            print(text, file=self._stream, flush=True)
+    def end(self, *lines: str) -> None:
+        """Shows the last lines. Other threads may live on: nothing is written any more."""
+        with self._lock:
+            self.alert(*lines)
+            self._ended = True
 
     def show_live(
         self, renderable: RenderableType, refresh_per_second: float
     ) -> AbstractContextManager[object]:
         """Shows something that changes until the end of the `with` block; only on a terminal."""
-        if not self.live:
+        if not self.live or self._ended:
             return nullcontext()
         from rich.live import Live
 
@@ -173,14 +200,30 @@ class Console:
         return Live(renderable, console=self.rich, transient=True, refresh_per_second=rate)
 
     def show(self, renderable: RenderableType) -> None:
-        """A panel or table of rich's; nothing when stderr is not a terminal."""
+        """A panel or table of rich's; nothing when stderr is not a terminal.
+
+        Its texts are printable already.
+        """
         if self.live:
-            self.rich.print(renderable)
+            self._write(renderable)
 
     def plain(self, text: str) -> None:
         """A plain line, for logs; nothing on a terminal, where the live line tells it."""
         if not self.live and not self._quiet:
-            print(f"otelembed: {text}", file=self._stream, flush=True)
+            self._write(f"otelembed: {one_line(text)}")
+
+    def _write(self, shown: RenderableType) -> None:
+        """Writes text, or what rich makes of it, with one call; nothing after the last line."""
+        with self._lock:
+            if self._ended:
+                return
+            if isinstance(shown, str):
+                write(self._stream, f"{shown}\n")
+                return
+            from rich.text import Text
+
+            # The terminal wraps long lines: a command can be copied as one line.
+            self.rich.print(shown, soft_wrap=isinstance(shown, Text))
 
     @property
     def rich(self) -> RichConsole:
@@ -190,3 +233,24 @@ class Console:
 
             self._rich = RichConsole(file=self._stream, highlight=False, soft_wrap=False)
         return self._rich
+
+
+def write(stream: TextIO, text: str) -> None:
+    """Writes all of `text`; characters that the stream can't encode, as JSON's escapes.
+
+    The lists of words in a Dockerfile are JSON, and keep their values.
+    """
+    try:
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write("".join(_encodable(each, encoding) for each in text))
+    stream.flush()
+
+
+def _encodable(character: str, encoding: str) -> str:
+    try:
+        character.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(character)[1:-1]
+    return character

@@ -14,7 +14,7 @@ from azext_otelembed.command_frame import (
     format_asked,
     person_reads,
 )
-from azext_otelembed.console import Console
+from azext_otelembed.console import Console, write
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.inputs import (
     embed_options,
@@ -172,7 +172,7 @@ def dockerfile(
             return files.write(text, embed.config, output_dir, own_config=given)
         if format_asked(cmd):
             return {"dockerfile": text, "config": embed.config.decode()}
-        sys.stdout.write(text)
+        write(sys.stdout, text)
         return None
 
 

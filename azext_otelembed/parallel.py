@@ -1,4 +1,4 @@
-"""Concurrent calls in threads, and an iterator that is read ahead of its consumer."""
+"""Concurrent calls in threads, their end after a signal, and an iterator that is read ahead."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, TypeVar
 
+from azext_otelembed.errors import Interrupted
+
 MAX_CONCURRENT = 8
 """Concurrent requests for collections of any size: Azure throttles more of them."""
 
@@ -16,6 +18,28 @@ Result = TypeVar("Result")
 
 _TICK = 0.2
 """Seconds between two checks of whether the other thread has ended."""
+
+
+class _Stop:
+    signal = 0
+    """The signal after which other threads than the main one send no request; 0: they may."""
+
+
+_STOP = _Stop()
+
+
+def stop_threads(signal: int) -> None:
+    """No other thread than the main one sends a request from now on; 0: they may again."""
+    _STOP.signal = signal
+
+
+def check_running() -> None:
+    """Raises `Interrupted` in a thread that outlives the command: called before each request.
+
+    The command tells what state things are in, and then nothing may change any more.
+    """
+    if _STOP.signal and threading.current_thread() is not threading.main_thread():
+        raise Interrupted(_STOP.signal)
 
 
 def run_concurrently(*calls: Callable[[], Any]) -> tuple[Any, ...]:
@@ -32,7 +56,8 @@ def map_concurrently(
 ) -> list[Result]:
     """The results of `call` for each item, in order; at most `limit` calls run concurrently.
 
-    An error is raised once the running calls have ended; no further call starts.
+    An error is raised once the running calls have ended; no further call starts. Nor does one after
+    INT or TERM, which don't wait for the running calls.
     """
     pending = deque(enumerate(items))
     results: dict[int, Result] = {}
@@ -53,10 +78,13 @@ def map_concurrently(
     threads = [threading.Thread(target=work, daemon=True) for _ in range(min(limit, len(items)))]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        # Short joins: a join without a limit can't be interrupted by a signal on every platform.
-        while thread.is_alive():
-            thread.join(_TICK)
+    try:
+        for thread in threads:
+            # Short joins: one without a limit can't be interrupted by a signal on every platform.
+            while thread.is_alive():
+                thread.join(_TICK)
+    finally:
+        pending.clear()  # after INT or TERM, the threads live on until the process ends
     if errors:
         raise errors[min(errors)]
     return [results[position] for position in range(len(items))]

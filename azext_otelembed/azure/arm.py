@@ -15,6 +15,7 @@ from azext_otelembed.azure.arm_errors import error_text, translate_errors
 from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
+from azext_otelembed.parallel import check_running
 from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.urls import resolve_safe
 
@@ -53,6 +54,18 @@ def user_agent_policy(session: Session) -> Any:
     return UserAgentPolicy(user_agent=session.user_agent, user_agent_overwrite=True)
 
 
+def _running_policy() -> Any:
+    from azure.core.pipeline.policies import SansIOHTTPPolicy
+
+    class RunningPolicy(SansIOHTTPPolicy[Any, Any]):
+        """Sends no request in a thread that outlives the command."""
+
+        def on_request(self, request: Any) -> None:
+            check_running()
+
+    return RunningPolicy()
+
+
 def pipeline_policies(session: Session) -> list[Any]:
     """The pipeline's policies, for `Arm` and for azure-mgmt-web's client alike."""
     from azure.core.pipeline import policies
@@ -61,6 +74,7 @@ def pipeline_policies(session: Session) -> list[Any]:
     return [
         policies.RequestIdPolicy(),
         policies.HeadersPolicy(),
+        _running_policy(),
         user_agent_policy(session),
         policies.ContentDecodePolicy(),
         policies.RedirectPolicy(),

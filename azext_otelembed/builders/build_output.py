@@ -12,11 +12,17 @@ KEPT_LINES = 200
 NEEDS_BUILDKIT = re.compile(r"requires BuildKit|Unknown flag: (mount|chmod|link)", re.IGNORECASE)
 
 _QUOTED_LINES = 15
+_LONGEST_QUOTED = 1000
+_STYLES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""Colours and movements of the cursor (ECMA-48, "Control sequences")."""
 
 
 def visible_text(line: bytes) -> str:
-    """One line as text. After carriage returns, only the last state of the line is visible."""
-    return line.decode("utf-8", "replace").rstrip().rpartition("\r")[2]
+    """One line as text, without colours.
+
+    After carriage returns, only the last state of the line is visible.
+    """
+    return _STYLES.sub("", line.decode("utf-8", "replace").rstrip().rpartition("\r")[2])
 
 
 def last_lines(lines: Sequence[str]) -> list[str]:
@@ -25,5 +31,9 @@ def last_lines(lines: Sequence[str]) -> list[str]:
 
 
 def quote(lines: Sequence[str]) -> str:
-    """The last lines for an error message, each with a margin."""
-    return "\n".join(f"  | {line}" for line in last_lines(lines) or ["(no output)"])
+    """The last lines for an error message, each with a margin; long ones are cut."""
+    shown = (
+        line if len(line) <= _LONGEST_QUOTED else f"{line[:_LONGEST_QUOTED]} …"
+        for line in last_lines(lines) or ["(no output)"]
+    )
+    return "\n".join(f"  | {line}" for line in shown)

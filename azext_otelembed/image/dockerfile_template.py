@@ -16,6 +16,7 @@ from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
 from azext_otelembed.image.prepared_collector import CA_BUNDLE
 from azext_otelembed.image.recipe import FORMAT
 from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.printable import AGENT_COMMAND, UNPRINTABLE
 
 DOCKERFILE_BINARY = "/usr/bin/otelcol"
 DOCKERFILE_CONFIG = "/etc/otel-collector-config.yml"
@@ -167,5 +168,8 @@ def _exec_form(words: Iterable[str]) -> str:
 
     No variable is substituted in ENTRYPOINT and CMD (Dockerfile reference, "Environment
     replacement"). JSON has no backslash at the end of a line, which would continue the line.
+    The Dockerfile may be printed: what isn't printable is escaped, and keeps its value.
     """
-    return json.dumps(list(words), ensure_ascii=False)
+    text = json.dumps(list(words), ensure_ascii=False)
+    visible = UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return AGENT_COMMAND.sub(r"\\u0023", visible)

@@ -18,6 +18,7 @@ from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.json_document import dump
 from azext_otelembed.image.manifest import artifact_document
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.printable import one_line
 
 REPOSITORY = "otelembed/releases"
 ARTIFACT_TYPE = "application/vnd.otelembed.release.v1+json"
@@ -91,8 +92,8 @@ class Release:
         return self.digest == digest and self.setting_fingerprint == fingerprint(self.id, setting)
 
     def completed(self, state: State, when: datetime, reason: str = "") -> Release:
-        """The same release, completed."""
-        return replace(self, state=state, finished=when, reason=reason)
+        """The same release, completed. A part of the reason may be the text of others."""
+        return replace(self, state=state, finished=when, reason=one_line(reason))
 
     def as_result(self) -> dict[str, Any]:
         """An entry of the result of `history`."""

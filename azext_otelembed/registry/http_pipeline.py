@@ -14,6 +14,7 @@ from azure.core.rest import HttpRequest
 
 from azext_otelembed._version import __version__
 from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.parallel import check_running
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
 from azext_otelembed.registry.policies import BODY, OPTIONS, RequestOptions, RetryOptions
@@ -69,6 +70,7 @@ class HttpPipeline:
         form: dict[str, Any] | None = None,
     ) -> RegistryResponse:
         """Send a request; any status is returned. `url` may be relative to the registry."""
+        check_running()
         address = resolve_safe(self.origin, url)
         if address is None:
             raise RegistryFailed(

@@ -228,7 +228,7 @@ class _Deploy:
         if self.request.app is not None:
             directory = self.request.app.source.directory
             self.console.tell(f"  build {directory} and push it as {app}")
-        self.console.tell(plan_lines(plan, target))
+        self.console.tell(*plan_lines(plan, target))
         result = self._result(site, target, plan)
         return Outcome({**result, "dryRun": True, "changed": False}, 0)
 
@@ -319,10 +319,10 @@ class _Deploy:
         alert_log(console, verdict)
         if verdict.healthy is None:
             check = observed.id.command("otelembed status", *health, "--check")
-            console.alert(f"Check again with:\n  {check}")
+            console.alert("Check again with:", f"  {check}")
         else:
             back = observed.id.command("otelembed rollback", *health)
-            console.alert(f"Go back with:\n  {back}")
+            console.alert("Go back with:", f"  {back}")
         return Outcome(result, status)
 
     def _finder(self, app: Reference) -> TargetFinder:

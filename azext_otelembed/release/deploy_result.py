@@ -77,9 +77,9 @@ def summary(plan: Plan, target: Target) -> str:
     return ", ".join(todo)
 
 
-def plan_lines(plan: Plan, target: Target) -> str:
+def plan_lines(plan: Plan, target: Target) -> list[str]:
     """The plan as a dry run shows it: a line for each change."""
     exists = isinstance(target, Existing)
     lines = [] if exists else [f"embed {target.collector} in {target.base}"]
     lines += [str(change) for change in plan.changes]
-    return "\n".join(f"  {line}" for line in lines or ["nothing to change"])
+    return [f"  {line}" for line in lines or ["nothing to change"]]

@@ -14,6 +14,7 @@ from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import UNCHANGED, InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
+from azext_otelembed.printable import one_line
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
 from azext_otelembed.release.release_context import EXIT_UNPROVEN
@@ -55,9 +56,9 @@ class SiteConsole(Console):
         finally:
             self.seconds[name] = round(step.seconds, 2)
 
-    def stands(self, state: str) -> None:
+    def stands(self, state: str, *lines: str) -> None:
         """Records the site's state, which an interrupt of the fleet tells."""
-        super().stands(state)
+        super().stands(state, *lines)
         if self.on_state is not None:
             self.on_state()
 
@@ -65,11 +66,11 @@ class SiteConsole(Console):
         """Keeps the line; it is shown under the site's name after the site's release."""
         self.lines.append(text)
 
-    tell = note
-
-    def alert(self, *texts: str) -> None:
+    def alert(self, *lines: str) -> None:
         """Keeps the lines, as `note` does."""
-        self.lines += texts
+        self.lines += lines
+
+    tell = alert
 
     def plain(self, text: str) -> None:
         """Discards the line: the plain lines of fifty sites at once would be unreadable."""
@@ -129,7 +130,7 @@ class Fleet:
             step = run.console.current
             if run.result is None and step is not None:
                 table.add_row(
-                    run.console.site.label,
+                    Text(one_line(run.console.site.label)),
                     Text(step.name, style="bold"),
                     Text(step.detail, no_wrap=True, overflow="ellipsis"),
                 )
@@ -154,7 +155,7 @@ def deploy_fleet(
     build_once = BuildOnce()
 
     def report_state() -> None:
-        console.stands(_state(fleet))
+        console.stands(*_state(fleet))
 
     report_state()
     for run in runs:
@@ -257,14 +258,16 @@ def _result(
     }
 
 
-def _state(fleet: Fleet) -> str:
+def _state(fleet: Fleet) -> tuple[str, ...]:
+    """The state of a fleet, and of each site that is being changed."""
     ended = sum(1 for run in fleet.runs if run.result is not None)
     changing = [
-        f"\n  {run.console.site.label}: {run.console.standing}"
+        f"  {run.console.site.label}: {run.console.standing}."
         for run in fleet.runs
         if run.result is None and run.console.standing != UNCHANGED
     ]
     return (
         f"{ended} of {len(fleet.runs)} sites are done; the others are unchanged or their release "
-        f"is in progress: run the same command again to continue{''.join(changing)}"
+        "is in progress: run the same command again to continue",
+        *changing,
     )

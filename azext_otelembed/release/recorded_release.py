@@ -254,9 +254,12 @@ class RecordedRelease:
             f"Missing: {verdict.reason}.",
         )
         self._console.alert(
-            f"Verify it again with:\n  {self.wait_command}",
-            f"Check what runs with:\n  {self._context.command('status', '--check')}",
-            f"Go back with:\n  {self._context.command('rollback')}",
+            "Verify it again with:",
+            f"  {self.wait_command}",
+            "Check what runs with:",
+            f"  {self._context.command('status', '--check')}",
+            "Go back with:",
+            f"  {self._context.command('rollback')}",
         )
         return ReleaseResult(self.release, verdict, status)
 
@@ -310,7 +313,7 @@ class RecordedRelease:
         unproven = f"{done}, but nothing shows that its container serves."
         self._alert_evidence(verdict, unproven, f"Missing: {verdict.reason}.")
         check = self._context.command("status", "--check")
-        self._console.alert(f"Check what runs with:\n  {check}")
+        self._console.alert("Check what runs with:", f"  {check}")
         accepted = self._options.accept_unproven
         status = EXIT_ROLLED_BACK if accepted else EXIT_NOT_ROLLED_BACK
         return ReleaseResult(self.release, failed, status)

@@ -152,8 +152,9 @@ class ImageUndo:
 
     def instructions(self, release: Release) -> list[str]:
         """The commands that restore image and setting."""
-        told = [f"Restore the previous image with:\n  {restore_command(self.observed, self.image)}"]
+        command = restore_command(self.observed, self.image)
+        told = ["Restore the previous image with:", f"  {command}"]
         if release.setting_changed and self.previous.setting is None:
             words = ("webapp config appsettings delete", "--setting-names", SETTING)
-            told.append(f"Remove the new setting with:\n  {self.observed.id.command(*words)}")
+            told += ["Remove the new setting with:", f"  {self.observed.id.command(*words)}"]
         return told

@@ -65,7 +65,7 @@ class SlotSwap:
                 return []
             if not same_image(slot.image, self.image):
                 command = restore_command(production, self.image)
-        return [f"Restore the previous image, {self.image}, with:\n  {command}"]
+        return [f"Restore the previous image, {self.image}, with:", f"  {command}"]
 
     def swap(self, wanted: str, instead_of: str, step: Step) -> tuple[Observed, bool]:
         """Makes production, which runs `instead_of`, run `wanted`, which the slot runs.

@@ -15,6 +15,7 @@ from azext_otelembed.collector.connection_string import is_key_vault_reference, 
 from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.printable import one_line
 from azext_otelembed.records.record_history import unproven_release
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
@@ -110,7 +111,7 @@ def panel(found: Mapping[str, Any]) -> Panel:
 
     def row(name: str, value: object, style: str = "") -> None:
         if value not in (None, ""):
-            table.add_row(name, Text(str(value), style=style))
+            table.add_row(name, Text(one_line(str(value)), style=style))
 
     healthy = found["healthy"]
     setting = found["setting"]

@@ -24,7 +24,7 @@ class Loader:
         self.functions: dict[str, str] = {}
 
     @contextmanager
-    def command_group(self, _name: str) -> Iterator[Loader]:
+    def command_group(self, _name: str, **_options: Any) -> Iterator[Loader]:
         yield self
 
     def custom_command(self, name: str, function: str, **_options: Any) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+from azure.core.credentials import AccessToken
 
-from azext_otelembed.parallel import map_concurrently, read_ahead
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.session import Session
+from azext_otelembed.errors import Interrupted, OtelembedError
+from azext_otelembed.parallel import map_concurrently, read_ahead, run_concurrently, stop_threads
 from azext_otelembed.progress import CombinedProgress, Progress
+from azext_otelembed.registry.client import RegistryClient
+from azext_otelembed.registry.policies import RequestOptions, RetryOptions
 
 
 def test_a_stream_is_read_ahead_and_no_further_than_allowed() -> None:
@@ -99,3 +106,34 @@ def test_an_error_is_raised_and_nothing_further_begins(error: type[Exception]) -
     with pytest.raises(error):
         map_concurrently(range(10), call, 2)
     assert len(begun) < 5
+
+
+@pytest.fixture
+def requests() -> Iterator[dict[str, Callable[[], object]]]:
+    """Requests to an address where nothing answers, by their kind."""
+
+    class Token:
+        def get_token(self, *_scopes: str, **_options: object) -> AccessToken:
+            return AccessToken("token", 2**40)
+
+    session = Session(Token(), "0", "0", "https://localhost:1", "scope", "localhost")
+    with RegistryClient("localhost:1", retry=RetryOptions(attempts=1)) as client:
+        yield {
+            "arm": lambda: Arm(session).post("a", "/x", "1", {}, idempotent=False),
+            "registry": lambda: client.http.send("GET", "/v2/", RequestOptions("a")),
+        }
+    stop_threads(0)
+
+
+@pytest.mark.parametrize("kind", ["arm", "registry"])
+def test_after_a_signal_the_main_thread_alone_sends_requests(
+    requests: dict[str, Callable[[], object]], kind: str
+) -> None:
+    call = requests[kind]
+    with pytest.raises(OtelembedError):
+        run_concurrently(call)
+    stop_threads(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        run_concurrently(call)
+    with pytest.raises(OtelembedError):
+        call()

@@ -23,6 +23,7 @@ GROUND = {
     "parallel",
     "urls",
     "log_redaction",
+    "printable",
     "progress",
     "_version",
 }
@@ -35,12 +36,13 @@ MAY: Mapping[str, set[str]] = {
     "az_commands": set(),
     "connection_errors": set(),
     "errors": set(),
-    "parallel": set(),
+    "parallel": {"errors"},
     "urls": set(),
     "log_redaction": set(),
+    "printable": set(),
     "progress": set(),
     "_version": set(),
-    "image": {"errors"},
+    "image": {"errors", "printable"},
     "collector": {"az_commands", "errors"},
     "registry": PURE,
     "azure": PROTOCOL,
@@ -56,10 +58,10 @@ MAY: Mapping[str, set[str]] = {
     "inputs": PROTOCOL | {"target", "webapp"},
     "command_frame": GROUND | {"console"},
     "custom": PARTS | {"release", "console", "command_frame", "inputs"},
-    "commands": set(),
+    "commands": {"printable"},
     "__init__": {"commands", "_params", "_help"},
     "_actions": GROUND,
-    "_completers": {"azure"},
+    "_completers": {"azure", "printable"},
     "_help": set(),
     "_params": {"_actions", "_completers", "_validators", "azure"},
     "_validators": GROUND,
@@ -132,6 +134,22 @@ def test_no_function_is_longer_than_60_lines() -> None:
         if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
     ]
     assert long == []
+
+
+def test_each_line_for_the_console_is_a_text_of_its_own() -> None:
+    """The console folds line ends: those in text of others would forge lines."""
+    texts = []
+    for module, path in modules("azext_otelembed").items():
+        if package_of(module) not in ("release", "target", "prune", "custom"):
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        docstrings = [node.value for node in nodes if isinstance(node, ast.Expr)]
+        texts += [
+            f"{module}: {node.value!r}"
+            for node in nodes
+            if isinstance(node, ast.Constant) and node not in docstrings and "\n" in str(node.value)
+        ]
+    assert texts == []
 
 
 def test_contributing_tells_what_every_package_owns() -> None:

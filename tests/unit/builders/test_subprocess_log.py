@@ -32,8 +32,9 @@ def test_both_streams_arrive_in_order_and_the_status_is_told() -> None:
     [
         (r"10%%\r50%%\r100%%\ndone\r\n", ("100%", "done")),
         (r"caf\xe9\nno newline", ("caf�", "no newline")),
+        (r"\033[1;31mred\033[0m\033[K\n", ("red",)),
     ],
-    ids=["a line that redraws itself", "bytes that are no text, no line end"],
+    ids=["a line that redraws itself", "bytes that are no text, no line end", "colours"],
 )
 def test_lines_are_what_a_terminal_shows(printed: str, lines: tuple[str, ...]) -> None:
     assert run(["printf", printed], ENVIRONMENT, print).lines == lines

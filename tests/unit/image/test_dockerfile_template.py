@@ -21,6 +21,8 @@ from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.launcher import Launcher, unwrap_entrypoint
 from azext_otelembed.image.provenance import read_provenance
 from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.printable import UNPRINTABLE
+from tests.ci_commands import HOSTILE, executed
 
 COLLECTOR = Reference.parse("otel/opentelemetry-collector-contrib:0.150.0")
 CONFIG = b"receivers: {}\n"
@@ -151,6 +153,16 @@ def test_a_broken_list_is_refused(text: str) -> None:
 def test_the_binary_is_where_upstream_has_it(image: str, path: str) -> None:
     text = make_dockerfile(Reference.parse(image), CONFIG, Launcher(), App("app", ["/app"], []))
     assert f"COPY --from=otelcol {path} /usr/bin/otelcol\n" in text
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_words_keep_their_values_and_nothing_executes_them(word: str) -> None:
+    text = make_dockerfile(COLLECTOR, CONFIG, Launcher(), App("app", [word], ["größe", word]))
+    assert json.loads(instruction(text, "ENTRYPOINT"))[-1] == word
+    assert json.loads(instruction(text, "CMD")) == ["größe", word]
+    assert "größe" in text
+    assert executed(text) == []
+    assert UNPRINTABLE.search(text) is None
 
 
 def test_an_image_built_by_it_is_recognised_and_is_not_an_embedded_one() -> None:
