@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
 from azext_otelembed.errors import OtelembedError, Unauthorized
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.auth import AcrExchange, Basic, Credential
 from azext_otelembed.registry.client import RegistryClient
 
@@ -27,11 +28,12 @@ class CachedCredential:
     """Caches the tokens of another credential until five minutes before they expire.
 
     The refusal of a token is cached too. Threads may share it. (az's own credential reads its token
-    cache, a file, for each request.)
+    cache, a file, for each request.) The tokens are added to `secrets`.
     """
 
-    def __init__(self, inner: TokenCredential) -> None:
+    def __init__(self, inner: TokenCredential, secrets: Secrets | None = None) -> None:
         self._inner = inner
+        self._secrets = secrets or Secrets()
         self._lock = threading.Lock()
         self._tokens: dict[tuple[str, ...], AccessToken] = {}
         self._refusals: dict[tuple[str, ...], tuple[Exception, float]] = {}
@@ -49,12 +51,14 @@ class CachedCredential:
         if refusal is not None and time.monotonic() < until:
             raise refusal
         try:
-            return self._inner.get_token(*scopes, **options)
+            token = self._inner.get_token(*scopes, **options)
         except OSError:  # of requests: the network failed, so the next call may succeed
             raise
         except Exception as error:
             self._refusals[scopes] = error, time.monotonic() + REFUSAL_LIFETIME
             raise
+        self._secrets.add(token.token)
+        return token
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,8 @@ class Session:
 
     `tenant` is empty where it isn't known; `acr_suffix` is the cloud's domain of registries
     (`azurecr.io`), `acr_scope` the scope of the tokens that they exchange; `transport` holds
-    keyword arguments for azure-core's transport, such as `connection_verify`.
+    keyword arguments for azure-core's transport, such as `connection_verify`; `secrets` are the
+    secrets that the command has met, for masking them in what others say.
     """
 
     credential: TokenCredential
@@ -75,6 +80,7 @@ class Session:
     acr_scope: str = f"{ACR_AUDIENCE}/.default"
     transport: Mapping[str, Any] = field(default_factory=dict)
     user_agent: str = f"otelembed/{__version__}"
+    secrets: Secrets = field(default_factory=Secrets)
 
     def arm_token(self) -> str:
         """A token for Azure Resource Manager."""
@@ -90,6 +96,7 @@ class Session:
             return self.credential.get_token(self.acr_scope).token
         except Exception as error:  # noqa: BLE001  # az's credentials raise errors of many libraries
             given = error.message if isinstance(error, OtelembedError) else str(error)
+            given = self.secrets.mask(given.strip())
             reason = given.partition("\n")[0].strip() or type(error).__name__
         raise Unauthorized(
             f"There is no token for '{self.acr_scope.removesuffix('/.default')}': {reason}",
@@ -108,7 +115,7 @@ class Session:
         credential: Credential | None = login
         if login is None and self.is_acr(host):
             credential = self.registry_credential()
-        return RegistryClient(host, credential, transport=self.transport)
+        return RegistryClient(host, credential, transport=self.transport, secrets=self.secrets)
 
     def is_acr(self, host: str) -> bool:
         """Whether `host` (with or without port) lies in the cloud's domain of registries."""

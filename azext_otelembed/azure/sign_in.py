@@ -13,6 +13,7 @@ from azext_otelembed.azure import credentials
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import ACR_AUDIENCE, CachedCredential, Session
 from azext_otelembed.errors import InvalidInput, NotFound
+from azext_otelembed.redaction import Secrets
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -37,7 +38,7 @@ def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
     credential, found, tenant = Profile(cli_ctx=cli_ctx).get_login_credentials(
         subscription_id=wanted
     )
-    return _session(cli_ctx, credential, found, tenant)
+    return _session(cli_ctx, credential, found, tenant, Secrets())
 
 
 def from_identity(cli_ctx: Any, kind: str) -> Session:
@@ -55,23 +56,29 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
             "Add `--subscription ID`; `az account list -o table` shows the ids where you are "
             "logged in.",
         )
+    secrets = Secrets()
+    secrets.add(os.environ.get(credentials.SECRET), os.environ.get(credentials.PASSWORD))
     credential = credentials.create(
         kind,
         cli_ctx.cloud.endpoints.active_directory.rstrip("/"),
         instance_discovery=cli_ctx.config.getboolean("core", "instance_discovery", True),
         transport=_transport(),
+        secrets=secrets,
     )
-    session = _session(cli_ctx, credential, wanted, os.environ.get(credentials.TENANT, ""))
+    tenant = os.environ.get(credentials.TENANT, "")
+    session = _session(cli_ctx, credential, wanted, tenant, secrets)
     return session if SUBSCRIPTION.fullmatch(wanted) else _resolve_subscription(session)
 
 
-def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str) -> Session:
+def _session(
+    cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str, secrets: Secrets
+) -> Session:
     from azure.cli.core.auth.util import resource_to_scopes
     from azure.cli.core.util import get_az_user_agent
 
     cloud = cli_ctx.cloud
     return Session(
-        credential=CachedCredential(credential),
+        credential=CachedCredential(credential, secrets),
         subscription=subscription,
         tenant=tenant,
         arm_endpoint=cloud.endpoints.resource_manager.rstrip("/"),
@@ -80,6 +87,7 @@ def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenan
         acr_scope=resource_to_scopes(_acr_audience(cli_ctx))[0],
         transport=_transport(),
         user_agent=f"{get_az_user_agent()} otelembed/{__version__}",
+        secrets=secrets,
     )
 
 

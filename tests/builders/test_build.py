@@ -91,9 +91,14 @@ def test_the_tag_is_the_time_where_the_source_is_no_checkout(builds: Builds) -> 
 def test_no_token_reaches_a_file_an_argument_or_the_environment(builds: Builds) -> None:
     builds.write(f"FROM {builds.base()}", "LABEL a=secretive")
     notes, path = builds.spy()
-    answer = builds.build(env=builds.environment(PATH=path))
+    secrets = {"AZURE_CLIENT_SECRET": "sesame-1", "SYSTEM_ACCESSTOKEN": "sesame-2"}
+    named = {"BUILD_NUMBER": "20261126.1"}
+    environment = builds.environment(PATH=path, **secrets, **named)
+    answer = builds.build("--build-arg", "BUILD_NUMBER", env=environment)
     assert answer.returncode == 0, answer.show()
     seen = notes.read_text()
+    assert "sesame" not in seen
+    assert "BUILD_NUMBER=20261126.1" in seen
     assert "ARGUMENTS push" in seen
     assert '"credHelpers": {"' + builds.host in seen
     assert not JWT.search(seen)

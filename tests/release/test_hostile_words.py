@@ -1,0 +1,91 @@
+"""Error bodies that quote secrets, at every request of a command: none is shown or recorded."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from azext_otelembed.errors import OtelembedError
+from tests.e2e.support import Cloud, Site
+from tests.release.support import Contents, Hand, session_of
+from tests.selection import rest_is_thorough
+
+PASSWORD = 'hunter2"/hunter2+é'
+SETTINGS = {
+    "DATABASE": f"Server=db.example;User Id=shop;Password={PASSWORD}",
+    "LOGIN": "postgres://shopuser:url-pa55%2Fword@db.example/x",
+    "DOCUMENT": json.dumps({"nested": {"secret": "leaf-0f0e0d0c"}}),
+    "PEM": "-----BEGIN-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END-----",
+}
+KEY = "0f0e0d0c-0b0a-4909-8807-060504030201"
+CONNECTION = f"InstrumentationKey={KEY};IngestionEndpoint=https://x.example/"
+FORBIDDEN = (
+    KEY,
+    PASSWORD,
+    json.dumps(PASSWORD)[1:-1],
+    json.dumps(PASSWORD)[1:-1].replace("/", "\\/"),
+    quote(PASSWORD, safe=""),
+    html.escape(PASSWORD),
+    base64.b64encode(PASSWORD.encode()).decode().rstrip("="),
+    "url-pa55%2Fword",
+    "url-pa55/word",
+    "shopuser",
+    "leaf-0f0e0d0c",
+    "MIIEvQIBADANBg",
+    "kqhkiG9w0BAQEF",
+)
+SHOWN = "these words of the server are shown"
+SAID = f"{SHOWN}: {'; '.join(FORBIDDEN)}; {CONNECTION}"
+BODY = {
+    "error": {"code": "BadRequest", "message": SAID},
+    "errors": [{"code": "DENIED", "message": SAID}],
+}
+"""An error in the form of ARM, and in that of registries."""
+MOST = 60
+"""Requests of a deploy, and more."""
+SAMPLE = (1, 2, 12, 17, 23)
+
+
+def leaks(text: str) -> list[str]:
+    """The secrets that a text holds."""
+    return [one for one in FORBIDDEN if one in text]
+
+
+def recorded(site: Site) -> str:
+    """Everything that the registry holds about releases and embedded images, as text."""
+    contents = Contents(site.cloud, site.host)
+    found = [
+        json.dumps(contents.document(repository, digest), ensure_ascii=False)
+        for repository in contents.repositories()
+        for digest in contents.manifests(repository)
+    ]
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("nth", rest_is_thorough(range(1, MOST + 1), SAMPLE.__contains__))
+@pytest.mark.parametrize("status", rest_is_thorough((400, 403), (400).__eq__))
+def test_a_deploy_that_gets_a_hostile_error_says_and_records_no_secret(
+    make_site: Callable[..., Site], cloud: Cloud, nth: int, status: int
+) -> None:
+    registry = cloud.add_registry()
+    site = make_site(registry=registry, settings=SETTINGS, wait=False, state="Stopped")
+    client = f"hostile-{status}-{nth}"
+    hand = Hand(session_of(cloud.local, client=client))
+    # The settings of a site that can't be read are unknown, so they can't be recognised either.
+    cloud.local.fault(
+        client=client, path="^(?!.*appsettings/list)", nth=nth, times=0, status=status, body=BODY
+    )
+    try:
+        ended = hand.deploy(site, wait=False, connection_string=CONNECTION)
+        said = ended.said + json.dumps(ended.result, ensure_ascii=False)
+    except OtelembedError as error:
+        said = f"{error.message}\n{error.recommendation}"
+    finally:
+        cloud.local.clear_faults()
+    assert leaks(said) == []
+    assert leaks(recorded(site)) == []
