@@ -6,6 +6,7 @@ import base64
 import html
 import json
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -48,7 +49,7 @@ BODY = {
 """An error in the form of ARM, and in that of registries."""
 MOST = 60
 """Requests of a deploy, and more."""
-SAMPLE = (1, 2, 12, 17, 23)
+SAMPLE = (1, 12)
 
 
 def leaks(text: str) -> list[str]:
@@ -67,19 +68,50 @@ def recorded(site: Site) -> str:
     return "\n".join(found)
 
 
+PLACES = {
+    "the settings are written": {"service": "arm", "method": "PUT", "path": "/appsettings$"},
+    "the image is set": {"service": "arm", "method": "PATCH", "path": "/config/web$"},
+    "the collector is imported": {"service": "arm", "method": "POST", "path": "/importImage$"},
+    "the image is put": {"service": "acr", "method": "PUT", "path": "/v2/apps/.*/manifests/"},
+    "the release is recorded": {"service": "acr", "method": "PUT", "path": "/releases/manifests/"},
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_servers_words_are_shown_and_recorded_without_secrets(
+    make_site: Callable[..., Site], cloud: Cloud, place: str
+) -> None:
+    said, known = hostile(make_site, cloud, place.replace(" ", "-"), **PLACES[place])
+    assert SHOWN in said
+    assert leaks(said) == []
+    assert leaks(known) == []
+    if place == "the image is set":
+        assert SHOWN in known, "the record has the reason"
+
+
 @pytest.mark.parametrize("nth", rest_is_thorough(range(1, MOST + 1), SAMPLE.__contains__))
+@pytest.mark.parametrize("service", ["arm", "acr"])
 @pytest.mark.parametrize("status", rest_is_thorough((400, 403), (400).__eq__))
 def test_a_deploy_that_gets_a_hostile_error_says_and_records_no_secret(
-    make_site: Callable[..., Site], cloud: Cloud, nth: int, status: int
+    make_site: Callable[..., Site], cloud: Cloud, nth: int, service: str, status: int
 ) -> None:
-    registry = cloud.add_registry()
-    site = make_site(registry=registry, settings=SETTINGS, wait=False, state="Stopped")
-    client = f"hostile-{status}-{nth}"
-    hand = Hand(session_of(cloud.local, client=client))
     # The settings of a site that can't be read are unknown, so they can't be recognised either.
-    cloud.local.fault(
-        client=client, path="^(?!.*appsettings/list)", nth=nth, times=0, status=status, body=BODY
-    )
+    path = "^(?!.*appsettings/list)"
+    client = f"hostile-{status}-{nth}"
+    fault = {"service": service, "path": path, "nth": nth, "status": status}
+    said, known = hostile(make_site, cloud, client, **fault)
+    assert leaks(said) == []
+    assert leaks(known) == []
+
+
+def hostile(
+    make_site: Callable[..., Site], cloud: Cloud, client: str, **fault: Any
+) -> tuple[str, str]:
+    """What a deploy says that meets `fault` with the hostile body, and what is then recorded."""
+    site = make_site(registry=cloud.add_registry(), settings=SETTINGS, wait=False, state="Stopped")
+    hand = Hand(session_of(cloud.local, client=client))
+    mine = {"client": client} if fault["service"] == "arm" else {"host": site.host}
+    cloud.local.fault(**{"times": 0, "status": 400, "body": BODY, **mine, **fault})
     try:
         ended = hand.deploy(site, wait=False, connection_string=CONNECTION)
         said = ended.said + json.dumps(ended.result, ensure_ascii=False)
@@ -87,5 +119,4 @@ def test_a_deploy_that_gets_a_hostile_error_says_and_records_no_secret(
         said = f"{error.message}\n{error.recommendation}"
     finally:
         cloud.local.clear_faults()
-    assert leaks(said) == []
-    assert leaks(recorded(site)) == []
+    return said, recorded(site)
