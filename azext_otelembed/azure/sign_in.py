@@ -57,7 +57,7 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
             "logged in.",
         )
     secrets = Secrets()
-    secrets.add(os.environ.get(credentials.SECRET), os.environ.get(credentials.PASSWORD))
+    secrets.add(*(os.environ.get(name) for name in credentials.SECRETS))
     credential = credentials.create(
         kind,
         cli_ctx.cloud.endpoints.active_directory.rstrip("/"),
