@@ -28,6 +28,9 @@ _PLAIN_VALUES = re.compile(
 _VERSION = re.compile(r"v?\d+(\.\d+)*", re.I)
 _SECRET_NAME = re.compile(r"pass|secret|token|key|credential|auth|(?:^|_)pat(?:$|_)", re.I)
 
+_REFERENCE = re.compile(r"\s*@Microsoft\.(?:KeyVault|AppConfiguration)\(", re.I)
+"""A setting that names where its value is kept, and isn't secret itself."""
+
 _DEPTH = 4
 """How deep values are taken apart: an escaped JSON document inside a line of a key=value list."""
 _JSON = re.compile(r'"((?:[^"\\]|\\.|\\\Z)*)(?:"|\Z)(\s*:)?|(?<![\w.])-?\d[\d.]{5,}', re.DOTALL)
@@ -53,7 +56,7 @@ def secrets_of_setting(name: str, value: str) -> set[str]:
     as switches, levels and ports, are left out: to mask them would hide too much.
     """
     found: set[str] = set()
-    pending = [(name, value, 0)]
+    pending = [] if _REFERENCE.match(value) else [(name, value, 0)]
     while pending:
         key, text, depth = pending.pop()
         text = text.strip()

@@ -116,6 +116,12 @@ def test_common_values_are_no_secrets() -> None:
     assert known.mask(shown) == shown
 
 
+def test_a_key_vault_reference_is_no_secret() -> None:
+    uri = "https://vault.example/secrets/insights"
+    known = secrets(CONNECTION=f"@Microsoft.KeyVault(SecretUri={uri})")
+    assert known.mask(f"403 on {uri}: @Microsoft.KeyVault(SecretUri={uri})").count(uri) == 2
+
+
 SPELLINGS = {
     "as it is": KEY,
     "in capitals": KEY.replace("demo", "DEMO"),
@@ -211,8 +217,8 @@ def test_masking_many_long_settings_takes_little_time() -> None:
 )
 def test_values_and_texts_of_one_repeated_piece_take_little_time(piece: str) -> None:
     began = time.process_time()
-    secrets(KEY=piece * (100_000 // len(piece))).mask(piece * (100_000 // len(piece)))
-    assert time.process_time() - began < 3
+    secrets(KEY=piece * (30_000 // len(piece))).mask(piece * (30_000 // len(piece)))
+    assert time.process_time() - began < 2
 
 
 def test_threads_may_add_and_mask_at_the_same_time() -> None:
