@@ -13,6 +13,15 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme, 0)
 
 
+def is_https(address: str) -> bool:
+    """Whether an address can be requested with TLS, and names its host."""
+    try:
+        scheme, host, _ = origin(address)
+    except ValueError:
+        return False
+    return scheme == "https" and bool(host)
+
+
 def resolve_safe(base: str, address: str) -> str | None:
     """`address` resolved against `base`.
 

@@ -89,7 +89,10 @@ def make_transport(session: Session) -> Any:
     """azure-core's transport, with timeouts of 20 s to connect and 60 s to read."""
     from azure.core.pipeline.transport import RequestsTransport
 
-    return RequestsTransport(connection_timeout=20, read_timeout=60, **session.transport)
+    from azext_otelembed.http_session import PlainSession
+
+    options = {"session": PlainSession(), **session.transport}
+    return RequestsTransport(connection_timeout=20, read_timeout=60, **options)
 
 
 class Arm:
@@ -100,6 +103,7 @@ class Arm:
 
         self.caller = session.caller
         self._endpoint = session.arm_endpoint
+        self.secrets = session.secrets
         self._client: Any = ARMPipelineClient(
             base_url=session.arm_endpoint,
             policies=pipeline_policies(session),
@@ -158,7 +162,7 @@ class Arm:
             response = self._send(what, "GET", link, {})
         if (state := _state(what, response)) in ("Failed", "Canceled"):
             code, message = error_text(response.text())
-            raise AzureFailed(f"{what}: {message or code or state}")
+            raise AzureFailed(f"{what}: {self.secrets.brief(message or code or state)}")
         yield "Succeeded"
 
     def _json(self, what: str, *request: Any, **options: Any) -> Json:
@@ -177,7 +181,7 @@ class Arm:
         from azure.core.exceptions import HttpResponseError
         from azure.core.rest import HttpRequest
 
-        with translate_errors(what):
+        with translate_errors(what, self.secrets):
             # The addresses of running operations are absolute, some of them on a regional host.
             address = self._endpoint + url if url.startswith("/") else url
             absolute = address.startswith(("https://", self._endpoint))

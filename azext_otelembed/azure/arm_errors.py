@@ -11,6 +11,7 @@ from azext_otelembed.az_commands import Caller, placeholder
 from azext_otelembed.azure.arm_json import AGAIN
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Unauthorized
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.registry.response_json import parse_object
 
@@ -18,11 +19,16 @@ if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
 
 
+LONGEST_DETAIL = 2000
+"""Characters of Azure's own words in an error: a policy's refusal is long."""
+
+
 @contextmanager
-def translate_errors(what: str) -> Iterator[None]:
+def translate_errors(what: str, secrets: Secrets) -> Iterator[None]:
     """Raises azure-core's exceptions as errors of this package. `what` names the request's object.
 
-    Messages hold no addresses: those of running operations carry a signature.
+    Messages hold no addresses: those of running operations carry a signature. Azure's own words may
+    quote the request: `secrets` are masked in them.
     """
     from azure.core import exceptions
 
@@ -34,8 +40,9 @@ def translate_errors(what: str) -> Iterator[None]:
                 f"{what}: Azure's answer was cut short or isn't JSON. Run the same command again."
             ) from None
         if isinstance(error, exceptions.ClientAuthenticationError) and error.response is None:
-            raise Unauthorized(f"{what}: {error.message}", "Run `az login` again.") from None
-        raise _from_response(what, error) from None
+            reason = secrets.brief(error.message)
+            raise Unauthorized(f"{what}: {reason}", "Run `az login` again.") from None
+        raise _from_response(what, error, secrets) from None
     except (exceptions.ServiceRequestError, exceptions.ServiceResponseError) as error:
         raise AzureFailed(
             f"{what}: no answer from Azure Resource Manager ({cause(error)}).",
@@ -46,10 +53,10 @@ def translate_errors(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def sdk_errors(what: str) -> Iterator[None]:
+def sdk_errors(what: str, secrets: Secrets) -> Iterator[None]:
     """`translate_errors` for an SDK with models, which raises any exception for odd responses."""
     try:
-        with translate_errors(what):
+        with translate_errors(what, secrets):
             yield
     except (AttributeError, TypeError, LookupError, ValueError, RecursionError):
         raise AzureFailed(
@@ -82,7 +89,7 @@ def _lock_commands(url: str) -> tuple[str, str]:
     return locks, caller.command("lock delete", "--ids", placeholder("its id"), subscription=None)
 
 
-def _from_response(what: str, error: HttpResponseError) -> OtelembedError:
+def _from_response(what: str, error: HttpResponseError, secrets: Secrets) -> OtelembedError:
     """The error of a response with status 400 or above."""
     response: Any = error.response
     status = int(response.status_code)
@@ -92,6 +99,7 @@ def _from_response(what: str, error: HttpResponseError) -> OtelembedError:
         body = f"({type(unread).__name__})"
     code, message = error_text(body)
     detail = f"{message} ({code})" if message and code else message or code or f"HTTP {status}"
+    detail = secrets.brief(detail, LONGEST_DETAIL)
     if status == 401:
         return Unauthorized(
             f"{what}: Azure doesn't accept the sign-in: {detail}",

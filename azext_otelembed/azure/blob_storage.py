@@ -17,11 +17,12 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.log_redaction import no_http_logs
+from azext_otelembed.urls import is_https
 
 BLOCK = 4 << 20
 """Bytes of one block: Azure allows 50 000 of them, 195 GiB."""
 VERSION = "2021-12-02"
-_CODE = re.compile(r"<Code>([^<]+)</Code>")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,21 @@ class BlobState:
 
 
 class Blob:
-    """The blob at `url`. `what` names it in errors. Raises `AzureFailed` and `Unauthorized`."""
+    """The blob at `url`. `what` names it in errors. Raises `AzureFailed` and `Unauthorized`.
+
+    An address that isn't https is refused: its signature would be readable on the way.
+    """
 
     def __init__(self, session: Session, what: str, url: str) -> None:
         from azure.core.pipeline import Pipeline
 
+        if not is_https(url):
+            raise AzureFailed(
+                f"{what}: Azure gave an address of its blob storage that isn't https.",
+                "Run the same command again; if it repeats, look for a proxy that changes what "
+                "Azure answers.",
+            )
+        session.secrets.add_address(url)
         self._what = what
         self._url = url
         self._transport = make_transport(session)
@@ -112,7 +123,8 @@ class Blob:
     def _error(self, response: Any) -> AzureFailed | Unauthorized | NotFound:
         status = int(response.status_code)
         found = _CODE.search(response.text() if response.request.method != "HEAD" else "")
-        code = response.headers.get("x-ms-error-code") or (found[1] if found else "")
+        given = response.headers.get("x-ms-error-code") or ""
+        code = given if re.fullmatch(r"\w{1,64}", given) else found[1] if found else ""
         detail = f"HTTP {status}{f' ({code})' if code else ''}"
         if status == 404:
             return NotFound(f"{self._what} was not found in Azure's blob storage: {detail}.")

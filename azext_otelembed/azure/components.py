@@ -33,7 +33,7 @@ def get(arm: Arm, resource_id: str, label: str = "") -> Component:
             f"{what} was not found.",
             f"List the components with `{_list_command(arm.caller, resource_id, '-o', 'table')}`.",
         ) from None
-    return _component(what, response)
+    return _component(arm, what, response)
 
 
 def find(arm: Arm, subscription: str, group: str, name_or_id: str) -> Component:
@@ -56,7 +56,7 @@ def find_all(arm: Arm, subscription: str, group: str | None = None) -> list[Comp
     what = f"Application Insights components of {where}"
     scope = f"/subscriptions/{subscription}" + (f"/resourceGroups/{group}" if group else "")
     found = arm.get_all(what, f"{scope}/{PROVIDER}", API_VERSION)
-    return sorted((_component(what, item) for item in found), key=lambda one: one.name)
+    return sorted((_component(arm, what, item) for item in found), key=lambda one: one.name)
 
 
 def _list_command(caller: Caller, resource_id: str, *options: str) -> str:
@@ -67,10 +67,12 @@ def _list_command(caller: Caller, resource_id: str, *options: str) -> str:
     return caller.command("resource list", *kind, subscription=subscription, options=options)
 
 
-def _component(what: str, response: Json) -> Component:
+def _component(arm: Arm, what: str, response: Json) -> Component:
     properties = object_at(what, response, "properties")
+    connection_string = str(properties.get("ConnectionString") or "")
+    arm.secrets.add_settings({"ConnectionString": connection_string})
     return Component(
         id=str(response.get("id") or ""),
         name=str(response.get("name") or ""),
-        connection_string=str(properties.get("ConnectionString") or ""),
+        connection_string=connection_string,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azext_otelembed.az_commands import AZ_LOGIN
 from azext_otelembed.connection_errors import cause, chain
 from azext_otelembed.errors import InvalidInput, Unauthorized
+from azext_otelembed.redaction import Secrets
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, TokenCredential
@@ -22,6 +23,8 @@ KINDS = (CLI, ENVIRONMENT, WORKLOAD, MANAGED)
 TENANT, CLIENT = "AZURE_TENANT_ID", "AZURE_CLIENT_ID"
 SECRET, CERTIFICATE = "AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PATH"
 TOKEN_FILE = "AZURE_FEDERATED_TOKEN_FILE"  # noqa: S105  # the name of a variable
+SECRETS = (SECRET, "AZURE_CLIENT_CERTIFICATE_PASSWORD", "IDENTITY_HEADER", "MSI_SECRET")
+"""The variables of azure-identity whose values are secret."""
 
 _ADVICE = {
     ENVIRONMENT: f"Set {TENANT}, {CLIENT} and {SECRET} (or {CERTIFICATE}) of a service principal "
@@ -35,12 +38,16 @@ _ADVICE = {
 
 
 class IdentityCredential:
-    """A credential of azure-identity that raises `Unauthorized`, with the remedy."""
+    """A credential of azure-identity that raises `Unauthorized`, with the remedy.
 
-    def __init__(self, kind: str, authority: str, inner: TokenCredential) -> None:
+    `secrets` are masked in the reason, which quotes Entra ID's response.
+    """
+
+    def __init__(self, kind: str, authority: str, inner: TokenCredential, secrets: Secrets) -> None:
         self._kind = kind
         self._authority = authority
         self._inner = inner
+        self._secrets = secrets
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
         """A token for `scopes`. Raises `Unauthorized`."""
@@ -59,12 +66,18 @@ class IdentityCredential:
         for one in chain(error):
             if isinstance(one, ServiceRequestError | ServiceResponseError):
                 return f"no answer from {at} ({cause(one)})."
-        message = str(getattr(error, "message", "") or error).partition("\n")[0].strip()
-        return message.removeprefix("Authentication failed: ")
+        message = self._secrets.mask(str(getattr(error, "message", "") or error))
+        first = message.partition("\n")[0].strip().removeprefix("Authentication failed: ")
+        return self._secrets.brief(first)
 
 
 def create(
-    kind: str, authority: str, *, instance_discovery: bool, transport: Mapping[str, Any]
+    kind: str,
+    authority: str,
+    *,
+    instance_discovery: bool,
+    transport: Mapping[str, Any],
+    secrets: Secrets,
 ) -> IdentityCredential:
     """The credential `kind`, from the environment. `authority` is Entra ID's address.
 
@@ -79,6 +92,8 @@ def create(
         if not path.is_file() or not os.access(path, os.R_OK):
             message = f"--credential {kind}: {TOKEN_FILE} names '{path}', which can't be read."
             raise InvalidInput(message, _ADVICE[kind])
+    from azext_otelembed.http_session import PlainSession
+
     # Build services set missing variables to "", which azure-identity takes for a value.
     for name in (SECRET, CERTIFICATE):
         if os.environ.get(name) == "":
@@ -87,7 +102,8 @@ def create(
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
     entra = {"authority": authority, "disable_instance_discovery": not instance_discovery}
     try:
-        return IdentityCredential(kind, authority, _credential(kind, entra, transport))
+        inner = _credential(kind, entra, {"session": PlainSession(), **transport})
+        return IdentityCredential(kind, authority, inner, secrets)
     except (ValueError, OSError) as error:
         file = isinstance(error, OSError) and f"'{error.filename}' can't be read: {error.strerror}."
         reason = file or error

@@ -136,6 +136,7 @@ def import_image(
     separator = "@" if source.digest else ":"
     image: Json = {"sourceImage": f"{source.repository}{separator}{source.selector}"}
     if login is not None:
+        arm.secrets.add(login.password)
         image["credentials"] = {"username": login.user, "password": login.password}
     if source_id is not None and login is None:
         image["resourceId"] = source_id

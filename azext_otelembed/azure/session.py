@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from azext_otelembed._version import __version__
 from azext_otelembed.az_commands import DEFAULT, Caller
 from azext_otelembed.errors import OtelembedError, Unauthorized
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.auth import AcrExchange, Basic, Credential
 from azext_otelembed.registry.client import RegistryClient
 
@@ -29,11 +30,12 @@ class CachedCredential:
     """Caches the tokens of another credential until five minutes before they expire.
 
     The refusal of a token is cached too. Threads may share it. (az's own credential reads its token
-    cache, a file, for each request.)
+    cache, a file, for each request.) The tokens are added to `secrets`.
     """
 
-    def __init__(self, inner: TokenCredential) -> None:
+    def __init__(self, inner: TokenCredential, secrets: Secrets | None = None) -> None:
         self._inner = inner
+        self._secrets = secrets or Secrets()
         self._lock = threading.Lock()
         self._tokens: dict[tuple[str, ...], AccessToken] = {}
         self._refusals: dict[tuple[str, ...], tuple[Exception, float]] = {}
@@ -51,12 +53,14 @@ class CachedCredential:
         if refusal is not None and time.monotonic() < until:
             raise refusal
         try:
-            return self._inner.get_token(*scopes, **options)
+            token = self._inner.get_token(*scopes, **options)
         except OSError:  # of requests: the network failed, so the next call may succeed
             raise
         except Exception as error:
             self._refusals[scopes] = error, time.monotonic() + REFUSAL_LIFETIME
             raise
+        self._secrets.add(token.token)
+        return token
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class Session:
     `tenant` is empty where it isn't known; `acr_suffix` is the cloud's domain of registries
     (`azurecr.io`), `acr_scope` the scope of the tokens that they exchange; `transport` holds
     keyword arguments for azure-core's transport, such as `connection_verify`. `caller` is whom
-    commands are printed for.
+    commands are printed for; `secrets` are the secrets that the command has met, for masking them
+    in what others say.
     """
 
     credential: TokenCredential
@@ -79,6 +84,7 @@ class Session:
     transport: Mapping[str, Any] = field(default_factory=dict)
     user_agent: str = f"otelembed/{__version__}"
     caller: Caller = DEFAULT
+    secrets: Secrets = field(default_factory=Secrets)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "caller", self.caller.within(self.subscription))
@@ -101,6 +107,7 @@ class Session:
             return self.credential.get_token(self.acr_scope).token
         except Exception as error:  # noqa: BLE001  # az's credentials raise errors of many libraries
             given = error.message if isinstance(error, OtelembedError) else str(error)
+            given = self.secrets.mask(given.strip())
             reason = given.partition("\n")[0].strip() or type(error).__name__
         raise Unauthorized(
             f"There is no token for '{self.acr_scope.removesuffix('/.default')}': {reason}",
@@ -120,7 +127,9 @@ class Session:
         if login is None and self.is_acr(host):
             credential = self.registry_credential()
         lookup = partial(self.caller.acr_command, host, subscription=self.subscription)
-        return RegistryClient(host, credential, transport=self.transport, acr_command=lookup)
+        return RegistryClient(
+            host, credential, transport=self.transport, acr_command=lookup, secrets=self.secrets
+        )
 
     def is_acr(self, host: str) -> bool:
         """Whether `host` (with or without port) lies in the cloud's domain of registries."""

@@ -14,6 +14,7 @@ from azext_otelembed.azure import credentials
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import ACR_AUDIENCE, CachedCredential, Session
 from azext_otelembed.errors import InvalidInput, NotFound
+from azext_otelembed.redaction import Secrets
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -37,7 +38,8 @@ def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
     wanted = subscription or cli_ctx.data.get("subscription_id")
     profile = Profile(cli_ctx=cli_ctx)
     credential, found, tenant = profile.get_login_credentials(subscription_id=wanted)
-    return _session(cli_ctx, credential, found, tenant, Caller(_current_subscription(profile)))
+    caller = Caller(_current_subscription(profile))
+    return _session(cli_ctx, credential, found, tenant, caller, Secrets())
 
 
 def from_identity(cli_ctx: Any, kind: str) -> Session:
@@ -55,14 +57,17 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
             "Add `--subscription ID`; `az account list -o table` shows the ids where you are "
             "logged in.",
         )
+    secrets = Secrets()
+    secrets.add(*(os.environ.get(name) for name in credentials.SECRETS))
     credential = credentials.create(
         kind,
         cli_ctx.cloud.endpoints.active_directory.rstrip("/"),
         instance_discovery=cli_ctx.config.getboolean("core", "instance_discovery", True),
         transport=_transport(),
+        secrets=secrets,
     )
     tenant, caller = os.environ.get(credentials.TENANT, ""), Caller("", kind)
-    session = _session(cli_ctx, credential, wanted, tenant, caller)
+    session = _session(cli_ctx, credential, wanted, tenant, caller, secrets)
     return session if SUBSCRIPTION.fullmatch(wanted) else _resolve_subscription(session)
 
 
@@ -77,14 +82,19 @@ def _current_subscription(profile: Any) -> str:
 
 
 def _session(
-    cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str, caller: Caller
+    cli_ctx: Any,
+    credential: TokenCredential,
+    subscription: str,
+    tenant: str,
+    caller: Caller,
+    secrets: Secrets,
 ) -> Session:
     from azure.cli.core.auth.util import resource_to_scopes
     from azure.cli.core.util import get_az_user_agent
 
     cloud = cli_ctx.cloud
     return Session(
-        credential=CachedCredential(credential),
+        credential=CachedCredential(credential, secrets),
         subscription=subscription,
         tenant=tenant,
         arm_endpoint=cloud.endpoints.resource_manager.rstrip("/"),
@@ -94,6 +104,7 @@ def _session(
         transport=_transport(),
         user_agent=f"{get_az_user_agent()} otelembed/{__version__}",
         caller=caller,
+        secrets=secrets,
     )
 
 

@@ -97,6 +97,7 @@ class SiteClient:
         from azure.mgmt.web import WebSiteManagementClient
 
         self.id = site
+        self._secrets = session.secrets
         self._client = WebSiteManagementClient(
             session.credential,
             site.subscription,
@@ -126,7 +127,9 @@ class SiteClient:
                 f"{what}: Azure answered without them.", "Run the same command again."
             )
         found = object_at(what, listed, "properties")
-        return {name: "" if value is None else str(value) for name, value in found.items()}
+        settings = {name: "" if value is None else str(value) for name, value in found.items()}
+        self._secrets.add_settings(settings)
+        return settings
 
     def auth_settings(self) -> Json:
         """The settings of Easy Auth, in the form of its version 2, without secrets.
@@ -145,11 +148,13 @@ class SiteClient:
         what = f"Key Vault reference '{setting}' of {self.id}"
         operation = "get_app_setting_key_vault_reference"
         found = object_at(what, self._json(what, operation, setting), "properties")
-        return str(found.get("status") or ""), str(found.get("details") or "")
+        details = self._secrets.brief(str(found.get("details") or ""))
+        return self._secrets.brief(str(found.get("status") or "")), details
 
     def put_settings(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Replaces the whole set of app settings (ARM has no PATCH here) and restarts the site."""
         what = f"App settings of {self.id}"
+        self._secrets.add_settings(settings)
         body = {"properties": dict(settings)}
         return object_at(what, self._json(what, "update_application_settings", body), "properties")
 
@@ -179,13 +184,13 @@ class SiteClient:
         Without `softRestart` App Service always restarts it, and without `synchronous` it answers
         at once (learn.microsoft.com, "Web Apps - Restart").
         """
-        with sdk_errors(f"Restart of {self.id}"):
+        with sdk_errors(f"Restart of {self.id}", self._secrets):
             self._call("restart")
 
     def sticky_settings(self) -> frozenset[str]:
         """Names of the slot settings: the app settings that a swap doesn't move."""
         what = f"Slot settings of Web App '{self.id.name}'"
-        with sdk_errors(what):
+        with sdk_errors(what, self._secrets):
             apps: Any = self._client.web_apps
             response = apps.list_slot_configuration_names(self.id.group, self.id.name, cls=_raw)
         properties = object_at(what, as_object(what, response), "properties")
@@ -204,22 +209,30 @@ class SiteClient:
         headers = {"Accept": "application/octet-stream"}
         newest: deque[bytes] = deque()
         size = 0
-        with sdk_errors(what):
+        is_cut = False
+        with sdk_errors(what, self._secrets):
             for chunk in self._call("get_web_site_container_logs", headers=headers) or ():
                 newest.append(chunk)
                 size += len(chunk)
                 while size - len(newest[0]) >= MOST_LOG:
                     size -= len(newest.popleft())
-        return b"".join(newest).decode("utf-8", "replace")
+                    is_cut = True
+        log = b"".join(newest)
+        # A line whose beginning is gone may hold half a secret, which isn't recognised.
+        return (log.partition(b"\n")[2] if is_cut else log).decode("utf-8", "replace")
+
+    def mask(self, text: str) -> str:
+        """The text without the secrets that the command knows by now."""
+        return self._secrets.mask(text)
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:
-        with sdk_errors(what):
+        with sdk_errors(what, self._secrets):
             # The raw response: models drop unknown properties.
             return as_object(what, self._call(operation, *arguments, cls=_raw))
 
     def _listed(self, what: str, operation: str) -> list[Json]:
         pages: list[Any] = []
-        with sdk_errors(what):
+        with sdk_errors(what, self._secrets):
             # The raw pages: the models' `as_dict` differs between versions of azure-mgmt-web.
             for _ in self._call(operation, raw_response_hook=pages.append):
                 pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json, object_at, objects_at
@@ -56,12 +56,13 @@ class Tasks:
         url, path = response.get("uploadUrl"), response.get("relativePath")
         if not url or not path:
             raise AzureFailed(f"{what}: Azure answered without an address.")
+        self._arm.secrets.add_address(str(url))
         return SourceUpload(str(url), str(path))
 
     def schedule(self, request: Json) -> Run:
         """Queue a run. Not repeated when the response is lost: there could be two runs."""
         what = f"Build at registry '{self._registry.name}'"
-        run = _run(what, self._post(what, "scheduleRun", request, idempotent=False))
+        run = self._run(what, self._post(what, "scheduleRun", request, idempotent=False))
         if not run.id:
             raise AzureFailed(f"{what}: Azure answered without the id of a run.")
         return run
@@ -70,7 +71,7 @@ class Tasks:
         """The state of a run."""
         with _role_advice(self._registry):
             path = f"{self._registry.id}/runs/{run}"
-            return _run(self._what(run), self._arm.get(self._what(run), path, API_VERSION))
+            return self._run(self._what(run), self._arm.get(self._what(run), path, API_VERSION))
 
     def cancel(self, run: str) -> None:
         """Cancel a run; no effect on one that has ended."""
@@ -79,10 +80,16 @@ class Tasks:
     def log(self, run: str) -> str:
         """The signed address of a run's log, valid for about an hour."""
         response = self._post(f"Log of {self._what(run)}", f"runs/{run}/listLogSasUrl")
-        return str(response.get("logLink") or "")
+        address = str(response.get("logLink") or "")
+        self._arm.secrets.add_address(address)
+        return address
 
     def _what(self, run: str) -> str:
         return f"Run '{run}' of registry '{self._registry.name}'"
+
+    def _run(self, what: str, item: Json) -> Run:
+        run = _run(what, item)
+        return replace(run, error=self._arm.secrets.brief(run.error))
 
     def _post(
         self, what: str, path: str, body: Json | None = None, *, idempotent: bool = True

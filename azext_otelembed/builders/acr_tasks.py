@@ -58,6 +58,7 @@ class AcrBuilder:
         """See `Builder`. An interrupt or an error cancels the run."""
         session = self._open()
         caller = session.caller
+        session.secrets.add_arguments(source.build_values(os.environ))
         context = read_context(source)
         registry = registries.find(Arm(session), session.subscription, image.registry)
         check_push(client, image.repository)
@@ -139,7 +140,7 @@ def _request(
         "sourceLocation": upload.path,
         "platform": {"os": "linux", "architecture": "amd64"},
         "dockerFilePath": context.dockerfile,
-        "arguments": _arguments(context.source.build_args),
+        "arguments": _arguments(context.source),
         "credentials": {},
     }
     if context.source.target is not None:
@@ -150,13 +151,11 @@ def _request(
     return request
 
 
-def _arguments(build_args: Sequence[str]) -> list[dict[str, Any]]:
+def _arguments(source: Source) -> list[dict[str, Any]]:
     """Build arguments for ACR Tasks, without a NAME whose variable isn't set."""
-    parts = [argument.partition("=") for argument in build_args]
     return [
-        {"name": name, "value": value if given else os.environ[name], "isSecret": False}
-        for name, given, value in parts
-        if given or name in os.environ
+        {"name": name, "value": value, "isSecret": False}
+        for name, value in source.build_values(os.environ).items()
     ]
 
 
@@ -168,7 +167,7 @@ def _follow_run(
     A log that can't be read (a firewall may block blob storage) is not an error.
     """
     try:
-        for line in follow(session, tasks, run.id):
+        for line in map(session.secrets.mask, follow(session, tasks, run.id)):
             lines.append(line)
             on_line(line)
     except (AzureFailed, Unauthorized, NotFound) as error:

@@ -7,15 +7,18 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from azext_otelembed.builders.build_output import NEEDS_BUILDKIT, quote
+from azext_otelembed.builders.child_environment import engine_environment
 from azext_otelembed.builders.credential_server import CredentialServer
 from azext_otelembed.builders.engine import Engine, daemon_error, find_engine
 from azext_otelembed.builders.source import OnLine, Source
 from azext_otelembed.builders.subprocess_log import ProcessResult, run
 from azext_otelembed.errors import BuildFailed, OtelembedError, Unauthorized
 from azext_otelembed.image.reference import Reference
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
 
@@ -56,13 +59,16 @@ class DockerBuilder:
         with CredentialServer({name.registry: client.http.tokens.login}) as server:
             podman = engine.kind == "podman"
             configure = server.podman_environment if podman else server.docker_environment
-            environment = configure(self._environment)
-            result = _run(engine.build(source, str(name)), environment, on_line)
+            own = engine_environment(self._environment, source.build_args)
+            client.secrets.add_arguments(source.build_values(own))
+            environment = configure(own)
+            run_engine = partial(_run, environment, client.secrets, on_line)
+            result = run_engine(engine.build(source, str(name)))
             if result.status:
                 raise _build_failed(engine, source, name, client, result, server.failure)
             push = engine.push(str(name))
             if push is not None:
-                result = _run(push, environment, on_line)
+                result = run_engine(push)
                 if result.status:
                     raise _push_failed(engine, name, client, result, server.failure)
         return {"engine": str(engine)}
@@ -75,13 +81,15 @@ class DockerBuilder:
                     "Unix socket.",
                     "Build and push the image, then name it with --image.",
                 )
-            self._engine = find_engine(self._environment)
+            self._engine = find_engine(engine_environment(self._environment))
         return self._engine
 
 
-def _run(command: list[str], environment: Mapping[str, str], on_line: OnLine) -> ProcessResult:
+def _run(
+    environment: Mapping[str, str], secrets: Secrets, on_line: OnLine, command: list[str]
+) -> ProcessResult:
     try:
-        return run(command, environment, on_line)
+        return run(command, environment, secrets, on_line)
     except OSError as error:
         raise BuildFailed(f"{command[0]} can't be started: {error.strerror or error}.") from None
 

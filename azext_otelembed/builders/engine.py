@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from azext_otelembed.builders.source import Source
 from azext_otelembed.errors import BuildFailed
+from azext_otelembed.redaction import Secrets
 
 PLATFORM = "linux/amd64"
 """The platform of App Service."""
@@ -121,7 +122,10 @@ def _query(environment: Mapping[str, str], *command: str) -> tuple[bool, str]:
         return False, f"cannot connect: no answer within {_TIMEOUT:.0f} s"
     if done.returncode == 0 and done.stdout.strip():
         return True, done.stdout.strip()
-    return False, (done.stderr or done.stdout).strip() or f"status {done.returncode}"
+    output = Secrets().mask(
+        (done.stderr or done.stdout).strip()
+    )  # a proxy's address, with its login
+    return False, output or f"status {done.returncode}"
 
 
 def _is_podman(docker: str, environment: Mapping[str, str]) -> bool:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
+from azext_otelembed.builders.child_environment import git_environment
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.client import RegistryClient
@@ -33,6 +35,15 @@ class Source:
     dockerfile: Path
     build_args: tuple[str, ...] = ()
     target: str | None = None
+
+    def build_values(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """The values of the build arguments, without a NAME that `environment` doesn't have."""
+        parts = [argument.partition("=") for argument in self.build_args]
+        return {
+            name: value if given else environment[name]
+            for name, given, value in parts
+            if given or name in environment
+        }
 
 
 class Builder(Protocol):
@@ -117,6 +128,7 @@ def _git(directory: Path, *arguments: str) -> str | None:
             capture_output=True,
             text=True,
             timeout=_GIT_TIMEOUT,
+            env=git_environment(os.environ),
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from typing import IO
 
-from azext_otelembed.builders.build_output import KEPT_LINES, MAX_LINE, visible_text
+from azext_otelembed.builders.build_output import KEPT_LINES, LEFT_OUT, MAX_LINE, visible_text
 from azext_otelembed.builders.source import OnLine
+from azext_otelembed.redaction import Secrets
 
 _STOP_TIMEOUT = 10.0
 
@@ -27,10 +28,12 @@ class ProcessResult:
         return "\n".join(self.lines)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], on_line: OnLine) -> ProcessResult:
+def run(
+    command: Sequence[str], environment: Mapping[str, str], secrets: Secrets, on_line: OnLine
+) -> ProcessResult:
     """Run `command` to its end; an exception ends the program as well.
 
-    Raises OSError when the program can't be started.
+    `secrets` are masked in its output. Raises OSError when the program can't be started.
     """
     lines: deque[str] = deque(maxlen=KEPT_LINES)
     process = subprocess.Popen(
@@ -42,8 +45,7 @@ def run(command: Sequence[str], environment: Mapping[str, str], on_line: OnLine)
     )
     assert process.stdout is not None  # noqa: S101  # it is a pipe
     try:
-        for raw in iter(partial(process.stdout.readline, MAX_LINE), b""):
-            line = visible_text(raw)
+        for line in map(secrets.mask, _lines(process.stdout)):
             lines.append(line)
             on_line(line)
         return ProcessResult(process.wait(), tuple(lines))
@@ -56,3 +58,13 @@ def run(command: Sequence[str], environment: Mapping[str, str], on_line: OnLine)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    while raw := stream.readline(MAX_LINE):
+        if len(raw) < MAX_LINE or raw.endswith(b"\n"):
+            yield visible_text(raw)
+            continue
+        while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+            pass
+        yield LEFT_OUT

@@ -10,7 +10,7 @@ from typing import TypeVar
 from azext_otelembed.azure.blob_storage import Blob, BlobState
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.tasks import Tasks
-from azext_otelembed.builders.build_output import MAX_LINE, visible_text
+from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE, visible_text
 from azext_otelembed.errors import AzureFailed, Unauthorized
 
 Result = TypeVar("Result")
@@ -102,9 +102,7 @@ class LineSplitter:
     def feed(self, data: bytes) -> list[str]:
         """The lines that `data` completes."""
         *complete_lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > MAX_LINE:
-            complete_lines.append(self._rest)
-            self._rest = b""
+        self._rest = self._rest[: MAX_LINE + 1]  # as long as it needs to be left out
         return [_visible(line) for line in complete_lines]
 
     def flush(self) -> list[str]:
@@ -114,4 +112,6 @@ class LineSplitter:
 
 
 def _visible(line: bytes) -> str:
+    if len(line) > MAX_LINE:
+        return LEFT_OUT
     return _CONTROLS.sub("", visible_text(line))

@@ -13,6 +13,7 @@ from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound
+from azext_otelembed.http_session import PlainSession
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.prune.deployed_images import find_deployed_images
@@ -48,6 +49,7 @@ class Pruner:
             session.registry_credential(),
             transport=session.transport,
             acr_command=partial(registry.command, session.caller),
+            secrets=session.secrets,
         )
 
     @cached_property
@@ -62,7 +64,7 @@ class Pruner:
             session.credential,
             api_version=_API_VERSION,
             audience=scope.removesuffix("/.default"),
-            **session.transport,
+            **{"session": PlainSession(), **session.transport},
         )
 
     def find(self, console: Console) -> list[Decision]:
@@ -104,19 +106,19 @@ class Pruner:
                     f"{count} of {len(chosen)} images are deleted from '{registry}'; run the same "
                     "command again to go on"
                 )
-                with sdk_errors(image.digest_name), no_http_logs():
+                with sdk_errors(image.digest_name, self._session.secrets), no_http_logs():
                     self._sdk.delete_manifest(image.repository, image.digest)
             step.say(f"{len(chosen)} images")
 
     def _repositories(self) -> list[str]:
         what = f"Repositories of registry '{self._registry.name}'"
-        with sdk_errors(what), no_http_logs():
+        with sdk_errors(what, self._session.secrets), no_http_logs():
             names = self._sdk.list_repository_names()
             return [name for name in names if not name.startswith("otelembed/")]
 
     def _stored(self, repository: str) -> list[StoredImage]:
         what = f"Images of repository '{repository}' in registry '{self._registry.name}'"
-        with sdk_errors(what), no_http_logs():
+        with sdk_errors(what, self._session.secrets), no_http_logs():
             return [
                 StoredImage(
                     repository=repository,

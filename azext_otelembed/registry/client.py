@@ -14,6 +14,7 @@ from azext_otelembed.az_commands import DEFAULT
 from azext_otelembed.errors import InvalidImage, OtelembedError, RegistryFailed
 from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry import endpoints, error_responses, response_json
 from azext_otelembed.registry.auth import Anonymous, Credential
 from azext_otelembed.registry.http_headers import next_page
@@ -44,6 +45,7 @@ class RegistryClient:
     Every method raises `NotFound`, `Unauthorized` or `RegistryFailed`; none of their messages holds
     a token or a signed address. `transport` holds keyword arguments for azure-core's transport;
     `acr_command` makes the command `az acr VERB OPTIONS` for the registry, for hints in errors.
+    `secrets` are masked in the registry's messages; passwords and tokens are added to them.
     """
 
     def __init__(
@@ -55,16 +57,19 @@ class RegistryClient:
         retry: RetryOptions | None = None,
         transport: Mapping[str, Any] | None = None,
         acr_command: Callable[..., str] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         self.host = host
         self.acr_command = acr_command or partial(DEFAULT.acr_command, host)
         self.retry = retry or RetryOptions()
+        self.secrets = secrets or Secrets()
         self.http = HttpPipeline(
             host,
             credential or Anonymous(),
             origin=f"{scheme}://{_DOCKER_HUB_API if host == DOCKER_HUB else host}",
             retry=self.retry,
             transport=transport or {},
+            secrets=self.secrets,
         )
 
     def __enter__(self) -> RegistryClient:
@@ -226,6 +231,7 @@ class RegistryClient:
             body,
             needs=needs,
             acr_command=self.acr_command,
+            secrets=self.secrets,
         )
 
     def _get(

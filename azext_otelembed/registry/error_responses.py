@@ -11,19 +11,24 @@ from functools import partial
 
 from azext_otelembed.az_commands import DEFAULT, placeholder
 from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed, Unauthorized
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry import response_json
 
 _AGAIN = "Run the same command again: what was sent already is kept."
 
 
-def registry_message(body: bytes) -> str:
-    """The message of a registry's error body: `message (CODE)` (OCI spec, "Error Codes")."""
+def registry_message(body: bytes, secrets: Secrets) -> str:
+    """The message of a registry's error body: `message (CODE)` (OCI spec, "Error Codes").
+
+    The message may quote the request: `secrets` are masked in it.
+    """
     document = response_json.parse(body)
     errors = document.get("errors") if isinstance(document, dict) else None
     first = errors[0] if isinstance(errors, list) and errors else document
     if not isinstance(first, dict):
         return ""
-    message, code = _text(first.get("message"))[:300], _text(first.get("code"))[:80]
+    message = secrets.brief(_text(first.get("message")), 300)
+    code = secrets.brief(_text(first.get("code")), 80)
     return f"{message} ({code})" if message and code else message or code
 
 
@@ -40,14 +45,15 @@ def error_for(
     *,
     needs: str = "",
     acr_command: Callable[..., str] | None = None,
+    secrets: Secrets | None = None,
 ) -> OtelembedError:
     """The error of a response with an unexpected status.
 
     `what` names the object, such as "manifest 'a/b:1'"; `needs` names the rights that the request
     needs, such as "pull of 'a/b'". `body` is empty for a response of blob storage. `acr_command`
-    makes the command `az acr VERB OPTIONS` for the registry.
+    makes the command `az acr VERB OPTIONS` for the registry; `secrets` are masked.
     """
-    detail = registry_message(body)
+    detail = registry_message(body, secrets or Secrets())
     tail = f": {detail}" if detail else "."
     if status in (401, 403):
         return Unauthorized(

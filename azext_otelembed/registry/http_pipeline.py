@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from azure.core.pipeline import Pipeline
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
 from azext_otelembed._version import __version__
 from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.http_session import PlainSession
 from azext_otelembed.parallel import check_running
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
 from azext_otelembed.registry.policies import BODY, OPTIONS, RequestOptions, RetryOptions
@@ -34,18 +34,19 @@ class HttpPipeline:
         origin: str,
         retry: RetryOptions,
         transport: Mapping[str, Any],
+        secrets: Secrets,
     ) -> None:
         self.host = host
         self.origin = origin
         self._chunk_seconds = 2 * retry.read_timeout
-        self.tokens = Tokens(host, origin, credential, self._send_token_request)
+        self.tokens = Tokens(host, origin, credential, self._send_token_request, secrets)
         chain: list[policies.Policy] = [
             policies.RedirectPolicy(host),
             policies.RetryPolicy(host, retry),
             policies.AuthenticationPolicy(origin, self.tokens),
             policies.BodyPolicy(host, retry.max_total),
         ]
-        self._session = _Session()
+        self._session = PlainSession()
         options = {
             "connection_timeout": retry.connect_timeout,
             "read_timeout": retry.read_timeout,
@@ -106,16 +107,3 @@ class HttpPipeline:
     ) -> RegistryResponse:
         options = RequestOptions(f"a token ({urlsplit(url).path})")
         return self.send("POST" if form else "GET", url, options, headers, form=form)
-
-
-class _Session(requests.Session):
-    """A session without cookies, in which no password of ~/.netrc replaces the token."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.auth = lambda request: request
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: `RedirectPolicy` follows redirects, and requests fails on invalid addresses."""
-        return None

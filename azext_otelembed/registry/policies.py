@@ -212,8 +212,9 @@ class BodyPolicy(Policy):
                 response.context[BODY] = self._body(request, http, options)
         url = urlsplit(request.http_request.url)
         took = (time.monotonic() - started) * 1000
-        # Without the query, which may hold a signature.
-        sent = f"{request.http_request.method} {url.netloc}{url.path}"
+        # Without the query, which may hold a signature, and without a user's password.
+        host = url.netloc.rpartition("@")[2]
+        sent = f"{request.http_request.method} {host}{url.path}"
         _LOG.debug("%s: HTTP %d in %.0f ms", sent, http.status_code, took)
         return response
 

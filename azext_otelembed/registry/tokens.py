@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from azext_otelembed.errors import RegistryFailed, Unauthorized
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, Credential, challenges
 from azext_otelembed.registry.http_headers import timestamp
 from azext_otelembed.registry.response import RegistryResponse
@@ -94,15 +95,26 @@ class _TokenRefusedError(Exception):
 
 
 class Tokens:
-    """The tokens of one registry. Threads may share it; only one requests a token at a time."""
+    """The tokens of one registry. Threads may share it; only one requests a token at a time.
+
+    Each token, and the password, is added to `secrets`.
+    """
 
     def __init__(
-        self, host: str, origin: str, credential: Credential, send: SendTokenRequest
+        self,
+        host: str,
+        origin: str,
+        credential: Credential,
+        send: SendTokenRequest,
+        secrets: Secrets,
     ) -> None:
         self._host = host
         self._origin = origin
         self._credential = credential
         self._send = send
+        self._secrets = secrets
+        if isinstance(credential, Basic):
+            secrets.add(credential.password)
         self._lock = threading.RLock()
         self._cached: list[_Token] = []
         self._declared: tuple[Scope, ...] = ()
@@ -211,7 +223,7 @@ class Tokens:
         if resolve_safe(self._origin, realm) is None or not urlsplit(realm).scheme:
             raise RegistryFailed(
                 f"Registry '{self._host}' names a token server whose address isn't safe: "
-                f"'{realm.partition('?')[0]}'."
+                f"'{self._secrets.brief(realm.partition('?')[0])}'."
             )
         query = [("service", parameters["service"])] if "service" in parameters else []
         query += [("scope", str(scope)) for scope in scopes]
@@ -302,6 +314,7 @@ class Tokens:
             raise RegistryFailed(
                 f"The token server of registry '{self._host}' answered without a token."
             )
+        self._secrets.add(value)
         seconds = lifetime(value, body, response.headers.get("Date"))
         header = value if name else f"Bearer {value}"
         return _Token(header, scopes, time.monotonic() + seconds)

@@ -39,7 +39,7 @@ from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.verification.verify import look, verdict_result
-from azext_otelembed.webapp.observe import Observed, check_kind, observe
+from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
 from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
 from azext_otelembed.webapp.setting import Setting, SettingOptions, resolve
@@ -152,6 +152,7 @@ class _Deploy:
         client = SiteClient(session, self.id)
         with self.console.step("observe") as step:
             step.say(f"reading {self.id}")
+            session.secrets.add_settings({SETTING: request.setting.connection_string or ""})
             observed = observe(client)
             check_kind(observed)
             if request.release.wait and not request.dry_run:

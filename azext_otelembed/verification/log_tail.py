@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification.platform_log import STAMPED, stamp_time
 
 NOISE = re.compile(
@@ -14,8 +15,6 @@ NOISE = re.compile(
     r"|Establishing (?:user namespace|network) |Kudu: \S+ stopped)"
 )
 """Platform lines that repeat the lines around them, or say nothing about the app."""
-LONGEST_WORDS = 500
-"""Characters of a reason or a piece of evidence that are shown and recorded."""
 LONGEST = 30
 BEGINNING = 10
 """How many of them come from the beginning of a start that logged more."""
@@ -29,12 +28,12 @@ TROUBLE = re.compile(
 
 
 def log_tail(
-    log: str, after: float, start: tuple[float, float] | None, secrets: Iterable[str]
+    log: str, after: float, start: tuple[float, float] | None, secrets: Secrets
 ) -> tuple[str, ...]:
     """The lines of `log` to show: those of a start that failed, else the newest after `after`.
 
-    `start` has the times at which it began and failed. `secrets` are values that the lines must
-    not show: App Service logs the environment of `docker run`, and apps log anything.
+    `start` has the times at which it began and failed. `secrets` are masked: App Service
+    logs the environment of `docker run`, and apps log anything.
     """
     lines = _by_time(log)
     if start is None:
@@ -43,7 +42,7 @@ def log_tail(
         began, failed = start
         old = [line for time, line in lines if time < began]
         shown = of_start([line for time, line in lines if began <= time <= failed + 1], old)
-    return redact(shown, secrets)
+    return secrets.mask_lines(shown)
 
 
 def _by_time(log: str) -> list[tuple[float, str]]:
@@ -77,64 +76,6 @@ def of_start(lines: Sequence[str], old: Sequence[str]) -> list[str]:
     if omitted <= 0:
         return kept
     return [*kept[:BEGINNING], f"[{omitted} lines more]", *kept[BEGINNING - LONGEST :]]
-
-
-def redact(lines: Iterable[str], secrets: Iterable[str]) -> tuple[str, ...]:
-    """The lines with every secret value, and everything that looks like one, masked."""
-    hidden = sorted({value for value in secrets if value}, key=len, reverse=True)
-    shown: list[str] = []
-    for line in lines:
-        text = line
-        for value in hidden:
-            # A short value is masked only as a whole word: `true` stays in `structure`.
-            start = "" if len(value) >= _LONG else r"(?<![\w.-])"
-            end = "" if len(value) >= _LONG else r"(?![\w.-])"
-            text = re.sub(f"{start}{re.escape(value)}{end}", "***", text)
-        for pattern, instead in _SECRETS:
-            text = pattern.sub(instead, text)
-        shown.append(text)
-    return tuple(shown)
-
-
-def shown_words(words: str, secrets: Iterable[str]) -> str:
-    """A reason or a piece of evidence, of which a part may come from a log or a registry's answer:
-    with secrets masked, LONGEST_WORDS characters at most.
-    """
-    (masked,) = redact([words], secrets)
-    return masked if len(masked) <= LONGEST_WORDS else f"{masked[:LONGEST_WORDS]} …"
-
-
-def secrets_of(settings: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of app settings, line by line, and the values in key=value lists.
-
-    Common values, such as switches and ports, are left out: masking them would hide too much.
-    """
-    values: set[str] = set()
-    for name, whole in settings.items():
-        for value in whole.splitlines():
-            parts = [part.partition("=")[2] for part in value.split(";") if "=" in part]
-            values.update(one.strip() for one in (value, *parts) if _is_secret(name, one.strip()))
-    return tuple(values)
-
-
-_LONG = 8
-_SECRETS = (
-    (re.compile(r"(\s-e\s+\w+=)\S*"), r"\1***"),
-    # The value of a Key Vault reference isn't known here.
-    (re.compile(r"(InstrumentationKey=)[^;\s\"']+", re.I), r"\1***"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w.-]{8,}"), "***"),
-    (re.compile(r"\b(bearer\s+)[\w.~+/-]{8,}=*", re.I), r"\1***"),
-    (re.compile(r"([?&]sig=)[^&\s\"']+", re.I), r"\1***"),
-)
-"""Patterns of secrets, whatever their origin."""
-_PLAIN_NAMES = re.compile(r"PORT|^WEBSITES?_|^SCM_|^DOCKER_(?!.*PASSWORD)|_(LEVEL|ENV|MODE)$", re.I)
-_PLAIN_VALUES = re.compile(r"true|false|yes|no|on|off|none|null|\d{1,3}|production|staging", re.I)
-
-
-def _is_secret(name: str, value: str) -> bool:
-    if len(value) < 4 or _PLAIN_VALUES.fullmatch(value):
-        return False
-    return not (_PLAIN_NAMES.search(name) and len(value) < _LONG)
 
 
 def _pattern(line: str) -> str:

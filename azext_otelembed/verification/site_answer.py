@@ -48,23 +48,26 @@ class Ping:
 
 
 def ping(session: Session, host: str, path: str, patience: float = 15) -> Ping:
-    """Sends one request to the site's own host name, without following redirects.
+    """Sends one request to the site's own host name, without credentials or following redirects.
 
     An answer that takes longer than `patience` seconds counts as none.
     """
     import requests
 
+    from azext_otelembed.http_session import PlainSession
+
     verify = session.transport.get("connection_verify", True)
     headers = {"User-Agent": session.user_agent}
     try:
-        answer = requests.get(
-            f"https://{host}{path}",
-            headers=headers,
-            timeout=(15, patience),
-            allow_redirects=False,
-            stream=True,
-            **({} if verify is True else {"verify": verify}),
-        )
+        with PlainSession() as plain:
+            answer = plain.get(
+                f"https://{host}{path}",
+                headers=headers,
+                timeout=(15, patience),
+                allow_redirects=False,
+                stream=True,
+                **({} if verify is True else {"verify": verify}),
+            )
     except requests.exceptions.ConnectTimeout:
         return Ping(None, "no connection in 15 s", unreachable=True)
     except requests.Timeout:

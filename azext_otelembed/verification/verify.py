@@ -15,9 +15,10 @@ from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification import platform_log
 from azext_otelembed.verification.attempts import Attempts
-from azext_otelembed.verification.log_tail import log_tail, secrets_of, shown_words
+from azext_otelembed.verification.log_tail import log_tail
 from azext_otelembed.verification.platform_log import stamp_time
 from azext_otelembed.verification.site_answer import Answer, AnswerReader, ping
 from azext_otelembed.verification.time_limits import start_limit
@@ -77,7 +78,7 @@ def look(session: Session, client: SiteClient, observed: Observed, health_path: 
         reason = f"it doesn't answer on {health_path}: {answer}"
     else:
         return Verdict(True, "", evidence)
-    tail = log_tail(_log(client), 0.0, None, secrets_of(observed.settings))
+    tail = log_tail(_log(client), 0.0, None, session.secrets)
     return Verdict(False, reason, evidence, tail)
 
 
@@ -109,12 +110,13 @@ def verify(
     image from before is restored. Then a block of the site's starts doesn't count, and the old
     container isn't waited for: if it still answers, it has the same image.
     """
+    session.secrets.add_settings({**observed.settings, SETTING: written or ""})
     return _Verification(
         session,
         client,
         observed,
         image,
-        secrets_of(observed.settings) + secrets_of({SETTING: written or ""}),
+        session.secrets,
         stamp_time(log_since) if log_since else 0.0,
         AnswerReader(client, observed, health_path, reachable=reachable),
         replace(pace, old_stops=0.0) if is_way_back else pace,
@@ -130,7 +132,7 @@ class _Verification:
     client: SiteClient
     observed: Observed
     image: str
-    secrets: tuple[str, ...]
+    secrets: Secrets
     after: float
     answers: AnswerReader
     pace: Pace
@@ -189,7 +191,7 @@ class _Verification:
             self._restart_if_idle(tracker, now - began)
             if configuration.matches:
                 old = ", the old container may still answer" if tracker.waits_for_old else ""
-                say(f"{shown_words(evidence['log'], self.secrets)}{old}; {answer}")
+                say(f"{self.secrets.brief(evidence['log'])}{old}; {answer}")
             else:
                 say("waiting for the configuration to read back")
             time.sleep(min(self.pace.interval, max(deadline - now, 0)))
@@ -215,8 +217,8 @@ class _Verification:
         # What the app said last may reach the log after the platform's lines.
         text = (_log(self.client) if healthy is False else "") or tracker.log.text
         tail = log_tail(text, self.after, start, self.secrets)
-        shown = {name: shown_words(words, self.secrets) for name, words in evidence.items()}
-        return Verdict(healthy, shown_words(reason, self.secrets), shown, tail)
+        shown = {name: self.secrets.brief(words) for name, words in evidence.items()}
+        return Verdict(healthy, self.secrets.brief(reason), shown, tail)
 
 
 def _rest(attempts: Attempts) -> float:

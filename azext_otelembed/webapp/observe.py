@@ -9,7 +9,7 @@ from functools import partial
 from azext_otelembed.az_commands import Verbatim, option
 from azext_otelembed.azure.arm_json import Json, object_at, objects_at
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.errors import NotFound, Refused
+from azext_otelembed.errors import NotFound, OtelembedError, Refused
 from azext_otelembed.parallel import run_concurrently
 
 SETTING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
@@ -58,9 +58,14 @@ def observe(client: SiteClient) -> Observed:
     The site's own GET leaves siteConfig almost empty, so the image and the startup command come
     from config/web. Raises `NotFound` naming the site, slot or group that isn't there.
     """
-    site, configuration, settings = run_concurrently(
-        partial(_read_site, client), client.configuration, client.settings
-    )
+    try:
+        site, configuration, settings = run_concurrently(
+            partial(_read_site, client), client.configuration, client.settings
+        )
+    except OtelembedError as error:
+        # The settings may have been read after Azure's words were masked.
+        error.message = client.mask(error.message)
+        raise
     properties = object_at(str(client.id), site, "properties")
     version = str(configuration.get("linuxFxVersion") or "")
     tags = object_at(str(client.id), site, "tags")

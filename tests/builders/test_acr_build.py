@@ -106,12 +106,18 @@ def test_the_log_arrives_while_the_run_goes_on(tasks: Builds) -> None:
 
 def test_a_build_that_fails_shows_its_last_lines_and_pushes_nothing(tasks: Builds) -> None:
     repository = tasks.repository()
-    tasks.write(f"FROM {tasks.base()}", "RUN echo compiling the shop && exit 7")
-    answer = build(tasks, "--only-show-errors", repository=repository)
+    tasks.write(
+        f"FROM {tasks.base()}",
+        "ARG NPM_TOKEN",
+        "RUN echo 401 with $NPM_TOKEN; echo compiling the shop && exit 7",
+    )
+    token = ("--build-arg", "NPM_TOKEN=npm-5f1e8b7c")
+    answer = build(tasks, "--only-show-errors", *token, repository=repository)
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert re.match(rf"ERROR: Run ca\d+ of registry '{REGISTRY}' failed", answer.stderr)
-    assert "\n  | compiling the shop\n" in answer.stderr
+    assert "\n  | 401 with ***\n  | compiling the shop\n" in answer.stderr
+    assert "npm-5f1e8b7c" not in answer.stderr
     assert "returned a non-zero code: 7" in answer.stderr
     assert f"az acr task logs -r {REGISTRY} --run-id ca" in answer.stderr
     assert "State:" not in answer.stderr

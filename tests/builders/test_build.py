@@ -91,9 +91,14 @@ def test_the_tag_is_the_time_where_the_source_is_no_checkout(builds: Builds) -> 
 def test_no_token_reaches_a_file_an_argument_or_the_environment(builds: Builds) -> None:
     builds.write(f"FROM {builds.base()}", "LABEL a=secretive")
     notes, path = builds.spy()
-    answer = builds.build(env=builds.environment(PATH=path))
+    secrets = {"AZURE_CLIENT_SECRET": "sesame-1", "SYSTEM_ACCESSTOKEN": "sesame-2"}
+    named = {"BUILD_NUMBER": "20261126.1"}
+    environment = builds.environment(PATH=path, **secrets, **named)
+    answer = builds.build("--build-arg", "BUILD_NUMBER", env=environment)
     assert answer.returncode == 0, answer.show()
     seen = notes.read_text()
+    assert "sesame" not in seen
+    assert "BUILD_NUMBER=20261126.1" in seen
     assert "ARGUMENTS push" in seen
     assert '"credHelpers": {"' + builds.host in seen
     assert not JWT.search(seen)
@@ -118,12 +123,19 @@ def test_the_callers_own_docker_configuration_goes_on_to_count(builds: Builds) -
 
 def test_a_build_that_fails_shows_its_last_lines_and_pushes_nothing(builds: Builds) -> None:
     repository = builds.repository()
-    builds.write(f"FROM {builds.base()}", "RUN echo compiling the shop && exit 7")
-    answer = builds.build("--only-show-errors", image=f"{builds.host}/{repository}:1")
+    builds.write(
+        f"FROM {builds.base()}",
+        "ARG NPM_TOKEN",
+        "RUN echo 401 with $NPM_TOKEN; echo compiling the shop && exit 7",
+    )
+    token = ("--build-arg", "NPM_TOKEN=npm-5f1e8b7c")
+    image = f"{builds.host}/{repository}:1"
+    answer = builds.build("--only-show-errors", *token, image=image)
     assert answer.returncode == 1
     assert answer.stdout == ""
     assert "could not build" in answer.stderr
-    assert "\n  | compiling the shop\n" in answer.stderr
+    assert "\n  | 401 with ***\n  | compiling the shop\n" in answer.stderr
+    assert "npm-5f1e8b7c" not in answer.stderr
     assert f"\nState: {builds.host}/{repository}:1 may have been pushed" in answer.stderr
     assert "returned a non-zero code: 7" in answer.stderr
     assert "docker build -f" in answer.stderr

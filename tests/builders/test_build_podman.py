@@ -69,9 +69,16 @@ def test_podman_builds_and_pushes_with_credentials_that_were_lent(
 def test_a_build_that_fails_shows_podmans_last_lines(
     builds: Builds, podman: dict[str, str]
 ) -> None:
-    builds.write(f"FROM {builds.base()}", "RUN echo compiling && exit 7")
-    answer = builds.build(env=podman)
+    builds.write(
+        f"FROM {builds.base()}",
+        *("ARG NPM_TOKEN", "ARG AZURE_CLIENT_SECRET=none"),
+        "RUN echo 401 with $NPM_TOKEN and $AZURE_CLIENT_SECRET; echo compiling && exit 7",
+    )
+    variables = {"NPM_TOKEN": "npm-5f1e8b7c", "AZURE_CLIENT_SECRET": "sesame-1"}
+    answer = builds.build("--build-arg", "NPM_TOKEN", env=podman | variables)
     assert answer.returncode == 1
     assert "podman" in answer.stderr
+    assert "\n  | 401 with *** and none\n" in answer.stderr
     assert "\n  | compiling\n" in answer.stderr
+    assert "npm-5f1e8b7c" not in answer.stderr
     assert "podman build -f" in answer.stderr

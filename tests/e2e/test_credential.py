@@ -255,6 +255,21 @@ def test_a_refused_secret_is_told_and_not_shown(
     assert len(refused) == 1, "calls side by side don't ask again"
 
 
+def test_a_secret_that_the_sign_in_quotes_is_masked(
+    cloud: Cloud, site: Site, stranger: Az, tmp_path: Path
+) -> None:
+    quoted = "AADSTS7000215: Invalid client secret 'wrong-and-secret' (d3JvbmctYW5kLXNlY3JldA==)"
+    answer = {"error": "invalid_client", "error_description": quoted}
+    environment = secret(cloud.local, tmp_path) | {"AZURE_CLIENT_SECRET": "wrong-and-secret"}
+    call = Caller(cloud, stranger, "environment", environment)
+    with cloud.fault(path="/oauth2/v2.0/token$", status=401, body=answer, times=0):
+        done = call("status", *site.arguments, "--debug")
+    assert done.returncode == 1
+    assert "AADSTS7000215: Invalid client secret '***' (***)" in done.stderr
+    assert "wrong-and-secret" not in done.stderr
+    assert "d3JvbmctYW5k" not in done.stderr
+
+
 def test_a_token_for_another_subject_is_told(
     cloud: Cloud, site: Site, stranger: Az, tmp_path: Path
 ) -> None:

@@ -46,6 +46,9 @@ def leaks(site: Site, answer: Answer) -> Iterator[str]:
         "a short app setting": "s3cr3t-x",
         "the client's secret": site.cloud.local.client_secret,
         "the password of the collector's registry": VAULT_PASSWORD,
+        "a password among the app settings in an address": "hunter2%2Dhunter2",
+        "a password among the app settings in base64": "aHVudGVyMi1odW50ZXIy",
+        "a password among the app settings in JSON": "\\u0068unter2-hunter2",
     }
     for what, value in values.items():
         if value in text:
@@ -61,6 +64,18 @@ def quiet(site: Site, answer: Answer) -> None:
     assert not list(leaks(site, answer))
 
 
+SAID = (
+    f"Bad: {API_KEY}; Password=hunter2-hunter2; hunter2%2Dhunter2; s3cr3t-x; "
+    "aHVudGVyMi1odW50ZXIy; \\u0068unter2-hunter2"
+)
+"""The words of a server that quotes app settings."""
+HOSTILE = {
+    "status": 400,
+    "body": {
+        "error": {"code": "BadRequest", "message": SAID},
+        "errors": [{"code": "DENIED", "message": SAID}],
+    },
+}
 FAILURES: dict[str, dict[str, Any]] = {
     "the import is refused": {"service": "arm", "path": "importImage", "status": 403},
     "a signed address is refused": {"service": "blob", "status": 403},
@@ -70,6 +85,8 @@ FAILURES: dict[str, dict[str, Any]] = {
     "the settings can't be written": {
         **{"service": "arm", "path": "appsettings$", "method": "PUT", "status": 409}
     },
+    "Azure quotes the settings": {**HOSTILE, "service": "arm", "path": "appsettings$"},
+    "the registry quotes the settings": {**HOSTILE, "service": "acr", "method": "PUT"},
 }
 
 

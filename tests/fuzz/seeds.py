@@ -91,6 +91,11 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
         b'Bearer realm="https://[/token"',
         b'Bearer realm="https://a:port/token"',
     ),
+    "redaction": (
+        b'{"a": {"b": "hunter2-hunter2"}}\0refused: {\\"b\\": \\"hunter2\\u002dhunter2\\"}',
+        b"postgres://a:p%40ss%2Fword@db/x;Key=a==\0p%2540ss%252Fword &#112;@ss aHVudGVyMg==",
+        b"-----BEGIN-----\nMIIE\n\0\\ud83d\\ude00 \\ud83d %ff%c3 &#0; &#x110000;",
+    ),
     "reference": (b"localhost:5000/a/b:1@sha256:" + b"0" * 64,),
     "digest": (b"sha256:" + b"0" * 64,),
     "launcher": (b"drain/2,grace=3,logs=stderr,memory=none",),

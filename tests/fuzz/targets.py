@@ -24,6 +24,7 @@ from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
 from azext_otelembed.image.tar_reader import read_file, scan
 from azext_otelembed.records import record
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry import response_json
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, challenges
 from azext_otelembed.registry.error_responses import registry_message
@@ -79,7 +80,7 @@ def text(data: bytes) -> None:
     words = data.decode("utf-8", "surrogateescape")
     challenges(words)
     next_page(words)
-    registry_message(data)
+    registry_message(data, Secrets())
     retry_after_seconds(words)
     resolve_safe("https://localhost/v2/", words)
     Scope.parse(words)
@@ -111,7 +112,7 @@ def token(data: bytes) -> None:
 
     words = data.decode("utf-8", "surrogateescape")
     lifetime(words, response_json.parse_object(data) or {}, words)
-    asker = Tokens("localhost", "https://localhost", AcrExchange(lambda: "arm"), answer)
+    asker = Tokens("localhost", "https://localhost", AcrExchange(lambda: "arm"), answer, Secrets())
     with suppress(OtelembedError):
         asker.login()
     asker.header((pull("a"),))
@@ -121,8 +122,18 @@ def challenge(data: bytes) -> None:
     def answer(*_: object) -> Any:
         return _Answer(b'{"token":"t"}')
 
-    asker = Tokens("localhost", "https://localhost", Anonymous(), answer)
+    asker = Tokens("localhost", "https://localhost", Anonymous(), answer, Secrets())
     asker.renew((pull("a"),), None, data.decode("latin-1"))
+
+
+def redaction(data: bytes) -> None:
+    setting, _, words = data.decode("utf-8", "surrogateescape").partition("\0")
+    secrets = Secrets()
+    secrets.add_settings({"KEY": setting})
+    secrets.mask(words)
+    secrets.add(setting)
+    if len(setting) >= 8:
+        assert setting not in secrets.mask(f"{words}({setting}){words}").replace("***", "\0")
 
 
 def _one(read: Callable[[str], object]) -> Callable[[bytes], object]:
@@ -141,6 +152,7 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "referrers": referrers,
     "token": token,
     "challenge": challenge,
+    "redaction": redaction,
     "reference": _one(Reference.parse),
     "digest": _one(Digest.parse),
     "launcher": _one(Launcher.parse),

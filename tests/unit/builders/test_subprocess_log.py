@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from azext_otelembed.builders.subprocess_log import run
+from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE
+from azext_otelembed.builders.source import OnLine
+from azext_otelembed.builders.subprocess_log import ProcessResult
+from azext_otelembed.builders.subprocess_log import run as run_program
+from azext_otelembed.redaction import Secrets
 
 ENVIRONMENT = dict(os.environ)
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    on_line: OnLine,
+    secrets: Secrets | None = None,
+) -> ProcessResult:
+    return run_program(command, environment, secrets or Secrets(), on_line)
 
 
 def test_lines_arrive_while_the_program_runs() -> None:
@@ -46,6 +60,19 @@ def test_only_the_last_lines_are_kept() -> None:
     assert len(heard) == 1000
     assert ran.lines[-1] == "1000"
     assert len(ran.lines) == 200
+
+
+def test_secrets_are_masked_in_the_output_and_in_the_lines_that_are_kept() -> None:
+    secrets = Secrets()
+    secrets.add_arguments({"NPM_TOKEN": "npm-5f1e", "VERSION": "1.4.2"})
+    heard: list[str] = []
+    ran = run(["echo", "401 with npm-5f1e at 1.4.2"], ENVIRONMENT, heard.append, secrets)
+    assert heard == list(ran.lines) == ["401 with *** at 1.4.2"]
+
+
+def test_a_line_that_would_have_to_be_cut_is_left_out_as_a_whole() -> None:
+    code = f"print('x' * {MAX_LINE - 4} + 'sk-demo-5f1e8b7c2a9d' + 'x' * 200000); print('next')"
+    assert run([sys.executable, "-c", code], ENVIRONMENT, print).lines == (LEFT_OUT, "next")
 
 
 def test_the_program_has_ended_when_its_caller_is_interrupted() -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import time
 from email.utils import formatdate
 
 import pytest
 
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.error_responses import error_for, registry_message
 from azext_otelembed.registry.http_headers import next_page, retry_after_seconds
 from azext_otelembed.urls import origin
@@ -55,7 +57,7 @@ def test_an_origin_is_scheme_host_and_port() -> None:
     ],
 )
 def test_what_a_registry_says_is_taken_from_its_errors(body: bytes, text: str) -> None:
-    assert registry_message(body) == text
+    assert registry_message(body, Secrets()) == text
 
 
 def test_an_error_names_registry_thing_and_reason() -> None:
@@ -64,3 +66,12 @@ def test_an_error_names_registry_thing_and_reason() -> None:
     assert error.message == (
         "Registry 'shop.example' answered HTTP 409 on manifest 'a:1': locked (TAG_INVALID)"
     )
+
+
+def test_a_registrys_message_is_masked_before_it_is_cut() -> None:
+    secrets = Secrets()
+    secrets.add("refresh-5f1e8b7c2a9d")
+    said = "x" * 290 + " refresh-5f1e8b7c2a9d"
+    body = json.dumps({"errors": [{"code": "DENIED", "message": said}]}).encode()
+    error = error_for("shop.example", "manifest 'a:1'", 403, {}, body, secrets=secrets)
+    assert "refresh-5" not in error.message
