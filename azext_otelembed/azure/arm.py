@@ -7,7 +7,6 @@ with `--debug`, and the bodies here hold app settings.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,12 +14,17 @@ from azext_otelembed.azure.arm_errors import error_text, translate_errors
 from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
+from azext_otelembed.http_transport import GuardedTransport
 from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.urls import resolve_safe
 
 SUBSCRIPTIONS_API = "2022-12-01"
 MAX_RETRY_AFTER = 60.0
 """Seconds. ARM can ask for more than five minutes; above this limit the request fails instead."""
+MAX_RETRIES = 300.0
+"""Seconds after which a request isn't repeated any more."""
+MAX_PAGES = 1000
+"""Pages of one list; Azure's have up to 1000 entries each."""
 
 _ENDED = ("Succeeded", "Failed", "Canceled")
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
@@ -43,7 +47,12 @@ def retry_policy(attempts: int = 4) -> Any:
             bounded = (self.get_retry_after(response) or 0) <= MAX_RETRY_AFTER
             return bounded and bool(super().is_retry(settings, response))
 
-    return BoundedRetry(retry_total=attempts, retry_backoff_factor=0.4, retry_backoff_max=20)
+    return BoundedRetry(
+        retry_total=attempts,
+        retry_backoff_factor=0.4,
+        retry_backoff_max=20,
+        timeout=MAX_RETRIES,
+    )
 
 
 def user_agent_policy(session: Session) -> Any:
@@ -66,16 +75,15 @@ def pipeline_policies(session: Session) -> list[Any]:
         policies.RedirectPolicy(),
         policies.CustomHookPolicy(),
         retry_policy(),
-        ARMChallengeAuthenticationPolicy(session.credential, session.arm_scope),
+        ARMChallengeAuthenticationPolicy(session.bounded_credential, session.arm_scope),
         policies.SensitiveHeaderCleanupPolicy(),
     ]
 
 
-def make_transport(session: Session) -> Any:
-    """azure-core's transport, with timeouts of 20 s to connect and 60 s to read."""
-    from azure.core.pipeline.transport import RequestsTransport
-
-    return RequestsTransport(connection_timeout=20, read_timeout=60, **session.transport)
+def make_transport(session: Session) -> GuardedTransport:
+    """The transport, with timeouts of 20 s to connect and 60 s to read."""
+    options = {"connection_timeout": 20, "read_timeout": 60, **session.transport}
+    return GuardedTransport(session.deadline, **options)
 
 
 class Arm:
@@ -85,6 +93,7 @@ class Arm:
         from azure.mgmt.core import ARMPipelineClient
 
         self._endpoint = session.arm_endpoint
+        self._deadline = session.deadline
         self._client: Any = ARMPipelineClient(
             base_url=session.arm_endpoint,
             policies=pipeline_policies(session),
@@ -138,8 +147,8 @@ class Arm:
                 )
             yield "Running"
             asked = retry_after_seconds(headers.get("Retry-After"))
-            # A date in the past must not make this loop poll without a pause.
-            time.sleep(2.0 if asked is None else min(max(asked, 0.1), MAX_RETRY_AFTER))
+            pause = None if asked is None else min(asked, MAX_RETRY_AFTER)
+            self._deadline.poll(pause, f"'{what}' was done")
             response = self._send(what, "GET", link, {})
         if (state := _state(what, response)) in ("Failed", "Canceled"):
             code, message = error_text(response.text())

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
-from azext_otelembed.errors import OtelembedError, Unauthorized
+from azext_otelembed.deadline import Deadline
+from azext_otelembed.errors import AzureFailed, DeadlineExceeded, OtelembedError, Unauthorized
 from azext_otelembed.registry.auth import AcrExchange, Basic, Credential
 from azext_otelembed.registry.client import RegistryClient
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 REFUSAL_LIFETIME = 10.0
 """Seconds for which a refusal is cached, for concurrent requests and for many sites."""
+TOKEN_SECONDS = 120.0
+"""Seconds for one token: az's own credentials send their requests without a time limit."""
 ACR_AUDIENCE = "https://containerregistry.azure.net"
 """The audience of registries in all clouds (Azure/azure-sdk-for-net#34785), az's default too."""
 
@@ -58,12 +61,33 @@ class CachedCredential:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundedCredential:
+    """A credential that gives a token in time, or raises `DeadlineExceeded` or `AzureFailed`."""
+
+    inner: TokenCredential
+    deadline: Deadline
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """The token of `inner`."""
+
+        def call() -> AccessToken:
+            return self.inner.get_token(*scopes, **options)
+
+        try:
+            return self.deadline.run(call, "the sign-in gave a token", TOKEN_SECONDS)
+        except TimeoutError:
+            reason = f"The sign-in gave no token within {TOKEN_SECONDS:.0f} s."
+        raise AzureFailed(reason, "Check the network, and run the same command again.")
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One identity in one subscription.
 
     `tenant` is empty where it isn't known; `acr_suffix` is the cloud's domain of registries
     (`azurecr.io`), `acr_scope` the scope of the tokens that they exchange; `transport` holds
-    keyword arguments for azure-core's transport, such as `connection_verify`.
+    keyword arguments for azure-core's transport, such as `connection_verify`. `deadline` is the
+    command's: every request of the session ends with it.
     """
 
     credential: TokenCredential
@@ -75,10 +99,16 @@ class Session:
     acr_scope: str = f"{ACR_AUDIENCE}/.default"
     transport: Mapping[str, Any] = field(default_factory=dict)
     user_agent: str = f"otelembed/{__version__}"
+    deadline: Deadline = field(default_factory=Deadline)
+
+    @property
+    def bounded_credential(self) -> BoundedCredential:
+        """The credential, within the deadline."""
+        return BoundedCredential(self.credential, self.deadline)
 
     def arm_token(self) -> str:
         """A token for Azure Resource Manager."""
-        return self.credential.get_token(self.arm_scope).token
+        return self.bounded_credential.get_token(self.arm_scope).token
 
     def acr_token(self) -> str:
         """A token of the registries' audience. Raises `Unauthorized` where it can't be had.
@@ -87,7 +117,9 @@ class Session:
         and #33698).
         """
         try:
-            return self.credential.get_token(self.acr_scope).token
+            return self.bounded_credential.get_token(self.acr_scope).token
+        except DeadlineExceeded:
+            raise
         except Exception as error:  # noqa: BLE001  # az's credentials raise errors of many libraries
             given = error.message if isinstance(error, OtelembedError) else str(error)
             reason = given.partition("\n")[0].strip() or type(error).__name__
@@ -108,7 +140,7 @@ class Session:
         credential: Credential | None = login
         if login is None and self.is_acr(host):
             credential = self.registry_credential()
-        return RegistryClient(host, credential, transport=self.transport)
+        return RegistryClient(host, credential, transport=self.transport, deadline=self.deadline)
 
     def is_acr(self, host: str) -> bool:
         """Whether `host` (with or without port) lies in the cloud's domain of registries."""

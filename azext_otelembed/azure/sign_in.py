@@ -12,6 +12,7 @@ from azext_otelembed._version import __version__
 from azext_otelembed.azure import credentials
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import ACR_AUDIENCE, CachedCredential, Session
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def open_session(cli_ctx: Any, credential: str) -> Session:
+def open_session(cli_ctx: Any, credential: str, deadline: Deadline) -> Session:
     """The session of one command: `credential` is one of `credentials.KINDS`."""
-    return from_az(cli_ctx) if credential == credentials.CLI else from_identity(cli_ctx, credential)
+    if credential == credentials.CLI:
+        return from_az(cli_ctx, deadline)
+    return from_identity(cli_ctx, credential, deadline)
 
 
-def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
+def from_az(cli_ctx: Any, deadline: Deadline, subscription: str | None = None) -> Session:
     """The session of `az login`, in the subscription of `--subscription` or the default one.
 
     Raises az's own CLIError without a login or for an unknown subscription.
@@ -37,10 +40,10 @@ def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
     credential, found, tenant = Profile(cli_ctx=cli_ctx).get_login_credentials(
         subscription_id=wanted
     )
-    return _session(cli_ctx, credential, found, tenant)
+    return _session(cli_ctx, credential, found, tenant, deadline)
 
 
-def from_identity(cli_ctx: Any, kind: str) -> Session:
+def from_identity(cli_ctx: Any, kind: str, deadline: Deadline) -> Session:
     """A session that signs in with a credential of azure-identity, independent of `az login`.
 
     The cloud is the one az is set to (`az cloud set`). Raises `InvalidInput` without
@@ -61,11 +64,14 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
         instance_discovery=cli_ctx.config.getboolean("core", "instance_discovery", True),
         transport=_transport(),
     )
-    session = _session(cli_ctx, credential, wanted, os.environ.get(credentials.TENANT, ""))
+    tenant = os.environ.get(credentials.TENANT, "")
+    session = _session(cli_ctx, credential, wanted, tenant, deadline)
     return session if SUBSCRIPTION.fullmatch(wanted) else _resolve_subscription(session)
 
 
-def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str) -> Session:
+def _session(
+    cli_ctx: Any, credential: TokenCredential, subscription: str, tenant: str, deadline: Deadline
+) -> Session:
     from azure.cli.core.auth.util import resource_to_scopes
     from azure.cli.core.util import get_az_user_agent
 
@@ -80,6 +86,7 @@ def _session(cli_ctx: Any, credential: TokenCredential, subscription: str, tenan
         acr_scope=resource_to_scopes(_acr_audience(cli_ctx))[0],
         transport=_transport(),
         user_agent=f"{get_az_user_agent()} otelembed/{__version__}",
+        deadline=deadline,
     )
 
 

@@ -10,8 +10,12 @@ from functools import partial
 
 from azext_otelembed.builders.build_output import KEPT_LINES, MAX_LINE, visible_text
 from azext_otelembed.builders.source import OnLine
+from azext_otelembed.deadline import Deadline
+from azext_otelembed.parallel import read_ahead
 
 _STOP_TIMEOUT = 10.0
+_READ_AHEAD = 64
+_TICK = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,22 @@ class ProcessResult:
         return "\n".join(self.lines)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], on_line: OnLine) -> ProcessResult:
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    on_line: OnLine,
+    deadline: Deadline | None = None,
+) -> ProcessResult:
     """Run `command` to its end; an exception ends the program as well.
 
-    Raises OSError when the program can't be started.
+    Raises OSError when the program can't be started, and `DeadlineExceeded`.
     """
+    end = deadline or Deadline()
+    ended = f"'{' '.join(command[:2])}' had ended"
+
+    def check() -> None:
+        end.check(ended)
+
     lines: deque[str] = deque(maxlen=KEPT_LINES)
     process = subprocess.Popen(
         list(command),
@@ -41,14 +56,19 @@ def run(command: Sequence[str], environment: Mapping[str, str], on_line: OnLine)
         env=dict(environment),
     )
     assert process.stdout is not None  # noqa: S101  # it is a pipe
+    # Another thread reads: a child of the program may hold the pipe open for ever.
+    output = iter(partial(process.stdout.readline, MAX_LINE), b"")
     try:
-        for raw in iter(partial(process.stdout.readline, MAX_LINE), b""):
+        for raw in read_ahead(output, _READ_AHEAD, check):
             line = visible_text(raw)
             lines.append(line)
             on_line(line)
-        return ProcessResult(process.wait(), tuple(lines))
-    finally:
+            check()
         process.stdout.close()
+        while process.poll() is None:
+            end.sleep(_TICK, ended)
+        return ProcessResult(process.returncode, tuple(lines))
+    finally:
         if process.poll() is None:
             process.terminate()
             try:

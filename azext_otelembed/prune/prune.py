@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.arm import make_transport
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
@@ -44,7 +45,10 @@ class Pruner:
         self._repository = repository
         self._keep = keep
         self._client = RegistryClient(
-            registry.login_server, session.registry_credential(), transport=session.transport
+            registry.login_server,
+            session.registry_credential(),
+            transport=session.transport,
+            deadline=session.deadline,
         )
 
     @cached_property
@@ -56,10 +60,10 @@ class Pruner:
         scope = session.arm_scope if fell_back else session.acr_scope
         return ContainerRegistryClient(
             f"https://{self._registry.login_server}",
-            session.credential,
+            session.bounded_credential,
             api_version=_API_VERSION,
             audience=scope.removesuffix("/.default"),
-            **session.transport,
+            transport=make_transport(session),
         )
 
     def find(self, console: Console) -> list[Decision]:

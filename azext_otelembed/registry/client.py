@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import InvalidImage, OtelembedError, RegistryFailed
 from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
@@ -43,6 +43,7 @@ class RegistryClient:
     Every method raises `NotFound`, `Unauthorized` or `RegistryFailed`; none of their messages holds
     a token or a signed address. `transport` holds keyword arguments for azure-core's transport;
     `acr_argument` returns the argument that names the registry to `az acr`, for hints in errors.
+    `deadline` is the command's.
     """
 
     def __init__(
@@ -54,16 +55,19 @@ class RegistryClient:
         retry: RetryOptions | None = None,
         transport: Mapping[str, Any] | None = None,
         acr_argument: Callable[[], str] | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.host = host
         self.acr_argument = acr_argument or partial(error_responses.name_lookup, host)
         self.retry = retry or RetryOptions()
+        self.deadline = deadline or Deadline()
         self.http = HttpPipeline(
             host,
             credential or Anonymous(),
             origin=f"{scheme}://{_DOCKER_HUB_API if host == DOCKER_HUB else host}",
             retry=self.retry,
             transport=transport or {},
+            deadline=self.deadline,
         )
 
     def __enter__(self) -> RegistryClient:
@@ -183,7 +187,7 @@ class RegistryClient:
             cuts = 1 if offset > start else cuts + 1
             if cuts >= self.retry.attempts:
                 raise error_responses.unreachable(self.host, options.what, reason, cuts)
-            time.sleep(self.retry.delay(cuts))
+            self.deadline.sleep(self.retry.delay(cuts), f"{options.what} could be requested again")
 
     def request(
         self,
@@ -211,6 +215,9 @@ class RegistryClient:
             if not following:
                 return
             url = following
+        raise RegistryFailed(
+            f"Registry '{self.host}' sends more than {_MAX_PAGES} pages for {options.what}."
+        )
 
     def error(self, response: RegistryResponse, options: RequestOptions) -> OtelembedError:
         """The error of a response with an unexpected status."""

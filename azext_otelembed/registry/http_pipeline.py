@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 from azure.core.pipeline import Pipeline
-from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
 from azext_otelembed._version import __version__
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.http_session import PlainSession
+from azext_otelembed.http_transport import GuardedTransport
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
 from azext_otelembed.registry.policies import BODY, OPTIONS, RequestOptions, RetryOptions
@@ -33,6 +33,7 @@ class HttpPipeline:
         origin: str,
         retry: RetryOptions,
         transport: Mapping[str, Any],
+        deadline: Deadline,
     ) -> None:
         self.host = host
         self.origin = origin
@@ -40,11 +41,11 @@ class HttpPipeline:
         self.tokens = Tokens(host, origin, credential, self._send_token_request)
         chain: list[policies.Policy] = [
             policies.RedirectPolicy(host),
-            policies.RetryPolicy(host, retry),
+            policies.RetryPolicy(host, retry, deadline),
             policies.AuthenticationPolicy(origin, self.tokens),
             policies.BodyPolicy(host, retry.max_total),
         ]
-        self._session = _Session()
+        self._session = PlainSession()
         options = {
             "connection_timeout": retry.connect_timeout,
             "read_timeout": retry.read_timeout,
@@ -53,7 +54,7 @@ class HttpPipeline:
             "session": self._session,
             "session_owner": False,
         }
-        self._pipeline: Any = Pipeline(RequestsTransport(**options), chain)
+        self._pipeline: Any = Pipeline(GuardedTransport(deadline, **options), chain)
 
     def close(self) -> None:
         """Close the connections."""
@@ -104,16 +105,3 @@ class HttpPipeline:
     ) -> RegistryResponse:
         options = RequestOptions(f"a token ({urlsplit(url).path})")
         return self.send("POST" if form else "GET", url, options, headers, form=form)
-
-
-class _Session(requests.Session):
-    """A session without cookies, in which no password of ~/.netrc replaces the token."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.auth = lambda request: request
-        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """None: `RedirectPolicy` follows redirects, and requests fails on invalid addresses."""
-        return None

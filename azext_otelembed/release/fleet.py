@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.release.deploy import DeployRequest, deploy
@@ -195,8 +196,9 @@ def _deploy_site(
 ) -> None:
     site = run.console.site
     began = time.monotonic()
-    if site.subscription != session.subscription:
-        session = replace(session, subscription=site.subscription)
+    # Each site has the whole time of --timeout, however long it has waited for its turn.
+    deadline = Deadline(request.release.timeout)
+    session = replace(session, subscription=site.subscription, deadline=deadline)
     try:
         outcome = deploy(session, site, request, run.console, build_once)
         result = _result(site, outcome.exit_status) | outcome.result

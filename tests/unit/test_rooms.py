@@ -18,7 +18,11 @@ PACKAGE = ROOT / "azext_otelembed"
 
 GROUND = {
     "connection_errors",
+    "connection_guard",
+    "deadline",
     "errors",
+    "http_session",
+    "http_transport",
     "parallel",
     "urls",
     "log_redaction",
@@ -32,7 +36,11 @@ SITES = SERVICES | {"webapp", "builders"}
 PARTS = SITES | {"target", "verification", "prune"}
 MAY: Mapping[str, set[str]] = {
     "connection_errors": set(),
+    "connection_guard": {"deadline"},
+    "deadline": {"errors"},
     "errors": set(),
+    "http_session": {"connection_guard"},
+    "http_transport": {"connection_guard", "deadline", "http_session"},
     "parallel": set(),
     "urls": set(),
     "log_redaction": set(),
@@ -57,7 +65,7 @@ MAY: Mapping[str, set[str]] = {
     "commands": set(),
     "__init__": {"commands", "_params", "_help"},
     "_actions": GROUND,
-    "_completers": {"azure"},
+    "_completers": {"azure", "deadline"},
     "_help": set(),
     "_params": {"_actions", "_completers", "_validators", "azure"},
     "_validators": GROUND,
