@@ -79,7 +79,7 @@ class Deadline:
         """Sleeps between two polls: as long as `asked` (Retry-After), but `POLL_INTERVAL` at
         least; without a Retry-After, `default` seconds. Raises `DeadlineExceeded`.
         """
-        self.sleep(max(default if asked is None else asked, POLL_INTERVAL), missing)
+        self.sleep(max(POLL_INTERVAL, default if asked is None else asked), missing)
 
     def run(self, call: Callable[[], Result], missing: str, limit: float = math.inf) -> Result:
         """The result of a call of another library, which has no time limit of its own.

@@ -35,20 +35,20 @@ class GuardedTransport(RequestsTransport):  # type: ignore[misc]  # its package 
         if "session" not in options:
             options["session"] = PlainSession()
         super().__init__(**options)
-        self._deadline = deadline
+        self.deadline = deadline
 
     def sleep(self, duration: float) -> None:
         """Sleeps between two attempts (azure-core's retry policy calls it)."""
-        self._deadline.sleep(duration, "Azure answered")
+        self.deadline.sleep(duration, "Azure answered")
 
     def send(self, request: Any, **options: Any) -> Any:
         """Sends a request. Raises azure-core's errors, and those named above."""
         missing = f"{urlsplit(request.url).hostname} answered"
-        self._deadline.check(missing)
-        config, left = self.connection_config, self._deadline.remaining
+        self.deadline.check(missing)
+        config, left = self.connection_config, self.deadline.remaining
         connect = min(options.pop("connection_timeout", config.timeout), left)
         read = options.pop("read_timeout", config.read_timeout)
-        guard = ConnectionGuard(self._deadline)
+        guard = ConnectionGuard(self.deadline)
         failure: Exception | None = None
         with guard.sending(connect + read + _size(request) / SLOWEST):
             try:

@@ -44,7 +44,9 @@ def retry_policy(attempts: int = 4) -> Any:
             return dict(super().configure_retries(options))
 
         def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
-            bounded = (self.get_retry_after(response) or 0) <= MAX_RETRY_AFTER
+            # Where the time of the command doesn't suffice, the response tells more than its end.
+            longest = min(MAX_RETRY_AFTER, response.context.transport.deadline.remaining)
+            bounded = (self.get_retry_after(response) or 0) <= longest
             return bounded and bool(super().is_retry(settings, response))
 
     return BoundedRetry(

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Protocol
 
 from azext_otelembed.console import Console, Step
-from azext_otelembed.deadline import CLOSING
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release, State
@@ -161,9 +160,6 @@ class RecordedRelease:
 
         `written` is the connection string that this process wrote: no log line may show it.
         """
-        remaining, deadline = self._context.remaining, self._context.session.deadline
-        # The last look at the site begins when the time is up.
-        deadline.extend(remaining + CLOSING)
         self.keep_pending()
         with self._console.step("verify") as step:
             step.say(f"asking {observed.host}")
@@ -172,7 +168,7 @@ class RecordedRelease:
                 self.release.image,
                 log_since=self.release.log_since,
                 timeout=self._context.timeout,
-                spent=self._context.timeout - remaining,
+                spent=self._context.timeout - self._context.remaining,
                 say=step.say,
                 written=written,
                 recipe=self.release.recipe,
@@ -261,8 +257,7 @@ class RecordedRelease:
     def _roll_back(self, undo: Undo, failed: Verdict, written: str | None) -> ReleaseResult:
         timeout = max(self._context.timeout, ROLLBACK_TIMEOUT)
         lasts = timeout + LONGEST_BLOCK
-        deadline = self._context.session.deadline
-        deadline.extend(timeout)
+        self._context.session.deadline.extend(timeout)
         self.keep_pending(lasts)
         with self._console.step("rollback") as step:
             step.say(f"restoring {undo.image}")
@@ -273,7 +268,6 @@ class RecordedRelease:
                 return self._not_rolled_back(undo, failed, error)
             for note in restored.notes:
                 self._console.note(note)
-            deadline.extend(lasts + CLOSING)
             self.keep_pending(lasts)
             verdict = self._verify(
                 restored.observed,

@@ -12,6 +12,7 @@ from typing import Any
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient
+from azext_otelembed.deadline import CLOSING
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
@@ -142,6 +143,8 @@ class _Verification:
         """Looks until there is a verdict."""
         began = time.monotonic()
         deadline = began + timeout - spent
+        # The last look at the site begins when the time is up.
+        self.session.deadline.extend(timeout - spent + CLOSING)
         limit = start_limit(self.observed.settings)
         tracker = VerdictTracker(self.image, self.after, limit, self.pace, self.recipe)
         configuration = _Configuration(self.client, self.observed, self.image)
@@ -176,6 +179,7 @@ class _Verification:
                 # The record of the release lasts no longer.
                 longest = began + timeout - spent + LONGEST_BLOCK
                 deadline = max(deadline, min(blocked, longest))
+                self.session.deadline.extend(deadline - now + CLOSING)
             if now >= deadline:
                 seconds = f"after {timeout:.0f} s"
                 if not configuration.matches:
