@@ -43,6 +43,10 @@ def retry_policy(attempts: int = 4) -> Any:
             options.setdefault("retry_on_methods", _METHODS)
             return dict(super().configure_retries(options))
 
+        def get_retry_after(self, response: Any) -> float | None:
+            # azure-core's own fails on a value that is neither a number nor a date.
+            return retry_after_seconds(response.http_response.headers.get("Retry-After"))
+
         def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
             # Where the time of the command doesn't suffice, the response tells more than its end.
             longest = min(MAX_RETRY_AFTER, response.context.transport.deadline.remaining)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from azext_otelembed.deadline import Deadline
+from azext_otelembed.errors import DeadlineExceeded
 from tests.builders.acr import Attempt, attempt
 from tests.builders.support import Builds
 from tests.e2e.support import REGISTRY, Answer, eventually
@@ -192,6 +194,17 @@ def test_a_run_that_cannot_be_followed_is_cancelled(tasks: Builds) -> None:
         tasks.cloud.local.fault(service="arm", path=r"/runs/ca\d+$", status=403, times=0)
         done = attempt(tasks)
     assert "Container Registry Tasks Contributor" in str(done.failed().recommendation)
+    assert done.standing[-1] == f"run {done.run} was cancelled; nothing else was changed"
+
+
+@pytest.mark.parametrize("path", [r"/runs/ca\d+$", "/listLogSasUrl", r"rawtext\.log$"])
+def test_a_run_ends_with_the_command(tasks: Builds, path: str) -> None:
+    tasks.write(f"FROM {tasks.base()}", "RUN echo under-way; sleep 60")
+    began = time.monotonic()
+    with tasks.cloud.fault(path=path, drip=0.5, times=0):
+        done = attempt(tasks, deadline=Deadline(15 if path.startswith("/runs") else 4))
+    assert isinstance(done.failed(), DeadlineExceeded)
+    assert time.monotonic() - began < 30
     assert done.standing[-1] == f"run {done.run} was cancelled; nothing else was changed"
 
 

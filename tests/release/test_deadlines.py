@@ -84,7 +84,7 @@ def measure(
     how, site = COMMANDS[command], make_site()
     local = site.cloud.local
     if command == "swap":
-        site = make_site(
+        site = site.cloud.make_site(
             group=site.group,
             name=site.name,
             slot="staging",

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import pytest
 import trustme
@@ -270,6 +271,26 @@ def test_a_server_that_fails_and_asks_for_time_ends_with_the_command(tls: Tls) -
 
     with dripping(failing, tls.context) as host, soon(), pytest.raises(AzureFailed, match="503"):
         Arm(session_for(host, tls)).get("The site", "/sites/shop", "1")
+
+
+@pytest.mark.parametrize(
+    "asked", [b"0", b"0.001", b"-5", b"Wed, 21 Oct 2015 07:28:00 GMT", b"soon"]
+)
+def test_an_operation_that_never_ends_is_polled_once_a_second(asked: bytes, tls: Tls) -> None:
+    polls: list[float] = []
+
+    def accepted() -> Iterator[bytes]:
+        polls.append(time.monotonic())
+        yield b"HTTP/1.1 202 Accepted\r\nConnection: close\r\nContent-Length: 0\r\n"
+        yield b"Retry-After: " + asked + b"\r\nLocation: /operations/1\r\n\r\n"
+
+    with dripping(accepted, tls.context) as host, soon():
+        session = replace(session_for(host, tls), deadline=Deadline(2.2))
+        with pytest.raises(DeadlineExceeded):
+            list(Arm(session).start("The import", "/importImage", "1", {}))
+    pauses = [later - earlier for earlier, later in pairwise(polls)]
+    assert len(pauses) >= 1
+    assert min(pauses) >= 1
 
 
 def session_for(host: str, tls: Tls) -> Session:
