@@ -6,7 +6,8 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from azext_otelembed.errors import DeadlineExceeded
@@ -29,6 +30,15 @@ _TICK = 0.2
 Result = TypeVar("Result")
 
 
+class _Thread(threading.local):
+    end = math.inf
+    seconds = 0.0
+
+
+_THREAD = _Thread()
+"""The limit of `Deadline.limited` in this thread."""
+
+
 class Deadline:
     """When the time of a command is up, in monotonic seconds. Threads may share it.
 
@@ -45,7 +55,19 @@ class Deadline:
     @property
     def remaining(self) -> float:
         """Seconds left; 0 when the time is up."""
-        return max(self._end - time.monotonic(), 0.0)
+        return max(min(self._end, _THREAD.end) - time.monotonic(), 0.0)
+
+    @contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """What this thread does inside the block ends after `seconds`, if not with the command."""
+        before = _THREAD.end, _THREAD.seconds
+        end = time.monotonic() + seconds
+        if end < _THREAD.end:
+            _THREAD.end, _THREAD.seconds = end, seconds
+        try:
+            yield
+        finally:
+            _THREAD.end, _THREAD.seconds = before
 
     def restart(self) -> None:
         """Begins again: the next release, or the time after a question to the user."""
@@ -54,13 +76,16 @@ class Deadline:
 
     def extend(self, seconds: float) -> None:
         """Allows at least another `seconds` from now."""
-        self._extended = self._extended or seconds > self.remaining
-        self._end = max(self._end, time.monotonic() + seconds)
+        end = time.monotonic() + seconds
+        self._extended = self._extended or end > self._end
+        self._end = max(self._end, end)
 
     def check(self, missing: str) -> None:
         """Raises `DeadlineExceeded` when the time is up. `missing`: "the build has ended"."""
         if self.remaining > 0:
             return
+        if time.monotonic() < self._end:
+            raise DeadlineExceeded(f"{_THREAD.seconds:.0f} s ended before {missing}.")
         limit = f"{self._seconds:.0f} s"
         limit = f"{limit} of --timeout" if self._given else f"{limit} that a command may take"
         after = " and the time to undo the changes" if self._extended else ""

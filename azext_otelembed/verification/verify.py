@@ -27,6 +27,8 @@ from azext_otelembed.webapp.observe import SETTING, Observed, current_image
 
 CLOCKS_DIFFER = timedelta(seconds=120)
 """By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
+LONGEST_LOOK = 30.0
+"""Seconds for each thing that is looked at: one that hangs must not use up the time of all."""
 LONGEST_BLOCK = 300
 """Seconds by which a block of the site's starts may delay a way back: 120, and some 65 until App
 Service starts the site, in recorded logs."""
@@ -240,7 +242,8 @@ class _Configuration:
     def read(self) -> None:
         """Reads the image again. An error counts as no match: the next read may succeed."""
         try:
-            found = current_image(self.client, self.observed)
+            with self.client.deadline.limited(LONGEST_LOOK):
+                found = current_image(self.client, self.observed)
         except OtelembedError as unseen:
             self.matches, self.is_unread = False, True
             self.words = f"not seen: {unseen.message}"
@@ -260,7 +263,8 @@ class _Instances:
     @classmethod
     def of(cls, client: SiteClient) -> _Instances:
         try:
-            return cls(client.instances())
+            with client.deadline.limited(LONGEST_LOOK):
+                return cls(client.instances())
         except OtelembedError as unseen:
             return cls((), unseen.message)
 
@@ -278,7 +282,8 @@ class _Instances:
 def _log(client: SiteClient) -> str:
     """The container log; empty if there is none, or if it can't be read."""
     try:
-        return client.container_log()
+        with client.deadline.limited(LONGEST_LOOK):
+            return client.container_log()
     except OtelembedError:
         return ""
 

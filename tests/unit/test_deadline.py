@@ -52,6 +52,16 @@ def test_the_way_back_has_more_time() -> None:
     assert deadline.remaining > 4, "what was allowed before stays"
 
 
+def test_one_step_may_have_less_time_than_the_command() -> None:
+    deadline = Deadline(60)
+    with deadline.limited(0.2), deadline.limited(50):
+        assert deadline.remaining <= 0.2
+        with within(0.2, 2.0), pytest.raises(DeadlineExceeded, match=r"^0 s ended before it was"):
+            deadline.sleep(20, "it was done")
+    deadline.check("it was done")
+    assert deadline.remaining > 50
+
+
 def test_a_call_without_a_limit_of_its_own_is_left_behind() -> None:
     with within(0.0, 3.0), pytest.raises(DeadlineExceeded, match="before it answered"):
         Deadline(0.3).run(lambda: time.sleep(20), "it answered")

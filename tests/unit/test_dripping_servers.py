@@ -285,7 +285,7 @@ def test_an_operation_that_never_ends_is_polled_once_a_second(asked: bytes, tls:
         yield b"Retry-After: " + asked + b"\r\nLocation: /operations/1\r\n\r\n"
 
     with dripping(accepted, tls.context) as host, soon():
-        session = replace(session_for(host, tls), deadline=Deadline(2.2))
+        session = replace(session_for(host, tls), deadline=Deadline(3))
         with pytest.raises(DeadlineExceeded):
             list(Arm(session).start("The import", "/importImage", "1", {}))
     pauses = [later - earlier for earlier, later in pairwise(polls)]
