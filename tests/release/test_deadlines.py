@@ -25,7 +25,7 @@ WAY_BACK = 5
 """In place of the 30 s and the 120 s that the last look and the way back have."""
 LATE = 4.0
 """Seconds by which all of it together may be late on a busy machine."""
-STEP = 4
+STEP = 6
 FAULTS: dict[str, dict[str, Any]] = {"hangs": {"hold": True}, "drips": {"drip": 0.5}}
 
 
