@@ -114,7 +114,11 @@ class Arm:
         """GET a collection, following its nextLink."""
         page = self.get(what, path, api_version, **query)
         found = objects_at(what, page, "value")
+        pages = 1
         while page.get("nextLink"):
+            pages += 1
+            if pages > MAX_PAGES:
+                raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
             page = self._json(what, "GET", text_at(what, page, "nextLink"), {})
             found += objects_at(what, page, "value")
         return found

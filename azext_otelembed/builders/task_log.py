@@ -40,13 +40,15 @@ def follow(session: Session, tasks: Tasks, run: str) -> Iterator[str]:
                 last_data, pause = time.monotonic(), _PAUSES[0]
                 while reader.read < state.size:
                     yield from lines.feed(reader.read_to(min(state.size, reader.read + _MAX_READ)))
-            elif ended or (state is not None and state.complete):
+            elif ended:
                 break
             elif time.monotonic() - last_data >= _SILENCE:
                 last_data, ended = time.monotonic(), tasks.get(run).ended
-            if not ended and not (state is not None and state.complete):
-                session.deadline.sleep(pause, f"run {run} had ended")
-                pause = min(pause * 1.5, _PAUSES[1])
+            if state is not None and state.complete:
+                break
+            # A last look follows the end of the run.
+            session.deadline.sleep(_PAUSES[0] if ended else pause, f"run {run} had ended")
+            pause = min(pause * 1.5, _PAUSES[1])
         yield from lines.flush()
     finally:
         reader.close()

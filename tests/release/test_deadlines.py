@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -84,13 +85,7 @@ def measure(
     how, site = COMMANDS[command], make_site()
     local = site.cloud.local
     if command == "swap":
-        site = site.cloud.make_site(
-            group=site.group,
-            name=site.name,
-            slot="staging",
-            repository=site.repository,
-            component=False,
-        )
+        site = slot_of(site)
     how.prepare(replace(hand, pace=HASTY), site)
     session = replace(session_of(local, client=CLIENT), deadline=Deadline(TIMEOUT))
     number = local.fault(client=CLIENT, nth=first, times=0, **FAULTS[fault])
@@ -106,6 +101,17 @@ def measure(
     return (seconds, f"{type(ended).__name__}: {ended}"[:100]) if matches >= first else None
 
 
+def slot_of(site: Site) -> Site:
+    """A new slot of a site."""
+    return site.cloud.make_site(
+        group=site.group,
+        name=site.name,
+        slot="staging",
+        repository=site.repository,
+        component=False,
+    )
+
+
 def bound(command: str) -> float:
     """Its releases, the last look, the way back, and two records."""
     return COMMANDS[command].releases * TIMEOUT + WAY_BACK + 3 * CLOSING + LATE
@@ -118,6 +124,24 @@ def test_a_command_ends_in_time(
     measured = measure(make_site, hand, command, "drips", first)
     assert measured is not None
     assert measured[0] < bound(command)
+
+
+def test_a_swap_that_is_refused_again_and_again_is_tried_once_a_second(
+    make_site: Callable[..., Site], hand: Hand
+) -> None:
+    production = make_site()
+    slot = slot_of(production)
+    hand = replace(hand, pace=HASTY)
+    hand.deploy(slot)
+    local = production.cloud.local
+    session = replace(session_of(local, client=CLIENT), deadline=Deadline(TIMEOUT))
+    local.fault(client=CLIENT, path="/slotsswap$", status=429, retry_after=0, times=0)
+    mark = local.mark()
+    with pytest.raises(OtelembedError):
+        replace(hand, session=session).deploy(slot, timeout=TIMEOUT, swap=True)
+    starts = [r["time"] for r in local.requests(since=mark) if r["path"].endswith("/slotsswap")]
+    assert len(starts) >= 2
+    assert min(later - earlier for earlier, later in pairwise(starts)) >= 1
 
 
 @pytest.mark.thorough

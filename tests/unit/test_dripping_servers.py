@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
@@ -10,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 import trustme
 
+from azext_otelembed.azure import arm
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
 from azext_otelembed.deadline import Deadline
@@ -26,10 +28,10 @@ from azext_otelembed.registry.policies import RetryOptions
 from azext_otelembed.verification import site_answer
 from tests.release.support import Fixed
 
-TICK = 0.1
-IMPATIENT = RetryOptions(attempts=1, connect_timeout=0.6, read_timeout=0.6, max_total=1.2)
+TICK = 0.05
+IMPATIENT = RetryOptions(attempts=1, connect_timeout=0.3, read_timeout=0.3, max_total=0.6)
 BOUND = 5.0
-"""Seconds that each of them may take, on a busy machine; 1.2 on an idle one."""
+"""Seconds that each of them may take, on a busy machine; 0.6 on an idle one."""
 LONGEST = 12.0
 """Seconds after which a server ends, for code that would wait for ever."""
 
@@ -229,14 +231,14 @@ def test_a_proxy_has_to_connect_in_time() -> None:
 @pytest.mark.parametrize("answer", [*HEADERS, *BODIES])
 def test_a_request_to_azure_ends_with_the_command(answer: Answer, tls: Tls) -> None:
     with dripping(answer, tls.context) as host, soon():
-        arm = Arm(session_for(host, tls))
+        asked = Arm(session_for(host, tls))
         with pytest.raises(DeadlineExceeded, match=r"1 s of --timeout ended before 127.0.0.1"):
-            arm.get("The site", "/sites/shop", "1")
+            asked.get("The site", "/sites/shop", "1")
 
 
 def test_a_layer_ends_with_the_command() -> None:
     with dripping(chunks) as host, soon():
-        client = RegistryClient(host, scheme="http", deadline=Deadline(1))
+        client = RegistryClient(host, scheme="http", deadline=Deadline(0.6))
         with pytest.raises(DeadlineExceeded):
             list(client.stream_blob("r", Digest.of(b"")))
 
@@ -293,8 +295,25 @@ def test_an_operation_that_never_ends_is_polled_once_a_second(asked: bytes, tls:
     assert min(pauses) >= 1
 
 
+def test_a_list_without_an_end_is_refused(tls: Tls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arm, "MAX_PAGES", 3)
+    asked = count()
+
+    def page() -> Iterator[bytes]:
+        link = f"https://{host}/sites?page={next(asked)}"
+        text = json.dumps({"value": [{"name": "shop"}], "nextLink": link}).encode()
+        kind = b"Content-Type: application/json\r\nConnection: close\r\n"
+        yield OK + kind + b"Content-Length: %d\r\n\r\n" % len(text) + text
+
+    with dripping(page, tls.context) as host, soon():
+        session = replace(session_for(host, tls), deadline=Deadline(60))
+        with pytest.raises(AzureFailed, match="more than 3 pages"):
+            Arm(session).get_all("Sites", "/sites", "1")
+    assert next(asked) == 3
+
+
 def session_for(host: str, tls: Tls) -> Session:
-    """A session of a second, with Azure Resource Manager at `host`."""
+    """A session of 0.6 s, with Azure Resource Manager at `host`."""
     return Session(
         credential=Fixed("t"),  # type: ignore[arg-type]  # all that is used
         subscription="s",
@@ -303,5 +322,5 @@ def session_for(host: str, tls: Tls) -> Session:
         arm_scope="scope",
         acr_suffix="azurecr.io",
         transport={"connection_verify": tls.trusted},
-        deadline=Deadline(1),
+        deadline=Deadline(0.6),
     )
