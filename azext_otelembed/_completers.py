@@ -33,9 +33,10 @@ def _names(cmd: Any, path: str) -> list[str]:
     from azext_otelembed.azure.arm_json import text_at
     from azext_otelembed.azure.sign_in import from_az
     from azext_otelembed.azure.sites import API_VERSION
+    from azext_otelembed.deadline import COMPLETION, Deadline
     from azext_otelembed.printable import one_line
 
-    session = from_az(cmd.cli_ctx)
+    session = from_az(cmd.cli_ctx, Deadline(longest=COMPLETION))
     path = f"/subscriptions/{session.subscription}{path}"
     found = Arm(session).get_all("Web Apps", path, API_VERSION)
     names = (text_at("Web Apps", item, "name") for item in found)

@@ -89,10 +89,10 @@ def _verification(c: Any) -> None:
         "timeout",
         type=int,
         validator=validate_timeout,
-        help="Seconds that the command may take; a rollback has its own time. Default: 600 for the "
-        "verification (300 for the pull, 230 for the start, 70 until the old container has "
-        "stopped), or more if the site's app setting WEBSITES_CONTAINER_START_TIME_LIMIT is larger "
-        "than 230.",
+        help="Seconds that the command may take, builds and uploads included; a rollback has its "
+        "own time. Default: 2 hours, of which 600 s for the verification (300 for the pull, 230 "
+        "for the start, 70 until the old container has stopped), or more if the site's app setting "
+        "WEBSITES_CONTAINER_START_TIME_LIMIT is larger than 230.",
     )
     c.argument(
         "no_rollback",

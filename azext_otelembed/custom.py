@@ -15,6 +15,7 @@ from azext_otelembed.command_frame import (
     person_reads,
 )
 from azext_otelembed.console import Console, write
+from azext_otelembed.deadline import READING, Deadline
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.inputs import (
     embed_options,
@@ -80,7 +81,7 @@ def deploy(
         from azext_otelembed.target.from_source import app_source
 
         setting = setting_options(connection_string, connection_string_secret, app_insights)
-        session = _session_opener(cmd, credential)
+        session = _session_opener(cmd, credential, Deadline(None if ids or apps_file else timeout))
         app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
         embed = embed_options(
             collector_image,
@@ -125,7 +126,7 @@ def build(
         from azext_otelembed.release.build import build as run
         from azext_otelembed.target.from_source import app_source
 
-        session = _session_opener(cmd, credential)
+        session = _session_opener(cmd, credential, Deadline())
         app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
         embed = embed_options(
             collector_image,
@@ -163,7 +164,7 @@ def dockerfile(
             config = read_config(files.config_in(output_dir), "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
-        session = _session_opener(cmd, credential)
+        session = _session_opener(cmd, credential, Deadline(longest=READING))
         text = files.dockerfile(
             session, embed, image, registry, image_entrypoint, image_cmd, console
         )
@@ -193,7 +194,7 @@ def status(
         from azext_otelembed.azure.sign_in import open_session
         from azext_otelembed.release.status import status as run
 
-        session = open_session(cmd.cli_ctx, credential)
+        session = open_session(cmd.cli_ctx, credential, Deadline(longest=READING))
         found = run(
             session,
             _site(session, resource_group_name, name, slot),
@@ -218,7 +219,8 @@ def history(
 ) -> list[Result]:
     """`az otelembed history`."""
     with command_frame(cmd) as console:
-        site = _opened(cmd, resource_group_name, name, slot, credential, console)
+        deadline = Deadline(longest=READING)
+        site = _opened(cmd, resource_group_name, name, slot, credential, console, deadline)
         return list(site.history())
 
 
@@ -239,7 +241,8 @@ def rollback(
         from azext_otelembed.release.rollback import plan_rollback
 
         options = _options(timeout, health_path, accept_unproven)
-        site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
+        named = (resource_group_name, name, slot)
+        site = _opened(cmd, *named, credential, console, Deadline(timeout), health_path)
         return _roll_back(cmd, plan_rollback(site, to), options, console, yes=yes)
 
 
@@ -260,7 +263,8 @@ def remove(
         from azext_otelembed.release.rollback import plan_removal
 
         options = _options(timeout, health_path, accept_unproven)
-        site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
+        named = (resource_group_name, name, slot)
+        site = _opened(cmd, *named, credential, console, Deadline(timeout), health_path)
         planned = plan_removal(site, keep_setting=keep_setting)
         return _roll_back(cmd, planned, options, console, yes=yes)
 
@@ -280,7 +284,8 @@ def wait(
     with command_frame(cmd) as console:
         from azext_otelembed.release.wait import wait as run
 
-        site = _opened(cmd, resource_group_name, name, slot, credential, console, health_path)
+        named = (resource_group_name, name, slot)
+        site = _opened(cmd, *named, credential, console, Deadline(timeout), health_path)
         options = _options(timeout, health_path, accept_unproven, not no_rollback)
         result, exit_status = run(site, options, console)
         end_with(cmd, exit_status)
@@ -303,7 +308,7 @@ def prune(
         from azext_otelembed.azure.sign_in import open_session
         from azext_otelembed.prune.prune import Pruner, deletable
 
-        session = open_session(cmd.cli_ctx, credential)
+        session = open_session(cmd.cli_ctx, credential, Deadline())
         found = registries.find(Arm(session), session.subscription, registry)
         pruner = Pruner(session, found, repository, keep)
         decisions = pruner.find(console)
@@ -314,16 +319,17 @@ def prune(
             if not confirmed(f"Delete {len(chosen)} embedded images from registry '{registry}'?"):
                 console.alert("otelembed: nothing was changed.")
                 return None
+            session.deadline.restart()
             chosen = pruner.find_again(chosen, console)
         pruner.delete(chosen, console)
         return [{**one.as_result(), "deleted": True} for one in chosen]
 
 
-def _session_opener(cmd: Any, credential: str) -> Callable[[], Session]:
+def _session_opener(cmd: Any, credential: str, deadline: Deadline) -> Callable[[], Session]:
     """Opens the session at the first call: not every command needs one."""
     from azext_otelembed.azure.sign_in import open_session
 
-    return cache(partial(open_session, cmd.cli_ctx, credential))
+    return cache(partial(open_session, cmd.cli_ctx, credential, deadline))
 
 
 def _options(
@@ -383,12 +389,13 @@ def _opened(
     slot: str | None,
     credential: str,
     console: Console,
+    deadline: Deadline,
     health_path: str | None = None,
 ) -> Any:
     from azext_otelembed.azure.sign_in import open_session
     from azext_otelembed.release.recorded_site import open_site
 
-    session = open_session(cmd.cli_ctx, credential)
+    session = open_session(cmd.cli_ctx, credential, deadline)
     return open_site(session, _site(session, group, name, slot), console, health_path)
 
 
@@ -398,9 +405,12 @@ def _roll_back(
     """Asks, then carries out a planned rollback; None if the answer is no."""
     from azext_otelembed.release.rollback import roll_back
 
-    if not yes and not confirmed(planned.question):
-        console.alert("otelembed: nothing was changed.")
-        return None
+    if not yes:
+        if not confirmed(planned.question):
+            console.alert("otelembed: nothing was changed.")
+            return None
+        # The time that the answer took doesn't count.
+        planned.site.session.deadline.restart()
     result, exit_status = roll_back(planned, options, console)
     end_with(cmd, exit_status)
     return result

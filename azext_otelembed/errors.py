@@ -10,6 +10,7 @@
       AzureFailed        Azure Resource Manager responded with an error, or not at all
       RegistryFailed     a registry responded with an error or with corrupt content, or not at all
       BuildFailed        the app image can't be built from source
+      DeadlineExceeded   the time of the command is up
     Interrupted          INT or TERM ended the command; not an `Exception`
 
 `command_frame` translates them into the Azure CLI's own errors. A message names the object and the
@@ -127,6 +128,10 @@ class BuildFailed(OtelembedError):
 
 
 # Any command
+
+
+class DeadlineExceeded(OtelembedError):
+    """The time that --timeout gives is up, or that a command may take without it."""
 
 
 class Interrupted(BaseException):

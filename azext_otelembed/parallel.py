@@ -90,11 +90,13 @@ def map_concurrently(
     return [results[position] for position in range(len(items))]
 
 
-def read_ahead(items: Iterable[Item], limit: int) -> Generator[Item, None, None]:
+def read_ahead(
+    items: Iterable[Item], limit: int, check: Callable[[], None] = lambda: None
+) -> Generator[Item, None, None]:
     """The same items, read by another thread, at most `limit` ahead of the consumer.
 
     Exceptions of `items` are raised here. The thread is a daemon, and ends when this generator is
-    closed.
+    closed. `check` is called again and again while there is no next item.
     """
     buffer: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(limit)
     closed = threading.Event()
@@ -122,7 +124,7 @@ def read_ahead(items: Iterable[Item], limit: int) -> Generator[Item, None, None]
 
     threading.Thread(target=read, daemon=True).start()
     try:
-        while (found := _next(buffer)) is not None:
+        while (found := _next(buffer, check)) is not None:
             if isinstance(found, BaseException):
                 raise found
             yield found[0]
@@ -130,10 +132,10 @@ def read_ahead(items: Iterable[Item], limit: int) -> Generator[Item, None, None]
         closed.set()
 
 
-def _next(buffer: queue.Queue[Any]) -> Any:
+def _next(buffer: queue.Queue[Any], check: Callable[[], None]) -> Any:
     while True:
         try:
             # As above: a wait without a limit can't be interrupted on every platform.
             return buffer.get(timeout=_TICK)
         except queue.Empty:
-            continue
+            check()

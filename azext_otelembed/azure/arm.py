@@ -7,7 +7,6 @@ with `--debug`, and the bodies here hold app settings.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,13 +14,17 @@ from azext_otelembed.azure.arm_errors import error_text, translate_errors
 from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
-from azext_otelembed.parallel import check_running
+from azext_otelembed.http_transport import GuardedTransport
 from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.urls import resolve_safe
 
 SUBSCRIPTIONS_API = "2022-12-01"
 MAX_RETRY_AFTER = 60.0
 """Seconds. ARM can ask for more than five minutes; above this limit the request fails instead."""
+MAX_RETRIES = 300.0
+"""Seconds after which a request isn't repeated any more."""
+MAX_PAGES = 1000
+"""Pages of one list; Azure's have up to 1000 entries each."""
 
 _ENDED = ("Succeeded", "Failed", "Canceled")
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
@@ -40,11 +43,22 @@ def retry_policy(attempts: int = 4) -> Any:
             options.setdefault("retry_on_methods", _METHODS)
             return dict(super().configure_retries(options))
 
+        def get_retry_after(self, response: Any) -> float | None:
+            # azure-core's own fails on a value that is neither a number nor a date.
+            return retry_after_seconds(response.http_response.headers.get("Retry-After"))
+
         def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
-            bounded = (self.get_retry_after(response) or 0) <= MAX_RETRY_AFTER
+            # Where the time of the command doesn't suffice, the response tells more than its end.
+            longest = min(MAX_RETRY_AFTER, response.context.transport.deadline.remaining)
+            bounded = (self.get_retry_after(response) or 0) <= longest
             return bounded and bool(super().is_retry(settings, response))
 
-    return BoundedRetry(retry_total=attempts, retry_backoff_factor=0.4, retry_backoff_max=20)
+    return BoundedRetry(
+        retry_total=attempts,
+        retry_backoff_factor=0.4,
+        retry_backoff_max=20,
+        timeout=MAX_RETRIES,
+    )
 
 
 def user_agent_policy(session: Session) -> Any:
@@ -52,18 +66,6 @@ def user_agent_policy(session: Session) -> Any:
     from azure.core.pipeline.policies import UserAgentPolicy
 
     return UserAgentPolicy(user_agent=session.user_agent, user_agent_overwrite=True)
-
-
-def _running_policy() -> Any:
-    from azure.core.pipeline.policies import SansIOHTTPPolicy
-
-    class RunningPolicy(SansIOHTTPPolicy[Any, Any]):
-        """Sends no request in a thread that outlives the command."""
-
-        def on_request(self, request: Any) -> None:
-            check_running()
-
-    return RunningPolicy()
 
 
 def pipeline_policies(session: Session) -> list[Any]:
@@ -74,25 +76,20 @@ def pipeline_policies(session: Session) -> list[Any]:
     return [
         policies.RequestIdPolicy(),
         policies.HeadersPolicy(),
-        _running_policy(),
         user_agent_policy(session),
         policies.ContentDecodePolicy(),
         policies.RedirectPolicy(),
         policies.CustomHookPolicy(),
         retry_policy(),
-        ARMChallengeAuthenticationPolicy(session.credential, session.arm_scope),
+        ARMChallengeAuthenticationPolicy(session.bounded_credential, session.arm_scope),
         policies.SensitiveHeaderCleanupPolicy(),
     ]
 
 
-def make_transport(session: Session) -> Any:
-    """azure-core's transport, with timeouts of 20 s to connect and 60 s to read."""
-    from azure.core.pipeline.transport import RequestsTransport
-
-    from azext_otelembed.http_session import PlainSession
-
-    options = {"session": PlainSession(), **session.transport}
-    return RequestsTransport(connection_timeout=20, read_timeout=60, **options)
+def make_transport(session: Session) -> GuardedTransport:
+    """The transport, with timeouts of 20 s to connect and 60 s to read."""
+    options = {"connection_timeout": 20, "read_timeout": 60, **session.transport}
+    return GuardedTransport(session.deadline, **options)
 
 
 class Arm:
@@ -104,6 +101,7 @@ class Arm:
         self.caller = session.caller
         self._endpoint = session.arm_endpoint
         self.secrets = session.secrets
+        self._deadline = session.deadline
         self._client: Any = ARMPipelineClient(
             base_url=session.arm_endpoint,
             policies=pipeline_policies(session),
@@ -118,7 +116,11 @@ class Arm:
         """GET a collection, following its nextLink."""
         page = self.get(what, path, api_version, **query)
         found = objects_at(what, page, "value")
+        pages = 1
         while page.get("nextLink"):
+            pages += 1
+            if pages > MAX_PAGES:
+                raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
             page = self._json(what, "GET", text_at(what, page, "nextLink"), {})
             found += objects_at(what, page, "value")
         return found
@@ -157,8 +159,8 @@ class Arm:
                 )
             yield "Running"
             asked = retry_after_seconds(headers.get("Retry-After"))
-            # A date in the past must not make this loop poll without a pause.
-            time.sleep(2.0 if asked is None else min(max(asked, 0.1), MAX_RETRY_AFTER))
+            pause = None if asked is None else min(asked, MAX_RETRY_AFTER)
+            self._deadline.poll(pause, f"'{what}' was done")
             response = self._send(what, "GET", link, {})
         if (state := _state(what, response)) in ("Failed", "Canceled"):
             code, message = error_text(response.text())

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
 from azext_otelembed.az_commands import DEFAULT, Caller
-from azext_otelembed.errors import OtelembedError, Unauthorized
+from azext_otelembed.deadline import Deadline
+from azext_otelembed.errors import AzureFailed, DeadlineExceeded, OtelembedError, Unauthorized
 from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.auth import AcrExchange, Basic, Credential
 from azext_otelembed.registry.client import RegistryClient
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 REFUSAL_LIFETIME = 10.0
 """Seconds for which a refusal is cached, for concurrent requests and for many sites."""
+TOKEN_SECONDS = 120.0
+"""Seconds for one token: az's own credentials send their requests without a time limit."""
 ACR_AUDIENCE = "https://containerregistry.azure.net"
 """The audience of registries in all clouds (Azure/azure-sdk-for-net#34785), az's default too."""
 
@@ -64,6 +67,26 @@ class CachedCredential:
 
 
 @dataclass(frozen=True, slots=True)
+class BoundedCredential:
+    """A credential that gives a token in time, or raises `DeadlineExceeded` or `AzureFailed`."""
+
+    inner: TokenCredential
+    deadline: Deadline
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """The token of `inner`."""
+
+        def call() -> AccessToken:
+            return self.inner.get_token(*scopes, **options)
+
+        try:
+            return self.deadline.run(call, "the sign-in gave a token", TOKEN_SECONDS)
+        except TimeoutError:
+            reason = f"The sign-in gave no token within {TOKEN_SECONDS:.0f} s."
+        raise AzureFailed(reason, "Check the network, and run the same command again.")
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One identity in one subscription.
 
@@ -71,7 +94,7 @@ class Session:
     (`azurecr.io`), `acr_scope` the scope of the tokens that they exchange; `transport` holds
     keyword arguments for azure-core's transport, such as `connection_verify`. `caller` is whom
     commands are printed for; `secrets` are the secrets that the command has met, for masking them
-    in what others say.
+    in what others say. `deadline` is the command's: every request of the session ends with it.
     """
 
     credential: TokenCredential
@@ -85,6 +108,7 @@ class Session:
     user_agent: str = f"otelembed/{__version__}"
     caller: Caller = DEFAULT
     secrets: Secrets = field(default_factory=Secrets)
+    deadline: Deadline = field(default_factory=Deadline)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "caller", self.caller.within(self.subscription))
@@ -93,9 +117,14 @@ class Session:
         """The command `az VERB NAMES` in the session's subscription, as it is to be typed."""
         return self.caller.command(verb, *names, subscription=self.subscription)
 
+    @property
+    def bounded_credential(self) -> BoundedCredential:
+        """The credential, within the deadline."""
+        return BoundedCredential(self.credential, self.deadline)
+
     def arm_token(self) -> str:
         """A token for Azure Resource Manager."""
-        return self.credential.get_token(self.arm_scope).token
+        return self.bounded_credential.get_token(self.arm_scope).token
 
     def acr_token(self) -> str:
         """A token of the registries' audience. Raises `Unauthorized` where it can't be had.
@@ -104,7 +133,9 @@ class Session:
         and #33698).
         """
         try:
-            return self.credential.get_token(self.acr_scope).token
+            return self.bounded_credential.get_token(self.acr_scope).token
+        except DeadlineExceeded:
+            raise
         except Exception as error:  # noqa: BLE001  # az's credentials raise errors of many libraries
             given = error.message if isinstance(error, OtelembedError) else str(error)
             given = self.secrets.mask(given.strip())
@@ -128,7 +159,12 @@ class Session:
             credential = self.registry_credential()
         lookup = partial(self.caller.acr_command, host, subscription=self.subscription)
         return RegistryClient(
-            host, credential, transport=self.transport, acr_command=lookup, secrets=self.secrets
+            host,
+            credential,
+            transport=self.transport,
+            acr_command=lookup,
+            secrets=self.secrets,
+            deadline=self.deadline,
         )
 
     def is_acr(self, host: str) -> bool:

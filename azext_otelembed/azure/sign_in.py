@@ -13,6 +13,7 @@ from azext_otelembed.az_commands import Caller
 from azext_otelembed.azure import credentials
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import ACR_AUDIENCE, CachedCredential, Session
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import InvalidInput, NotFound
 from azext_otelembed.redaction import Secrets
 
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 SUBSCRIPTION = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def open_session(cli_ctx: Any, credential: str) -> Session:
+def open_session(cli_ctx: Any, credential: str, deadline: Deadline) -> Session:
     """The session of one command: `credential` is one of `credentials.KINDS`."""
-    return from_az(cli_ctx) if credential == credentials.CLI else from_identity(cli_ctx, credential)
+    if credential == credentials.CLI:
+        return from_az(cli_ctx, deadline)
+    return from_identity(cli_ctx, credential, deadline)
 
 
-def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
+def from_az(cli_ctx: Any, deadline: Deadline, subscription: str | None = None) -> Session:
     """The session of `az login`, in the subscription of `--subscription` or the default one.
 
     Raises az's own CLIError without a login or for an unknown subscription.
@@ -39,10 +42,10 @@ def from_az(cli_ctx: Any, subscription: str | None = None) -> Session:
     profile = Profile(cli_ctx=cli_ctx)
     credential, found, tenant = profile.get_login_credentials(subscription_id=wanted)
     caller = Caller(_current_subscription(profile))
-    return _session(cli_ctx, credential, found, tenant, caller, Secrets())
+    return _session(cli_ctx, credential, found, tenant, caller, Secrets(), deadline)
 
 
-def from_identity(cli_ctx: Any, kind: str) -> Session:
+def from_identity(cli_ctx: Any, kind: str, deadline: Deadline) -> Session:
     """A session that signs in with a credential of azure-identity, independent of `az login`.
 
     The cloud is the one az is set to (`az cloud set`). Raises `InvalidInput` without
@@ -67,7 +70,7 @@ def from_identity(cli_ctx: Any, kind: str) -> Session:
         secrets=secrets,
     )
     tenant, caller = os.environ.get(credentials.TENANT, ""), Caller("", kind)
-    session = _session(cli_ctx, credential, wanted, tenant, caller, secrets)
+    session = _session(cli_ctx, credential, wanted, tenant, caller, secrets, deadline)
     return session if SUBSCRIPTION.fullmatch(wanted) else _resolve_subscription(session)
 
 
@@ -88,6 +91,7 @@ def _session(
     tenant: str,
     caller: Caller,
     secrets: Secrets,
+    deadline: Deadline,
 ) -> Session:
     from azure.cli.core.auth.util import resource_to_scopes
     from azure.cli.core.util import get_az_user_agent
@@ -105,6 +109,7 @@ def _session(
         user_agent=f"{get_az_user_agent()} otelembed/{__version__}",
         caller=caller,
         secrets=secrets,
+        deadline=deadline,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azext_otelembed.az_commands import DEFAULT, Caller, option, quote
-from azext_otelembed.azure.arm import make_transport, pipeline_policies
+from azext_otelembed.azure.arm import MAX_PAGES, make_transport, pipeline_policies
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.arm_json import Json, as_object, object_at, objects_at, texts_at
 from azext_otelembed.azure.session import Session
@@ -98,8 +98,9 @@ class SiteClient:
 
         self.id = site
         self._secrets = session.secrets
+        self.deadline = session.deadline
         self._client = WebSiteManagementClient(
-            session.credential,
+            session.bounded_credential,
             site.subscription,
             api_version=API_VERSION,
             base_url=session.arm_endpoint,
@@ -235,7 +236,8 @@ class SiteClient:
         with sdk_errors(what, self._secrets):
             # The raw pages: the models' `as_dict` differs between versions of azure-mgmt-web.
             for _ in self._call(operation, raw_response_hook=pages.append):
-                pass
+                if len(pages) > MAX_PAGES:
+                    raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
             bodies = [as_object(what, page.http_response.json()) for page in pages]
             return [item for body in bodies for item in objects_at(what, body, "value")]
 

@@ -19,6 +19,7 @@ from azext_otelembed.builders.build_context import BuildContext, PackStatistics,
 from azext_otelembed.builders.build_output import KEPT_LINES, NEEDS_BUILDKIT, last_lines, quote
 from azext_otelembed.builders.source import OnLine, Source
 from azext_otelembed.builders.task_log import follow
+from azext_otelembed.deadline import CLOSING, Deadline
 from azext_otelembed.errors import (
     UNCHANGED,
     AzureFailed,
@@ -32,6 +33,7 @@ from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
 
+_TOOL = "ACR Tasks"
 _REPORT_INTERVAL = 10.0
 _DENIED = re.compile(r"denied|unauthorized|authentication required|forbidden", re.IGNORECASE)
 
@@ -48,9 +50,9 @@ class AcrBuilder:
         self._open = session
         self._report_state = report_state
 
-    def prepare(self) -> str:
+    def prepare(self, _deadline: Deadline) -> str:
         """See `Builder`."""
-        return "ACR Tasks"
+        return _TOOL
 
     def build(
         self, source: Source, image: Reference, client: RegistryClient, on_line: OnLine
@@ -78,6 +80,7 @@ class AcrBuilder:
         try:
             run = _follow_run(session, tasks, run, lines, on_line)
         except (Interrupted, OtelembedError):
+            session.deadline.extend(CLOSING)
             cancel = registry.command(caller, "task cancel-run", "--run-id", run.id, option="-r")
             self._cancel(tasks, run, cancel, name, on_line)
             raise
@@ -85,7 +88,7 @@ class AcrBuilder:
         if run.status != "Succeeded":
             logs = registry.command(caller, "task logs", "--run-id", run.id, option="-r")
             raise _failed(run, registry, source, lines, f"the whole log: `{logs}`.")
-        result = {"engine": self.prepare(), "run": run.id}
+        result = {"engine": _TOOL, "run": run.id}
         return result | ({"digest": run.digests[name]} if name in run.digests else {})
 
     def _cancel(self, tasks: Tasks, run: Run, command: str, name: str, on_line: OnLine) -> None:
@@ -174,7 +177,7 @@ def _follow_run(
         on_line(f"The build continues, but its log can't be read: {error.message}")
     pause = 1.0
     while not (run := tasks.get(run.id)).ended:
-        time.sleep(pause)
+        session.deadline.sleep(pause, f"run {run.id} had ended")
         pause = min(pause * 1.5, 10.0)
     return run
 

@@ -16,9 +16,9 @@ from azext_otelembed.builders.credential_server import CredentialServer
 from azext_otelembed.builders.engine import Engine, daemon_error, find_engine
 from azext_otelembed.builders.source import OnLine, Source
 from azext_otelembed.builders.subprocess_log import ProcessResult, run
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import BuildFailed, OtelembedError, Unauthorized
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
 
@@ -44,15 +44,16 @@ class DockerBuilder:
         self._environment = dict(os.environ if environment is None else environment)
         self._engine: Engine | None = None
 
-    def prepare(self) -> str:
+    def prepare(self, deadline: Deadline) -> str:
         """See `Builder`."""
-        return str(self._find_engine())
+        return str(self._find_engine(deadline))
 
     def build(
         self, source: Source, image: Reference, client: RegistryClient, on_line: OnLine
     ) -> dict[str, Any]:
         """See `Builder`. The right to push is checked before the build, which may take minutes."""
-        engine = self._find_engine()
+        deadline = client.deadline
+        engine = self._find_engine(deadline)
         check_push(client, image.repository)
         # Docker looks up credentials by the exact host: it is set in lower case in both places.
         name = replace(image, registry=image.registry.lower(), digest=None)
@@ -62,7 +63,7 @@ class DockerBuilder:
             own = engine_environment(self._environment, source.build_args)
             client.secrets.add_arguments(source.build_values(own))
             environment = configure(own)
-            run_engine = partial(_run, environment, client.secrets, on_line)
+            run_engine = partial(_run, environment, client, on_line)
             result = run_engine(engine.build(source, str(name)))
             if result.status:
                 raise _build_failed(engine, source, name, client, result, server.failure)
@@ -73,7 +74,7 @@ class DockerBuilder:
                     raise _push_failed(engine, name, client, result, server.failure)
         return {"engine": str(engine)}
 
-    def _find_engine(self) -> Engine:
+    def _find_engine(self, deadline: Deadline) -> Engine:
         if self._engine is None:
             if sys.platform == "win32":
                 raise BuildFailed(
@@ -81,15 +82,15 @@ class DockerBuilder:
                     "Unix socket.",
                     "Build and push the image, then name it with --image.",
                 )
-            self._engine = find_engine(engine_environment(self._environment))
+            self._engine = find_engine(engine_environment(self._environment), deadline)
         return self._engine
 
 
 def _run(
-    environment: Mapping[str, str], secrets: Secrets, on_line: OnLine, command: list[str]
+    environment: Mapping[str, str], client: RegistryClient, on_line: OnLine, command: list[str]
 ) -> ProcessResult:
     try:
-        return run(command, environment, secrets, on_line)
+        return run(command, environment, client.secrets, on_line, client.deadline)
     except OSError as error:
         raise BuildFailed(f"{command[0]} can't be started: {error.strerror or error}.") from None
 

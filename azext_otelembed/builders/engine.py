@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from azext_otelembed.builders.source import Source
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import BuildFailed
 from azext_otelembed.redaction import Secrets
 
@@ -56,11 +58,12 @@ class Engine:
         return None if self.kind == "buildx" else [self.program, "push", image]
 
 
-def find_engine(environment: Mapping[str, str]) -> Engine:
+def find_engine(environment: Mapping[str, str], deadline: Deadline | None = None) -> Engine:
     """The first of docker with buildx, docker, and podman that works.
 
     Raises `BuildFailed` with the remedy; if both fail, the one for docker.
     """
+    query = partial(_query, deadline or Deadline(), environment)
     path = environment.get("PATH")
     docker, podman = shutil.which("docker", path=path), shutil.which("podman", path=path)
     if docker is None and podman is None:
@@ -69,15 +72,15 @@ def find_engine(environment: Mapping[str, str]) -> Engine:
         )
     failure: BuildFailed | None = None
     if docker is not None:
-        ok, output = _query(environment, docker, "version", "--format", "{{.Server.Version}}")
-        if ok and not _is_podman(docker, environment):
-            return Engine(_kind(docker, environment), docker, output)
+        ok, output = query(docker, "version", "--format", "{{.Server.Version}}")
+        if ok and not _is_podman(docker, query):
+            return Engine(_kind(docker, environment, query), docker, output)
         if not ok:
             failure = daemon_error(output)
         else:
             podman = podman or docker
     if podman is not None:
-        ok, output = _query(environment, podman, "version", "--format", "{{.Client.Version}}")
+        ok, output = query(podman, "version", "--format", "{{.Client.Version}}")
         if ok:
             return Engine("podman", podman, output)
         failure = failure or BuildFailed(f"podman doesn't work here: {output}", _INSTALL)
@@ -103,8 +106,13 @@ def daemon_error(output: str) -> BuildFailed:
     return BuildFailed(f"docker doesn't work here: {last}", "Try `docker version`.")
 
 
-def _query(environment: Mapping[str, str], *command: str) -> tuple[bool, str]:
+Query = Callable[..., tuple[bool, str]]
+
+
+def _query(deadline: Deadline, environment: Mapping[str, str], *command: str) -> tuple[bool, str]:
     """Runs a short command of an engine: `(True, output)`, or `(False, cause of the failure)`."""
+    ended = f"'{command[0]} {command[1]}' had ended"
+    deadline.check(ended)
     try:
         done = subprocess.run(
             command,
@@ -112,13 +120,14 @@ def _query(environment: Mapping[str, str], *command: str) -> tuple[bool, str]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_TIMEOUT,
+            timeout=min(_TIMEOUT, deadline.remaining),
             env=dict(environment),
             check=False,
         )
     except OSError as error:
         return False, f"{command[0]}: {error.strerror or error}"
     except subprocess.TimeoutExpired:
+        deadline.check(ended)
         return False, f"cannot connect: no answer within {_TIMEOUT:.0f} s"
     if done.returncode == 0 and done.stdout.strip():
         return True, done.stdout.strip()
@@ -128,11 +137,11 @@ def _query(environment: Mapping[str, str], *command: str) -> tuple[bool, str]:
     return False, output or f"status {done.returncode}"
 
 
-def _is_podman(docker: str, environment: Mapping[str, str]) -> bool:
+def _is_podman(docker: str, query: Query) -> bool:
     """Whether `docker` is podman under another name (Debian's podman-docker)."""
-    return "podman" in _query(environment, docker, "--version")[1].lower()
+    return "podman" in query(docker, "--version")[1].lower()
 
 
-def _kind(docker: str, environment: Mapping[str, str]) -> str:
+def _kind(docker: str, environment: Mapping[str, str], query: Query) -> str:
     wanted = environment.get("DOCKER_BUILDKIT") != "0"
-    return "buildx" if wanted and _query(environment, docker, "buildx", "version")[0] else "docker"
+    return "buildx" if wanted and query(docker, "buildx", "version")[0] else "docker"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from azext_otelembed.builders.child_environment import git_environment
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.client import RegistryClient
@@ -51,10 +52,10 @@ class Builder(Protocol):
 
     name: str
 
-    def prepare(self) -> str:
+    def prepare(self, deadline: Deadline) -> str:
         """Check that this builder works here; returns its name, e.g. `docker 28.2`.
 
-        Raises `BuildFailed` with the remedy.
+        Raises `BuildFailed` with the remedy, and `DeadlineExceeded`.
         """
 
     def build(
@@ -63,7 +64,8 @@ class Builder(Protocol):
         """Build `source` for linux/amd64 and push it as `image` (with a tag).
 
         Returns fields for the result object. `client` is a client of the image's registry, for its
-        credentials. Raises `BuildFailed`, and `Unauthorized` where the registry denies the push.
+        credentials, with the command's deadline. Raises `BuildFailed`, `DeadlineExceeded`, and
+        `Unauthorized` where the registry denies the push.
         """
 
 

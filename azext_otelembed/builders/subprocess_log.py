@@ -10,9 +10,13 @@ from typing import IO
 
 from azext_otelembed.builders.build_output import KEPT_LINES, LEFT_OUT, MAX_LINE, visible_text
 from azext_otelembed.builders.source import OnLine
+from azext_otelembed.deadline import Deadline
+from azext_otelembed.parallel import read_ahead
 from azext_otelembed.redaction import Secrets
 
 _STOP_TIMEOUT = 10.0
+_READ_AHEAD = 64
+_TICK = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,23 @@ class ProcessResult:
 
 
 def run(
-    command: Sequence[str], environment: Mapping[str, str], secrets: Secrets, on_line: OnLine
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    secrets: Secrets,
+    on_line: OnLine,
+    deadline: Deadline | None = None,
 ) -> ProcessResult:
     """Run `command` to its end; an exception ends the program as well.
 
-    `secrets` are masked in its output. Raises OSError when the program can't be started.
+    `secrets` are masked in its output. Raises OSError when the program can't be started, and
+    `DeadlineExceeded`.
     """
+    end = deadline or Deadline()
+    ended = f"'{' '.join(command[:2])}' had ended"
+
+    def check() -> None:
+        end.check(ended)
+
     lines: deque[str] = deque(maxlen=KEPT_LINES)
     process = subprocess.Popen(
         list(command),
@@ -45,12 +60,16 @@ def run(
     )
     assert process.stdout is not None  # noqa: S101  # it is a pipe
     try:
-        for line in map(secrets.mask, _lines(process.stdout)):
+        # Another thread reads: a child of the program may hold the pipe open for ever.
+        for line in map(secrets.mask, read_ahead(_lines(process.stdout), _READ_AHEAD, check)):
             lines.append(line)
             on_line(line)
-        return ProcessResult(process.wait(), tuple(lines))
-    finally:
+            check()
         process.stdout.close()
+        while process.poll() is None:
+            end.sleep(_TICK, ended)
+        return ProcessResult(process.returncode, tuple(lines))
+    finally:
         if process.poll() is None:
             process.terminate()
             try:

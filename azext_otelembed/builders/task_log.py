@@ -11,13 +11,14 @@ from azext_otelembed.azure.blob_storage import Blob, BlobState
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.tasks import Tasks
 from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE, visible_text
+from azext_otelembed.deadline import POLL_INTERVAL
 from azext_otelembed.errors import AzureFailed, Unauthorized
 
 Result = TypeVar("Result")
 _MAX_READ = 1 << 20
 _CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 """Colours and other control sequences, which must not reach the terminal."""
-_PAUSES = (0.5, 4.0)
+_PAUSES = (POLL_INTERVAL, 4.0)
 _SILENCE = 10.0
 """Seconds without new bytes until the run's state is checked: a log may never be completed."""
 _MAX_ADDRESSES = 5
@@ -39,13 +40,15 @@ def follow(session: Session, tasks: Tasks, run: str) -> Iterator[str]:
                 last_data, pause = time.monotonic(), _PAUSES[0]
                 while reader.read < state.size:
                     yield from lines.feed(reader.read_to(min(state.size, reader.read + _MAX_READ)))
-            elif ended or (state is not None and state.complete):
+            elif ended:
                 break
             elif time.monotonic() - last_data >= _SILENCE:
                 last_data, ended = time.monotonic(), tasks.get(run).ended
-            if not ended and not (state is not None and state.complete):
-                time.sleep(pause)
-                pause = min(pause * 1.5, _PAUSES[1])
+            if state is not None and state.complete:
+                break
+            # A last look follows the end of the run.
+            session.deadline.sleep(_PAUSES[0] if ended else pause, f"run {run} had ended")
+            pause = min(pause * 1.5, _PAUSES[1])
         yield from lines.flush()
     finally:
         reader.close()

@@ -16,7 +16,7 @@ from azext_otelembed.embedding.upstream_image import (
     find_collector_files,
     read_upstream,
 )
-from azext_otelembed.errors import NotFound, OtelembedError, Refused, about
+from azext_otelembed.errors import DeadlineExceeded, NotFound, OtelembedError, Refused, about
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.layer import make_ca_layer, make_config_layer
 from azext_otelembed.image.manifest import EMPTY, Manifest, artifact_document
@@ -78,7 +78,7 @@ def prepare_collector(
     if importer is not None:
         try:
             upstream = _import(target, reference, newest, importer, report)
-        except Refused:
+        except (Refused, DeadlineExceeded):
             raise
         except OtelembedError as error:
             import_error = error

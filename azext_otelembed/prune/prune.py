@@ -8,12 +8,12 @@ from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from azext_otelembed.azure.arm import make_transport
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound
-from azext_otelembed.http_session import PlainSession
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.prune.deployed_images import find_deployed_images
@@ -50,6 +50,7 @@ class Pruner:
             transport=session.transport,
             acr_command=partial(registry.command, session.caller),
             secrets=session.secrets,
+            deadline=session.deadline,
         )
 
     @cached_property
@@ -61,10 +62,10 @@ class Pruner:
         scope = session.arm_scope if fell_back else session.acr_scope
         return ContainerRegistryClient(
             f"https://{self._registry.login_server}",
-            session.credential,
+            session.bounded_credential,
             api_version=_API_VERSION,
             audience=scope.removesuffix("/.default"),
-            **{"session": PlainSession(), **session.transport},
+            transport=make_transport(session),
         )
 
     def find(self, console: Console) -> list[Decision]:

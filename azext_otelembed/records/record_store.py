@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
+from azext_otelembed.deadline import CLOSING
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.manifest import EMPTY
 from azext_otelembed.image.prepared_collector import REPOSITORY as COLLECTOR
@@ -53,13 +53,15 @@ class RecordStore:
         """Writes a record that other processes have to see: repeatedly if it may get lost."""
         for attempt in range(WRITES):
             if attempt:
-                time.sleep(WRITE_INTERVAL)
+                self.client.deadline.sleep(WRITE_INTERVAL, "the record was written again")
             if self.write(release):
                 return
 
     def complete(self, release: Release, state: State, reason: str = "") -> Release:
         """Writes the last state of a release, and returns it."""
         completed = release.completed(state, datetime.now(timezone.utc), reason)
+        # A record that stays pending would block the releases of other images.
+        self.client.deadline.extend(CLOSING)
         self.write(completed)
         return completed
 

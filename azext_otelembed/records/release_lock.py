@@ -68,7 +68,7 @@ def acquire(
             # Published, since another process waits until this one has withdrawn.
             store.publish(_withdrawn(release, known, rival))
             raise _taken(rival, see_history)
-        time.sleep(POLL_INTERVAL)
+        store.client.deadline.sleep(POLL_INTERVAL, "the other release withdrew")
 
 
 def is_in_progress(release: Release) -> bool:

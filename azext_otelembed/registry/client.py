@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from azext_otelembed.az_commands import DEFAULT
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import InvalidImage, OtelembedError, RegistryFailed
 from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
@@ -46,6 +46,7 @@ class RegistryClient:
     a token or a signed address. `transport` holds keyword arguments for azure-core's transport;
     `acr_command` makes the command `az acr VERB OPTIONS` for the registry, for hints in errors.
     `secrets` are masked in the registry's messages; passwords and tokens are added to them.
+    `deadline` is the command's.
     """
 
     def __init__(
@@ -58,11 +59,13 @@ class RegistryClient:
         transport: Mapping[str, Any] | None = None,
         acr_command: Callable[..., str] | None = None,
         secrets: Secrets | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.host = host
         self.acr_command = acr_command or partial(DEFAULT.acr_command, host)
         self.retry = retry or RetryOptions()
         self.secrets = secrets or Secrets()
+        self.deadline = deadline or Deadline()
         self.http = HttpPipeline(
             host,
             credential or Anonymous(),
@@ -70,6 +73,7 @@ class RegistryClient:
             retry=self.retry,
             transport=transport or {},
             secrets=self.secrets,
+            deadline=self.deadline,
         )
 
     def __enter__(self) -> RegistryClient:
@@ -189,7 +193,7 @@ class RegistryClient:
             cuts = 1 if offset > start else cuts + 1
             if cuts >= self.retry.attempts:
                 raise error_responses.unreachable(self.host, options.what, reason, cuts)
-            time.sleep(self.retry.delay(cuts))
+            self.deadline.sleep(self.retry.delay(cuts), f"{options.what} could be requested again")
 
     def request(
         self,
@@ -217,6 +221,9 @@ class RegistryClient:
             if not following:
                 return
             url = following
+        raise RegistryFailed(
+            f"Registry '{self.host}' sends more than {_MAX_PAGES} pages for {options.what}."
+        )
 
     def error(self, response: RegistryResponse, options: RequestOptions) -> OtelembedError:
         """The error of a response with an unexpected status."""

@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core.pipeline import Pipeline
-from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
 from azext_otelembed._version import __version__
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.http_session import PlainSession
-from azext_otelembed.parallel import check_running
+from azext_otelembed.http_transport import GuardedTransport
 from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry import policies
 from azext_otelembed.registry.auth import Credential
@@ -35,6 +35,7 @@ class HttpPipeline:
         retry: RetryOptions,
         transport: Mapping[str, Any],
         secrets: Secrets,
+        deadline: Deadline,
     ) -> None:
         self.host = host
         self.origin = origin
@@ -42,7 +43,7 @@ class HttpPipeline:
         self.tokens = Tokens(host, origin, credential, self._send_token_request, secrets)
         chain: list[policies.Policy] = [
             policies.RedirectPolicy(host),
-            policies.RetryPolicy(host, retry),
+            policies.RetryPolicy(host, retry, deadline),
             policies.AuthenticationPolicy(origin, self.tokens),
             policies.BodyPolicy(host, retry.max_total),
         ]
@@ -55,7 +56,7 @@ class HttpPipeline:
             "session": self._session,
             "session_owner": False,
         }
-        self._pipeline: Any = Pipeline(RequestsTransport(**options), chain)
+        self._pipeline: Any = Pipeline(GuardedTransport(deadline, **options), chain)
 
     def close(self) -> None:
         """Close the connections."""
@@ -71,7 +72,6 @@ class HttpPipeline:
         form: dict[str, Any] | None = None,
     ) -> RegistryResponse:
         """Send a request; any status is returned. `url` may be relative to the registry."""
-        check_running()
         address = resolve_safe(self.origin, url)
         if address is None:
             raise RegistryFailed(

@@ -20,6 +20,7 @@ from azure.core.pipeline.policies import HTTPPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 
 from azext_otelembed.connection_errors import TIMED_OUT, cause, is_permanent, never_sent
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.registry.error_responses import unreachable
@@ -117,10 +118,11 @@ class RedirectPolicy(Policy):
 class RetryPolicy(Policy):
     """Repeats requests after transient failures; honours Retry-After within `RetryOptions`."""
 
-    def __init__(self, host: str, retry: RetryOptions) -> None:
+    def __init__(self, host: str, retry: RetryOptions, deadline: Deadline) -> None:
         super().__init__()
         self._host = host
         self._retry = retry
+        self._deadline = deadline
 
     def send(self, request: Request) -> Response:
         """Send the request, with retries. Raises `RegistryFailed` when no response comes."""
@@ -145,21 +147,22 @@ class RetryPolicy(Policy):
                 if status not in (_TRANSIENT if options.idempotent else (429,)):
                     return response
                 delay = self._delay(attempt, response.http_response.headers.get("Retry-After"))
-            spent = time.monotonic() - started
+            left = self._retry.max_total - (time.monotonic() - started)
             last = attempt >= self._retry.attempts
-            if delay is None or last or spent + delay > self._retry.max_total:
+            if delay is None or last or delay > min(left, self._deadline.remaining):
                 if failure is None:
                     return response
                 # Raised outside the handler: the exception's message holds the whole address.
                 raise unreachable(self._host, options.what, reason, attempt)
             _LOG.debug("Retry in %.1f s: %s of registry %s", delay, options.what, self._host)
-            time.sleep(delay)
+            self._deadline.sleep(delay, f"{options.what} could be requested again")
 
     def _delay(self, attempt: int, retry_after: str | None) -> float | None:
         asked = retry_after_seconds(retry_after)
+        pause = self._retry.delay(attempt) * random.uniform(0.8, 1.2)  # noqa: S311
         if asked is not None:
-            return asked if asked <= self._retry.max_delay else None
-        return self._retry.delay(attempt) * random.uniform(0.8, 1.2)  # noqa: S311
+            return max(asked, pause) if asked <= self._retry.max_delay else None
+        return pause
 
 
 class AuthenticationPolicy(Policy):

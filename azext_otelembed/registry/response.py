@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
-import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +12,8 @@ from azure.core.rest import HttpResponse
 
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.http_transport import guard_of
 from azext_otelembed.log_redaction import no_http_logs
-
-_MAX_WAIT = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,46 +68,28 @@ class SlowBodyGuard:
     """
 
     def __init__(self, response: Any, max_seconds: float) -> None:
-        self.expired = False
-        self._raw: Any = getattr(getattr(response, "internal_response", None), "raw", None)
+        self._guard = guard_of(response)
         self._max_seconds = max_seconds
-        self._deadline: float | None = None
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+
+    @property
+    def expired(self) -> bool:
+        """Whether the connection was cut."""
+        return self._guard.expired
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """The time inside this block counts; the time between two blocks doesn't."""
-        self._deadline = time.monotonic() + self._max_seconds
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name="otelembed-slow-body", daemon=True
-            )
-            self._thread.start()
+        """The time inside this block counts; the time between two blocks doesn't.
+
+        Raises `DeadlineExceeded` if the time of the command is up.
+        """
+        self._guard.allow(self._max_seconds)
         try:
             yield
         finally:
-            self._deadline = None
+            self._guard.pause()
+            if self.expired:
+                self._guard.check("the whole answer had come")
 
     def close(self) -> None:
-        """End the thread."""
-        self._closed.set()
-
-    def _run(self) -> None:
-        remaining = self._max_seconds
-        while not self._closed.wait(remaining):
-            deadline = self._deadline
-            if deadline is None:
-                remaining = min(self._max_seconds, _MAX_WAIT)
-                continue
-            remaining = deadline - time.monotonic()
-            if remaining > 0:
-                continue
-            self.expired = True
-            # shutdown() interrupts the thread that reads from the socket; close() doesn't.
-            with (
-                suppress(OSError, ValueError, AttributeError),
-                socket.socket(fileno=os.dup(self._raw.fileno())) as connection,
-            ):
-                connection.shutdown(socket.SHUT_RDWR)
-            return
+        """End the guard's thread."""
+        self._guard.close()

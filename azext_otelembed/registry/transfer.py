@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -236,7 +235,8 @@ def _wait(client: RegistryClient, attempt: int, response: RegistryResponse | Non
             f"Registry '{client.host}' accepts no upload for another {asked:.0f} s.",
             "Run the same command again after that time.",
         )
-    time.sleep(max(client.retry.delay(attempt), asked or 0))
+    pause = max(client.retry.delay(attempt), asked or 0)
+    client.deadline.sleep(pause, f"registry '{client.host}' took the upload")
 
 
 def _received(response: RegistryResponse, default: int, *, some: bool) -> int:

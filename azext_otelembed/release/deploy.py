@@ -257,7 +257,8 @@ class _Deploy:
         if isinstance(target, Existing):
             return target
         finder, stands = self._finder(app), self.console.stands
-        with self.console.step("embed") as step, self.build_once.turn(target) as pushed:
+        deadline = self.session.deadline
+        with self.console.step("embed") as step, self.build_once.turn(target, deadline) as pushed:
             if pushed and isinstance(target, ToEmbed):
                 existing = target.existing
             else:
@@ -281,6 +282,7 @@ class _Deploy:
         assert production is not None  # noqa: S101  # the caller has checked it
         # A release of its own: an unproven slot, if that is accepted, has used up its time.
         self.began = time.monotonic()
+        self.session.deadline.restart()
         context = self._context(production.client, production.observed, site.observed)
         ending = swap(context, self.id, production.observed, _image(target))
         seconds = dict(self.console.seconds)

@@ -12,6 +12,7 @@ from azext_otelembed.az_commands import DEFAULT, Verbatim
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.console import Console, Step
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import UNCHANGED, InvalidInput, OtelembedError
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.printable import one_line
@@ -213,8 +214,9 @@ def _deploy_site(
 ) -> None:
     site = run.console.site
     began = time.monotonic()
-    if site.subscription != session.subscription:
-        session = replace(session, subscription=site.subscription)
+    # Each site has the whole time of --timeout, however long it has waited for its turn.
+    deadline = Deadline(request.release.timeout)
+    session = replace(session, subscription=site.subscription, deadline=deadline)
     try:
         outcome = deploy(session, site, request, run.console, build_once)
         result = _result(site, outcome.exit_status) | outcome.result

@@ -266,6 +266,7 @@ class RecordedRelease:
     def _roll_back(self, undo: Undo, failed: Verdict, written: str | None) -> ReleaseResult:
         timeout = max(self._context.timeout, ROLLBACK_TIMEOUT)
         lasts = timeout + LONGEST_BLOCK
+        self._context.session.deadline.extend(timeout)
         self.keep_pending(lasts)
         with self._console.step("rollback") as step:
             step.say(f"restoring {undo.image}")

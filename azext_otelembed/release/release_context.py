@@ -113,7 +113,8 @@ class ReleaseContext:
         """
         if self.options.timeout is None:
             return self.timeout
-        return max(self.began + self.timeout - time.monotonic(), 0.0)
+        left = self.began + self.timeout - time.monotonic()
+        return max(min(left, self.session.deadline.remaining), 0.0)
 
     def command(self, verb: str, *options: str) -> str:
         """The command `az otelembed VERB` for the site, with the health path of this one."""

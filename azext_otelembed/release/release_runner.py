@@ -10,6 +10,7 @@ from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import unfinished_release, unproven_release
 from azext_otelembed.release.recorded_release import (
+    ROLLBACK_TIMEOUT,
     RecordedRelease,
     Restored,
     new_release,
@@ -114,6 +115,7 @@ def _undo_changes(
     written = plan.setting.value if plan.setting else None
     image = str(plan.image or observed.image)
     console = context.console
+    context.session.deadline.extend(ROLLBACK_TIMEOUT)
     try:
         if wrote:
             notes = restore(context.client, observed, previous, image, written, console.stands)

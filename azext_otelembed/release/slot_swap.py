@@ -14,6 +14,7 @@ from itertools import chain
 from azext_otelembed.azure.arm import MAX_RETRY_AFTER, Arm
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Step
+from azext_otelembed.deadline import POLL_INTERVAL
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records.record import Release
@@ -37,6 +38,7 @@ class SlotSwap:
         self._context = context
         self._slot = SiteClient(context.session, slot)
         self._timeout = context.remaining
+        self._deadline = context.session.deadline
         self._pace = context.options.pace
         self._keep_pending = begun.keep_pending
         self.image = begun.release.previous_image
@@ -79,7 +81,7 @@ class SlotSwap:
             "again to go on"
         )
         what = step.detail
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + min(self._timeout, self._deadline.remaining)
         crossed = False
         while True:
             slot, production = self._checked(wanted, instead_of, untouched=not crossed)
@@ -93,7 +95,7 @@ class SlotSwap:
                 delay = _retry_delay(error, deadline)
                 if delay is not None:
                     step.say(f"again in {delay:.0f} s: {what} ({error.message})")
-                    time.sleep(delay)
+                    self._deadline.sleep(delay, f"'{what}' was begun")
                     self._keep_pending()
                     continue
                 if _has_not_started(error):
@@ -157,7 +159,7 @@ class SlotSwap:
     ) -> None:
         """Returns once production runs `wanted`. Raises `error` when it doesn't in time."""
         began = time.monotonic()
-        deadline = began + self._timeout
+        deadline = began + min(self._timeout, self._deadline.remaining)
         while not self._runs(wanted, production):
             if time.monotonic() >= deadline:
                 error.refused = False
@@ -165,7 +167,7 @@ class SlotSwap:
             seconds = time.monotonic() - began
             step.say(f"waiting for production, {seconds:.0f} s: {what} ({error.message})")
             self._keep_pending()
-            time.sleep(self._pace.interval)
+            time.sleep(min(self._pace.interval, max(deadline - time.monotonic(), 0.0)))
 
     def _keeps_running(self, old: str, production: Observed) -> bool:
         """Whether production still shows `old` for some time after a swap: right after it, App
@@ -203,7 +205,7 @@ def _retry_delay(error: OtelembedError, deadline: float) -> float | None:
     """
     if not isinstance(error, AzureFailed) or not (error.status == 429 or _is_other_work(error)):
         return None
-    delay = BUSY_WAIT if error.retry_after is None else error.retry_after
+    delay = BUSY_WAIT if error.retry_after is None else max(error.retry_after, POLL_INTERVAL)
     return delay if delay <= MAX_RETRY_AFTER and time.monotonic() + delay < deadline else None
 
 

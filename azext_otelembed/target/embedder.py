@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Step
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.embedding.shell_check import check_shell
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrepare
@@ -44,6 +45,10 @@ def embed_target(
     return target.existing
 
 
+_TICK = 0.2
+"""Seconds between two checks of whether the time is up."""
+
+
 class BuildOnce:
     """Lets the deploys of one command that need the same image embed it once. Thread-safe."""
 
@@ -53,7 +58,7 @@ class BuildOnce:
         self._built: set[str] = set()
 
     @contextmanager
-    def turn(self, target: ToEmbed | ToPrepare) -> Iterator[bool]:
+    def turn(self, target: ToEmbed | ToPrepare, deadline: Deadline) -> Iterator[bool]:
         """Waits for deploys that embed the same image; yields whether one of them has pushed it.
 
         While the collector isn't prepared, all deploys wait for the first one to prepare it.
@@ -61,7 +66,11 @@ class BuildOnce:
         key = str(target.image or target.collector)
         with self._lock:
             lock = self._locks.setdefault(key, threading.Lock())
-        with lock:
+        while not lock.acquire(timeout=_TICK):
+            deadline.check("another deploy of this command had embedded the same image")
+        try:
             yield key in self._built
             if isinstance(target, ToEmbed):
                 self._built.add(key)
+        finally:
+            lock.release()

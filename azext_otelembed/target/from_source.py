@@ -52,7 +52,7 @@ def build_app(
     """
     with console.step("build") as step:
         step.say("preparing the build")
-        tool = app.builder.prepare()
+        tool = app.builder.prepare(client.deadline)
         step.say(f"building {image} with {tool}")
         console.plain(f"build: {step.detail}")
         again = "run the same command again to go on"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient
@@ -47,29 +48,42 @@ class Ping:
         return f"HTTP {self.status}" if self.status is not None else self.problem
 
 
-def ping(session: Session, host: str, path: str, patience: float = 15) -> Ping:
+LONGEST_PING = 15.0
+"""Seconds for a request to the site: to connect, and to answer with all headers."""
+
+
+def ping(session: Session, host: str, path: str, patience: float = LONGEST_PING) -> Ping:
     """Sends one request to the site's own host name, without credentials or following redirects.
 
-    An answer that takes longer than `patience` seconds counts as none.
+    A pause of more than `patience` seconds counts as no answer.
     """
-    import requests
-
+    from azext_otelembed.connection_guard import ConnectionGuard
     from azext_otelembed.http_session import PlainSession
 
+    guard = ConnectionGuard(session.deadline)
+    limit = min(LONGEST_PING, max(session.deadline.remaining, 0.1))
+    with PlainSession() as http, guard.sending(limit):
+        answer = _request(http, session, f"https://{host}{path}", (limit, min(patience, limit)))
+    # The cut may look like the end of the headers.
+    return Ping(None, f"no answer in {limit:.0f} s") if guard.expired else answer
+
+
+def _request(http: Any, session: Session, url: str, timeout: tuple[float, float]) -> Ping:
+    import requests
+
     verify = session.transport.get("connection_verify", True)
-    headers = {"User-Agent": session.user_agent}
+    connect, patience = timeout
     try:
-        with PlainSession() as plain:
-            answer = plain.get(
-                f"https://{host}{path}",
-                headers=headers,
-                timeout=(15, patience),
-                allow_redirects=False,
-                stream=True,
-                **({} if verify is True else {"verify": verify}),
-            )
+        answer = http.get(
+            url,
+            headers={"User-Agent": session.user_agent},
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+            **({} if verify is True else {"verify": verify}),
+        )
     except requests.exceptions.ConnectTimeout:
-        return Ping(None, "no connection in 15 s", unreachable=True)
+        return Ping(None, f"no connection in {connect:.0f} s", unreachable=True)
     except requests.Timeout:
         return Ping(None, f"no answer in {patience:.0f} s")
     except requests.exceptions.SSLError:

@@ -12,6 +12,7 @@ from typing import Any
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient
+from azext_otelembed.deadline import CLOSING
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
@@ -27,6 +28,8 @@ from azext_otelembed.webapp.observe import SETTING, Observed, current_image
 
 CLOCKS_DIFFER = timedelta(seconds=120)
 """By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
+LONGEST_LOOK = 30.0
+"""Seconds for each thing that is looked at: one that hangs must not use up the time of all."""
 LONGEST_BLOCK = 300
 """Seconds by which a block of the site's starts may delay a way back: 120, and some 65 until App
 Service starts the site, in recorded logs."""
@@ -144,6 +147,8 @@ class _Verification:
         """Looks until there is a verdict."""
         began = time.monotonic()
         deadline = began + timeout - spent
+        # The last look at the site begins when the time is up.
+        self.session.deadline.extend(timeout - spent + CLOSING)
         limit = start_limit(self.observed.settings)
         tracker = VerdictTracker(self.image, self.after, limit, self.pace, self.recipe)
         configuration = _Configuration(self.client, self.observed, self.image)
@@ -178,6 +183,7 @@ class _Verification:
                 # The record of the release lasts no longer.
                 longest = began + timeout - spent + LONGEST_BLOCK
                 deadline = max(deadline, min(blocked, longest))
+                self.session.deadline.extend(deadline - now + CLOSING)
             if now >= deadline:
                 seconds = f"after {timeout:.0f} s"
                 if not configuration.matches:
@@ -238,7 +244,8 @@ class _Configuration:
     def read(self) -> None:
         """Reads the image again. An error counts as no match: the next read may succeed."""
         try:
-            found = current_image(self.client, self.observed)
+            with self.client.deadline.limited(LONGEST_LOOK):
+                found = current_image(self.client, self.observed)
         except OtelembedError as unseen:
             self.matches, self.is_unread = False, True
             self.words = f"not seen: {unseen.message}"
@@ -258,7 +265,8 @@ class _Instances:
     @classmethod
     def of(cls, client: SiteClient) -> _Instances:
         try:
-            return cls(client.instances())
+            with client.deadline.limited(LONGEST_LOOK):
+                return cls(client.instances())
         except OtelembedError as unseen:
             return cls((), unseen.message)
 
@@ -276,7 +284,8 @@ class _Instances:
 def _log(client: SiteClient) -> str:
     """The container log; empty if there is none, or if it can't be read."""
     try:
-        return client.container_log()
+        with client.deadline.limited(LONGEST_LOOK):
+            return client.container_log()
     except OtelembedError:
         return ""
 

@@ -68,7 +68,7 @@ def check_reference(client: SiteClient, value: str) -> None:
     deadline = time.monotonic() + PATIENCE
     status, details = client.reference_status(SETTING)
     while status.lower() in PENDING and time.monotonic() < deadline:
-        time.sleep(INTERVAL)
+        client.deadline.sleep(INTERVAL, f"App Service resolved the Key Vault reference {SETTING}")
         status, details = client.reference_status(SETTING)
     if status.lower() == "resolved":
         return

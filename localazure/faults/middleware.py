@@ -65,6 +65,8 @@ class _Exchange:
         await asyncio.sleep(fault.latency)
         if fault.hold:
             await self._hold()
+        if fault.drip is not None:
+            await self._drip(fault.drip)
         if fault.reset:
             await self._cut()
         if fault.status is not None:
@@ -103,6 +105,17 @@ class _Exchange:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._fault.released.wait(), _POLL)
         self._record.held = False
+
+    async def _drip(self, pause: float) -> None:
+        """Send header lines until the client has gone."""
+        transport = self._scope[TRANSPORT]
+        line = b"HTTP/1.1 200 OK\r\n"
+        while not transport.is_closing():
+            transport.write(line)
+            # Lines of one name: http.client refuses more than 100 headers.
+            line = b"x-drip: 1\r\n"
+            await asyncio.sleep(pause)
+        raise _CutError
 
     async def _cut(self) -> None:
         """Cut the TCP connection with a reset, and wait until uvicorn has noticed."""

@@ -79,6 +79,8 @@ class Fault:
     """Wait before handling, until released."""
     hold_after: bool = False
     """Handle the request, then delay the response until released."""
+    drip: float | None = None
+    """Answer with one header line after the other, every so many seconds, and never end."""
     matches: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
 

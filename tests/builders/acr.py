@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azext_otelembed.builders.acr_tasks import AcrBuilder
 from azext_otelembed.builders.source import find_source
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.auth import AcrExchange
@@ -54,11 +55,12 @@ def attempt(
     token: str | None = None,
     registry: str = REGISTRY,
     made: Attempt | None = None,
+    deadline: Deadline | None = None,
 ) -> Attempt:
     """Build the source folder as the owner, or as the one with `token`; `made` is filled in."""
     local = tasks.cloud.local
     made = made or Attempt(tasks.repository())
-    session = session_of(local, token)
+    session = replace(session_of(local, token), deadline=deadline or Deadline())
     host = local.registries[registry]
     source = find_source(str(tasks.source), None, (), None)
     builder = AcrBuilder(lambda: session, made.standing.append)
@@ -66,7 +68,7 @@ def attempt(
     mark = local.mark()
     credential = AcrExchange(session.arm_token, local.tenant)
     transport = {"connection_verify": local.ca}
-    with RegistryClient(host, credential, transport=transport) as client:
+    with RegistryClient(host, credential, transport=transport, deadline=session.deadline) as client:
         try:
             made.result = builder.build(source, image, client, made.said.append)
         except OtelembedError as error:

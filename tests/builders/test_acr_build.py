@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from azext_otelembed.deadline import Deadline
+from azext_otelembed.errors import DeadlineExceeded
 from tests.builders.acr import Attempt, attempt
 from tests.builders.support import Builds
 from tests.e2e.support import REGISTRY, Answer, eventually
+from tests.selection import rest_is_thorough
 
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere"}
 SIGNATURE = re.compile(r"[?&]sig=(?!\*)|sp=cw|rawtext\.log\?")
@@ -198,6 +201,22 @@ def test_a_run_that_cannot_be_followed_is_cancelled(tasks: Builds) -> None:
         tasks.cloud.local.fault(service="arm", path=r"/runs/ca\d+$", status=403, times=0)
         done = attempt(tasks)
     assert "Container Registry Tasks Contributor" in str(done.failed().recommendation)
+    assert done.standing[-1] == f"run {done.run} was cancelled; nothing else was changed"
+
+
+@pytest.mark.parametrize(
+    "path",
+    rest_is_thorough(
+        [r"/runs/ca\d+$", "/listLogSasUrl", r"rawtext\.log$"], lambda path: "rawtext" in path
+    ),
+)
+def test_a_run_ends_with_the_command(tasks: Builds, path: str) -> None:
+    tasks.write(f"FROM {tasks.base()}", "RUN echo under-way; sleep 60")
+    began = time.monotonic()
+    with tasks.cloud.fault(path=path, drip=0.5, times=0):
+        done = attempt(tasks, deadline=Deadline(15 if path.startswith("/runs") else 4))
+    assert isinstance(done.failed(), DeadlineExceeded)
+    assert time.monotonic() - began < 30
     assert done.standing[-1] == f"run {done.run} was cancelled; nothing else was changed"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -189,6 +190,21 @@ def test_a_held_request_waits_until_it_is_released(
     thread.join(10)
     assert answers[0].status_code == 401
     assert azure.requests(since=mark)[0]["held"] is False
+
+
+def test_an_answer_can_drip_and_never_ends(azure: LocalAzure, http: httpx.Client) -> None:
+    mark = azure.mark()
+    azure.fault(path="faulty", drip=0.1)
+
+    def ask() -> None:
+        with suppress(httpx.HTTPError):
+            get(azure, http)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(2)  # httpx's own time limit begins anew with each line
+    assert thread.is_alive()
+    assert azure.requests(since=mark)[0]["status"] is None
 
 
 def test_an_invalid_fault_is_refused(azure: LocalAzure) -> None:

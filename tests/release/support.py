@@ -17,6 +17,7 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.collector.config import load
 from azext_otelembed.console import Console
+from azext_otelembed.http_session import PlainSession
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.inputs import embed_options
@@ -79,9 +80,7 @@ def session_of(
     """
     transport: dict[str, Any] = {"connection_verify": local.ca}
     if client:
-        import requests
-
-        marked = requests.Session()
+        marked = PlainSession()
         marked.headers[CLIENT] = client
         marked.trust_env = False
         transport |= {"session": marked, "session_owner": False}
