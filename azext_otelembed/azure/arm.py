@@ -6,17 +6,22 @@ with `--debug`, and the bodies here hold app settings.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azext_otelembed.azure.arm_errors import error_text, translate_errors
-from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
+from azext_otelembed.azure.arm_json import (
+    AGAIN,
+    Json,
+    parse_object,
+    required_objects_at,
+    text_at,
+)
+from azext_otelembed.azure.arm_policies import ArmAddressPolicy, BodyPolicy
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.registry.http_headers import retry_after_seconds
-from azext_otelembed.urls import resolve_safe
 
 SUBSCRIPTIONS_API = "2022-12-01"
 MAX_RETRY_AFTER = 60.0
@@ -54,7 +59,11 @@ def user_agent_policy(session: Session) -> Any:
 
 
 def pipeline_policies(session: Session) -> list[Any]:
-    """The pipeline's policies, for `Arm` and for azure-mgmt-web's client alike."""
+    """The policies of the pipelines of `Arm` and of azure-mgmt-web's client.
+
+    `SensitiveHeaderCleanupPolicy` isn't one of them: it would remove the token from a redirect to
+    a regional host, and `ArmAddressPolicy` refuses all other hosts.
+    """
     from azure.core.pipeline import policies
     from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
@@ -62,12 +71,12 @@ def pipeline_policies(session: Session) -> list[Any]:
         policies.RequestIdPolicy(),
         policies.HeadersPolicy(),
         user_agent_policy(session),
-        policies.ContentDecodePolicy(),
         policies.RedirectPolicy(),
         policies.CustomHookPolicy(),
         retry_policy(),
+        ArmAddressPolicy(session.arm_endpoint),
         ARMChallengeAuthenticationPolicy(session.credential, session.arm_scope),
-        policies.SensitiveHeaderCleanupPolicy(),
+        BodyPolicy(),
     ]
 
 
@@ -93,15 +102,20 @@ class Arm:
 
     def get(self, what: str, path: str, api_version: str, **query: str) -> Json:
         """GET `path`. `what` is named in errors, such as "registry 'shop'"."""
-        return self._json(what, "GET", path, {"api-version": api_version, **query})
+        return self._get(what, path, {"api-version": api_version, **query})
 
     def get_all(self, what: str, path: str, api_version: str, **query: str) -> list[Json]:
-        """GET a collection, following its nextLink."""
+        """GET a collection, following its nextLink. A page without `value` is an error."""
         page = self.get(what, path, api_version, **query)
-        found = objects_at(what, page, "value")
-        while page.get("nextLink"):
-            page = self._json(what, "GET", text_at(what, page, "nextLink"), {})
-            found += objects_at(what, page, "value")
+        found = required_objects_at(what, page, "value")
+        followed: set[str] = set()
+        while page.get("nextLink") not in (None, ""):
+            link = text_at(what, page, "nextLink")
+            if link in followed:
+                raise AzureFailed(f"{what}: Azure answers with the same page again.", AGAIN)
+            followed.add(link)
+            page = self._get(what, link, {})
+            found += required_objects_at(what, page, "value")
         return found
 
     def subscriptions(self) -> dict[str, str]:
@@ -113,9 +127,10 @@ class Arm:
     def post(
         self, what: str, path: str, api_version: str, body: Json | None, *, idempotent: bool = True
     ) -> Json:
-        """POST `path` and return the response. `idempotent` as in `start`."""
+        """POST `path` and return the response, empty without one. `idempotent` as in `start`."""
         query = {"api-version": api_version}
-        return self._json(what, "POST", path, query, body, idempotent=idempotent)
+        response = self._send(what, "POST", path, query, body, idempotent=idempotent)
+        return parse_object(what, response.content) if response.content else {}
 
     def start(
         self, what: str, path: str, api_version: str, body: Json, *, idempotent: bool = True
@@ -146,8 +161,8 @@ class Arm:
             raise AzureFailed(f"{what}: {message or code or state}")
         yield "Succeeded"
 
-    def _json(self, what: str, *request: Any, **options: Any) -> Json:
-        return _body(what, self._send(what, *request, **options))
+    def _get(self, what: str, url: str, query: Mapping[str, str]) -> Json:
+        return parse_object(what, self._send(what, "GET", url, query).content)
 
     def _send(
         self,
@@ -165,25 +180,29 @@ class Arm:
         with translate_errors(what):
             # The addresses of running operations are absolute, some of them on a regional host.
             address = self._endpoint + url if url.startswith("/") else url
-            absolute = address.startswith(("https://", self._endpoint))
-            if not absolute or resolve_safe(self._endpoint, address) is None:
-                raise AzureFailed(f"{what}: Azure answered with an invalid address.")
             request = HttpRequest(method, address, params=dict(query), json=body)
             options = {} if idempotent else {"retry_total": 0}
-            response = self._client.send_request(request, **options)
+            try:
+                response = self._client.send_request(request, **options)
+            except ValueError:
+                raise AzureFailed(
+                    f"{what}: Azure answered with an invalid address.", AGAIN
+                ) from None
             if response.status_code >= 400:
                 raise HttpResponseError(response=response)
             return response
 
 
 def _state(what: str, response: Any) -> str:
-    """The state of a long-running operation; a response without one means that it has ended."""
-    return str(_body(what, response).get("status") or "Succeeded")
+    """The state of a long-running operation.
 
-
-def _body(what: str, response: Any) -> Json:
-    body = response.text()
-    try:
-        return as_object(what, json.loads(body) if body.strip() else {})
-    except (ValueError, RecursionError):
-        raise AzureFailed(f"{what}: Azure answered with something other than JSON.") from None
+    A resource in its place means that the operation has ended (Azure Resource Manager's
+    asynchronous operations); so does any other response than 202 to the start itself.
+    """
+    polled = response.request.method == "GET"
+    if not polled and not response.content:
+        return "Succeeded"
+    body = parse_object(what, response.content)
+    if "status" in body or (polled and "id" not in body):
+        return text_at(what, body, "status")
+    return "Succeeded"

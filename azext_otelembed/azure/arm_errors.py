@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
 
 
+class UnusableResponseError(Exception):
+    """A response, or an address in one, that a policy refuses; it isn't requested again.
+
+    The policy doesn't know the request's object: `translate_errors` puts its name in front.
+    """
+
+
 @contextmanager
 def translate_errors(what: str) -> Iterator[None]:
     """Raises azure-core's exceptions as errors of this package. `what` names the request's object.
@@ -26,6 +33,8 @@ def translate_errors(what: str) -> Iterator[None]:
 
     try:
         yield
+    except UnusableResponseError as error:
+        raise AzureFailed(f"{what}: {error}", AGAIN) from None
     except exceptions.HttpResponseError as error:
         if isinstance(error, exceptions.DecodeError):
             raise AzureFailed(
@@ -33,6 +42,8 @@ def translate_errors(what: str) -> Iterator[None]:
             ) from None
         if isinstance(error, exceptions.ClientAuthenticationError) and error.response is None:
             raise Unauthorized(f"{what}: {error.message}", "Run `az login` again.") from None
+        if isinstance(error, exceptions.TooManyRedirectsError):
+            raise AzureFailed(f"{what}: Azure redirects the request too often.", AGAIN) from None
         raise _from_response(what, error) from None
     except (exceptions.ServiceRequestError, exceptions.ServiceResponseError) as error:
         raise AzureFailed(

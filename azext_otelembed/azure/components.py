@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import Json, object_at
+from azext_otelembed.azure.arm_json import Json, required_object_at, text_at
 from azext_otelembed.errors import InvalidInput, NotFound
 
 API_VERSION = "2020-02-02"
@@ -59,9 +59,9 @@ def find_all(arm: Arm, subscription: str, group: str | None = None) -> list[Comp
 
 
 def _component(what: str, response: Json) -> Component:
-    properties = object_at(what, response, "properties")
+    properties = required_object_at(what, response, "properties")
     return Component(
-        id=str(response.get("id") or ""),
-        name=str(response.get("name") or ""),
+        id=text_at(what, response, "id"),
+        name=text_at(what, response, "name"),
         connection_string=str(properties.get("ConnectionString") or ""),
     )

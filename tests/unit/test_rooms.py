@@ -23,6 +23,7 @@ GROUND = {
     "urls",
     "log_redaction",
     "progress",
+    "strict_json",
     "_version",
 }
 PURE = {"image", "collector"} | GROUND
@@ -37,8 +38,9 @@ MAY: Mapping[str, set[str]] = {
     "urls": set(),
     "log_redaction": set(),
     "progress": set(),
+    "strict_json": set(),
     "_version": set(),
-    "image": {"errors"},
+    "image": {"errors", "strict_json"},
     "collector": {"errors"},
     "registry": PURE,
     "azure": PROTOCOL,
