@@ -67,15 +67,18 @@ def _parse_float(text: str) -> float:
     return value
 
 
-def _check_depth(value: object) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [one for one in level if isinstance(one, dict | list)]
+def _check_depth(value: Any) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        level = [one for one in inner if isinstance(one, dict | list)]
         if not level:
             return
-        level = [
-            inner for one in level for inner in (one.values() if isinstance(one, dict) else one)
-        ]
     raise RecursionError
 
 

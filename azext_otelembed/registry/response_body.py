@@ -24,11 +24,12 @@ def raw_chunks(response: Any) -> Iterator[bytes]:
     body could be valid JSON and cut all the same.)
     """
     raw = response.internal_response.raw
-    source = getattr(raw, "_fp", None)
+    source: Any = getattr(raw, "_fp", None)
+    counted = isinstance(source, HTTPResponse)
     try:
         while True:
             # The bytes still to come; None where they aren't announced.
-            left = source.length if isinstance(source, HTTPResponse) else None
+            left = source.length if counted else None
             if left == 1 and len(source.peek(2)) > 1:
                 raise BodyTooLongError
             chunk = raw.read(min(left - 1, CHUNK) or 1 if left else CHUNK, decode_content=False)

@@ -106,7 +106,7 @@ def test_no_request_leaves_for_another_host(way: str, address: str) -> None:
     wire = Wire(lambda _: first(address))
     with pytest.raises(AzureFailed) as refusal:
         call(session_on(wire))
-    # An address without a host is taken for one of Azure Resource Manager, whose answer is the same.
+    # An address without a host is one of Azure Resource Manager, whose answer is the same.
     assert all(asked.startswith(f"{ENDPOINT}/") for asked, _ in wire.asked), wire.asked
     assert refusal.value.message.startswith(("The ", "Web App 'shop'", "Site containers of"))
     assert "Azure" in refusal.value.message

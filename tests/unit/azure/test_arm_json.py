@@ -269,13 +269,15 @@ def test_a_list_without_value_is_not_an_empty_one(name: str, answer: Any) -> Non
 @pytest.mark.parametrize("answer", NOTHING)
 def test_nor_is_its_second_page(name: str, answer: Any) -> None:
     path, call = CALLS[name]
-    first = {**WHOLE[path], "nextLink": "https://arm/second-page?api-version=1"}
-    told = answered({"/second-page": answer, **WHOLE, path: first})
+    whole: Any = WHOLE[path]
+    first = {**whole, "nextLink": "https://arm/second-page?api-version=1"}
+    known: dict[str, Any] = {**WHOLE, path: first}
+    told = answered({"/second-page": answer, **known})
     with pytest.raises(AzureFailed) as error:
         call(told)
     assert error.value.message.startswith(LISTS[name])
-    second = {**WHOLE[path], "nextLink": ""}
-    call(answered({"/second-page": second, **WHOLE, path: first}))
+    second = {**whole, "nextLink": ""}
+    call(answered({"/second-page": second, **known}))
 
 
 def without(document: Any, *keys: str | int) -> Any:
@@ -363,7 +365,7 @@ def test_an_operation_without_a_state_has_not_succeeded(answer: Any) -> None:
             else Reply(b"", 202, {"Location": f"{ENDPOINT}/poll", "Retry-After": "0"})
         )
     )
-    with pytest.raises(AzureFailed, match="^The import"):
+    with pytest.raises(AzureFailed, match=r"^The import"):
         list(Arm(session_on(wire)).start("The import", "/importImage", "1", {}))
 
 

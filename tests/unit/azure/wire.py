@@ -72,7 +72,8 @@ class Wire(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """The reply to the request's address, through http.client and urllib3."""
         address = request.url or ""
-        self.asked.append((address, request.headers.get("Authorization")))
+        authorization: Any = request.headers.get("Authorization")
+        self.asked.append((address, authorization))
         reply = self.reply(address)
         parsed = HTTPResponse(_Socket(_pieces(reply)), method=request.method)  # type: ignore[arg-type]
         parsed.begin()
@@ -82,7 +83,7 @@ class Wire(HTTPAdapter):
             status=reply.status,
             preload_content=False,
             request_method=request.method,
-            original_response=parsed,  # type: ignore[arg-type]
+            original_response=parsed,
         )
         return self.build_response(request, answer)
 
