@@ -69,9 +69,9 @@ def test_settings_that_read_as_none_are_not_written_over(
     if hit and nth == 2:
         assert f"App settings of Web App '{site.name}'" in message
         assert "none, though there were some before" in message
-    ended = COMMANDS["deploy"](hand, site)
-    assert ended.exit_status == 0
-    assert foreign(site) == before
+    if command == "deploy":
+        assert hand.deploy(site).exit_status == 0
+        assert foreign(site) == before
 
 
 @pytest.mark.parametrize("body", [{}, {"properties": {}}, {"properties": {"linuxFxVersion": None}}])
