@@ -27,6 +27,7 @@ SUBSCRIPTIONS_API = "2022-12-01"
 MAX_RETRY_AFTER = 60.0
 """Seconds. ARM can ask for more than five minutes; above this limit the request fails instead."""
 
+_SUCCESSES = (200, 201, 202, 204)
 _ENDED = ("Succeeded", "Failed", "Canceled")
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 
@@ -188,7 +189,8 @@ class Arm:
                 raise AzureFailed(
                     f"{what}: Azure answered with an invalid address.", AGAIN
                 ) from None
-            if response.status_code >= 400:
+            # A redirect of a POST isn't followed, and a partial body isn't the resource.
+            if response.status_code not in _SUCCESSES:
                 raise HttpResponseError(response=response)
             return response
 

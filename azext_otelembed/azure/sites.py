@@ -246,7 +246,7 @@ def _documents(what: str, call: Callable[..., Any], *, paged: bool = False) -> l
     addresses: set[str] = set()
 
     def keep(response: Any) -> None:
-        if response.http_response.status_code >= 300:
+        if response.http_response.status_code >= 300:  # the SDK decides
             return
         document = parse_object(what, response.http_response.content)
         if paged:

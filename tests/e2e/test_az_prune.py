@@ -205,7 +205,8 @@ def test_a_list_that_azure_leaves_out_stops_it_before_anything_is_deleted(shelf:
         sites: f"Web Apps of subscription '{local.subscription}'",
         f"{shelf.site.id}/slots": f"Slots of Web App '{name}'",
     }
-    unread: list[tuple[str, Any]] = [(path, body) for path in lists for body in ("", {}, "null")]
+    nothing: tuple[Any, ...] = ("", {}, "null")
+    unread = [(path, body) for path in lists for body in nothing]
     second = f"{local.management}%s?page=2&api-version=2024-11-01"
     unread += [(path, {"value": [], "nextLink": second % path}) for path in lists]
     headers = {"content-type": "application/json"}

@@ -122,6 +122,19 @@ def test_a_regional_host_is_asked_with_the_token(way: str) -> None:
     assert [authorization for _, authorization in wire.asked] == ["Bearer the-token"] * 2
 
 
+@pytest.mark.parametrize("status", [206, 300, 303, 304, 307, 308])
+def test_a_status_without_the_whole_answer_is_no_success(status: int) -> None:
+    """A redirect of a POST isn't followed: the operation was not started."""
+    more = {"Location": f"{ENDPOINT}/elsewhere", "Content-Length": "0"}
+    wire = Wire(lambda _: Reply(b"", status, more))
+    for call in (
+        lambda arm: list(arm.start("The swap", "/swap", "1", {})),
+        lambda arm: arm.post("The swap", "/swap", "1", {}),
+    ):
+        with pytest.raises(AzureFailed, match="The swap"):
+            call(Arm(session_on(wire)))
+
+
 @pytest.mark.parametrize("way", ["nextLink", "nextLink of azure-mgmt-web"])
 def test_a_list_that_leads_back_to_one_of_its_pages_ends(way: str) -> None:
     _, call = WAYS[way]
