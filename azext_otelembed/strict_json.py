@@ -9,6 +9,8 @@ from typing import Any
 
 MAX_DEPTH = 100
 """Objects and lists inside of each other. Documents of Azure and of registries have about ten."""
+MAX_PARTS = 250_000
+"""Objects and lists of a document: each costs some hundred bytes of memory, and two of text."""
 MAX_DIGITS = 100
 """Parsing n digits takes n² steps, and Python before 3.11 has no limit."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -20,12 +22,16 @@ def parse(data: bytes | str) -> Any:
     Raises `ValueError` with the reason, which quotes nothing of the document. Beyond Python's own
     parser it refuses what two readers may understand differently (RFC 8259, sections 4, 6 and 8):
     a name that occurs twice in an object, NaN and infinities, numbers that are too long, lone
-    surrogates; and more than `MAX_DEPTH` levels, which later recursive code can't process.
+    surrogates; and more than `MAX_DEPTH` levels, which later recursive code can't process, or more
+    than `MAX_PARTS`.
     """
     try:
         if isinstance(data, str):
             data.encode("utf-8")
         text = data if isinstance(data, str) else data.decode("utf-8")
+        parts = text.count("[") + text.count("{")
+        if parts > MAX_PARTS:
+            raise ValueError(f"it has more than {MAX_PARTS} objects and lists")
         value = json.loads(
             text,
             object_pairs_hook=_parse_object,
@@ -33,7 +39,7 @@ def parse(data: bytes | str) -> Any:
             parse_float=_parse_float,
             parse_int=_parse_int,
         )
-        if text.count("[") + text.count("{") > MAX_DEPTH:
+        if parts > MAX_DEPTH:
             _check_depth(value)
         if _SURROGATE.search(text):
             # A pair of them has become one character, which UTF-8 can encode.

@@ -79,14 +79,14 @@ class ArmAddressPolicy(HTTPPolicy[Any, Any]):
 
 
 class BodyPolicy(HTTPPolicy[Any, Any]):
-    """Reads bodies inside the retries, up to `limit` bytes, compressed or not.
+    """Reads bodies inside the retries, up to `BODY_LIMIT`. `encoding` is the one asked for.
 
     The body of a 200 that the caller streams is left to the caller.
     """
 
-    def __init__(self, limit: int = BODY_LIMIT) -> None:
+    def __init__(self, encoding: str = "gzip") -> None:
         super().__init__()
-        self._limit = limit
+        self._encoding = encoding
 
     def send(self, request: Any) -> Any:
         """Send the request and read the body."""
@@ -94,7 +94,8 @@ class BodyPolicy(HTTPPolicy[Any, Any]):
         streamed = bool(options.get("stream"))
         # azure-core's transport would read a body of any size.
         options["stream"] = True
-        request.http_request.headers["Accept-Encoding"] = "identity" if streamed else "gzip"
+        encoding = "identity" if streamed else self._encoding
+        request.http_request.headers["Accept-Encoding"] = encoding
         try:
             response = self.next.send(request)
         finally:
@@ -110,7 +111,7 @@ class BodyPolicy(HTTPPolicy[Any, Any]):
 
     def _read(self, http: Any) -> bytes:
         failed = http.status_code >= 400
-        limit = ERROR_LIMIT if failed else self._limit
+        limit = ERROR_LIMIT if failed else BODY_LIMIT
         guard = SlowBodyGuard(http, BODY_SECONDS)
         body = bytearray()
         try:

@@ -45,7 +45,7 @@ class Blob:
         self._url = url
         self._transport = make_transport(session)
         # A block that is sent twice is stored once.
-        policies = [user_agent_policy(session), retry_policy(attempts=5), BodyPolicy()]
+        policies = [user_agent_policy(session), retry_policy(attempts=5), BodyPolicy("identity")]
         self._pipeline: Any = Pipeline(self._transport, policies)
 
     def write(self, pieces: Iterable[bytes]) -> None:

@@ -128,7 +128,10 @@ class SiteClient:
                 "command again.",
             )
         self._has_settings = bool(found)
-        return {name: "" if value is None else str(value) for name, value in found.items()}
+        return {
+            name: "" if value is None else string_at(what, found, name)
+            for name, value in found.items()
+        }
 
     def auth_settings(self) -> Json:
         """The settings of Easy Auth, in the form of its version 2, without secrets.

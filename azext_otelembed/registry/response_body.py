@@ -9,7 +9,7 @@ from typing import Any
 import urllib3
 from azure.core.exceptions import ServiceResponseError, ServiceResponseTimeoutError
 
-CHUNK = 4096
+CHUNK = 64 << 10
 
 
 class BodyTooLongError(Exception):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from azext_otelembed.strict_json import MAX_DEPTH, parse
+from azext_otelembed.strict_json import MAX_DEPTH, MAX_PARTS, parse
 
 SECRET = "hunter2"
 
@@ -36,6 +36,7 @@ def test_a_document_is_read(text: str, value: object) -> None:
         (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "nested too deeply"),
         (b'{"a":' * 100_000, "nested too deeply"),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[" + b"{}," * MAX_PARTS + b"{}]", "more than 250000 objects and lists"),
         (b"NaN", "NaN is not JSON"),
         (b"[-Infinity]", "-Infinity is not JSON"),
         (b"1e999", "a number is too large"),
