@@ -29,9 +29,7 @@ def parse(data: bytes | str) -> Any:
         if isinstance(data, str):
             data.encode("utf-8")
         text = data if isinstance(data, str) else data.decode("utf-8")
-        parts = text.count("[") + text.count("{")
-        if parts > MAX_PARTS:
-            raise ValueError(f"it has more than {MAX_PARTS} objects and lists")
+        parts = _count_parts(text)
         value = json.loads(
             text,
             object_pairs_hook=_parse_object,
@@ -47,6 +45,13 @@ def parse(data: bytes | str) -> Any:
     except (ValueError, RecursionError) as error:
         raise ValueError(_reason(error)) from None
     return value
+
+
+def _count_parts(text: str) -> int:
+    parts = text.count("[") + text.count("{")
+    if parts > MAX_PARTS:
+        raise ValueError(f"it has more than {MAX_PARTS} objects and lists")
+    return parts
 
 
 def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
