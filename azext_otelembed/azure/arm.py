@@ -6,17 +6,22 @@ with `--debug`, and the bodies here hold app settings.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azext_otelembed.azure.arm_errors import error_text, translate_errors
-from azext_otelembed.azure.arm_json import Json, as_object, objects_at, text_at
+from azext_otelembed.azure.arm_json import (
+    AGAIN,
+    Json,
+    parse_object,
+    required_objects_at,
+    text_at,
+)
+from azext_otelembed.azure.arm_policies import ArmAddressPolicy, BodyPolicy
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.http_transport import GuardedTransport
 from azext_otelembed.registry.http_headers import retry_after_seconds
-from azext_otelembed.urls import resolve_safe
 
 SUBSCRIPTIONS_API = "2022-12-01"
 MAX_RETRY_AFTER = 60.0
@@ -26,6 +31,7 @@ MAX_RETRIES = 300.0
 MAX_PAGES = 1000
 """Pages of one list; Azure's have up to 1000 entries each."""
 
+_SUCCESSES = (200, 201, 202, 204)
 _ENDED = ("Succeeded", "Failed", "Canceled")
 _METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"})
 
@@ -69,7 +75,11 @@ def user_agent_policy(session: Session) -> Any:
 
 
 def pipeline_policies(session: Session) -> list[Any]:
-    """The pipeline's policies, for `Arm` and for azure-mgmt-web's client alike."""
+    """The policies of the pipelines of `Arm` and of azure-mgmt-web's client.
+
+    `SensitiveHeaderCleanupPolicy` isn't one of them: it would remove the token from a redirect to
+    a regional host, and `ArmAddressPolicy` refuses all other hosts.
+    """
     from azure.core.pipeline import policies
     from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
@@ -77,12 +87,12 @@ def pipeline_policies(session: Session) -> list[Any]:
         policies.RequestIdPolicy(),
         policies.HeadersPolicy(),
         user_agent_policy(session),
-        policies.ContentDecodePolicy(),
         policies.RedirectPolicy(),
         policies.CustomHookPolicy(),
         retry_policy(),
+        ArmAddressPolicy(session.arm_endpoint),
         ARMChallengeAuthenticationPolicy(session.bounded_credential, session.arm_scope),
-        policies.SensitiveHeaderCleanupPolicy(),
+        BodyPolicy(),
     ]
 
 
@@ -110,19 +120,22 @@ class Arm:
 
     def get(self, what: str, path: str, api_version: str, **query: str) -> Json:
         """GET `path`. `what` is named in errors, such as "registry 'shop'"."""
-        return self._json(what, "GET", path, {"api-version": api_version, **query})
+        return self._get(what, path, {"api-version": api_version, **query})
 
     def get_all(self, what: str, path: str, api_version: str, **query: str) -> list[Json]:
-        """GET a collection, following its nextLink."""
+        """GET a collection, following its nextLink. A page without `value` is an error."""
         page = self.get(what, path, api_version, **query)
-        found = objects_at(what, page, "value")
-        pages = 1
-        while page.get("nextLink"):
-            pages += 1
-            if pages > MAX_PAGES:
+        found = required_objects_at(what, page, "value")
+        followed: set[str] = set()
+        while page.get("nextLink") not in (None, ""):
+            link = text_at(what, page, "nextLink")
+            if link in followed:
+                raise AzureFailed(f"{what}: Azure answers with the same page again.", AGAIN)
+            followed.add(link)
+            if len(followed) >= MAX_PAGES:
                 raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
-            page = self._json(what, "GET", text_at(what, page, "nextLink"), {})
-            found += objects_at(what, page, "value")
+            page = self._get(what, link, {})
+            found += required_objects_at(what, page, "value")
         return found
 
     def subscriptions(self) -> dict[str, str]:
@@ -134,9 +147,10 @@ class Arm:
     def post(
         self, what: str, path: str, api_version: str, body: Json | None, *, idempotent: bool = True
     ) -> Json:
-        """POST `path` and return the response. `idempotent` as in `start`."""
+        """POST `path` and return the response, empty without one. `idempotent` as in `start`."""
         query = {"api-version": api_version}
-        return self._json(what, "POST", path, query, body, idempotent=idempotent)
+        response = self._send(what, "POST", path, query, body, idempotent=idempotent)
+        return parse_object(what, response.content) if response.content else {}
 
     def start(
         self, what: str, path: str, api_version: str, body: Json, *, idempotent: bool = True
@@ -167,8 +181,8 @@ class Arm:
             raise AzureFailed(f"{what}: {self.secrets.brief(message or code or state)}")
         yield "Succeeded"
 
-    def _json(self, what: str, *request: Any, **options: Any) -> Json:
-        return _body(what, self._send(what, *request, **options))
+    def _get(self, what: str, url: str, query: Mapping[str, str]) -> Json:
+        return parse_object(what, self._send(what, "GET", url, query).content)
 
     def _send(
         self,
@@ -186,25 +200,30 @@ class Arm:
         with translate_errors(what, self.secrets):
             # The addresses of running operations are absolute, some of them on a regional host.
             address = self._endpoint + url if url.startswith("/") else url
-            absolute = address.startswith(("https://", self._endpoint))
-            if not absolute or resolve_safe(self._endpoint, address) is None:
-                raise AzureFailed(f"{what}: Azure answered with an invalid address.")
             request = HttpRequest(method, address, params=dict(query), json=body)
             options = {} if idempotent else {"retry_total": 0}
-            response = self._client.send_request(request, **options)
-            if response.status_code >= 400:
+            try:
+                response = self._client.send_request(request, **options)
+            except ValueError:
+                raise AzureFailed(
+                    f"{what}: Azure answered with an invalid address.", AGAIN
+                ) from None
+            # A redirect of a POST isn't followed, and a partial body isn't the resource.
+            if response.status_code not in _SUCCESSES:
                 raise HttpResponseError(response=response)
             return response
 
 
 def _state(what: str, response: Any) -> str:
-    """The state of a long-running operation; a response without one means that it has ended."""
-    return str(_body(what, response).get("status") or "Succeeded")
+    """The state of a long-running operation.
 
-
-def _body(what: str, response: Any) -> Json:
-    body = response.text()
-    try:
-        return as_object(what, json.loads(body) if body.strip() else {})
-    except (ValueError, RecursionError):
-        raise AzureFailed(f"{what}: Azure answered with something other than JSON.") from None
+    A resource in its place means that the operation has ended (Azure Resource Manager's
+    asynchronous operations); so does any other response than 202 to the start itself.
+    """
+    polled = response.request.method == "GET"
+    if not polled and not response.content:
+        return "Succeeded"
+    body = parse_object(what, response.content)
+    if "status" in body or (polled and "id" not in body):
+        return text_at(what, body, "status")
+    return "Succeeded"

@@ -23,6 +23,13 @@ LONGEST_DETAIL = 2000
 """Characters of Azure's own words in an error: a policy's refusal is long."""
 
 
+class UnusableResponseError(Exception):
+    """A response, or an address in one, that a policy refuses; it isn't requested again.
+
+    The policy doesn't know the request's object: `translate_errors` puts its name in front.
+    """
+
+
 @contextmanager
 def translate_errors(what: str, secrets: Secrets) -> Iterator[None]:
     """Raises azure-core's exceptions as errors of this package. `what` names the request's object.
@@ -34,6 +41,8 @@ def translate_errors(what: str, secrets: Secrets) -> Iterator[None]:
 
     try:
         yield
+    except UnusableResponseError as error:
+        raise AzureFailed(f"{what}: {error}", AGAIN) from None
     except exceptions.HttpResponseError as error:
         if isinstance(error, exceptions.DecodeError):
             raise AzureFailed(
@@ -42,6 +51,8 @@ def translate_errors(what: str, secrets: Secrets) -> Iterator[None]:
         if isinstance(error, exceptions.ClientAuthenticationError) and error.response is None:
             reason = secrets.brief(error.message)
             raise Unauthorized(f"{what}: {reason}", "Run `az login` again.") from None
+        if isinstance(error, exceptions.TooManyRedirectsError):
+            raise AzureFailed(f"{what}: Azure redirects the request too often.", AGAIN) from None
         raise _from_response(what, error, secrets) from None
     except (exceptions.ServiceRequestError, exceptions.ServiceResponseError) as error:
         raise AzureFailed(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any
 
+from azext_otelembed import strict_json
 from azext_otelembed.errors import AzureFailed
 
 Json = dict[str, Any]
@@ -13,6 +15,22 @@ AGAIN = (
     "Run the same command again; if it repeats, look for a proxy that changes what Azure answers."
 )
 _TYPES = ((dict, "an object"), (list, "a list"), (str, "text"), (bool, "true or false"))
+
+
+def parse_object(what: str, body: bytes) -> Json:
+    """The object that a response's body holds. `what` names it in errors (`AzureFailed`).
+
+    An empty body is an error: with status 200 it doesn't mean that there is nothing to read.
+    """
+    if not body.strip():
+        raise AzureFailed(f"{what}: Azure answered with an empty body.", AGAIN)
+    try:
+        value = strict_json.parse(body[len(BOM_UTF8) :] if body.startswith(BOM_UTF8) else body)
+    except ValueError as error:
+        raise AzureFailed(
+            f"{what}: Azure answered with something other than valid JSON: {error}.", AGAIN
+        ) from None
+    return as_object(what, value)
 
 
 def as_object(what: str, value: object) -> Json:
@@ -26,6 +44,21 @@ def object_at(what: str, response: Mapping[str, Any], name: str) -> Json:
     """The object under a name; empty where it is missing or null."""
     value = response.get(name)
     return {} if value is None else as_object(f"{what} ({name})", value)
+
+
+def required_object_at(what: str, response: Mapping[str, Any], name: str) -> Json:
+    """The object under a name, which must exist; it may be empty."""
+    return as_object(f"{what} ({name})", response.get(name))
+
+
+def required_objects_at(what: str, response: Mapping[str, Any], name: str) -> list[Json]:
+    """The objects in the list under a name, which must exist; it may be empty.
+
+    For what is changed or deleted where the list has no entry: a missing list isn't an empty one.
+    """
+    if response.get(name) is None:
+        raise _wrong_type(f"{what} ({name})", None, "a list")
+    return objects_at(what, response, name)
 
 
 def objects_at(what: str, response: Mapping[str, Any], name: str) -> list[Json]:
@@ -43,6 +76,22 @@ def text_at(what: str, response: Mapping[str, Any], name: str) -> str:
     value = response.get(name)
     if not isinstance(value, str) or not value:
         raise _wrong_type(f"{what} ({name})", value, "text")
+    return value
+
+
+def string_at(what: str, response: Mapping[str, Any], name: str) -> str:
+    """The string under a name, which must exist; it may be empty."""
+    value = response.get(name)
+    if not isinstance(value, str):
+        raise _wrong_type(f"{what} ({name})", value, "text")
+    return value
+
+
+def flag_at(what: str, response: Mapping[str, Any], name: str) -> bool:
+    """The boolean under a name, which must exist."""
+    value = response.get(name)
+    if not isinstance(value, bool):
+        raise _wrong_type(f"{what} ({name})", value, "true or false")
     return value
 
 

@@ -13,6 +13,9 @@ from typing import Any
 from urllib.parse import quote
 
 from azext_otelembed.azure.arm import make_transport, retry_policy, user_agent_policy
+from azext_otelembed.azure.arm_errors import UnusableResponseError
+from azext_otelembed.azure.arm_json import AGAIN
+from azext_otelembed.azure.arm_policies import BodyPolicy
 from azext_otelembed.azure.session import Session
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
@@ -53,7 +56,7 @@ class Blob:
         self._url = url
         self._transport = make_transport(session)
         # A block that is sent twice is stored once.
-        policies = [user_agent_policy(session), retry_policy(attempts=5)]
+        policies = [user_agent_policy(session), retry_policy(attempts=5), BodyPolicy("identity")]
         self._pipeline: Any = Pipeline(self._transport, policies)
 
     def write(self, pieces: Iterable[bytes]) -> None:
@@ -107,6 +110,8 @@ class Blob:
         try:
             with no_http_logs():
                 response = self._pipeline.run(request).http_response
+        except UnusableResponseError as error:
+            raise AzureFailed(f"{self._what}: {error}", AGAIN) from None
         except AzureError as error:
             reason = cause(error)
         if reason:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from azext_otelembed.az_commands import Caller, Verbatim
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import Json, object_at
+from azext_otelembed.azure.arm_json import Json, required_object_at, text_at
 from azext_otelembed.errors import InvalidInput, NotFound
 
 API_VERSION = "2020-02-02"
@@ -68,11 +68,11 @@ def _list_command(caller: Caller, resource_id: str, *options: str) -> str:
 
 
 def _component(arm: Arm, what: str, response: Json) -> Component:
-    properties = object_at(what, response, "properties")
+    properties = required_object_at(what, response, "properties")
     connection_string = str(properties.get("ConnectionString") or "")
     arm.secrets.add_settings({"ConnectionString": connection_string})
     return Component(
-        id=str(response.get("id") or ""),
-        name=str(response.get("name") or ""),
+        id=text_at(what, response, "id"),
+        name=text_at(what, response, "name"),
         connection_string=connection_string,
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from azext_otelembed.az_commands import Verbatim, placeholder
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import Json, object_at
+from azext_otelembed.azure.arm_json import Json, object_at, required_object_at, text_at
 from azext_otelembed.azure.registries import ABAC, Registry
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import Refused, Unauthorized
@@ -64,7 +64,7 @@ def pull_method(
         assigned = object_at(str(site), identity, "userAssignedIdentities")
         for one in (object_at(str(site), assigned, name) for name in assigned):
             if str(one.get("clientId") or "").lower() == client_id.lower():
-                return PullMethod(principal_id=str(one.get("principalId")))
+                return PullMethod(principal_id=text_at(str(site), one, "principalId"))
         assign = site.command("webapp identity assign", "--identities", placeholder("its id"))
         raise Refused(
             f"{site} pulls with the managed identity of client id '{client_id}', which it doesn't "
@@ -120,7 +120,7 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
             f"Whether {site} may pull from '{registry.name}' is unknown: you may not read its role "
             "assignments."
         )
-    properties = [object_at(what, one, "properties") for one in found]
+    properties = [required_object_at(what, one, "properties") for one in found]
     scope = f"{registry.id}/".lower()
     held = {
         str(one.get("roleDefinitionId") or "").rpartition("/")[2].lower()

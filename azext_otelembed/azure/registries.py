@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from azext_otelembed.az_commands import Caller
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import Json, object_at
+from azext_otelembed.azure.arm_json import Json, object_at, required_object_at, text_at
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import NotFound, Unauthorized
 from azext_otelembed.image.reference import Reference
@@ -149,13 +149,13 @@ def import_image(
 
 
 def _registry(what: str, item: Json) -> Registry:
-    properties = object_at(what, item, "properties")
+    properties = required_object_at(what, item, "properties")
     policies = object_at(what, properties, "policies")
     policy = object_at(what, policies, "azureADAuthenticationAsArmPolicy")
     return Registry(
-        id=str(item.get("id") or ""),
-        name=str(item.get("name") or ""),
-        login_server=str(properties.get("loginServer") or ""),
+        id=text_at(what, item, "id"),
+        name=text_at(what, item, "name"),
+        login_server=text_at(what, properties, "loginServer"),
         anonymous_pull=bool(properties.get("anonymousPullEnabled")),
         role_assignment_mode=str(properties.get("roleAssignmentMode") or ""),
         arm_tokens=str(policy.get("status") or "").lower() != "disabled",

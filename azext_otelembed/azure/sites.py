@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from azext_otelembed.az_commands import DEFAULT, Caller, option, quote
 from azext_otelembed.azure.arm import MAX_PAGES, make_transport, pipeline_policies
 from azext_otelembed.azure.arm_errors import sdk_errors
-from azext_otelembed.azure.arm_json import Json, as_object, object_at, objects_at, texts_at
+from azext_otelembed.azure.arm_json import (
+    AGAIN,
+    Json,
+    object_at,
+    parse_object,
+    required_object_at,
+    required_objects_at,
+    string_at,
+    text_at,
+    texts_at,
+)
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import AzureFailed
+from azext_otelembed.redaction import Secrets
 
 API_VERSION = "2024-11-01"
 """The first with site containers. Set explicitly: the azure-mgmt-web in use is the one that az
@@ -94,18 +106,21 @@ class SiteClient:
     """
 
     def __init__(self, session: Session, site: SiteId) -> None:
+        from azure.core.pipeline.policies import ContentDecodePolicy
         from azure.mgmt.web import WebSiteManagementClient
 
         self.id = site
         self._secrets = session.secrets
         self.deadline = session.deadline
+        self._has_settings = False
+        """Whether it had app settings when they were last read or written here."""
         self._client = WebSiteManagementClient(
             session.bounded_credential,
             site.subscription,
             api_version=API_VERSION,
             base_url=session.arm_endpoint,
             credential_scopes=[session.arm_scope],
-            policies=pipeline_policies(session),
+            policies=[ContentDecodePolicy(), *pipeline_policies(session)],
             transport=make_transport(session),
         )
 
@@ -116,29 +131,45 @@ class SiteClient:
     def configuration(self) -> Json:
         """The properties of config/web."""
         what = f"Configuration of {self.id}"
-        return object_at(what, self._json(what, "get_configuration"), "properties")
+        return required_object_at(what, self._json(what, "get_configuration"), "properties")
+
+    def linux_fx_version(self) -> str:
+        """The linuxFxVersion of a Linux site, which may be empty."""
+        return string_at(f"Configuration of {self.id}", self.configuration(), "linuxFxVersion")
 
     def settings(self) -> dict[str, str]:
-        """The app settings, secrets included: they must not be shown."""
+        """The app settings, secrets included: they must not be shown.
+
+        All settings are written back together: an empty set that is not true would delete them. It
+        is refused where there were some before.
+        """
         what = f"App settings of {self.id}"
         listed = self._json(what, "list_application_settings")
-        if listed.get("properties") is None:
-            # All settings are written back together: an empty set here would delete them.
+        found = required_object_at(what, listed, "properties")
+        if self._has_settings and not found:
             raise AzureFailed(
-                f"{what}: Azure answered without them.", "Run the same command again."
+                f"{what}: Azure answers that there are none, though there were some before.",
+                f"See `az webapp config appsettings list {self.id.arguments}`, and run the same "
+                "command again.",
             )
-        found = object_at(what, listed, "properties")
-        settings = {name: "" if value is None else str(value) for name, value in found.items()}
+        self._has_settings = bool(found)
+        settings = {
+            name: "" if value is None else string_at(what, found, name)
+            for name, value in found.items()
+        }
         self._secrets.add_settings(settings)
         return settings
 
     def auth_settings(self) -> Json:
         """The settings of Easy Auth, in the form of its version 2, without secrets.
 
-        Azure answers in this form for settings of version 1, too. Empty if none were ever made.
+        Azure answers in this form for settings of version 1, too. Null, and then empty here, if
+        none were ever made.
         """
         what = f"Authentication settings of {self.id}"
         settings = self._json(what, "get_auth_settings_v2_without_secrets")
+        if "properties" not in settings:
+            raise AzureFailed(f"{what}: Azure answered without them.", AGAIN)
         return object_at(what, settings, "properties")
 
     def reference_status(self, setting: str) -> tuple[str, str]:
@@ -148,7 +179,7 @@ class SiteClient:
         """
         what = f"Key Vault reference '{setting}' of {self.id}"
         operation = "get_app_setting_key_vault_reference"
-        found = object_at(what, self._json(what, operation, setting), "properties")
+        found = required_object_at(what, self._json(what, operation, setting), "properties")
         details = self._secrets.brief(str(found.get("details") or ""))
         return self._secrets.brief(str(found.get("status") or "")), details
 
@@ -157,7 +188,9 @@ class SiteClient:
         what = f"App settings of {self.id}"
         self._secrets.add_settings(settings)
         body = {"properties": dict(settings)}
-        return object_at(what, self._json(what, "update_application_settings", body), "properties")
+        written = self._json(what, "update_application_settings", body)
+        self._has_settings = bool(settings)
+        return object_at(what, written, "properties")
 
     def patch_configuration(self, properties: Mapping[str, Any]) -> None:
         """PATCHes config/web with these properties only."""
@@ -169,7 +202,7 @@ class SiteClient:
         what = f"Site containers of {self.id}"
         return [
             # A container of a slot is named site/slot/container.
-            (str(item.get("name") or "").rpartition("/")[2], object_at(what, item, "properties"))
+            (text_at(what, item, "name").rpartition("/")[2], _properties(what, item))
             for item in self._listed(what, "list_site_containers")
         ]
 
@@ -191,17 +224,20 @@ class SiteClient:
     def sticky_settings(self) -> frozenset[str]:
         """Names of the slot settings: the app settings that a swap doesn't move."""
         what = f"Slot settings of Web App '{self.id.name}'"
-        with sdk_errors(what, self._secrets):
-            apps: Any = self._client.web_apps
-            response = apps.list_slot_configuration_names(self.id.group, self.id.name, cls=_raw)
-        properties = object_at(what, as_object(what, response), "properties")
+        read = partial(
+            self._client.web_apps.list_slot_configuration_names, self.id.group, self.id.name
+        )
+        properties = _properties(what, _documents(what, self._secrets, read)[0])
+        # Null until the first one is set.
+        if "appSettingNames" not in properties:
+            raise AzureFailed(f"{what}: Azure answered without their names.", AGAIN)
         return frozenset(texts_at(what, properties, "appSettingNames"))
 
     def instances(self) -> tuple[str, ...]:
         """The state of each instance: READY, STOPPED or UNKNOWN."""
         what = f"Instances of {self.id}"
         items = self._listed(what, "list_instance_identifiers")
-        states = [object_at(what, item, "properties").get("state") for item in items]
+        states = [_properties(what, item).get("state") for item in items]
         return tuple(str(state or "UNKNOWN") for state in states)
 
     def container_log(self) -> str:
@@ -227,19 +263,11 @@ class SiteClient:
         return self._secrets.mask(text)
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:
-        with sdk_errors(what, self._secrets):
-            # The raw response: models drop unknown properties.
-            return as_object(what, self._call(operation, *arguments, cls=_raw))
+        return _documents(what, self._secrets, partial(self._call, operation, *arguments))[0]
 
     def _listed(self, what: str, operation: str) -> list[Json]:
-        pages: list[Any] = []
-        with sdk_errors(what, self._secrets):
-            # The raw pages: the models' `as_dict` differs between versions of azure-mgmt-web.
-            for _ in self._call(operation, raw_response_hook=pages.append):
-                if len(pages) > MAX_PAGES:
-                    raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
-            bodies = [as_object(what, page.http_response.json()) for page in pages]
-            return [item for body in bodies for item in objects_at(what, body, "value")]
+        pages = _documents(what, self._secrets, partial(self._call, operation), paged=True)
+        return [item for page in pages for item in required_objects_at(what, page, "value")]
 
     def _call(self, operation: str, *arguments: Any, **options: Any) -> Any:
         if self.id.slot:
@@ -248,5 +276,36 @@ class SiteClient:
         return method(self.id.group, self.id.name, *arguments, **options)
 
 
-def _raw(response: Any, *_: Any) -> object:
-    return response.http_response.json()
+def _documents(
+    what: str, secrets: Secrets, call: Callable[..., Any], *, paged: bool = False
+) -> list[Json]:
+    """The documents that Azure answers an operation of azure-mgmt-web with: one, or each page.
+
+    They are taken from the raw responses, before the SDK sees them: its models drop unknown
+    properties, differ between versions, and take a missing list for an empty one.
+    """
+    found: list[Json] = []
+    addresses: set[str] = set()
+
+    def keep(response: Any) -> None:
+        if response.http_response.status_code >= 300:  # the SDK decides
+            return
+        document = parse_object(what, response.http_response.content)
+        if paged:
+            required_objects_at(what, document, "value")
+            if response.http_request.url in addresses:
+                raise AzureFailed(f"{what}: Azure answers with the same page again.", AGAIN)
+            addresses.add(response.http_request.url)
+            if len(addresses) > MAX_PAGES:
+                raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
+        found.append(document)
+
+    with sdk_errors(what, secrets):
+        result = call(raw_response_hook=keep)
+        for _ in result if paged else ():
+            pass
+    return found
+
+
+def _properties(what: str, resource: Json) -> Json:
+    return required_object_at(what, resource, "properties")

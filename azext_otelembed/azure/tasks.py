@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import Json, object_at, objects_at
+from azext_otelembed.azure.arm_json import Json, objects_at, required_object_at, text_at
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.errors import AzureFailed, Unauthorized
 
@@ -113,11 +113,11 @@ def _role_advice(registry: Registry) -> Iterator[None]:
 
 
 def _run(what: str, item: Json) -> Run:
-    properties = object_at(what, item, "properties")
+    properties = required_object_at(what, item, "properties")
     pushed = objects_at(what, properties, "outputImages")
     return Run(
         id=str(properties.get("runId") or item.get("name") or ""),
-        status=str(properties.get("status") or ""),
+        status=text_at(what, properties, "status"),
         digests={
             f"{one.get('repository')}:{one.get('tag')}": str(one["digest"])
             for one in pushed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from azext_otelembed import strict_json
 from azext_otelembed.errors import InvalidImage
 
 Document = dict[str, Any]
@@ -23,14 +23,9 @@ def load(data: bytes, what: str) -> Document:
     if len(data) > MAX_BYTES:
         raise InvalidImage(f"{what} is {len(data)} bytes long; at most {MAX_BYTES} are read.")
     try:
-        document = json.loads(
-            data.decode("utf-8"),
-            parse_constant=_refuse_constant,
-            parse_float=_parse_float,
-            parse_int=_parse_int,
-        )
-    except (ValueError, RecursionError) as error:
-        raise InvalidImage(f"{what} is not valid JSON: {_reason(error)}.") from error
+        document = strict_json.parse(data)
+    except ValueError as error:
+        raise InvalidImage(f"{what} is not valid JSON: {error}.") from error
     if not isinstance(document, dict):
         raise InvalidImage(f"{what} is not a JSON object.")
     return document
@@ -45,34 +40,6 @@ def object_at(document: Mapping[str, Any], key: str) -> Document:
     """A copy of the object under `key`; empty if there is none."""
     found = document.get(key)
     return dict(found) if isinstance(found, dict) else {}
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _parse_int(text: str) -> int:
-    # Parsing n digits takes n² steps, and Python before 3.11 has no limit.
-    if len(text) > 100:
-        raise ValueError("a number has more than 100 digits")
-    return int(text)
-
-
-def _parse_float(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError("a number is too large")
-    return value
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is not UTF-8"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return str(error)
 
 
 def renderings(document: Document) -> Iterator[bytes]:

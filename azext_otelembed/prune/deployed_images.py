@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from azext_otelembed.azure.arm import Arm
-from azext_otelembed.azure.arm_json import Json, object_at, text_at
+from azext_otelembed.azure.arm_json import (
+    Json,
+    object_at,
+    required_object_at,
+    string_at,
+    text_at,
+)
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
@@ -16,6 +22,7 @@ from azext_otelembed.webapp.observe import SITECONTAINERS
 
 SITES_VERSION = "2024-11-01"
 UNREGISTERED = "MissingSubscriptionRegistration"
+DELETED = "SubscriptionNotFound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,10 @@ class _Reader:
         path = f"/subscriptions/{subscription}/providers/Microsoft.Web/sites"
         try:
             return self.arm.get_all(what, path, SITES_VERSION)
-        except NotFound:  # a deleted subscription stays listed for a while
-            return []
+        except NotFound as missing:
+            # A deleted subscription stays listed for a while.
+            if DELETED not in missing.message:
+                raise
         except Unauthorized as refusal:
             self.unreadable.append((f"subscription '{subscription}'", refusal.message))
         except AzureFailed as failure:
@@ -105,7 +114,8 @@ class _Reader:
             what = f"Site containers of '{name}'"
             containers = self.arm.get_all(what, f"{identifier}/sitecontainers", SITES_VERSION)
             return tuple(
-                str(object_at(what, one, "properties").get("image") or "") for one in containers
+                text_at(what, required_object_at(what, one, "properties"), "image")
+                for one in containers
             )
         if kind.upper() in ("COMPOSE", "KUBE"):
             images = compose_images(rest)
@@ -118,13 +128,15 @@ class _Reader:
     def _version(self, identifier: str, site: Json) -> str:
         """linuxFxVersion, from the list or, if that leaves it out, from config/web."""
         what = f"Configuration of '{site_label(identifier)}'"
-        properties = object_at(what, site, "properties")
+        properties = required_object_at(what, site, "properties")
         listed = object_at(what, properties, "siteConfig").get("linuxFxVersion")
         windows = properties.get("reserved") is False and "linux" not in str(site.get("kind"))
-        if listed or windows:
-            return str(listed or "")
+        if listed:
+            return text_at(what, {"linuxFxVersion": listed}, "linuxFxVersion")
+        if windows:
+            return ""
         found = self.arm.get(what, f"{identifier}/config/web", SITES_VERSION)
-        return str(object_at(what, found, "properties").get("linuxFxVersion") or "")
+        return string_at(what, required_object_at(what, found, "properties"), "linuxFxVersion")
 
 
 def compose_images(encoded: str) -> tuple[str, ...] | None:

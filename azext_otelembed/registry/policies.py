@@ -26,6 +26,7 @@ from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.registry.error_responses import unreachable
 from azext_otelembed.registry.http_headers import retry_after_seconds
 from azext_otelembed.registry.response import SlowBodyGuard
+from azext_otelembed.registry.response_body import BodyTooLongError, raw_chunks
 from azext_otelembed.registry.scope import Scope
 from azext_otelembed.registry.tokens import Tokens
 from azext_otelembed.urls import origin, resolve_safe
@@ -229,7 +230,7 @@ class BodyPolicy(Policy):
         body = bytearray()
         try:
             with guard.reading():
-                for chunk in http.iter_raw():
+                for chunk in raw_chunks(http):
                     body += chunk
                     if len(body) > options.body_limit:
                         http.close()
@@ -237,6 +238,10 @@ class BodyPolicy(Policy):
         except AzureError:
             if not guard.expired:
                 raise
+        except BodyTooLongError:
+            raise RegistryFailed(
+                f"Registry '{self._host}' sends more bytes for {options.what} than it announces."
+            ) from None
         finally:
             guard.close()
         if guard.expired:

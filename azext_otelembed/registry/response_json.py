@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from azext_otelembed import strict_json
 
 
 def parse(body: bytes | str) -> Any:
     """The value; None for invalid JSON."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return strict_json.parse(body)
+    except ValueError:
         return None
 
 
@@ -29,9 +30,10 @@ def tags(body: bytes) -> list[str] | None:
 
 
 def manifests(body: bytes) -> list[Mapping[str, Any]] | None:
-    """The descriptors in an image index, without entries that aren't objects."""
+    """The descriptors in an image index."""
     listed = _list(body, "manifests")
-    return None if listed is None else [entry for entry in listed if isinstance(entry, dict)]
+    described = listed is not None and all(isinstance(entry, dict) for entry in listed)
+    return listed if described else None
 
 
 def _list(body: bytes, name: str) -> list[Any] | None:

@@ -24,7 +24,8 @@ def apply(
     Before each write, `set_state` gets the state that things are in if the process ends there.
     Settings and image are read again just before the write: a change between that read and the
     write can't be detected (see `write_setting`). Raises `Refused` if another process has changed
-    the image: the caller undoes what was written until then.
+    the image, or if the settings that `plan` follows from were not read: the caller undoes what was
+    written until then.
     """
     notes: list[str] = []
     site = observed.id
@@ -32,6 +33,12 @@ def apply(
     so_far = f"{site} is unchanged"
     fresh, image = run_concurrently(client.settings, partial(current_image, client, observed))
     _check_image(observed, plan, image)
+    if fresh and not observed.settings:
+        raise Refused(
+            f"App settings of {site}: Azure answered at first that there are none, and now with "
+            f"{len(fresh)} of them. Nothing was changed.",
+            "Run the same command again.",
+        )
     if plan.setting is not None:
         if names := _changed(observed.settings, fresh):
             notes.append(

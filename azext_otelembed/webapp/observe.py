@@ -7,9 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from azext_otelembed.az_commands import Verbatim, option
-from azext_otelembed.azure.arm_json import Json, object_at, objects_at
+from azext_otelembed.azure.arm_json import (
+    AGAIN,
+    Json,
+    flag_at,
+    object_at,
+    objects_at,
+    required_object_at,
+    string_at,
+    text_at,
+)
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.errors import NotFound, OtelembedError, Refused
+from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Refused
 from azext_otelembed.parallel import run_concurrently
 
 SETTING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
@@ -56,7 +65,8 @@ def observe(client: SiteClient) -> Observed:
     """Reads the site with three parallel requests.
 
     The site's own GET leaves siteConfig almost empty, so the image and the startup command come
-    from config/web. Raises `NotFound` naming the site, slot or group that isn't there.
+    from config/web. Raises `NotFound` naming the site, slot or group that isn't there, and
+    `AzureFailed` for an answer that lacks a part which is relied on.
     """
     try:
         site, configuration, settings = run_concurrently(
@@ -66,16 +76,22 @@ def observe(client: SiteClient) -> Observed:
         # The settings may have been read after Azure's words were masked.
         error.message = client.mask(error.message)
         raise
-    properties = object_at(str(client.id), site, "properties")
-    version = str(configuration.get("linuxFxVersion") or "")
-    tags = object_at(str(client.id), site, "tags")
+    what = str(client.id)
+    properties = required_object_at(what, site, "properties")
+    windows = not flag_at(what, properties, "reserved") or bool(
+        configuration.get("windowsFxVersion")
+    )
+    version = (
+        "" if windows else string_at(f"Configuration of {what}", configuration, "linuxFxVersion")
+    )
+    tags = object_at(what, site, "tags")
     main = main_container(client) if version.upper() == SITECONTAINERS else None
     return Observed(
         id=client.id,
-        state=str(properties.get("state") or ""),
-        host=str(properties.get("defaultHostName") or ""),
+        state=text_at(what, properties, "state"),
+        host=text_at(what, properties, "defaultHostName"),
         linux_fx_version=version,
-        windows=not properties.get("reserved") or bool(configuration.get("windowsFxVersion")),
+        windows=windows,
         startup_command=str(configuration.get("appCommandLine") or ""),
         tags={str(name): str(value) for name, value in tags.items()},
         settings=settings,
@@ -94,9 +110,8 @@ def main_container(client: SiteClient) -> tuple[str, Json] | None:
 def current_image(client: SiteClient, observed: Observed) -> str:
     """The image that the site is configured to run now."""
     if observed.container is not None:
-        main = main_container(client)
-        return str(main[1].get("image") or "") if main else ""
-    return str(client.configuration().get("linuxFxVersion") or "").partition("|")[2].lstrip("/")
+        return text_at(f"Site containers of {client.id}", _present_container(client), "image")
+    return client.linux_fx_version().partition("|")[2].lstrip("/")
 
 
 def set_image(client: SiteClient, observed: Observed, image: str) -> None:
@@ -105,9 +120,19 @@ def set_image(client: SiteClient, observed: Observed, image: str) -> None:
         client.patch_configuration({"linuxFxVersion": f"DOCKER|{image}"})
         return
     # Read again just before: the resource is written as a whole.
+    client.put_container(observed.container, {**_present_container(client), "image": image})
+
+
+def _present_container(client: SiteClient) -> Json:
+    """The properties of the main container of a site that had one before."""
     main = main_container(client)
-    properties = main[1] if main else observed.container_properties
-    client.put_container(observed.container, {**properties, "image": image})
+    if main is None:
+        raise AzureFailed(
+            f"Site containers of {client.id}: Azure answers without the main one, which was there "
+            "before.",
+            AGAIN,
+        )
+    return main[1]
 
 
 def _read_site(client: SiteClient) -> Json:

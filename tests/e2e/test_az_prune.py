@@ -195,6 +195,33 @@ def test_what_a_site_of_another_subscription_runs_by_digest_is_kept(shelf: Shelf
     assert by_tag(shelf.prune().json)[pinned] == "'far-shop' runs it"
 
 
+def test_a_list_that_azure_leaves_out_stops_it_before_anything_is_deleted(shelf: Shelf) -> None:
+    """An empty body, `{}`, null, and the same in place of a second page."""
+    orphan, _ = shelf.orphan()
+    local, name = shelf.cloud.local, shelf.site.name
+    sites = f"/subscriptions/{local.subscription}/providers/Microsoft.Web/sites"
+    lists = {
+        "/subscriptions": "Subscriptions",
+        sites: f"Web Apps of subscription '{local.subscription}'",
+        f"{shelf.site.id}/slots": f"Slots of Web App '{name}'",
+    }
+    nothing: tuple[Any, ...] = ("", {}, "null")
+    unread = [(path, body) for path in lists for body in nothing]
+    second = f"{local.management}%s?page=2&api-version=2024-11-01"
+    unread += [(path, {"value": [], "nextLink": second % path}) for path in lists]
+    headers = {"content-type": "application/json"}
+    for path, body in unread:
+        fault = {"service": "arm", "path": f"^{path}$", "status": 200, "headers": headers}
+        local.fault(**fault, query="page=2", body={}, times=0)
+        local.fault(**fault, body=body, times=0)
+        answer = shelf.prune("--delete", "--yes")
+        local.clear_faults()
+        assert answer.returncode == 1, (path, body, answer.show())
+        assert lists[path] in answer.stderr
+        assert answer.writes == []
+    assert orphan in shelf.tags()
+
+
 def test_while_a_subscription_can_not_be_read_nothing_is_deleted_and_it_says_so(
     shelf: Shelf,
 ) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from azext_otelembed.errors import OtelembedError
+from azext_otelembed.errors import OtelembedError, RegistryFailed
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.referrers import list_referrers
 from tests.registry.conftest import Registries, blob
+from tests.registry.liar import lying
 
 DIGEST, DATA = blob(10)
 CALLS: dict[str, tuple[str, Callable[[RegistryClient, str], object]]] = {
@@ -29,7 +30,9 @@ CALLS: dict[str, tuple[str, Callable[[RegistryClient, str], object]]] = {
 SHAPES = (
     *("null", "5", '"words"', "[]", "[1]", "{}", "[" * 100_000),
     *('{"tags":5}', '{"tags":{"a":1}}', '{"tags":[null]}', '{"tags":[["a"]]}', '{"tags":"abc"}'),
-    *('{"manifests":5}', '{"manifests":{"a":1}}', '{"manifests":"abc"}'),
+    *('{"manifests":5}', '{"manifests":{"a":1}}', '{"manifests":"abc"}', '{"manifests":[5]}'),
+    *("", '{"tags":["a"],"tags":[]}', '{"tags":["\\ud800"]}', '{"manifests":[],"a":NaN}'),
+    *('{"access_token":"a","access_token":"b"}', '{"refresh_token":"a","refresh_token":"b"}'),
     *('{"access_token":5}', '{"access_token":["a"]}', '{"access_token":{"a":1}}'),
     *('{"refresh_token":5}', '{"refresh_token":["a"]}'),
 )
@@ -61,6 +64,17 @@ def test_an_empty_list_may_be_null(registries: Registries, name: str) -> None:
         body = json.dumps({field: None})
         registries.azure.fault(service="acr", path=path, status=200, body=body)
         assert CALLS["tags" if field == "tags" else "referrers"][1](client, name) == []
+
+
+def test_more_bytes_than_announced_are_an_error_that_names_the_registry() -> None:
+    """The announced part is a whole document: a list without the tags that follow."""
+    body = b'{"tags":["a"]}'
+    with lying() as liar, RegistryClient(liar.host, scheme="http") as client:
+        liar.serve("list", body + b'{"tags":["b"]}', "application/json", len(body))
+        with pytest.raises(RegistryFailed, match=f"'{liar.host}' sends more bytes"):
+            client.tags("shop")
+        liar.serve("list", body, "application/json")
+        assert list(client.tags("shop")) == ["a"]
 
 
 @pytest.mark.parametrize("place", ["redirect", "upload", "next page", "token server"])

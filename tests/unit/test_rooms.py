@@ -31,6 +31,7 @@ GROUND = {
     "redaction",
     "secret_values",
     "progress",
+    "strict_json",
     "_version",
 }
 PURE = {"image", "collector"} | GROUND
@@ -53,8 +54,9 @@ MAY: Mapping[str, set[str]] = {
     "redaction": {"secret_values"},
     "secret_values": set(),
     "progress": set(),
+    "strict_json": set(),
     "_version": set(),
-    "image": {"errors", "printable"},
+    "image": {"errors", "printable", "strict_json"},
     "collector": {"az_commands", "errors"},
     "registry": PURE,
     "azure": PROTOCOL,

@@ -27,6 +27,7 @@ from azext_otelembed.webapp.front_door import read_front_door
 from azext_otelembed.webapp.observe import check_kind, observe
 from tests.fuzz.shapes import reshaped
 from tests.release.support import Fixed
+from tests.unit.azure.wire import ENDPOINT, Reply, Wire, session_on
 
 SHOP = SiteId("s", "g", "shop")
 REGISTRY = Registry("/registries/r", "r", "r.azurecr.io")
@@ -88,14 +89,22 @@ def observed(told: Session) -> object:
     )
 
 
-IDENTITY = {"principalId": "p", "userAssignedIdentities": {"i": {"clientId": "c"}}}
+IDENTITY = {
+    "principalId": "p",
+    "userAssignedIdentities": {"i": {"clientId": "c", "principalId": "q"}},
+}
 SITE = {
     "id": "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/shop",
     "name": "shop",
     "kind": "app,linux",
     "tags": {"a": "b"},
     "identity": IDENTITY,
-    "properties": {"state": "Running", "reserved": True, "siteConfig": LINUX},
+    "properties": {
+        "state": "Running",
+        "reserved": True,
+        "defaultHostName": "shop.azurewebsites.net",
+        "siteConfig": LINUX,
+    },
 }
 SETTINGS = {"properties": {"A": "b"}}
 CONTAINER = {
@@ -224,6 +233,142 @@ def test_an_answer_of_another_shape_is_read_or_is_an_error_with_words(name: str)
     assert strange == []
 
 
+NOTHING: tuple[Any, ...] = (
+    None,
+    {},
+    {"value": None},
+    {"value": {}},
+    {"value": "[]"},
+    {"error": {"code": "x"}},
+)
+LISTS = {
+    "its containers": "Site containers of Web App 'shop'",
+    "instances": "Instances of Web App 'shop'",
+    "registries": "Container registries of the subscription",
+    "components": "Application Insights components of resource group 'g'",
+    "role assignments": "Role assignments of registry 'r'",
+    "subscriptions": "Subscriptions",
+    "a subscription": "Subscriptions",
+    "sites": "Web Apps of subscription 's'",
+    "slots": "Slots of Web App 'shop'",
+    "all containers": "Site containers of 'shop'",
+}
+"""The calls that read a list, and its name in errors."""
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("answer", NOTHING)
+def test_a_list_without_value_is_not_an_empty_one(name: str, answer: Any) -> None:
+    path, call = CALLS[name]
+    with pytest.raises(AzureFailed) as error:
+        call(answered({path: answer, **{p: a for p, a in WHOLE.items() if p != path}}))
+    assert error.value.message.startswith(LISTS[name])
+
+
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("answer", NOTHING)
+def test_nor_is_its_second_page(name: str, answer: Any) -> None:
+    path, call = CALLS[name]
+    whole: Any = WHOLE[path]
+    first = {**whole, "nextLink": "https://arm/second-page?api-version=1"}
+    known: dict[str, Any] = {**WHOLE, path: first}
+    told = answered({"/second-page": answer, **known})
+    with pytest.raises(AzureFailed) as error:
+        call(told)
+    assert error.value.message.startswith(LISTS[name])
+    second = {**whole, "nextLink": ""}
+    call(answered({"/second-page": second, **known}))
+
+
+def without(document: Any, *keys: str | int) -> Any:
+    """A document without one of its values."""
+    first, *rest = keys
+    copied = document.copy()
+    if rest:
+        copied[first] = without(document[first], *rest)
+    else:
+        del copied[first]
+    return copied
+
+
+RELIED_ON: tuple[tuple[str, tuple[str | int, ...]], ...] = (
+    ("a site", ("properties",)),
+    ("a site", ("properties", "reserved")),
+    ("a site", ("properties", "state")),
+    ("a site", ("properties", "defaultHostName")),
+    ("its configuration", ("properties",)),
+    ("its configuration", ("properties", "linuxFxVersion")),
+    ("its settings", ("properties",)),
+    ("its containers", ("value", 0, "properties")),
+    ("its containers", ("value", 0, "name")),
+    ("a reference", ("properties",)),
+    ("slot settings", ("properties",)),
+    ("slot settings", ("properties", "appSettingNames")),
+    ("instances", ("value", 0, "properties")),
+    ("registries", ("value", 0, "properties")),
+    ("registries", ("value", 0, "properties", "loginServer")),
+    ("registries", ("value", 0, "name")),
+    ("registries", ("value", 0, "id")),
+    ("components", ("value", 0, "properties")),
+    ("components", ("value", 0, "name")),
+    ("a component", ("properties",)),
+    ("role assignments", ("value", 0, "properties")),
+    ("subscriptions", ("value", 0, "subscriptionId")),
+    ("sites", ("value", 0, "id")),
+    ("sites", ("value", 0, "properties")),
+    ("slots", ("value", 0, "id")),
+    ("slots", ("value", 0, "properties")),
+    ("all containers", ("value", 0, "properties")),
+    ("all containers", ("value", 0, "properties", "image")),
+    ("an upload of the source", ("uploadUrl",)),
+    ("a run", ("properties",)),
+    ("a run", ("properties", "status")),
+)
+
+
+@pytest.mark.parametrize(("name", "keys"), RELIED_ON)
+def test_a_document_that_lacks_what_is_relied_on_is_an_error(
+    name: str, keys: tuple[str | int, ...]
+) -> None:
+    path, call = CALLS[name]
+    told = answered({**WHOLE, path: without(WHOLE[path], *keys)})
+    with pytest.raises(AzureFailed, match="Azure answered"):
+        call(told)
+
+
+@pytest.mark.parametrize("version", [None, "missing", 5, ["DOCKER|r/a:1"], {}])
+def test_a_configuration_without_an_image_keeps_everything(version: Any) -> None:
+    """In the list, in config/web, or in both: a site whose image isn't read runs none for sure."""
+    unread = {"properties": {} if version == "missing" else {"linuxFxVersion": version}}
+    bare = without(SITE, "properties", "siteConfig")
+    told = answered(
+        {**WHOLE, "/Microsoft.Web/sites": {"value": [bare]}, "/slots": {"value": []}}
+        | {"/config/web": unread}
+    )
+    with pytest.raises(AzureFailed, match="Configuration of 'shop'"):
+        find_deployed_images(told)
+
+
+def test_easy_auth_that_is_not_read_is_a_problem_and_not_absent() -> None:
+    told = answered({**WHOLE, "/authsettingsV2": {}})
+    front_door = read_front_door(shop(told), observe(shop(told)), "/")
+    assert "Authentication settings of Web App 'shop'" in front_door.problem
+
+
+@pytest.mark.parametrize("answer", [{}, {"status": None}, {"status": {}}, {"properties": {}}])
+def test_an_operation_without_a_state_has_not_succeeded(answer: Any) -> None:
+    """The last poll of a swap answers with a resource: that is the only document without one."""
+    wire = Wire(
+        lambda address: (
+            Reply(json.dumps(answer).encode())
+            if address.endswith("/poll")
+            else Reply(b"", 202, {"Location": f"{ENDPOINT}/poll", "Retry-After": "0"})
+        )
+    )
+    with pytest.raises(AzureFailed, match=r"^The import"):
+        list(Arm(session_on(wire)).start("The import", "/importImage", "1", {}))
+
+
 EMPTY: tuple[Any, ...] = (None, [], 5, "")
 
 
@@ -233,3 +378,19 @@ def test_settings_that_cannot_be_read_are_never_none(answer: Any) -> None:
     told = answered({**WHOLE, "/appsettings/list": answer})
     with pytest.raises(AzureFailed, match="App settings of Web App 'shop'"):
         shop(told).settings()
+
+
+def test_settings_that_were_there_do_not_become_none() -> None:
+    told = answered(WHOLE)
+    transport: Any = told.transport["session"].get_adapter("https://")
+    client = shop(told)
+    assert client.settings() == {"A": "b"}
+    transport.answers = {**WHOLE, "/appsettings/list": {"properties": {}}}
+    with pytest.raises(AzureFailed, match="none, though there were some before"):
+        client.settings()
+    assert shop(told).settings() == {}, "a site may have none"
+    client.put_settings({})
+    assert client.settings() == {}
+    client.put_settings({"A": "b"})
+    with pytest.raises(AzureFailed, match="none, though there were some before"):
+        client.settings()
