@@ -6,18 +6,20 @@ from urllib.parse import quote
 
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry.policies import RequestOptions
-from azext_otelembed.registry.scope import pull, push
+from azext_otelembed.registry.scope import delete_right, pull, push
 
 MANIFEST_LIMIT = 4 << 20
 """Bytes. The spec lets registries refuse larger manifests."""
 
 
 def manifest(
-    repository: str, ref: str | Digest, *, write: bool = False
+    repository: str, ref: str | Digest, *, write: bool = False, delete: bool = False
 ) -> tuple[str, RequestOptions]:
-    """The path of a manifest, and the options for reading or writing it."""
+    """The path of a manifest, and the options for reading, writing or deleting it."""
     what = f"manifest '{repository}{'@' if isinstance(ref, Digest) else ':'}{ref}'"
     scope = push(repository) if write else pull(repository)
+    if delete:
+        scope = delete_right(repository)
     path = f"/v2/{repository}/manifests/{quote(str(ref), safe=':')}"
     return path, RequestOptions(what, (scope,), body_limit=MANIFEST_LIMIT)
 

@@ -34,6 +34,11 @@ def manifests(body: bytes) -> list[Mapping[str, Any]] | None:
     return None if listed is None else [entry for entry in listed if isinstance(entry, dict)]
 
 
+def entries(body: bytes, name: str) -> list[Any] | None:
+    """The array `name` of a JSON object."""
+    return _list(body, name)
+
+
 def _list(body: bytes, name: str) -> list[Any] | None:
     found = parse_object(body)
     if found is None or name not in found:

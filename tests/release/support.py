@@ -277,13 +277,12 @@ class Contents:
 
     def repositories(self) -> list[str]:
         """The names of all repositories."""
-        answer = self._call("GET", "/v2/_catalog", "registry:catalog:*")
-        return [str(name) for name in answer.json()["repositories"]]
+        return [str(name) for name in self._all("/v2/_catalog", "registry:catalog:*")]
 
     def manifests(self, repository: str) -> dict[str, list[str]]:
         """The tags of each manifest of a repository, by digest."""
         path = f"/acr/v1/{repository}/_manifests"
-        listed = self._call("GET", path, scope(repository)).json()["manifests"] or []
+        listed = self._all(path, scope(repository))
         return {one["digest"]: sorted(one.get("tags") or []) for one in listed}
 
     def document(self, repository: str, reference: str) -> dict[str, Any]:
@@ -311,6 +310,17 @@ class Contents:
         found = self.referrers(record.REPOSITORY, str(anchor))
         read = (record.from_annotations(one["annotations"]) for one in found)
         return record.latest_states(one for one in read if one is not None)
+
+    def _all(self, path: str, scope: str) -> list[Any]:
+        """The entries of a list, page by page."""
+        found: list[Any] = []
+        following: str | None = f"{path}?n=1000"
+        while following:
+            answer = self._call("GET", following, scope)
+            (entries,) = (one for one in answer.json().values() if not isinstance(one, str))
+            found += entries or []
+            following = answer.links.get("next", {}).get("url")
+        return found
 
     def _manifest(self, method: str, repository: str, reference: str) -> httpx.Response:
         kind = "application/vnd.oci.image.manifest.v1+json"

@@ -1,0 +1,295 @@
+"""Sites with more releases on record than one answer or one index holds, and what prune leaves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import pytest
+
+from azext_otelembed.prune.prune import note_of
+from azext_otelembed.console import Console
+from azext_otelembed.errors import RegistryFailed
+from azext_otelembed.records import record
+from azext_otelembed.records.record import Release
+from azext_otelembed.records.record_folding import RELEASES_KEPT
+from tests.e2e.support import IMAGES, SETTING, Cloud, Site
+from tests.memory import run_measured
+from tests.release.driver import PROCESSES
+from tests.release.many_releases import (
+    list_in_fall_back,
+    prune,
+    prune_in_child,
+    pruner,
+    put_releases,
+    releases_of,
+)
+from tests.release.support import Contents, Hand, MakeSite, session_of
+
+EXTRA = 30
+PAGE = 40
+
+
+@pytest.fixture
+def shelf(cloud: Cloud) -> str:
+    """A registry of its own, with short pages."""
+    name = cloud.add_registry()
+    cloud.local.change_registry(name, page_size=PAGE)
+    return name
+
+
+def history(site: Site, count: int) -> list[Release]:
+    """Releases of a site, of images that its registry doesn't hold."""
+
+    def image(number: int) -> str:
+        return f"{site.host}/{site.repository}:{number}-otelembed-{number:012x}"
+
+    return releases_of(site.id, count, image)
+
+
+def with_history(make_site: MakeSite, registry: str, count: int) -> tuple[Site, list[Release]]:
+    """A stopped site with releases on record."""
+    site = make_site(registry=registry, wait=False, state="Stopped", component=False)
+    made = history(site, count)
+    put_releases(site.cloud.local, registry, made)
+    return site, made[::-1]
+
+
+def test_a_site_with_many_releases_is_deployed_shown_and_rolled_back(
+    make_site: MakeSite, hand: Hand, shelf: str
+) -> None:
+    site = make_site(registry=shelf)
+    made = history(site, RELEASES_KEPT + EXTRA)
+    put_releases(site.cloud.local, shelf, made)
+    first = hand.deploy(site)
+    assert first.exit_status == 0, first
+    site.push("2.0", IMAGES / "app", source="1.0")
+    assert hand.deploy(site, image=site.image("2.0")).exit_status == 0
+    assert len(hand.history(site)) == RELEASES_KEPT + EXTRA + 2
+    before = hand.history(site)[:RELEASES_KEPT]
+    findings = prune(hand.session, shelf)
+    assert [one.folding.releases for one in findings.foldings] == [EXTRA + 1]
+    after = hand.history(site)
+    assert after[:RELEASES_KEPT] == before
+    # The first release of all added the setting: a removal has to know.
+    assert [one["id"] for one in after[RELEASES_KEPT:]] == [made[0].id]
+    contents = Contents(site.cloud, site.host)
+    assert len(contents.manifests(record.REPOSITORY)) == len(after) + 1, "and the anchor"
+    assert hand.rollback(site).exit_status == 0
+    assert site.runs == first.result["image"]["name"]
+    assert prune(hand.session, shelf).foldings == [], "one release above the limit, and one kept"
+
+
+def test_without_delete_prune_tells_which_records_would_go(
+    make_site: MakeSite, hand: Hand, shelf: str, cloud: Cloud
+) -> None:
+    with_history(make_site, shelf, RELEASES_KEPT + EXTRA)
+    cloud.az.login()
+    answer = cloud.otelembed("prune", "--registry", shelf)
+    assert answer.returncode == 0, answer.show()
+    assert answer.json == []
+    assert answer.writes == []
+    told = " ".join(answer.stderr.split())
+    count = 2 * (RELEASES_KEPT + EXTRA) - RELEASES_KEPT - 1
+    assert f"--delete also deletes {count} release records" in told
+    assert f"those of {EXTRA - 1} old releases" in told
+    answer = cloud.otelembed("prune", "--registry", shelf, "--delete", "--yes")
+    assert answer.returncode == 0, answer.show()
+    assert len(answer.writes) == count
+    assert set(write.split(" ")[0] for write in answer.writes) == {"DELETE"}
+
+
+def test_sites_with_few_releases_lose_no_record(
+    make_site: MakeSite, hand: Hand, shelf: str
+) -> None:
+    few, kept = with_history(make_site, shelf, RELEASES_KEPT)
+    many, _ = with_history(make_site, shelf, RELEASES_KEPT + EXTRA)
+    assert len(prune(hand.session, shelf).foldings) == 1
+    contents = Contents(few.cloud, few.host)
+    assert contents.releases(few) == kept
+    assert len(contents.releases(many)) == RELEASES_KEPT + 1
+
+
+def test_a_release_that_begins_meanwhile_is_never_deleted(
+    make_site: MakeSite, hand: Hand, shelf: str
+) -> None:
+    site, made = with_history(make_site, shelf, RELEASES_KEPT + EXTRA)
+    now = datetime.now(timezone.utc)
+    late = replace(made[0], id="late", state=record.PENDING, started=now, finished=None)
+    # Its clock is wrong: it counts as the oldest release.
+    early = replace(late, id="early", started=made[-1].started)
+    mine, console = pruner(hand.session, shelf), Console(quiet=True)
+    findings = mine.find(console)
+    put_releases(site.cloud.local, shelf, [late, early])
+    again = mine.find_again(findings, console)
+    mine.delete(again, console)
+    found = {one.id for one in Contents(site.cloud, site.host).releases(site)}
+    assert {"late", "early", made[0].id} <= found
+
+
+def test_the_record_of_an_image_that_only_it_tells_stays_as_long_as_the_image(
+    make_site: MakeSite, hand: Hand, shelf: str
+) -> None:
+    site = make_site(registry=shelf, wait=False, state="Stopped", component=False)
+    digest = site.push("nightly", IMAGES / "app", source="1.0")
+    image = site.image("nightly")
+    made = history(site, RELEASES_KEPT + EXTRA)
+    made[4] = replace(made[4], image=image, digest=digest)
+    put_releases(site.cloud.local, shelf, made)
+    contents = Contents(site.cloud, site.host)
+    first = prune(hand.session, shelf)
+    assert [one.image.digest for one in first.decisions] == [digest]
+    assert "younger" in first.decisions[0].kept_because
+    assert made[4] in contents.releases(site)
+    site.cloud.local.backdate(shelf, site.repository, "nightly", "2026-01-05T08:00:00.0000000Z")
+    # It has the app image's manifest, and with it that one's tag.
+    contents.delete(site.repository, "nightly")
+    put_releases(site.cloud.local, shelf, history(site, RELEASES_KEPT + EXTRA))
+    prune(hand.session, shelf)
+    assert made[4] not in contents.releases(site)
+
+
+@pytest.mark.parametrize("page", [0, PAGE], ids=["one page", "short pages"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 404},
+        {"status": 200, "body": {"manifests": []}, "query": "last="},
+        {"status": 200, "body": ""},
+        {"truncate": 2000, "times": 0},
+    ],
+    ids=["missing", "empty", "no body", "cut"],
+)
+def test_records_that_are_not_read_as_a_whole_keep_everything(
+    make_site: MakeSite, hand: Hand, shelf: str, page: int, fault: dict[str, object]
+) -> None:
+    site, made = with_history(make_site, shelf, RELEASES_KEPT + EXTRA)
+    site.cloud.local.change_registry(shelf, page_size=page)
+    where = {"service": "acr", "path": "/referrers/", "host": site.host}
+    if page:
+        where["query"] = "last="
+    before = site.cloud.mark()
+    site.cloud.local.fault(**where, **fault)
+    if page or fault.get("status") != 404:
+        try:
+            prune(hand.session, shelf)
+        except RegistryFailed:
+            assert not [r for r in site.cloud.requests(before) if r["method"] == "DELETE"]
+    site.cloud.local.clear_faults()
+    left = Contents(site.cloud, site.host).releases(site)
+    assert left[: RELEASES_KEPT] == made[:RELEASES_KEPT]
+    assert made[-1] in left
+
+
+@pytest.fixture
+def old_shelf(cloud: Cloud, shelf: str) -> Iterator[str]:
+    """A registry without the referrers API."""
+    cloud.local.change_registry(shelf, referrers=False)
+    yield shelf
+
+
+def test_the_fall_back_index_gets_short_and_keeps_what_is_written_meanwhile(
+    make_site: MakeSite, hand: Hand, old_shelf: str
+) -> None:
+    site = make_site(registry=old_shelf)
+    made = history(site, RELEASES_KEPT + EXTRA)
+    put_releases(site.cloud.local, old_shelf, made)
+    list_in_fall_back(site.cloud.local, old_shelf, made)
+    assert len(hand.history(site)) == RELEASES_KEPT + EXTRA
+    assert prune(hand.session, old_shelf).foldings[0].folding.releases == EXTRA - 1
+    contents = Contents(site.cloud, site.host)
+    assert contents.releases(site)[:RELEASES_KEPT] == made[::-1][:RELEASES_KEPT]
+    assert hand.deploy(site).exit_status == 0
+    assert hand.states(site)[:2] == ["succeeded", "succeeded"]
+
+
+STEPS = [1, 2, 9, 40, 140]
+"""Requests that delete a record at which prune is killed."""
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, marks=[] if step in (9, 150) else pytest.mark.thorough)
+        for step in (*range(1, 12), 50, 100, *range(155, 160))
+    ],
+)
+@pytest.mark.parametrize("referrers", [True, pytest.param(False, marks=pytest.mark.thorough)])
+def test_prune_that_is_killed_at_a_request_leaves_a_readable_history(
+    make_site: MakeSite, hand: Hand, shelf: str, step: int, referrers: bool
+) -> None:
+    site = make_site(registry=shelf, wait=False, state="Stopped", component=False)
+    local = site.cloud.local
+    made = history(site, RELEASES_KEPT + EXTRA)
+    put_releases(local, shelf, made)
+    if not referrers:
+        local.change_registry(shelf, referrers=False)
+        list_in_fall_back(local, shelf, made)
+    made.reverse()
+    path = "^/v2/otelembed/releases/manifests/"
+    number = local.fault(path=path, nth=step, method="DELETE", host=site.host, hold=True)
+    before = local.mark()
+    child = PROCESSES.Process(
+        target=prune_in_child, args=(local, local.token(), shelf), daemon=True
+    )
+    child.start()
+    while child.is_alive():
+        if any(r["fault"] == number and r["held"] for r in local.requests(since=before)):
+            break
+        time.sleep(0.01)
+    assert child.is_alive(), "it ended before the request"
+    child.kill()
+    child.join()
+    local.clear_faults()
+    contents = Contents(site.cloud, site.host)
+    left = contents.releases(site)
+    assert left[:RELEASES_KEPT] == made[:RELEASES_KEPT]
+    assert set(left) <= set(made), "each in its latest state"
+    assert made[-1] in left
+    prune(hand.session, shelf)
+    after = contents.releases(site)
+    assert after == [*made[:RELEASES_KEPT], made[-1]]
+    if referrers:
+        assert len(contents.manifests(record.REPOSITORY)) == len(after) + 1
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("page", [0, 100], ids=["one page", "pages of 100"])
+def test_five_thousand_releases(
+    make_site: MakeSite, hand: Hand, cloud: Cloud, page: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shelf = cloud.add_registry()
+    cloud.local.change_registry(shelf, page_size=page)
+    site = make_site(registry=shelf)
+    others = [with_history(make_site, shelf, 300)[0] for _ in range(3)]
+    deployed = hand.deploy(site)
+    assert deployed.exit_status == 0
+    put_releases(cloud.local, shelf, history(site, 5000))
+    began, mark = time.monotonic(), cloud.mark()
+    site.push("2.0", IMAGES / "app", source="1.0")
+    assert hand.deploy(site, image=site.image("2.0")).exit_status == 0
+    figures = {
+        "deploy": {
+            "seconds": round(time.monotonic() - began, 1),
+            "requests": len([r for r in cloud.requests(mark) if r["service"] in ("acr", "arm")]),
+        }
+    }
+    given = (str(cloud.local.directory),), (site.group, site.name, shelf)
+    commands = ("history", "status", "rollback", "prune", "prune --delete", "history", "rollback")
+    for number, command in enumerate(commands):
+        found = run_measured("tests.release.many_releases", *given[0], command, *given[1])
+        figures[f"{number} {command}"] = found
+        assert found["megabytes"] < 100, figures
+        assert found["seconds"] < (120 if command == "prune --delete" else 20), figures
+    with capsys.disabled():
+        for name, figure in figures.items():
+            print(f"\n{page or 'all'} a page: {name}: {figure}", end="")
+    contents = Contents(cloud, site.host)
+    # The release that added the setting is older than the newest ones.
+    assert len(contents.releases(site)) in (RELEASES_KEPT, RELEASES_KEPT + 1, RELEASES_KEPT + 2)
+    assert all(len(contents.releases(other)) == RELEASES_KEPT + 1 for other in others)
+    assert SETTING in site.settings()
+    assert hand.rollback(site).exit_status == 0
+    assert site.runs == deployed.result["image"]["name"]
