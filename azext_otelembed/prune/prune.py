@@ -120,9 +120,7 @@ class Pruner:
         stored: Sequence[StoredImage],
         decisions: Sequence[Decision],
     ) -> list[SiteFolding]:
-        is_needed = needs_record(
-            stored, decisions, self._registry.login_server, self._repository
-        )
+        is_needed = needs_record(stored, decisions, self._registry.login_server, self._repository)
         found = (one.fold(self._keep, is_needed) for one in records)
         return [one for one in found if one is not None]
 

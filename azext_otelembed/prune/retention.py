@@ -118,9 +118,7 @@ def needs_record(
     """
     chosen = {one.image.digest_name for one in decisions if not one.kept_because}
     unrecognized = {
-        one.digest_name
-        for one in stored
-        if not one.is_recognized and one.digest_name not in chosen
+        one.digest_name for one in stored if not one.is_recognized and one.digest_name not in chosen
     }
 
     def is_needed(release: Release) -> bool:

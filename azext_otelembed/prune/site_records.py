@@ -50,7 +50,8 @@ def read_all(client: RegistryClient) -> list[SiteRecords]:
         return []
 
     def of_site(anchor: Digest) -> SiteRecords:
-        stored = read_records(client, anchor)
+        # The anchor is stored before the first record: an empty list may be a wrong answer.
+        stored = read_records(client, anchor) or read_records(client, anchor)
         releases = record.latest_states(one.release for one in stored)
         return SiteRecords(anchor, tuple(stored), tuple(releases))
 
@@ -67,14 +68,17 @@ def delete_records(
     state of each of their releases (`Folding`), and the next run deletes the rest. Records that are
     written meanwhile aren't among those that were read, so they stay.
     """
+
+    def delete(stored: StoredRecord) -> None:
+        client.delete_manifest(record.REPOSITORY, Digest.parse(stored.digest))
+
     done = 0
     for one in foldings:
+        folding = one.folding.confirmed(read_records(client, one.anchor))
         # First the list, where clients maintain it: it must not name what is gone.
-        unlist_referrers(client, record.REPOSITORY, one.anchor, set(one.folding.digests))
-        for digests in (one.folding.superseded, one.folding.last):
-            map_concurrently(
-                digests, lambda digest: client.delete_manifest(record.REPOSITORY, digest)
-            )
-            done += len(digests)
+        unlist_referrers(client, record.REPOSITORY, one.anchor, folding.digests)
+        for records in (folding.superseded, folding.last):
+            map_concurrently(records, delete)
+            done += len(records)
             say(f"{done} release records")
     return done

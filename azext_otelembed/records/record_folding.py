@@ -2,10 +2,10 @@
 
 Folding deletes the others. It keeps, of each site that has more than `RELEASES_KEPT` releases:
 
-- the newest `RELEASES_KEPT` releases, and as many of those that weren't withdrawn and of those that
-  are applied: `history`, `rollback`, `wait`, swaps and the lock look no further back;
-- the newest release that added the connection string, that removed it, and that changed it: `remove`
-  learns from them whether a release added the setting (`record_history.added_the_setting`);
+- the newest `RELEASES_KEPT` releases, and as many of those that weren't withdrawn and of those
+  that are applied: `history`, `rollback`, `wait`, swaps and the lock look no further back;
+- the newest release that added the connection string, that changed it, and that removed it:
+  `remove` learns from them whether a release added it (`record_history.added_the_setting`);
 - every pending release, and those in a state that only a newer version knows;
 - releases that the caller still needs (`is_needed`).
 
@@ -43,15 +43,15 @@ class StoredRecord:
 
 @dataclass(frozen=True, slots=True)
 class Folding:
-    """The records of a site that may be deleted, by digest.
+    """The records of a site that may be deleted.
 
     `superseded` are records of earlier states, which count for nothing: they may be deleted in any
     order. Then `last` follow, the only records left of their releases, the oldest release first. So
     at any time each release on record is in its latest state.
     """
 
-    superseded: tuple[str, ...]
-    last: tuple[str, ...]
+    superseded: tuple[StoredRecord, ...]
+    last: tuple[StoredRecord, ...]
 
     @property
     def releases(self) -> int:
@@ -59,14 +59,26 @@ class Folding:
         return len(self.last)
 
     @property
-    def digests(self) -> tuple[str, ...]:
-        """All records to delete, in order."""
-        return self.superseded + self.last
+    def digests(self) -> frozenset[str]:
+        """The digests of all of them."""
+        return frozenset(one.digest for one in self.superseded + self.last)
 
     def among(self, digests: Container[str]) -> Folding:
         """The part of it that is in `digests`."""
-        parts = (tuple(one for one in part if one in digests) for part in (self.superseded, self.last))
-        return Folding(*parts)
+        parts = (self.superseded, self.last)
+        return Folding(*(tuple(one for one in part if one.digest in digests) for part in parts))
+
+    def confirmed(self, again: Iterable[StoredRecord]) -> Folding:
+        """The part that still may be deleted after the records were read `again`.
+
+        A release stays if it has another record, which this folding doesn't know: that would count
+        as its latest state then. One of the two lists may have been incomplete.
+        """
+        known = self.digests
+        others = {one.release.id for one in again if one.digest not in known}
+        return Folding(
+            self.superseded, tuple(one for one in self.last if one.release.id not in others)
+        )
 
 
 def fold(
@@ -86,13 +98,13 @@ def fold(
         return None
     latest = {one.id: record.age(one) for one in known}
     ordered = sorted(stored, key=lambda one: (one.release.started, one.release.id))
-    superseded: list[str] = []
-    last: list[str] = []
+    superseded: list[StoredRecord] = []
+    last: list[StoredRecord] = []
     for one in ordered:
         if record.age(one.release) < latest[one.release.id]:
-            superseded.append(one.digest)
+            superseded.append(one)
         elif one.release.id in folded:
-            last.append(one.digest)
+            last.append(one)
     return Folding(tuple(superseded), tuple(last))
 
 

@@ -94,7 +94,7 @@ def _manifest(entry: Any) -> ListedManifest:
     values = _object(entry)
     named = values.get("tags") or []
     if not isinstance(named, list):
-        raise ValueError("tags")
+        raise ValueError("tags")  # noqa: TRY004  # as other malformed values
     created = _time(values.get("createdTime"))
     updated = values.get("lastUpdateTime")
     return ListedManifest(

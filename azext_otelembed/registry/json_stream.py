@@ -12,6 +12,7 @@ ELEMENT_LIMIT = 1 << 20
 """Characters of one value. A descriptor with annotations has about 1,500."""
 
 _SPACE = " \t\n\r"
+_AFTER_VALUE = (*_SPACE, ",", ":", "]", "}")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -98,8 +99,8 @@ class _Document:
                 found, end = None, len(self._text)
                 complete = False
             else:
-                # A number at the end of the text may go on in the next chunk.
-                complete = end < len(self._text) or self._ended
+                # A number may go on in the next chunk, also `1` in front of `.5`.
+                complete = self._ended or self._text[end : end + 1] in _AFTER_VALUE
             if complete:
                 if _ESCAPED_SURROGATE.search(self._text, self._position, end):
                     # A pair of them has become one character. `UnicodeEncodeError` for half a pair.

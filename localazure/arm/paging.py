@@ -1,8 +1,8 @@
 """The pages of ARM's lists: every GET whose answer is `{"value": […]}`.
 
-The next page's address is absolute and has an opaque `$skiptoken` (azure-rest-api-specs' guidelines:
-`nextLink`, "x-ms-pageable"). How many entries a page has is the provider's own affair, so the double
-cuts pages only where a test asks for it (`State.arm_page_size`). A page may be shorter than the limit.
+The next page's address is absolute and has an opaque `$skiptoken` (azure-rest-api-specs:
+`nextLink`, "x-ms-pageable"). Each provider has a page size of its own, so the double cuts pages
+only where a test asks for it (`State.arm_page_size`).
 """
 
 from __future__ import annotations

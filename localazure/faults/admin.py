@@ -172,7 +172,9 @@ class _Controls:
             parts = one["data"].encode(), document["mediaType"], document, one.get("tag")
             digest = put(login, repository, *parts)
             if "created" in one:
-                found = self._double.store.repository(login, repository).manifests[digest]
+                stored = self._double.store.repository(login, repository)
+                assert stored is not None  # noqa: S101  # it was put just now
+                found = stored.manifests[digest]
                 found.created = found.updated = one["created"]
         return {"count": len(wanted["manifests"])}
 

@@ -1,6 +1,6 @@
 """Sites with thousands of releases on record, and `az otelembed prune` in a process of its own.
 
-`python -m tests.release.many_releases FOLDER COMMAND SITE…` measures a command in a double that runs.
+`python -m tests.release.many_releases FOLDER COMMAND SITE…` measures a command in a running double.
 """
 
 from __future__ import annotations

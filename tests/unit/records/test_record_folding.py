@@ -67,7 +67,7 @@ def test_the_newest_releases_stay_each_with_one_record() -> None:
     folding = fold(records, 3)
     assert folding is not None
     assert folding.releases == 50
-    assert folding.last[:2] == ("r0 succeeded", "r1 succeeded"), "the oldest first"
+    assert [one.release.id for one in folding.last[:2]] == ["r0", "r1"], "the oldest first"
     after = [one for one in records if one.digest not in folding.digests]
     assert len(after) == RELEASES_KEPT
     assert left(after) == left(records)[:RELEASES_KEPT]
@@ -111,7 +111,7 @@ def test_releases_that_changed_nothing_do_not_crowd_out_the_one_that_runs() -> N
 
 def random_history(seed: int) -> list[Release]:
     """A long one, with settings that are added, changed and removed, and images that come back."""
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     count = chance.randrange(RELEASES_KEPT - 5, 400)
     made = []
     image = "v0"
@@ -142,12 +142,13 @@ def test_a_fold_that_ends_anywhere_changes_no_fact(seed: int) -> None:
     before = left(records)
     folding = fold(records, 3)
     if folding is None:
-        assert len(before) <= RELEASES_KEPT
+        assert len(before) <= RELEASES_KEPT + 10, "the oldest are all needed"
         return
-    chance = random.Random(seed)
+    chance = random.Random(seed)  # noqa: S311
     for _ in range(20):
         # Eight requests run at a time: within each of the two parts, any records may be gone.
-        part, rest = list(folding.superseded), list(folding.last)
+        part = [one.digest for one in folding.superseded]
+        rest = [one.digest for one in folding.last]
         end = chance.randrange(len(part) + len(rest) + 1)
         chance.shuffle(part)
         gone = (*part[:end], *rest[: max(end - len(part), 0)])
@@ -173,7 +174,21 @@ def test_a_second_fold_finds_nothing_more() -> None:
 def test_only_what_was_asked_about_is_deleted() -> None:
     folding = fold(stored([released(number) for number in range(300)]), 3)
     assert folding is not None
-    assert folding.among({"r0 succeeded", "r0 pending"}).digests == ("r0 pending", "r0 succeeded")
+    chosen = {"r0 succeeded", "r0 pending", "r299 succeeded"}
+    assert folding.among(chosen).digests == {"r0 succeeded", "r0 pending"}
+
+
+def test_a_release_with_a_record_that_was_not_seen_before_stays() -> None:
+    records = stored([released(number) for number in range(300)])
+    cut = [one for one in records if one.digest not in ("r3 pending", "r5 succeeded")]
+    folding = fold(cut, 3)
+    assert folding is not None
+    assert "r3 succeeded" in folding.digests
+    confirmed = folding.confirmed(records)
+    after = left(records, *confirmed.digests)
+    states = {one.id: one for one in left(records)}
+    assert all(states[one.id] == one for one in after), "each in its latest state"
+    assert {"r3", "r5"} <= {one.id for one in after}
 
 
 def test_the_image_before_is_found_among_thousands_of_images() -> None:
