@@ -288,7 +288,7 @@ class LocalAzure:
     def put_manifests(
         self, registry: str, repository: str, manifests: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Put manifests into a registry, thousands in one call, without checks of their parts.
+        """Put manifests into a registry, thousands in one call, and the blob `{}`. No checks.
 
         Each has `data` (JSON text with its mediaType), and may have `tag` and `created`.
         """

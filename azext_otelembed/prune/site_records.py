@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
+from datetime import timedelta
 
 from azext_otelembed.errors import NotFound
 from azext_otelembed.image.reference import Digest
@@ -12,9 +13,12 @@ from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_folding import Folding, StoredRecord, fold
 from azext_otelembed.records.record_store import read_records
-from azext_otelembed.registry import acr_lists
+from azext_otelembed.registry import acr_lists, response_json
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.referrers import unlist_referrers
+from azext_otelembed.registry.referrers import put_referrer, unlist_referrers
+
+IN_FLIGHT = timedelta(minutes=15)
+"""A record that was written longer ago than this has been listed, if it ever will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +65,8 @@ def read_all(client: RegistryClient) -> list[SiteRecords]:
 
 def delete_records(
     client: RegistryClient, foldings: Sequence[SiteFolding], say: Callable[[str], None]
-) -> int:
-    """Deletes folded records; returns their number.
+) -> None:
+    """Deletes folded records.
 
     It may end anywhere, also between any two requests: the records that are left tell the latest
     state of each of their releases (`Folding`), and the next run deletes the rest. Records that are
@@ -75,10 +79,30 @@ def delete_records(
     done = 0
     for one in foldings:
         folding = one.folding.confirmed(read_records(client, one.anchor))
-        # First the list, where clients maintain it: it must not name what is gone.
-        unlist_referrers(client, record.REPOSITORY, one.anchor, folding.digests)
+        listed = unlist_referrers(client, record.REPOSITORY, one.anchor, folding.digests)
+        if listed is not None:
+            # The manifests stay: a process that read the index before may write it once more, and a
+            # registry refuses an index of manifests that it doesn't hold.
+            _list_lost_records(client, one.anchor, listed | folding.digests)
+            continue
         for records in (folding.superseded, folding.last):
             map_concurrently(records, delete)
             done += len(records)
             say(f"{done} release records")
-    return done
+
+
+def _list_lost_records(client: RegistryClient, anchor: Digest, known: Set[str]) -> None:
+    """Lists the new records of a site that the write of its fall-back index has dropped.
+
+    Another process may have added them between the read and the write of the index.
+    """
+    held = acr_lists.manifests(client, record.REPOSITORY)
+    newest = max(one.updated for one in held)
+    for one in held:
+        if str(one.digest) in known or newest - one.updated > IN_FLIGHT:
+            continue
+        stored = client.get_manifest(record.REPOSITORY, one.digest)
+        document = response_json.parse_object(stored.data) or {}
+        subject = document.get("subject")
+        if isinstance(subject, dict) and subject.get("digest") == str(anchor):
+            put_referrer(client, record.REPOSITORY, anchor, stored.data, stored.media_type)

@@ -147,14 +147,22 @@ def put_referrer(
 
 def unlist_referrers(
     client: RegistryClient, repository: str, subject: Digest, digests: Collection[str]
-) -> None:
-    """Takes entries out of the fall-back index, if there is one. The manifests stay."""
+) -> set[str] | None:
+    """Takes entries out of the fall-back index; the manifests stay. Returns the digests in the
+    index then, None if the registry has no index with any of these entries.
+
+    An entry that another process adds meanwhile may be lost.
+    """
+    changed = False
+    kept: list[Descriptor] = []
     for _ in range(_ATTEMPTS):
         entries = _fallback(client, repository, subject)
         kept = [one for one in entries if one.get("digest") not in digests]
         if len(kept) == len(entries):
             break
         _put_fallback(client, repository, subject, kept)
+        changed = True
+    return {str(one.get("digest")) for one in kept} if changed else None
 
 
 def _put_fallback(

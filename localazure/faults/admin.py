@@ -166,13 +166,14 @@ class _Controls:
     async def add_manifests(self, request: Request) -> Any:
         wanted = await request.json()
         login = self._double.state.registry(wanted["registry"]).login_server
-        put, repository = self._double.store.put_manifest, wanted["repository"]
+        store, repository = self._double.store, wanted["repository"]
+        store.link_blob(login, repository, store.put_blob(b"{}"))
         for one in wanted["manifests"]:
             document = json.loads(one["data"])
             parts = one["data"].encode(), document["mediaType"], document, one.get("tag")
-            digest = put(login, repository, *parts)
+            digest = store.put_manifest(login, repository, *parts)
             if "created" in one:
-                stored = self._double.store.repository(login, repository)
+                stored = store.repository(login, repository)
                 assert stored is not None  # noqa: S101  # it was put just now
                 found = stored.manifests[digest]
                 found.created = found.updated = one["created"]
