@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from azext_otelembed.errors import NotFound, RegistryFailed
+from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry import acr_lists, client, endpoints, transfer
 from azext_otelembed.registry.referrers import (
@@ -18,6 +18,7 @@ from azext_otelembed.registry.referrers import (
     unlist_referrers,
 )
 from localazure.client import LocalAzure
+from tests.fuzz.shapes import reshaped
 from tests.registry.conftest import SHOP, Shop
 
 KIND = "application/vnd.oci.image.manifest.v1+json"
@@ -103,6 +104,42 @@ def test_a_later_page_that_can_not_be_read_is_an_error(
     paged.azure.fault(service="acr", path=path, query="last=", **fault)
     with pytest.raises(RegistryFailed):
         call(paged)
+
+
+WHOLE: dict[str, Any] = {
+    "own tags": {"tags": [{"name": "a", "digest": str(SUBJECT)}]},
+    "own manifests": {
+        "imageName": "a",
+        "manifests": [
+            {
+                "digest": str(SUBJECT),
+                "createdTime": "2026-11-24T12:00:00Z",
+                "lastUpdateTime": "2026-11-24T12:00:00.1234567Z",
+                "tags": ["1"],
+            }
+        ],
+    },
+    "catalog": {"repositories": ["a"]},
+}
+"""A list with one entry."""
+
+
+@pytest.mark.parametrize("read", WHOLE)
+def test_a_list_of_another_shape_is_read_or_is_an_error_with_words(shop: Shop, read: str) -> None:
+    path, call = READS[read]
+    strange = []
+    for answer in [WHOLE[read], *reshaped(WHOLE[read])]:
+        shop.azure.fault(service="acr", path=path, status=200, body=json.dumps(answer))
+        try:
+            found = call(shop)
+        except OtelembedError as error:
+            if "unknown format" not in error.message:
+                strange.append(error.message)
+        except Exception as error:  # noqa: BLE001  # collected
+            strange.append(f"{type(error).__name__}: {error} for {json.dumps(answer)[:200]}")
+        else:
+            assert found or answer != WHOLE[read]
+    assert strange == []
 
 
 @pytest.mark.parametrize("read", READS)

@@ -206,8 +206,7 @@ def test_the_fall_back_index_gets_short_and_keeps_what_is_written_meanwhile(
         put_releases(cloud.local, old_shelf, [late])
         list_in_fall_back(cloud.local, old_shelf, [*made, late])
 
-    index = {"host": site.host, "method": "PUT", "path": "/manifests/sha256-"}
-    with meanwhile(cloud, write, **index):
+    with meanwhile(cloud, write, host=site.host, method="PUT", path="/manifests/sha256-"):
         prune(hand.session, old_shelf)
     contents = Contents(cloud, site.host)
     left = contents.releases(site)
