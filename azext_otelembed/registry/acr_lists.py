@@ -42,21 +42,21 @@ class ListedManifest:
 def repositories(client: RegistryClient) -> list[str]:
     """The names of all repositories."""
     what = f"the repositories of registry '{client.host}'"
-    return _entries(client, what, "/acr/v1/_catalog", catalog(), "repositories", _text)
+    return _entries(client, what, "/acr/v1/_catalog", catalog(), "repositories", parse_text)
 
 
 def tags(client: RegistryClient, repository: str) -> dict[str, Digest]:
     """The digests of a repository's tags. Raises `NotFound` for an unknown repository."""
     what = f"the tags of repository '{repository}'"
     path = f"/acr/v1/{quote(repository, safe='')}/_tags"
-    return dict(_entries(client, what, path, metadata(repository), "tags", _tag))
+    return dict(_entries(client, what, path, metadata(repository), "tags", parse_tag))
 
 
 def manifests(client: RegistryClient, repository: str) -> list[ListedManifest]:
     """A repository's manifests. Raises `NotFound` for an unknown repository."""
     what = f"the manifests of repository '{repository}'"
     path = f"/acr/v1/{quote(repository, safe='')}/_manifests"
-    return _entries(client, what, path, metadata(repository), "manifests", _manifest)
+    return _entries(client, what, path, metadata(repository), "manifests", parse_manifest)
 
 
 def _entries(
@@ -90,7 +90,8 @@ def _entries(
     return list(found)
 
 
-def _manifest(entry: Any) -> ListedManifest:
+def parse_manifest(entry: Any) -> ListedManifest:
+    """An entry of a list of manifests. Raises `ValueError` or `InvalidImage`."""
     values = _object(entry)
     named = values.get("tags") or []
     if not isinstance(named, list):
@@ -98,16 +99,17 @@ def _manifest(entry: Any) -> ListedManifest:
     created = _time(values.get("createdTime"))
     updated = values.get("lastUpdateTime")
     return ListedManifest(
-        Digest.parse(_text(values.get("digest"))),
-        tuple(_text(one) for one in named),
+        Digest.parse(parse_text(values.get("digest"))),
+        tuple(parse_text(one) for one in named),
         created,
         created if updated is None else _time(updated),
     )
 
 
-def _tag(entry: Any) -> tuple[str, Digest]:
+def parse_tag(entry: Any) -> tuple[str, Digest]:
+    """An entry of a list of tags. Raises `ValueError` or `InvalidImage`."""
     values = _object(entry)
-    return _text(values.get("name")), Digest.parse(_text(values.get("digest")))
+    return parse_text(values.get("name")), Digest.parse(parse_text(values.get("digest")))
 
 
 def _object(entry: Any) -> Mapping[str, Any]:
@@ -116,7 +118,8 @@ def _object(entry: Any) -> Mapping[str, Any]:
     return entry
 
 
-def _text(value: Any) -> str:
+def parse_text(value: Any) -> str:
+    """A text that isn't empty. Raises `ValueError`."""
     if not isinstance(value, str) or not value:
         raise ValueError("text")
     return value
@@ -124,7 +127,7 @@ def _text(value: Any) -> str:
 
 def _time(value: Any) -> datetime:
     """A time as ACR writes it: UTC with seven decimals or fewer."""
-    found = _TIME.fullmatch(_text(value))
+    found = _TIME.fullmatch(parse_text(value))
     if found is None:
         raise ValueError("time")
     return datetime.fromisoformat(f"{found[1]}.{(found[2] or '0'):0<6}+00:00")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.console import Console
 from azext_otelembed.errors import RegistryFailed
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.prune.deployed_images import find_deployed_images
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_folding import RELEASES_KEPT
@@ -288,6 +292,37 @@ def test_prune_that_is_killed_at_the_fall_back_index_leaves_a_readable_history(
     prune(hand.session, old_shelf)
     after = Contents(site.cloud, site.host).releases(site)
     assert after == [*made[:RELEASES_KEPT], made[-1]]
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(900, marks=pytest.mark.thorough)])
+def test_the_requests_of_prune_grow_with_sites_and_not_with_images(
+    make_site: MakeSite, hand: Hand, cloud: Cloud, count: int
+) -> None:
+    shelf = cloud.add_registry()
+    # The double is the worker's: other tests have left sites there.
+    others = len(find_deployed_images(hand.session).images)
+    sites = [with_history(make_site, shelf, 3)[0] for _ in range(3)]
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    for site in sites:
+        documents = (
+            {"schemaVersion": 2, "mediaType": kind, "layers": [], "annotations": {"n": str(number)}}
+            for number in range(count)
+        )
+        images = [
+            {"data": json.dumps(one), "tag": f"1-otelembed-{number:012x}"}
+            for number, one in enumerate(documents)
+        ]
+        cloud.local.put_manifests(shelf, site.repository, images)
+    mark = cloud.mark()
+    found = pruner(hand.session, shelf).find(Console(quiet=True))
+    assert len(found.decisions) == 3 * count
+    asked = Counter(r["service"] for r in cloud.requests(mark))
+    # For each site: its records; its repository's manifests, and a token for them. Then the
+    # catalog, the tags of the anchors, an exchange, and their tokens.
+    assert asked["acr"] == 3 * 3 + 6
+    # The registry, the subscriptions and their sites; the slots of each site.
+    subscriptions = asked["arm"] - 2 - 3 - others
+    assert subscriptions <= len(Arm(hand.session).subscriptions())
 
 
 @pytest.mark.thorough
