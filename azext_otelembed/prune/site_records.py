@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from azext_otelembed.errors import NotFound
+from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.records import record
@@ -96,10 +97,12 @@ def _list_lost_records(client: RegistryClient, anchor: Digest, known: Set[str]) 
 
     Another process may have added them between the read and the write of the index.
     """
-    held = acr_lists.manifests(client, record.REPOSITORY)
-    newest = max(one.updated for one in held)
+    kind = Family.OCI.manifest_type
+    listed = acr_lists.manifests(client, record.REPOSITORY)
+    held = [one for one in listed if one.media_type in (kind, "")]
+    newest = max((one.updated for one in held), default=None)
     for one in held:
-        if str(one.digest) in known or newest - one.updated > IN_FLIGHT:
+        if newest is None or newest - one.updated > IN_FLIGHT or str(one.digest) in known:
             continue
         stored = client.get_manifest(record.REPOSITORY, one.digest)
         document = response_json.parse_object(stored.data) or {}

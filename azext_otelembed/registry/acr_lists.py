@@ -31,9 +31,13 @@ Entry = TypeVar("Entry")
 
 @dataclass(frozen=True, slots=True)
 class ListedManifest:
-    """A manifest of a repository with its tags. `updated` changes with each push. Times are UTC."""
+    """A manifest of a repository with its tags. `updated` changes with each push. Times are UTC.
+
+    `media_type` is empty where the registry leaves it out.
+    """
 
     digest: Digest
+    media_type: str
     tags: tuple[str, ...]
     created: datetime
     updated: datetime
@@ -100,6 +104,7 @@ def parse_manifest(entry: Any) -> ListedManifest:
     updated = values.get("lastUpdateTime")
     return ListedManifest(
         Digest.parse(parse_text(values.get("digest"))),
+        str(values.get("mediaType") or ""),
         tuple(parse_text(one) for one in named),
         created,
         created if updated is None else _time(updated),

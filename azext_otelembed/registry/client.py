@@ -99,9 +99,11 @@ class RegistryClient:
             return self.get_manifest(repository, ref)
         return StoredManifest(digest, _media_type(response))
 
-    def get_manifest(self, repository: str, ref: str | Digest) -> StoredManifest:
-        """A manifest or index with its exact bytes, checked against its digest."""
-        url, options = endpoints.manifest(repository, ref)
+    def get_manifest(
+        self, repository: str, ref: str | Digest, limit: int = endpoints.MANIFEST_LIMIT
+    ) -> StoredManifest:
+        """A manifest or index of at most `limit` bytes, checked against its digest."""
+        url, options = endpoints.manifest(repository, ref, body_limit=limit)
         return self._get(url, options, ref if isinstance(ref, Digest) else None, _ACCEPT)
 
     def put_manifest(

@@ -13,7 +13,12 @@ MANIFEST_LIMIT = 4 << 20
 
 
 def manifest(
-    repository: str, ref: str | Digest, *, write: bool = False, delete: bool = False
+    repository: str,
+    ref: str | Digest,
+    *,
+    write: bool = False,
+    delete: bool = False,
+    body_limit: int = MANIFEST_LIMIT,
 ) -> tuple[str, RequestOptions]:
     """The path of a manifest, and the options for reading, writing or deleting it."""
     what = f"manifest '{repository}{'@' if isinstance(ref, Digest) else ':'}{ref}'"
@@ -21,7 +26,7 @@ def manifest(
     if delete:
         scope = delete_right(repository)
     path = f"/v2/{repository}/manifests/{quote(str(ref), safe=':')}"
-    return path, RequestOptions(what, (scope,), body_limit=MANIFEST_LIMIT)
+    return path, RequestOptions(what, (scope,), body_limit=body_limit)
 
 
 def blob(

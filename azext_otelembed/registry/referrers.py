@@ -7,6 +7,7 @@ A registry without the referrers API uses the spec's fall-back: an index under t
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ Item = TypeVar("Item")
 
 LIST_LIMIT = 256 << 20
 """Bytes of all pages of a list: some 200,000 descriptors with annotations."""
+_INDEX_LIMIT = 64 << 20
+"""Bytes of a fall-back index that is read: one that has grown too long can still be folded."""
 _ATTEMPTS = 5
 """Writes of the fall-back index, which concurrent writers replace."""
 
@@ -57,12 +60,13 @@ def read_referrers(
     query = urlencode({"artifactType": artifact_type})
     url = f"/v2/{repository}/referrers/{quote(str(subject), safe=':')}?{query}"
     size = _Size(client.host, what)
+    seconds = client.retry.max_total
 
     def read(response: RegistryResponse) -> list[tuple[str, Item | None]] | None:
         if response.status == 404:
             return None
         with closing(response.chunks()) as chunks:
-            return _page(client, what, size.counted(chunks), artifact_type, convert)
+            return _page(client, what, size.counted(chunks, seconds), artifact_type, convert)
 
     found: dict[str, Item | None] = {}
     for page in client.pages(url, options, read, 200, 404):
@@ -100,16 +104,23 @@ def _page(
 
 
 class _Size:
-    """Limits the bytes of all pages of a list."""
+    """Limits the bytes of all pages of a list, and the time that one page takes."""
 
     def __init__(self, host: str, what: str) -> None:
         self._host = host
         self._what = what
         self._read = 0
 
-    def counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The same chunks. Raises `RegistryFailed` above the limit."""
+    def counted(self, chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+        """The same chunks. Raises `RegistryFailed` above a limit."""
+        deadline = time.monotonic() + seconds
         for chunk in chunks:
+            if time.monotonic() > deadline:
+                raise RegistryFailed(
+                    f"Registry '{self._host}' took longer than {seconds:.0f} seconds to send "
+                    f"{self._what}.",
+                    "Check the network, then run the same command again.",
+                )
             self._read += len(chunk)
             if self._read > LIST_LIMIT:
                 raise RegistryFailed(
@@ -183,7 +194,7 @@ def _put_fallback(
 
 def _fallback(client: RegistryClient, repository: str, subject: Digest) -> list[Descriptor]:
     try:
-        stored = client.get_manifest(repository, _tag(subject))
+        stored = client.get_manifest(repository, _tag(subject), _INDEX_LIMIT)
     except NotFound:
         return []
     found = response_json.manifests(stored.data)

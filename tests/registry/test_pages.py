@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed
 from azext_otelembed.image.reference import Digest
-from azext_otelembed.registry import acr_lists, client, endpoints, transfer
+from azext_otelembed.registry import acr_lists, endpoints, transfer
+from azext_otelembed.registry import client as client_module
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.referrers import (
     list_referrers,
     put_referrer,
@@ -19,7 +23,8 @@ from azext_otelembed.registry.referrers import (
 )
 from localazure.client import LocalAzure
 from tests.fuzz.shapes import reshaped
-from tests.registry.conftest import SHOP, Shop
+from tests.registry.conftest import QUICK, SHOP, Shop
+from tests.registry.liar import lying
 
 KIND = "application/vnd.oci.image.manifest.v1+json"
 TYPE = "application/x-test"
@@ -172,7 +177,7 @@ def test_a_next_page_of_another_host_is_an_error(paged: Shop, link: str) -> None
 
 
 def test_pages_without_an_end_are_an_error(paged: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "MAX_PAGES", 2)
+    monkeypatch.setattr(client_module, "MAX_PAGES", 2)
     with pytest.raises(RegistryFailed, match="without an end"):
         paged.client.tags(paged.name)
 
@@ -204,6 +209,20 @@ def test_a_page_that_is_cut_once_is_read_again(shop: Shop) -> None:
     shop.azure.put_manifests(SHOP, shop.name, [artifact(number) for number in range(3)])
     shop.azure.fault(service="acr", path="/referrers/", truncate=400)
     assert numbers(shop) == ["0", "1", "2"]
+
+
+def test_a_page_that_comes_too_slowly_is_an_error(name: str) -> None:
+    def slow() -> Iterator[bytes]:
+        yield b'{"manifests":['
+        while True:
+            yield b" " * 65536
+            time.sleep(0.1)
+
+    retry = replace(QUICK, attempts=1, max_total=1.0)
+    with lying() as liar, RegistryClient(liar.host, scheme="http", retry=retry) as client:
+        liar.serve(f"{SUBJECT}?artifactType=application%2Fx-test", slow)
+        with pytest.raises(RegistryFailed, match="took longer than 1 seconds"):
+            list_referrers(client, name, SUBJECT, TYPE)
 
 
 @pytest.fixture

@@ -220,6 +220,27 @@ def test_the_fall_back_index_gets_short_and_keeps_what_is_written_meanwhile(
 
 
 @pytest.mark.thorough
+def test_a_fall_back_index_that_is_too_long_to_be_written_is_read_and_folded(
+    make_site: MakeSite, hand: Hand, old_shelf: str
+) -> None:
+    site = make_site(registry=old_shelf)
+    made = history(site, 2000)
+    put_releases(site.cloud.local, old_shelf, made)
+    list_in_fall_back(site.cloud.local, old_shelf, made)
+    with pytest.raises(RegistryFailed, match="is full") as full:
+        hand.deploy(site)
+    assert full.value.recommendation is not None
+    assert f"az otelembed prune --registry {site.host} --delete" in full.value.recommendation
+    assert site.runs == site.image()
+    assert len(hand.history(site)) == 2000
+    assert len(prune(hand.session, site.host).foldings) == 1
+    # The record of the deploy above was stored, and not listed: prune can't know that it ended.
+    assert len(hand.history(site)) == RELEASES_KEPT + 2
+    assert hand.deploy(site).exit_status == 0
+    assert hand.states(site)[:2] == ["succeeded", "succeeded"]
+
+
+@pytest.mark.thorough
 def test_a_deploy_goes_on_in_a_registry_whose_fall_back_index_was_folded(
     make_site: MakeSite, hand: Hand, old_shelf: str
 ) -> None:
