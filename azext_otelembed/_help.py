@@ -156,7 +156,10 @@ long-summary: >
     rollback` would release it, and for one hour after its push. Other Azure services are not
     checked. If a subscription, a Web App or the images of a multi-container configuration cannot
     be read, no image is deleted, and the result names the reason. App images and collectors are
-    never deleted. Without --delete, nothing is changed.
+    never deleted. Of a Web App with more than 100 releases on record, --delete also deletes old
+    release records: the newest 100 releases stay (or --keep, if that is more), and so do pending
+    ones, those that tell whether a release set the connection string, and those of images that
+    would not be recognized without them. Without --delete, nothing is changed.
 examples:
   - name: List the embedded images, and the reason for each that is kept.
     text: az otelembed prune --registry shopregistry -o table

@@ -306,22 +306,26 @@ def prune(
         from azext_otelembed.azure import registries
         from azext_otelembed.azure.arm import Arm
         from azext_otelembed.azure.sign_in import open_session
-        from azext_otelembed.prune.prune import Pruner, deletable
+        from azext_otelembed.prune.prune import Pruner, note_of
 
         session = open_session(cmd.cli_ctx, credential, Deadline())
         found = registries.find(Arm(session), session.subscription, registry)
         pruner = Pruner(session, found, repository, keep)
-        decisions = pruner.find(console)
-        chosen = deletable(decisions)
-        if not delete or not chosen:
-            return [one.as_result() for one in decisions]
+        findings = pruner.find(console)
+        if not delete and (note := note_of(findings)):
+            console.note(note)
+        if not delete or findings.is_empty:
+            return [one.as_result() for one in findings.decisions]
         if not yes:
-            if not confirmed(f"Delete {len(chosen)} embedded images from registry '{registry}'?"):
+            if not confirmed(f"Delete {findings.to_delete} from registry '{registry}'?"):
                 console.alert("otelembed: nothing was changed.")
                 return None
             session.deadline.restart()
-            chosen = pruner.find_again(chosen, console)
-        pruner.delete(chosen, console)
+            findings = pruner.find_again(findings, console)
+        chosen = findings.images
+        pruner.delete(findings, console)
+        if not chosen:
+            return [one.as_result() for one in findings.decisions]
         return [{**one.as_result(), "deleted": True} for one in chosen]
 
 

@@ -285,6 +285,25 @@ class LocalAzure:
         body = {"registry": registry, "repository": repository, "tag": tag, "layout": str(layout)}
         return str(self._call("POST", "/images", body)["digest"])
 
+    def put_manifests(
+        self, registry: str, repository: str, manifests: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Put manifests into a registry, thousands in one call, and the blob `{}`. No checks.
+
+        Each has `data` (JSON text with its mediaType), and may have `tag` and `created`.
+        """
+        wanted = {"registry": registry, "repository": repository, "manifests": list(manifests)}
+        self._call("POST", "/manifests", wanted)
+
+    @contextmanager
+    def arm_pages(self, size: int) -> Iterator[None]:
+        """Resource Manager's lists come in pages of at most `size` entries inside the block."""
+        self._call("PUT", "/arm-page-size", size)
+        try:
+            yield
+        finally:
+            self._call("PUT", "/arm-page-size", 0)
+
     def backdate(self, registry: str, repository: str, reference: str, created: str) -> None:
         """Set the time of a manifest's push (a tag or digest), in ACR's format."""
         body = {"registry": registry, "repository": repository, "reference": reference}

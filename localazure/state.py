@@ -134,6 +134,11 @@ class Registry:
     """False: a mount request answers 202, as the distribution spec allows."""
     referrers: bool = True
     """False: a registry from before OCI 1.1, whose referrers path is 404."""
+    page_size: int = 0
+    """The entries of a page of any of its lists, at most. 0: 1,000 (100 where none are asked for),
+    and all referrers on one page."""
+    absolute_links: bool = False
+    """The Link header of a page has the whole address, as the distribution spec allows."""
     aliases: list[str] = field(default_factory=list)
     """Other names of the registry in importImage, such as `docker.io`."""
     users: dict[str, str] = field(default_factory=dict)
@@ -322,6 +327,8 @@ class State:
     unknown_resources: list[str] = field(default_factory=list)
     """Resources that Entra ID doesn't know: it issues no token for them (AADSTS500011)."""
     runtime: RuntimeSettings = field(default_factory=RuntimeSettings)
+    arm_page_size: int = 0
+    """The entries of a page of Resource Manager's lists, at most; 0: all."""
 
     @property
     def subscriptions(self) -> dict[str, str]:

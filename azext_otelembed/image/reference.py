@@ -166,5 +166,10 @@ def _repository_message(repository: str) -> str:
 
 def same_image(one: Reference | str, other: Reference | str) -> bool:
     """Whether two references or spellings name the same image: the host's case doesn't count."""
-    (host, *rest), (other_host, *other_rest) = (str(each).partition("/") for each in (one, other))
-    return host.lower() == other_host.lower() and rest == other_rest
+    return image_key(one) == image_key(other)
+
+
+def image_key(image: Reference | str) -> str:
+    """A text that is equal for all spellings of the same image."""
+    host, slash, rest = str(image).partition("/")
+    return f"{host.lower()}{slash}{rest}"

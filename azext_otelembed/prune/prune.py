@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import cached_property, partial
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from azext_otelembed.azure.arm import make_transport
@@ -13,15 +13,14 @@ from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Console
-from azext_otelembed.errors import NotFound
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.prune.deployed_images import find_deployed_images
-from azext_otelembed.prune.retention import Decision, StoredImage, decide
-from azext_otelembed.records import record
-from azext_otelembed.records.record import Release
+from azext_otelembed.prune.retention import Decision, StoredImage, decide, needs_record
+from azext_otelembed.prune.site_records import SiteFolding, SiteRecords, delete_records, read_all
+from azext_otelembed.records.record_folding import RELEASES_KEPT
+from azext_otelembed.registry import acr_lists
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.referrers import list_referrers
 
 if TYPE_CHECKING:
     from azure.containerregistry import ContainerRegistryClient
@@ -30,11 +29,38 @@ _API_VERSION = "2021-07-01"
 """Of the registry's own API (`/acr/v1`), set explicitly as for every request to Azure."""
 
 
-class Pruner:
-    """Reads one registry, and deletes from it through the azure-containerregistry SDK.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A decision for each embedded image, and the release records that may be deleted."""
 
-    `repository` limits that to one of its repositories; `keep` is the number of releases of each
-    site whose images are kept.
+    decisions: Sequence[Decision]
+    foldings: Sequence[SiteFolding]
+
+    @property
+    def images(self) -> list[Decision]:
+        """The images that there is no reason to keep."""
+        return deletable(self.decisions)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to delete."""
+        return not self.images and not self.foldings
+
+    @property
+    def to_delete(self) -> str:
+        """What may be deleted, in words."""
+        releases = sum(one.folding.releases for one in self.foldings)
+        words = f"the records of {releases} old releases"
+        if not self.foldings:
+            return f"{len(self.images)} embedded images"
+        return f"{len(self.images)} embedded images and {words}" if self.images else words
+
+
+class Pruner:
+    """Reads one registry, and deletes from it: images through the azure-containerregistry SDK.
+
+    `repository` limits that to the images of one of its repositories; `keep` is the number of
+    releases of each site whose images are kept.
     """
 
     def __init__(
@@ -68,37 +94,57 @@ class Pruner:
             transport=make_transport(session),
         )
 
-    def find(self, console: Console) -> list[Decision]:
-        """All embedded images of the registry, or of one repository, with a decision for each."""
+    def find(self, console: Console) -> Findings:
+        """All embedded images of the registry, or of one repository, with a decision for each, and
+        the records of old releases. Changes nothing.
+        """
         with console.step("look") as step:
             # The registry first: an image that is deployed meanwhile is then found as deployed.
             step.say("reading the registry")
             self._client.http.tokens.login()  # decides on the audience: the SDK has no fallback
             repositories = [self._repository] if self._repository else self._repositories()
-            stored = chain.from_iterable(map_concurrently(repositories, self._stored))
+            stored = [
+                image for images in map_concurrently(repositories, self._stored) for image in images
+            ]
             step.say("reading the images of all sites")
             deployed = find_deployed_images(self._session)
             step.say("reading the releases on record")
-            releases = all_releases(self._client)
+            records = read_all(self._client)
+            releases = [one.releases for one in records]
             host, now = self._registry.login_server, datetime.now(timezone.utc)
             decisions = decide(stored, host, deployed, releases, self._keep, now)
-            count = len(deletable(decisions))
+            findings = Findings(decisions, self._foldings(records, stored, decisions))
+            count = len(findings.images)
             step.say(f"{len(decisions)} embedded images, {count} of them not needed")
         for name, reason in deployed.unreadable:
             console.note(f"{name} can't be read, so all images are kept: {reason}")
-        return decisions
+        return findings
 
-    def find_again(self, chosen: Collection[Decision], console: Console) -> list[Decision]:
-        """Those of `chosen` that still may be deleted.
+    def _foldings(
+        self,
+        records: Sequence[SiteRecords],
+        stored: Sequence[StoredImage],
+        decisions: Sequence[Decision],
+    ) -> list[SiteFolding]:
+        is_needed = needs_record(stored, decisions, self._registry.login_server, self._repository)
+        found = (one.fold(self._keep, is_needed) for one in records)
+        return [one for one in found if one is not None]
+
+    def find_again(self, before: Findings, console: Console) -> Findings:
+        """Those of `before` that still may be deleted.
 
         A deploy doesn't build an image that is there: it may have deployed one of them since.
         """
-        before = {one.image.digest_name for one in chosen}
-        return [one for one in deletable(self.find(console)) if one.image.digest_name in before]
+        names = {one.image.digest_name for one in before.images}
+        again = self.find(console)
+        images = [one for one in again.images if one.image.digest_name in names]
+        asked = {digest for one in before.foldings for digest in one.folding.digests}
+        foldings = [replace(one, folding=one.folding.among(asked)) for one in again.foldings]
+        return Findings(images, [one for one in foldings if one.folding.digests])
 
-    def delete(self, chosen: Sequence[Decision], console: Console) -> None:
-        """Deletes images; one that is gone already is no error."""
-        registry = self._registry.name
+    def delete(self, findings: Findings, console: Console) -> None:
+        """Deletes images, then records; one that is gone already is no error."""
+        registry, chosen = self._registry.name, findings.images
         with console.step("delete") as step:
             for count, one in enumerate(chosen):
                 image = one.image
@@ -109,47 +155,43 @@ class Pruner:
                 )
                 with sdk_errors(image.digest_name, self._session.secrets), no_http_logs():
                     self._sdk.delete_manifest(image.repository, image.digest)
-            step.say(f"{len(chosen)} images")
+            if findings.foldings:
+                console.stands(
+                    f"{len(chosen)} images are deleted from '{registry}', and release records in "
+                    "part: the same command continues"
+                )
+                delete_records(self._client, findings.foldings, step.say)
+            step.say(findings.to_delete)
 
     def _repositories(self) -> list[str]:
-        what = f"Repositories of registry '{self._registry.name}'"
-        with sdk_errors(what, self._session.secrets), no_http_logs():
-            names = self._sdk.list_repository_names()
-            return [name for name in names if not name.startswith("otelembed/")]
+        names = acr_lists.repositories(self._client)
+        return [name for name in names if not name.startswith("otelembed/")]
 
     def _stored(self, repository: str) -> list[StoredImage]:
-        what = f"Images of repository '{repository}' in registry '{self._registry.name}'"
-        with sdk_errors(what, self._session.secrets), no_http_logs():
-            return [
-                StoredImage(
-                    repository=repository,
-                    digest=str(one.digest),
-                    tags=tuple(one.tags or ()),
-                    created=one.created_on,
-                    pushed=max(one.created_on, one.last_updated_on or one.created_on),
-                )
-                for one in self._sdk.list_manifest_properties(repository)
-            ]
+        return [
+            StoredImage(
+                repository=repository,
+                digest=str(one.digest),
+                tags=one.tags,
+                created=one.created,
+                pushed=max(one.created, one.updated),
+            )
+            for one in acr_lists.manifests(self._client, repository)
+        ]
+
+
+def note_of(findings: Findings) -> str | None:
+    """A note on the release records that --delete would delete; None without any."""
+    if not findings.foldings:
+        return None
+    releases = sum(one.folding.releases for one in findings.foldings)
+    count = sum(len(one.folding.digests) for one in findings.foldings)
+    return (
+        f"--delete also deletes {count} release records, those of {releases} old releases among "
+        f"them: {len(findings.foldings)} sites have more than {RELEASES_KEPT} releases on record."
+    )
 
 
 def deletable(decisions: Sequence[Decision]) -> list[Decision]:
     """The images that there is no reason to keep."""
     return [one for one in decisions if not one.kept_because]
-
-
-def all_releases(client: RegistryClient) -> list[list[Release]]:
-    """The releases of every site that has records in a registry, newest first."""
-    try:
-        tags = client.tags(record.REPOSITORY)
-    except NotFound:
-        return []
-
-    def of_site(tag: str) -> list[Release]:
-        stored = client.head_manifest(record.REPOSITORY, tag)
-        if stored is None:
-            return []
-        return record.from_referrers(
-            list_referrers(client, record.REPOSITORY, stored.digest, record.ARTIFACT_TYPE)
-        )
-
-    return map_concurrently([tag for tag in tags if tag.startswith("site-")], of_site)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +33,11 @@ class StoredImage:
     def digest_name(self) -> str:
         """Its name by digest."""
         return f"{self.repository}@{self.digest}"
+
+    @property
+    def is_recognized(self) -> bool:
+        """Whether its tags alone, all of them otelembed's, tell that it is an embedded image."""
+        return bool(self.tags) and all(is_recipe_tag(name) for name in self.tag_names)
 
     @property
     def tag_names(self) -> list[str]:
@@ -97,6 +102,40 @@ def decide(
             reason = f"{deployed.unreadable[0][0]} can't be read and may run it"
         decisions.append(Decision(image, reason))
     return decisions
+
+
+def needs_record(
+    stored: Iterable[StoredImage],
+    decisions: Iterable[Decision],
+    host: str,
+    repository: str | None,
+) -> Callable[[Release], bool]:
+    """Tells for a release whether an image in the registry is known as embedded by its record only.
+
+    The record has to stay as long as the image: without it, the image would never be found as one
+    that may be deleted. `stored` are all images, or those of one `repository`; the images of other
+    repositories aren't known then, and all of their records are needed.
+    """
+    chosen = {one.image.digest_name for one in decisions if not one.kept_because}
+    unrecognized = {
+        one.digest_name for one in stored if not one.is_recognized and one.digest_name not in chosen
+    }
+
+    def is_needed(release: Release) -> bool:
+        if not release.recipe:
+            return False
+        names = _names(release.image, host, release.digest)
+        unread = repository is not None and any(
+            _repository_of(name) != repository for name in names
+        )
+        return unread or not unrecognized.isdisjoint(names)
+
+    return is_needed
+
+
+def _repository_of(name: str) -> str:
+    """The repository of a name of `_names`."""
+    return name.partition("@")[0].partition(":")[0]
 
 
 def _reasons(

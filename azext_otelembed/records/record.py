@@ -186,7 +186,7 @@ def from_annotations(annotations: object) -> Release | None:
 def latest_states(records: Iterable[Release]) -> list[Release]:
     """Each release once, in its latest state; the newest release first."""
     by_id: dict[str, Release] = {}
-    for one in sorted(records, key=_age):
+    for one in sorted(records, key=age):
         by_id[one.id] = one
     return sorted(by_id.values(), key=lambda release: (release.started, release.id), reverse=True)
 
@@ -197,8 +197,8 @@ def in_progress(releases: Iterable[Release], now: datetime) -> list[Release]:
     return sorted(live, key=lambda release: (release.started, release.id))
 
 
-def _age(release: Release) -> tuple[bool, datetime, bool]:
-    """Orders the records of one release.
+def age(release: Release) -> tuple[bool, datetime, bool]:
+    """Orders the records of one release, the latest last.
 
     One that was resumed has several pending records; the one that expires last counts. An unproven
     release that is verified again has a pending record that expires later, and then another one.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from azext_otelembed.image.reference import same_image
+from azext_otelembed.image.reference import image_key, same_image
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 
@@ -42,20 +42,20 @@ def image_before(image: str, known: Sequence[Release]) -> str | None:
     it: a rollback needs an image that is known to run. An image that another process set has no
     record of its own, and counts as successful.
     """
-    good: list[str] = []
-    bad: list[str] = []
+    good: dict[str, str] = {}  # in order, by `image_key`
+    bad: set[str] = set()
     for release in _applied(known):
-        if not _contains(bad, release.previous_image):
+        if image_key(release.previous_image) not in bad:
             _advance(good, release.previous_image)
         if release.state == record.SUCCEEDED or release.accepted:
-            bad = [one for one in bad if not same_image(one, release.image)]
+            bad.discard(image_key(release.image))
             _advance(good, release.image)
         else:
-            bad.append(release.image)
-    if _contains(good, image):
+            bad.add(image_key(release.image))
+    if image_key(image) in good:
         _advance(good, image)
-        good.pop()
-    return good[-1] if good else None
+        good.popitem()
+    return next(reversed(good.values()), None)
 
 
 def added_the_setting(setting: str, known: Sequence[Release]) -> bool:
@@ -112,13 +112,13 @@ def _applied(known: Sequence[Release]) -> Iterable[Release]:
     return (release for release in reversed(known) if release.applied)
 
 
-def _advance(images: list[str], image: str) -> None:
-    """Appends `image`, or cuts the list after it where it is in it already."""
-    for position, one in enumerate(images):
-        if same_image(one, image):
-            del images[position + 1 :]
-            return
-    images.append(image)
+def _advance(images: dict[str, str], image: str) -> None:
+    """Appends `image`, or cuts the images after it where it is among them already."""
+    key = image_key(image)
+    if key not in images:
+        images[key] = image
+    while next(reversed(images)) != key:
+        images.popitem()
 
 
 def _contains(images: Iterable[str], image: str) -> bool:

@@ -12,9 +12,10 @@ from azext_otelembed.image.prepared_collector import REPOSITORY as COLLECTOR
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.records import record
 from azext_otelembed.records.record import REPOSITORY, Release, State
+from azext_otelembed.records.record_folding import StoredRecord
 from azext_otelembed.registry import transfer
 from azext_otelembed.registry.client import RegistryClient
-from azext_otelembed.registry.referrers import list_referrers, put_referrer
+from azext_otelembed.registry.referrers import Descriptor, put_referrer, read_referrers
 
 WRITES = 3
 """How often a record is written in a registry without the referrers API. There the client itself
@@ -31,10 +32,9 @@ class RecordStore:
     site: str
 
     def read(self) -> list[Release]:
-        """All releases of the site, newest first: one request."""
-        return record.from_referrers(
-            list_referrers(self.client, REPOSITORY, self._anchor, record.ARTIFACT_TYPE)
-        )
+        """All releases of the site, newest first: one request a page of the registry's list."""
+        stored = read_records(self.client, self._anchor)
+        return record.latest_states(one.release for one in stored)
 
     def create(self) -> None:
         """Stores the anchor of the site, which its records refer to."""
@@ -68,3 +68,14 @@ class RecordStore:
     @property
     def _anchor(self) -> Digest:
         return Digest.of(record.anchor(self.site))
+
+
+def read_records(client: RegistryClient, anchor: Digest) -> list[StoredRecord]:
+    """The records that refer to the anchor of a site, in all states of its releases."""
+    found = read_referrers(client, REPOSITORY, anchor, record.ARTIFACT_TYPE, _stored)
+    return [one for one in found if one is not None]
+
+
+def _stored(descriptor: Descriptor) -> StoredRecord | None:
+    release = record.from_annotations(descriptor.get("annotations"))
+    return None if release is None else StoredRecord(str(descriptor.get("digest")), release)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urljoin
 
 from azext_otelembed.az_commands import DEFAULT
 from azext_otelembed.deadline import Deadline
-from azext_otelembed.errors import InvalidImage, OtelembedError, RegistryFailed
+from azext_otelembed.errors import InvalidImage, NotFound, OtelembedError, RegistryFailed
 from azext_otelembed.image.manifest import ACCEPT
 from azext_otelembed.image.reference import DOCKER_HUB, Digest
 from azext_otelembed.redaction import Secrets
@@ -22,12 +23,16 @@ from azext_otelembed.registry.http_pipeline import HttpPipeline
 from azext_otelembed.registry.policies import RequestOptions, RetryOptions
 from azext_otelembed.registry.response import IncompleteBody, RegistryResponse
 from azext_otelembed.registry.scope import Scope, describe, pull
+from azext_otelembed.urls import origin, resolve_safe
+
+Page = TypeVar("Page")
 
 _DOCKER_HUB_API = "registry-1.docker.io"
 _ACCEPT = {"Accept": ", ".join(ACCEPT)}
 _ATTEMPTS = 4
 """Reads of content that doesn't match its digest."""
-_MAX_PAGES = 1000
+MAX_PAGES = 10_000
+"""A list with more pages is taken for endless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,11 @@ class RegistryClient:
             return self.get_manifest(repository, ref)
         return StoredManifest(digest, _media_type(response))
 
-    def get_manifest(self, repository: str, ref: str | Digest) -> StoredManifest:
-        """A manifest or index with its exact bytes, checked against its digest."""
-        url, options = endpoints.manifest(repository, ref)
+    def get_manifest(
+        self, repository: str, ref: str | Digest, limit: int = endpoints.MANIFEST_LIMIT
+    ) -> StoredManifest:
+        """A manifest or index of at most `limit` bytes, checked against its digest."""
+        url, options = endpoints.manifest(repository, ref, body_limit=limit)
         return self._get(url, options, ref if isinstance(ref, Digest) else None, _ACCEPT)
 
     def put_manifest(
@@ -125,15 +132,20 @@ class RegistryClient:
     def tags(self, repository: str) -> list[str]:
         """All tags of a repository. Raises `NotFound` for a repository that doesn't exist."""
         options = RequestOptions(f"tags of repository '{repository}'", (pull(repository),))
-        found: list[str] = []
-        for response in self.pages(f"/v2/{repository}/tags/list", options, 200):
+
+        def read(response: RegistryResponse) -> list[str]:
             page = response_json.tags(response.body)
             if page is None:
-                raise RegistryFailed(
-                    f"Registry '{self.host}' sends {options.what} in an unknown format."
-                )
-            found += page
-        return found
+                raise error_responses.unknown_format(self.host, options.what)
+            return page
+
+        pages = self.pages(f"/v2/{repository}/tags/list", options, read, 200)
+        return [tag for page in pages for tag in page]
+
+    def delete_manifest(self, repository: str, digest: Digest) -> None:
+        """Delete a manifest with its tags; one that is gone already is no error."""
+        url, options = endpoints.manifest(repository, digest, delete=True)
+        self.request("DELETE", url, options, 202, 200, 204, 404)
 
     def has_blob(self, repository: str, digest: Digest) -> bool:
         """Whether the repository holds a blob."""
@@ -211,19 +223,65 @@ class RegistryClient:
         return response
 
     def pages(
-        self, url: str, options: RequestOptions, *statuses: int
-    ) -> Iterator[RegistryResponse]:
-        """The responses of a list, page by page."""
-        for _ in range(_MAX_PAGES):
-            response = self.request("GET", url, options, *statuses)
-            yield response
-            following = next_page(response.headers.get("Link"))
-            if not following:
+        self,
+        url: str,
+        options: RequestOptions,
+        read: Callable[[RegistryResponse], Page],
+        *statuses: int,
+    ) -> Iterator[Page]:
+        """What `read` makes of each page of a list; it may stream the body (`options.stream`).
+
+        Follows the Link header (OCI distribution spec 1.1, "Listing Tags" and "Listing
+        Referrers"), absolute or relative to the page (RFC 8288). `statuses` are those of the first
+        page. A list that isn't read to its end is an error, and never `NotFound`: a page that can't
+        be read, a link to another host or to a page before, and more than `MAX_PAGES` pages.
+        """
+        url = urljoin(self.http.origin, url)
+        visited: set[str] = set()
+        while url not in visited and len(visited) < MAX_PAGES:
+            try:
+                response, page = self._page(url, options, read, statuses if not visited else (200,))
+            except NotFound as missing:
+                if not visited:
+                    raise
+                raise RegistryFailed(
+                    f"Registry '{self.host}' sends {options.what} in pages, and has no page "
+                    f"{len(visited) + 1}: {missing.message}",
+                    "Run the same command again.",
+                ) from None
+            visited.add(url)
+            yield page
+            link = next_page(response.headers.get("Link"))
+            if link is None:
                 return
+            following = resolve_safe(url, link)
+            if following is None or origin(following) != origin(self.http.origin):
+                raise RegistryFailed(
+                    f"Registry '{self.host}' names a next page of {options.what} that isn't its "
+                    "own."
+                )
             url = following
         raise RegistryFailed(
-            f"Registry '{self.host}' sends more than {_MAX_PAGES} pages for {options.what}."
+            f"Registry '{self.host}' sends {options.what} in pages without an end: page "
+            f"{len(visited) + 1} " + ("was there before." if url in visited else "is one too many.")
         )
+
+    def _page(
+        self,
+        url: str,
+        options: RequestOptions,
+        read: Callable[[RegistryResponse], Page],
+        statuses: tuple[int, ...],
+    ) -> tuple[RegistryResponse, Page]:
+        """One page; it is requested again if its body is incomplete."""
+        for attempt in range(1, self.retry.attempts + 1):
+            response = self.request("GET", url, options, *statuses)
+            try:
+                return response, read(response)
+            except IncompleteBody as cut:
+                reason = cut.message
+            self.deadline.sleep(self.retry.delay(attempt), f"registry '{self.host}' answered")
+        raise error_responses.unreachable(self.host, options.what, reason, attempt)
 
     def error(self, response: RegistryResponse, options: RequestOptions) -> OtelembedError:
         """The error of a response with an unexpected status."""

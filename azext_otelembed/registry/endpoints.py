@@ -6,20 +6,27 @@ from urllib.parse import quote
 
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry.policies import RequestOptions
-from azext_otelembed.registry.scope import pull, push
+from azext_otelembed.registry.scope import delete_right, pull, push
 
 MANIFEST_LIMIT = 4 << 20
 """Bytes. The spec lets registries refuse larger manifests."""
 
 
 def manifest(
-    repository: str, ref: str | Digest, *, write: bool = False
+    repository: str,
+    ref: str | Digest,
+    *,
+    write: bool = False,
+    delete: bool = False,
+    body_limit: int = MANIFEST_LIMIT,
 ) -> tuple[str, RequestOptions]:
-    """The path of a manifest, and the options for reading or writing it."""
+    """The path of a manifest, and the options for reading, writing or deleting it."""
     what = f"manifest '{repository}{'@' if isinstance(ref, Digest) else ':'}{ref}'"
     scope = push(repository) if write else pull(repository)
+    if delete:
+        scope = delete_right(repository)
     path = f"/v2/{repository}/manifests/{quote(str(ref), safe=':')}"
-    return path, RequestOptions(what, (scope,), body_limit=MANIFEST_LIMIT)
+    return path, RequestOptions(what, (scope,), body_limit=body_limit)
 
 
 def blob(

@@ -111,3 +111,8 @@ def corrupt(host: str, what: str) -> RegistryFailed:
         "Run the same command again; if it repeats, a proxy changes content on the way or the "
         "registry's copy is damaged: push the image again.",
     )
+
+
+def unknown_format(host: str, what: str) -> RegistryFailed:
+    """The error for a body that isn't what the protocol describes."""
+    return RegistryFailed(f"Registry '{host}' sends {what} in an unknown format.")

@@ -6,7 +6,8 @@ import re
 import time
 from email.utils import parsedate_to_datetime
 
-_NEXT = re.compile(r"<([^>]*)>\s*;[^,]*\brel=\"?next\"?")
+_LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s;,=\"]+(?:\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)")
+_REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE)
 
 
 def timestamp(header: str | None) -> float | None:
@@ -30,6 +31,9 @@ def retry_after_seconds(header: str | None) -> float | None:
 
 
 def next_page(link: str | None) -> str | None:
-    """The address of the next page in a Link header (RFC 8288). ACR's is relative."""
-    found = _NEXT.search(link or "")
-    return found.group(1) if found else None
+    """The address of the next page in a Link header (RFC 8288, 3). ACR's is relative."""
+    for found in _LINK.finditer(link or ""):
+        relation = _REL.search(found.group(2))
+        if relation and "next" in (relation.group(1) or relation.group(2) or "").lower().split():
+            return found.group(1)
+    return None

@@ -36,6 +36,11 @@ def manifests(body: bytes) -> list[Mapping[str, Any]] | None:
     return listed if described else None
 
 
+def entries(body: bytes, name: str) -> list[Any] | None:
+    """The array `name` of a JSON object."""
+    return _list(body, name)
+
+
 def _list(body: bytes, name: str) -> list[Any] | None:
     found = parse_object(body)
     if found is None or name not in found:

@@ -37,6 +37,21 @@ def push(repository: str) -> Scope:
     return Scope(repository, frozenset({"pull", "push"}))
 
 
+def delete_right(repository: str) -> Scope:
+    """The scope for deleting manifests of a repository, as ACR challenges for it."""
+    return Scope(repository, frozenset({"delete"}))
+
+
+def metadata(repository: str) -> Scope:
+    """The scope for ACR's own lists of a repository's tags and manifests."""
+    return Scope(repository, frozenset({"metadata_read"}))
+
+
+def catalog() -> Scope:
+    """The scope for the list of repositories."""
+    return Scope("catalog", frozenset({"*"}), "registry")
+
+
 def merged(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     """The same rights with one scope for each resource, in a stable order."""
     actions: dict[tuple[str, str], frozenset[str]] = {}

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from localazure.acr import manifests
 from localazure.acr.call import Call
-from localazure.acr.store import DIGEST
+from localazure.acr.store import DIGEST, Manifest
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _OCTETS = "application/octet-stream"
@@ -116,19 +116,24 @@ async def catalog(call: Call) -> Response:
 
 
 async def referrers(call: Call) -> Response:
-    """GET referrers: descriptors of the manifests whose `subject` is this digest."""
+    """GET referrers: descriptors of the manifests whose `subject` is this digest, in pages.
+
+    A page is cut before it is filtered, as a registry may do it: so pages can be empty.
+    """
     if not call.registry.referrers:
         return call.responses.error(404, "NOT_FOUND", "page not found")
     if not DIGEST.fullmatch(call.reference):
         return call.responses.error(400, "DIGEST_INVALID", "invalid digest")
     repository = call.repository()
-    found = [
-        _referrer(manifest.digest, manifest.media_type, manifest.data, manifest.document)
-        for manifest in (repository.manifests.values() if repository else ())
-        if (manifest.document.get("subject") or {}).get("digest") == call.reference
-    ]
-    wanted = call.request.query_params.get("artifactType")
-    headers = {}
+    everything = call.store.referrers(call.login, call.name, call.reference)
+    query = call.request.query_params
+    path = f"/v2/{call.name}/referrers/{call.reference}"
+    limit = call.registry.page_size or len(everything)
+    digests, link = _cut(call, everything, path, limit, {"artifactType": query.get("artifactType")})
+    manifests_ = repository.manifests if repository else {}
+    found = [_referrer(manifests_[digest]) for digest in digests]
+    wanted = query.get("artifactType")
+    headers = dict(link)
     if wanted:
         found = [descriptor for descriptor in found if descriptor["artifactType"] == wanted]
         headers["oci-filters-applied"] = "artifactType"
@@ -139,27 +144,47 @@ async def referrers(call: Call) -> Response:
 
 
 def page(call: Call, names: list[str], path: str) -> tuple[list[str], dict[str, str]]:
-    """At most `n` names after `last`, and the Link header if more follow."""
+    """At most `n` names after `last`, and the Link header if more follow.
+
+    ACR's pages have 100 entries by default (Azure/azure-powershell#16032) and 1,000 at most
+    (Azure/acr#749).
+    """
     query = call.request.query_params
-    last = query.get("last", "")
-    rest = [name for name in names if name > last] if last else names
     asked = query.get("n", "")
-    limit = int(asked) if asked.isdigit() and int(asked) > 0 else len(rest)
+    limit = int(asked) if asked.isdigit() and int(asked) > 0 else 100
+    limit = min(limit, call.registry.page_size or 1000)
+    return _cut(call, names, path, limit, {"orderby": query.get("orderby", "")})
+
+
+def _cut(
+    call: Call, names: list[str], path: str, limit: int, kept: dict[str, str | None]
+) -> tuple[list[str], dict[str, str]]:
+    """At most `limit` names after the one that `last` names, with the Link header.
+
+    `last` may be gone since: the page then starts where it stood, if the names are sorted.
+    """
+    last = call.request.query_params.get("last", "")
+    if last in names:
+        rest = names[names.index(last) + 1 :]
+    else:
+        rest = [name for name in names if name > last] if last else names
     shown = rest[:limit]
     if len(rest) <= limit:
         return shown, {}
-    follow = urlencode({"last": shown[-1], "n": limit, "orderby": query.get("orderby", "")})
-    return shown, {"link": f'<{path}?{follow}>; rel="next"'}
+    query = {key: value for key, value in kept.items() if value is not None}
+    follow = f"{path}?{urlencode({'last': shown[-1], 'n': limit, **query})}"
+    if call.registry.absolute_links:
+        follow = f"https://{call.login}{follow}"
+    return shown, {"link": f'<{follow}>; rel="next"'}
 
 
-def _referrer(
-    digest: str, media_type: str, data: bytes, document: dict[str, Any]
-) -> dict[str, Any]:
+def _referrer(manifest: Manifest) -> dict[str, Any]:
+    document = manifest.document
     config = (document.get("config") or {}).get("mediaType", "")
     descriptor = {
-        "mediaType": media_type,
-        "digest": digest,
-        "size": len(data),
+        "mediaType": manifest.media_type,
+        "digest": manifest.digest,
+        "size": len(manifest.data),
         "artifactType": document.get("artifactType") or config,
     }
     annotations = document.get("annotations")

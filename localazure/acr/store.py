@@ -192,6 +192,15 @@ class Store:
         """Remove a repository with its content; False if it doesn't exist."""
         return self._registries.get(login.lower(), {}).pop(repo, None) is not None
 
+    def referrers(self, login: str, repo: str, subject: str) -> list[str]:
+        """The digests of the manifests with this `subject`, sorted."""
+        repository = self.repository(login, repo)
+        return sorted(
+            manifest.digest
+            for manifest in (repository.manifests.values() if repository else ())
+            if (manifest.document.get("subject") or {}).get("digest") == subject
+        )
+
     def tags(self, login: str, repo: str) -> list[str]:
         """The tags of a repository, sorted."""
         repository = self.repository(login, repo)

@@ -34,6 +34,7 @@ from localazure.arm import (
 )
 from localazure.arm.call import Call
 from localazure.arm.operations import Operations
+from localazure.arm.paging import paged
 from localazure.arm.providers import PROVIDERS
 from localazure.arm.responses import arm
 from localazure.arm.routing import Match, find
@@ -107,7 +108,8 @@ async def _answer(double: Double, operations: Operations, request: Request) -> R
         raise errors.forbidden(claims.client_id, claims.object_id, need.action, need.scope)
     _refuse_if_locked(double, request.method, need)
     body, caller = await _body(request), (claims.client_id, claims.object_id)
-    return await match.route.handler(Call(double, request, operations, match.names, body, *caller))
+    call = Call(double, request, operations, match.names, body, *caller)
+    return paged(call, await match.route.handler(call))
 
 
 def _kept_path(double: Double, path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -46,6 +47,8 @@ def make(double: Double) -> ASGIApp:
             _route("PATCH", "/tokens", controls.change_tokens),
             _route("PUT", "/unknown-resources", controls.set_unknown_resources),
             _route("PATCH", "/runtime", controls.change_runtime),
+            _route("PUT", "/arm-page-size", controls.set_arm_page_size),
+            _route("POST", "/manifests", controls.add_manifests),
             _route("GET", "/telemetry", controls.telemetry),
             _route("DELETE", "/telemetry", controls.clear_telemetry),
         ],
@@ -156,6 +159,25 @@ class _Controls:
         if manifest is None:
             raise KeyError(wanted["reference"])
         manifest.created = manifest.updated = wanted["created"]
+
+    async def set_arm_page_size(self, request: Request) -> None:
+        self._double.state.arm_page_size = int(await request.json())
+
+    async def add_manifests(self, request: Request) -> Any:
+        wanted = await request.json()
+        login = self._double.state.registry(wanted["registry"]).login_server
+        store, repository = self._double.store, wanted["repository"]
+        store.link_blob(login, repository, store.put_blob(b"{}"))
+        for one in wanted["manifests"]:
+            document = json.loads(one["data"])
+            parts = one["data"].encode(), document["mediaType"], document, one.get("tag")
+            digest = store.put_manifest(login, repository, *parts)
+            if "created" in one:
+                stored = store.repository(login, repository)
+                assert stored is not None  # noqa: S101  # it was put just now
+                found = stored.manifests[digest]
+                found.created = found.updated = one["created"]
+        return {"count": len(wanted["manifests"])}
 
     async def add_subscription(self, request: Request) -> Any:
         identifier = self._double.add_subscription(**await request.json())

@@ -81,6 +81,26 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     ),
     "tags": (b'{"name":"a","tags":["1","2"]}', b'{"name":"a","tags":null}'),
     "referrers": (_json({"schemaVersion": 2, "manifests": [_RECORD]}),),
+    "stream": (
+        _json({"schemaVersion": 2, "manifests": [_RECORD, _RECORD]}),
+        b'{"manifests":[1.5,-2e9,"\\ud83d\\ude00 \\" ]",null,[[{}]]],"a":{}}',
+        b'{"manifests":null}',
+    ),
+    "own-lists": (
+        _json({"tags": [{"name": "1", "digest": f"sha256:{0:064}"}], "repositories": ["a"]}),
+        _json(
+            {
+                "manifests": [
+                    {
+                        "digest": f"sha256:{0:064}",
+                        "createdTime": "2026-11-24T12:00:00.1234567Z",
+                        "lastUpdateTime": "2026-11-24T12:00:00Z",
+                        "tags": ["1"],
+                    }
+                ]
+            }
+        ),
+    ),
     "token": (
         _json({"token": "t", "expires_in": 300}),
         *(_json({"refresh_token": jwt, "access_token": jwt}) for jwt in _JWTS),

@@ -5,6 +5,7 @@ The errors are those with words for a person: InvalidImage and OtelembedError.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,10 +26,11 @@ from azext_otelembed.image.single_file_layer import NotSingleFile, verified_sing
 from azext_otelembed.image.tar_reader import read_file, scan
 from azext_otelembed.records import record
 from azext_otelembed.redaction import Secrets
-from azext_otelembed.registry import response_json
+from azext_otelembed.registry import acr_lists, response_json
 from azext_otelembed.registry.auth import AcrExchange, Anonymous, challenges
 from azext_otelembed.registry.error_responses import registry_message
 from azext_otelembed.registry.http_headers import next_page, retry_after_seconds
+from azext_otelembed.registry.json_stream import array_elements
 from azext_otelembed.registry.scope import Scope, pull
 from azext_otelembed.registry.tokens import Tokens, lifetime
 from azext_otelembed.urls import resolve_safe
@@ -99,6 +101,26 @@ def referrers(data: bytes) -> None:
         release.is_of(release.digest, "setting")
 
 
+def stream(data: bytes) -> None:
+    try:
+        found = list(array_elements(_chunks(data), "manifests"))
+    except ValueError:
+        return
+    assert repr(found) == repr(json.loads(data)["manifests"] or [])
+
+
+def own_lists(data: bytes) -> None:
+    parsers: dict[str, Callable[[Any], object]] = {
+        "tags": acr_lists.parse_tag,
+        "manifests": acr_lists.parse_manifest,
+        "repositories": acr_lists.parse_text,
+    }
+    for name, parse in parsers.items():
+        for entry in response_json.entries(data, name) or ():
+            with suppress(ValueError):
+                parse(entry)
+
+
 @dataclass(frozen=True)
 class _Answer:
     body: bytes
@@ -150,6 +172,8 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "text": text,
     "tags": tags,
     "referrers": referrers,
+    "stream": stream,
+    "own-lists": own_lists,
     "token": token,
     "challenge": challenge,
     "redaction": redaction,

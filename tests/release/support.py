@@ -276,13 +276,14 @@ class Contents:
 
     def repositories(self) -> list[str]:
         """The names of all repositories."""
-        answer = self._call("GET", "/v2/_catalog", "registry:catalog:*")
-        return [str(name) for name in answer.json()["repositories"]]
+        return [
+            str(name) for name in self._all("/v2/_catalog", "registry:catalog:*", "repositories")
+        ]
 
     def manifests(self, repository: str) -> dict[str, list[str]]:
         """The tags of each manifest of a repository, by digest."""
         path = f"/acr/v1/{repository}/_manifests"
-        listed = self._call("GET", path, scope(repository)).json()["manifests"] or []
+        listed = self._all(path, scope(repository), "manifests")
         return {one["digest"]: sorted(one.get("tags") or []) for one in listed}
 
     def document(self, repository: str, reference: str) -> dict[str, Any]:
@@ -298,11 +299,10 @@ class Contents:
         """What the registry, or the fall-back tag, lists as referring to a manifest."""
         path = f"/v2/{repository}/referrers/{digest}"
         try:
-            listed = self._call("GET", path, scope(repository)).json()
+            return self._all(path, scope(repository), "manifests")
         except httpx.HTTPStatusError:
             tag = digest.replace(":", "-")
-            listed = self._manifest("GET", repository, tag).json()
-        return list(listed["manifests"])
+            return list(self._manifest("GET", repository, tag).json()["manifests"])
 
     def releases(self, site: Site) -> list[record.Release]:
         """The site's releases on record, newest first."""
@@ -310,6 +310,16 @@ class Contents:
         found = self.referrers(record.REPOSITORY, str(anchor))
         read = (record.from_annotations(one["annotations"]) for one in found)
         return record.latest_states(one for one in read if one is not None)
+
+    def _all(self, path: str, scope: str, name: str) -> list[Any]:
+        """The entries of the list `name`, page by page."""
+        found: list[Any] = []
+        following: str | None = f"{path}?n=1000"
+        while following:
+            answer = self._call("GET", following, scope)
+            found += answer.json()[name] or []
+            following = answer.links.get("next", {}).get("url")
+        return found
 
     def _manifest(self, method: str, repository: str, reference: str) -> httpx.Response:
         kind = "application/vnd.oci.image.manifest.v1+json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Callable, Mapping
@@ -22,7 +21,6 @@ from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.azure.tasks import Tasks
 from azext_otelembed.errors import AzureFailed, OtelembedError
 from azext_otelembed.prune.deployed_images import find_deployed_images
-from azext_otelembed.prune.prune import Pruner
 from azext_otelembed.webapp.front_door import read_front_door
 from azext_otelembed.webapp.observe import check_kind, observe
 from tests.fuzz.shapes import reshaped
@@ -31,7 +29,6 @@ from tests.unit.azure.wire import ENDPOINT, Reply, Wire, session_on
 
 SHOP = SiteId("s", "g", "shop")
 REGISTRY = Registry("/registries/r", "r", "r.azurecr.io")
-JWT = f"e30.{base64.urlsafe_b64encode(json.dumps({'exp': 2**40}).encode()).decode()}.e30"
 LINUX = {
     "linuxFxVersion": "SITECONTAINERS",
     "ipSecurityRestrictions": [{"ipAddress": "10.0.0.0/8", "action": "Allow", "priority": 1}],
@@ -154,20 +151,6 @@ WHOLE = {
         }
     },
     "/importImage": {"status": "Succeeded"},
-    "/_catalog": {"repositories": ["a"]},
-    "/_manifests": {
-        "imageName": "a",
-        "manifests": [
-            {
-                "digest": "sha256:1",
-                "createdTime": "2026-11-24T12:00:00Z",
-                "lastUpdateTime": "2026-11-24T12:00:00Z",
-                "tags": ["1"],
-            }
-        ],
-    },
-    "/oauth2/exchange": {"refresh_token": JWT},
-    "/oauth2/token": {"access_token": JWT},
 }
 """What Azure says when all is well, by the end of the path."""
 CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
@@ -209,8 +192,6 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
         "/importImage",
         lambda told: list(Arm(told).start("An import", "/importImage", "1", {})),
     ),
-    "repositories": ("/_catalog", lambda told: Pruner(told, REGISTRY, None, 1)._repositories()),
-    "manifests": ("/_manifests", lambda told: Pruner(told, REGISTRY, None, 1)._stored("a")),
 }
 
 
