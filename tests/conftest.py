@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,7 @@ GROUPS = 2000
 
 LONGEST = (
     "release/test_crash.py",
+    "release/test_fault_matrix.py",
     "e2e/test_fleet.py",
     "release/test_records.py",
     "e2e/test_faults.py",
@@ -79,16 +81,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class Failures:
-    """Tells of a failure at once: what comes after it may take minutes, or never end."""
+    """Tells of a failure at once: what comes after it may take minutes, or never end.
+
+    At the end it shows the matrix of faults, whose rows are the properties `faults` of tests.
+    """
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal
+        self._rows: list[dict[str, Any]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A line for each test that failed."""
+        if report.when == "call":
+            self._rows += [row for name, row in report.user_properties if name == "faults"]
         if report.failed:
             message = report.longreprtext.strip().splitlines()[-1:]
             self._terminal.write_line(f"\n{report.nodeid} ({report.when}): {''.join(message)}")
+
+    def pytest_terminal_summary(self) -> None:
+        """The matrix of faults: cells run, and those that failed."""
+        if not self._rows:
+            return
+        faults = list(self._rows[0]["cells"])
+        self._terminal.section("commands with a fault at each request: cells run (failed)")
+        self._terminal.write_line(f"{'':22}" + "".join(f"{fault:>12}" for fault in faults))
+        for row in self._rows:
+            cells = "".join(
+                f"{f'{run} ({failed})' if failed else run:>12}"
+                for run, failed in row["cells"].values()
+            )
+            self._terminal.write_line(f"{row['title']:22}{cells}  {row['seconds']:.0f} s")
 
 
 @pytest.hookimpl(trylast=True)
