@@ -101,6 +101,12 @@ class Row:
     wrong: dict[str, list[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def show(self) -> str:
+        """For a failed assertion: each cell that failed, and why."""
+        return "\n".join(
+            f"{self.title}: {cell}\n  " + "\n  ".join(found) for cell, found in self.wrong.items()
+        )
+
     def as_property(self) -> dict[str, Any]:
         """For the table at the end of the test run."""
         failed = Counter(fault for cell in self.wrong for fault in FAULTS if cell.startswith(fault))

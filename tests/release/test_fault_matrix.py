@@ -37,7 +37,8 @@ def test_a_command_killed_after_a_write_or_told_nothing_by_a_read_converges(
 ) -> None:
     wanted = [cell for cell in cells(places(bench, title, f"group-{GROUP - 1}")) if is_likely(cell)]
     assert len(wanted) > 3
-    assert not try_all(bench, title, wanted).wrong
+    row = try_all(bench, title, wanted)
+    assert not row.wrong, row.show()
 
 
 @pytest.mark.thorough(minutes=2)
@@ -48,5 +49,5 @@ def test_a_command_with_a_fault_at_any_request_converges(
 ) -> None:
     row = try_all(bench, title, cells(places(bench, title, f"group-{GROUP - 1}")))
     record_property("faults", row.as_property())
-    assert not row.wrong
+    assert not row.wrong, row.show()
     assert row.missed * 5 < sum(row.run.values()), "only a look more or less"
