@@ -88,7 +88,7 @@ class Failures:
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Any] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A line for each test that failed."""

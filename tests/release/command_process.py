@@ -17,10 +17,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
-import requests.sessions
 from azure.cli.core.azclierror import AzCLIError, ResourceNotFoundError
+from requests import sessions
 from requests.structures import CaseInsensitiveDict
+from requests.utils import default_headers
 
 from azext_otelembed.azure import registries
 from azext_otelembed.azure.arm import Arm
@@ -130,8 +132,8 @@ def _read(file: int) -> str:
 def main(command: Command, stderr: str, result: str) -> None:
     """In the child: run a command; its exit status is that of the process."""
     os.environ["NO_PROXY"] = "localhost,127.0.0.1"
-    headers = {**requests.sessions.default_headers(), CLIENT: command.client}
-    requests.sessions.default_headers = lambda: CaseInsensitiveDict(headers)
+    headers = CaseInsensitiveDict({**default_headers(), CLIENT: command.client})
+    mock.patch.object(sessions, "default_headers", headers.copy).start()
     said = os.open(stderr, os.O_WRONLY | os.O_APPEND)
     for number in (1, 2):
         os.dup2(said, number)

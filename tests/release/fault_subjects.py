@@ -270,31 +270,39 @@ class ReleasedSites(Subject):
         self.bench.arm("DELETE", self.sites["production"].id)
 
     def wrong(self, *, done: bool) -> list[str]:
-        case = self.case
+        case, seen = self.case, self.look()
         allowed = [case.after] if done else [case.before, case.after, *case.between]
-        now = {role: self._state(site) for role, site in self.sites.items()}
-        wanted = [self._resolved(states) for states in allowed]
-        wrong = [] if now in wanted else [f"the state is {_short(now)}"]
-        for site in self.sites.values():
-            settings = self._settings(site)
-            value = settings.get(SETTING)
-            if settings != self.bench.settings(site.slot, value):
+        if seen.states not in [self._resolved(states) for states in allowed]:
+            return [f"the state is {seen}", *self._wrong_rest(seen)]
+        newest = next((one for one in seen.releases if one.applied), None)
+        if done and (newest is None or newest.image != seen.states["production"].image):
+            return [f"the newest release is {newest}", *self._wrong_rest(seen)]
+        return self._wrong_rest(seen)
+
+    def _wrong_rest(self, seen: Seen) -> list[str]:
+        """What no command may change: other settings, sticky names, images, older releases."""
+        wrong = []
+        for role, settings in seen.settings.items():
+            if settings != self.bench.settings(self.sites[role].slot, settings.get(SETTING)):
                 wrong.append(f"the settings are {settings}")
-        path = f"{self.sites['production'].id}/config/slotConfigNames"
-        names = self.bench.arm("GET", path)["properties"]
-        if names != STICKY:
-            wrong.append(f"sticky names are {names}")
-        if (held := self.bench.contents.manifests(SHOP)) != self.bench.held:
-            wrong.append(f"the repository holds {held}")
-        wrong += self._wrong_records(now, done=done)
+        if seen.sticky != STICKY:
+            wrong.append(f"sticky names are {seen.sticky}")
+        if seen.held != self.bench.held:
+            wrong.append(f"the repository holds {seen.held}")
+        before = {self.bench.records[one].id for one in self.case.records["production"]}
+        if not before <= {one.id for one in seen.releases}:
+            wrong.append(f"the history has lost releases: {seen.releases}")
         return wrong
 
     def changed(self) -> bool:
-        now = {role: self._state(site) for role, site in self.sites.items()}
-        return now != self._resolved(self.case.before)
+        return self.look().states != self._resolved(self.case.before)
 
     def pending(self) -> list[str]:
-        states = [release.state for site in self.sites.values() for release in self._records(site)]
+        states = [
+            release.state
+            for site in self.sites.values()
+            for release in self.bench.contents.releases(site)
+        ]
         return [f"the releases are {states}"] if record.PENDING in states else []
 
     def wrong_end(self, ended: Ended) -> list[str]:
@@ -303,29 +311,27 @@ class ReleasedSites(Subject):
             return self.wrong(done=True) + self.pending()
         return super().wrong_end(ended)
 
-    def _wrong_records(self, now: Mapping[str, State], *, done: bool) -> list[str]:
-        """The history has what was there before, and its newest release is what runs."""
-        site = self.sites["production"]
-        releases = self._records(site)
-        before = {self.bench.records[one].id for one in self.case.records.get("production", ())}
-        wrong = []
-        if not before <= {one.id for one in releases}:
-            wrong.append(f"the history has lost releases: {releases}")
-        applied = [one for one in releases if one.applied]
-        if done and (not applied or applied[0].image != now["production"].image):
-            wrong.append(f"the newest release is {applied[:1]}")
-        return wrong
+    def look(self) -> Seen:
+        """What there is, read past the extension."""
+        settings = {
+            role: self.bench.arm("POST", f"{site.id}/config/appsettings/list")["properties"]
+            for role, site in self.sites.items()
+        }
+        production = self.sites["production"]
+        return Seen(
+            {
+                role: State(self._image(site), settings[role].get(SETTING))
+                for role, site in self.sites.items()
+            },
+            settings,
+            self.bench.arm("GET", f"{production.id}/config/slotConfigNames")["properties"],
+            self.bench.contents.manifests(SHOP),
+            self.bench.contents.releases(production),
+        )
 
-    def _records(self, site: Site) -> list[Release]:
-        return self.bench.contents.releases(site)
-
-    def _state(self, site: Site) -> State:
+    def _image(self, site: Site) -> str:
         found = self.bench.arm("GET", f"{site.id}/config/web")["properties"]["linuxFxVersion"]
-        return State(found.partition("|")[2], self._settings(site).get(SETTING))
-
-    def _settings(self, site: Site) -> dict[str, str]:
-        listed = self.bench.arm("POST", f"{site.id}/config/appsettings/list")
-        return dict(listed["properties"])
+        return str(found).partition("|")[2]
 
     def _resolved(self, states: Mapping[str, State]) -> dict[str, State]:
         return {
@@ -334,11 +340,21 @@ class ReleasedSites(Subject):
         }
 
 
-def _short(states: Mapping[str, State]) -> str:
-    return ", ".join(
-        f"{role} {state.image.rpartition('/')[2]} {'with' if state.setting else 'without'} setting"
-        for role, state in states.items()
-    )
+@dataclass(frozen=True)
+class Seen:
+    """A look at sites, by role, and at production's records, newest first."""
+
+    states: Mapping[str, State]
+    settings: Mapping[str, Mapping[str, str]]
+    sticky: Mapping[str, Any]
+    held: Mapping[str, list[str]]
+    releases: Sequence[Release]
+
+    def __str__(self) -> str:
+        return ", ".join(
+            f"{role} {state.image.rpartition('/')[2]} with{'' if state.setting else 'out'} setting"
+            for role, state in self.states.items()
+        )
 
 
 @dataclass(frozen=True)
