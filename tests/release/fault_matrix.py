@@ -90,12 +90,11 @@ class Cell:
 
 
 @dataclass
-class Row:
-    """The results of one command: what was wrong, by cell."""
+class Results:
+    """The results of cells of one command: what was wrong, by cell."""
 
     title: str
-    run: Counter[str] = field(default_factory=Counter)
-    """Cells run, by fault."""
+    run: int = 0
     missed: int = 0
     """Cells whose request didn't come: a look more or less."""
     wrong: dict[str, list[str]] = field(default_factory=dict)
@@ -106,12 +105,6 @@ class Row:
         return "\n".join(
             f"{self.title}: {cell}\n  " + "\n  ".join(found) for cell, found in self.wrong.items()
         )
-
-    def as_property(self) -> dict[str, Any]:
-        """For the table at the end of the test run."""
-        failed = Counter(fault for cell in self.wrong for fault in FAULTS if cell.startswith(fault))
-        cells = {fault: [self.run[fault], failed[fault]] for fault in FAULTS}
-        return {"title": self.title, "cells": cells, "seconds": round(self.seconds)}
 
 
 def places(bench: Bench, title: str, group: str) -> list[Place]:
@@ -142,8 +135,19 @@ def places(bench: Bench, title: str, group: str) -> list[Place]:
     return found
 
 
-def cells(found: Iterable[Place], faults: Sequence[str] = tuple(FAULTS)) -> list[Cell]:
-    """All faults at all places that can have them."""
+def first_and_last(found: Sequence[Place]) -> list[Place]:
+    """Of each kind of request the first one and the last, for sites that are alike."""
+    last = {(one.service, one.method, one.path, one.site): one.nth for one in found}
+    return [
+        one
+        for one in found
+        if one.nth in (1, last[one.service, one.method, one.path, one.site])
+        and (one.service, one.site) != ("site", 1)
+    ]
+
+
+def cells(found: Iterable[Place], *faults: str) -> list[Cell]:
+    """Faults, at all places that can have them."""
     cells = []
     for place in found:
         for fault in faults:
@@ -155,9 +159,9 @@ def cells(found: Iterable[Place], faults: Sequence[str] = tuple(FAULTS)) -> list
     return cells
 
 
-def try_all(bench: Bench, title: str, wanted: Sequence[Cell]) -> Row:
+def try_all(bench: Bench, title: str, wanted: Sequence[Cell]) -> Results:
     """Runs the cells, `LANES` at a time."""
-    row = Row(title)
+    results = Results(title, len(wanted))
     queue = iter(wanted)
     began = time.monotonic()
 
@@ -167,16 +171,15 @@ def try_all(bench: Bench, title: str, wanted: Sequence[Cell]) -> Row:
                 found = _try(bench, title, cell, f"group-{GROUP + number}")
             except Exception as error:  # noqa: BLE001  # one cell's failure must not hide others
                 found = [f"{type(error).__name__}: {error}"]
-            row.run[cell.fault] += 1
             if found is None:
-                row.missed += 1
+                results.missed += 1
             elif found:
-                row.wrong[str(cell)] = found
+                results.wrong[str(cell)] = found
 
     with ThreadPoolExecutor(LANES) as pool:
         list(pool.map(lane, range(LANES)))
-    row.seconds = time.monotonic() - began
-    return row
+    results.seconds = time.monotonic() - began
+    return results
 
 
 def _try(bench: Bench, title: str, cell: Cell, group: str) -> list[str] | None:
