@@ -103,7 +103,8 @@ class Running:
     def kill(self) -> Ended:
         """End it at once."""
         self._process.kill()
-        return self.end()
+        # The fork server may not have the status of a process that was killed.
+        return replace(self.end(), exit_status=-signal.SIGKILL)
 
     def terminate(self) -> Ended:
         """End it with TERM."""
