@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import azure.containerregistry  # noqa: F401  # imported once, for all children
 from azure.cli.core.azclierror import AzCLIError, ResourceNotFoundError
 from requests import sessions
 from requests.structures import CaseInsensitiveDict

@@ -16,7 +16,7 @@ from tests.release.fault_matrix import (
     Cell,
     Place,
     cells,
-    first_and_last,
+    of_like_sites,
     places,
     try_all,
 )
@@ -42,7 +42,7 @@ def places_of(bench: Bench) -> PlacesOf:
         if title not in known:
             known[title] = places(bench, title, f"group-{GROUP - 1}")
             if "fleet" in title:
-                known[title] = first_and_last(known[title])
+                known[title] = of_like_sites(known[title])
         return known[title]
 
     return found
