@@ -206,6 +206,10 @@ class LocalAzure:
         """Remove all faults, or one; the requests that they hold continue."""
         self._call("DELETE", "/faults" + (f"?id={fault}" if fault else ""))
 
+    def until_held(self, fault: int, seconds: float) -> bool:
+        """Wait until a fault holds a request, `seconds` at most; returns whether it does."""
+        return bool(self._call("GET", f"/held?id={fault}&seconds={seconds}"))
+
     def release(self, fault: int | None = None) -> None:
         """Continue the requests that are held."""
         self._call("POST", "/release" + (f"?id={fault}" if fault else ""))

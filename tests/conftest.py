@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ GROUPS = 2000
 
 LONGEST = (
     "release/test_crash.py",
+    "release/test_fault_matrix.py",
     "e2e/test_fleet.py",
     "release/test_records.py",
     "e2e/test_faults.py",
@@ -79,16 +82,39 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 class Failures:
-    """Tells of a failure at once: what comes after it may take minutes, or never end."""
+    """Tells of a failure at once: what comes after it may take minutes, or never end.
+
+    At the end it shows the matrix of faults, of which tests report cells as properties.
+    """
 
     def __init__(self, terminal: pytest.TerminalReporter) -> None:
         self._terminal = terminal
+        self._cells: list[Any] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A line for each test that failed."""
+        if report.when == "call":
+            self._cells += [value for name, value in report.user_properties if name == "cells"]
         if report.failed:
             message = report.longreprtext.strip().splitlines()[-1:]
             self._terminal.write_line(f"\n{report.nodeid} ({report.when}): {''.join(message)}")
+
+    def pytest_terminal_summary(self) -> None:
+        """The matrix of faults: by command and fault the cells run, and those that failed."""
+        if not self._cells:
+            return
+        faults = list(dict.fromkeys(fault for _, fault, *_ in self._cells))
+        rows: dict[str, dict[str, str]] = {}
+        seconds: Counter[str] = Counter()
+        for title, fault, run, failed, took in self._cells:
+            rows.setdefault(title, {})[fault] = f"{run} ({failed})" if failed else str(run)
+            seconds[title] += took
+        line = self._terminal.write_line
+        self._terminal.section("commands with a fault at each request: cells run (failed)")
+        line(f"{'':22}" + "".join(f"{fault:>11}" for fault in faults))
+        for title, row in rows.items():
+            shown = "".join(f"{row.get(fault, ''):>11}" for fault in faults)
+            line(f"{title:22}{shown}  {seconds[title]:.0f} s")
 
 
 @pytest.hookimpl(trylast=True)

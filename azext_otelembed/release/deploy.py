@@ -133,10 +133,13 @@ class _Deploy:
             return self._already_swapped(site, target)
         known = self._check_free(site, target)
         waits = awaits_verification(site.observed.image, known)
-        if plan.empty and isinstance(target, Existing) and not waits:
+        target = self._embed(app, target)
+        # What had to be prepared again may turn out to be the image that runs already.
+        if site.is_swapped(target):
+            return self._already_swapped(site, target)
+        if make_plan(site.observed, target.image, site.setting).empty and not waits:
             outcome = self._look(site, target)
         else:
-            target = self._embed(app, target)
             outcome = self._release(site, target, known)
         if site.production is None or outcome.exit_status != 0:
             if site.production and outcome.exit_status == EXIT_UNPROVEN:

@@ -30,6 +30,7 @@ def make(double: Double) -> ASGIApp:
             _route("GET", "/faults", controls.faults),
             _route("POST", "/faults", controls.add_fault),
             _route("DELETE", "/faults", controls.clear_faults),
+            _route("GET", "/held", controls.until_held),
             _route("POST", "/release", controls.release),
             _route("POST", "/sites", controls.add_site),
             _route("PATCH", "/sites", controls.change_site),
@@ -97,6 +98,10 @@ class _Controls:
 
     async def clear_faults(self, request: Request) -> None:
         self._double.recorder.clear_faults(_id(request.query_params.get("id")))
+
+    async def until_held(self, request: Request) -> Any:
+        asked = request.query_params
+        return await self._double.recorder.until_held(int(asked["id"]), float(asked["seconds"]))
 
     async def release(self, request: Request) -> None:
         self._double.recorder.release(_id(request.query_params.get("id")))

@@ -70,6 +70,10 @@ class _Exchange:
         if fault.reset:
             await self._cut()
         if fault.status is not None:
+            if fault.handle:
+                await app(self._scope, self._count, _discard)
+            else:
+                await self._read_body()
             await self._answer(fault.status)
             return
         await app(self._scope, self._count, self._reply)
@@ -97,8 +101,14 @@ class _Exchange:
         lengths = [v for k, v in self._scope["headers"] if k == b"content-length"]
         return int(lengths[0]) if lengths else 0
 
+    async def _read_body(self) -> None:
+        while (message := await self._count()).get("more_body"):
+            if message["type"] == "http.disconnect":
+                raise _CutError
+
     async def _hold(self) -> None:
         self._record.held = True
+        self._fault.held.set()
         while not self._fault.released.is_set():
             if self._scope[TRANSPORT].is_closing():
                 raise _CutError
@@ -129,9 +139,6 @@ class _Exchange:
 
     async def _answer(self, status: int) -> None:
         fault = self._fault
-        while (message := await self._count()).get("more_body"):
-            if message["type"] == "http.disconnect":
-                return
         asked, pause = self._record, fault.retry_after
         if fault.body is None:
             body = bodies.usual(asked.service, asked.method, asked.path, status, pause)
@@ -167,3 +174,7 @@ class _Exchange:
             # The written bytes have to be sent before the connection ends, else they are lost.
             await asyncio.sleep(0.05)
             await self._cut()
+
+
+async def _discard(_message: Message) -> None:
+    """Where the response of a request goes that is handled, and then answered by a fault."""

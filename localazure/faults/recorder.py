@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 import time
@@ -73,6 +74,8 @@ class Fault:
     """Reset the connection before the request is handled."""
     reset_after: bool = False
     """Handle the request, then reset the connection instead of a response."""
+    handle: bool = False
+    """With `status`: handle the request before, and discard the response to it."""
     truncate: int | None = None
     """Reset the connection after this many bytes of the response's body."""
     hold: bool = False
@@ -82,6 +85,8 @@ class Fault:
     drip: float | None = None
     """Answer with one header line after the other, every so many seconds, and never end."""
     matches: int = 0
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a request waits."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     def fits(self, record: Record) -> bool:
@@ -104,7 +109,7 @@ class Fault:
 
 
 FAULT_FIELDS = tuple(
-    name for name in Fault.__dataclass_fields__ if name not in ("id", "matches", "released")
+    name for name in Fault.__dataclass_fields__ if name not in ("id", "matches", "held", "released")
 )
 
 
@@ -162,6 +167,13 @@ class Recorder:
                 record.fault = fault.id
                 return fault
         return None
+
+    async def until_held(self, id_: int, seconds: float) -> bool:
+        """Wait until a fault holds a request, `seconds` at most; returns whether it does."""
+        (fault,) = (fault for fault in self.faults if fault.id == id_)
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(fault.held.wait(), seconds)
+        return fault.held.is_set()
 
     def release(self, id_: int | None = None) -> None:
         """Continue the held requests of one fault, or all."""

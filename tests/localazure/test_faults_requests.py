@@ -164,6 +164,21 @@ def test_a_reset_after_handling_keeps_the_effect_of_the_request(
     assert azure.telemetry() == [envelope]
 
 
+def test_a_request_may_be_handled_and_answered_by_the_fault(
+    azure: LocalAzure, http: httpx.Client
+) -> None:
+    mark = azure.mark()
+    azure.fault(service="insights", status=200, body={}, handle=True)
+    key = azure.components["shop-insights"].split(";")[0].partition("=")[2]
+    envelope = {"name": "x", "time": "2026-01-01", "iKey": key, "data": {"baseType": "empty"}}
+    azure.clear_telemetry()
+    answer = http.post(f"{azure.insights}/v2.1/track", json=[envelope])
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert azure.telemetry() == [envelope]
+    (record,) = azure.requests(since=mark)
+    assert record["sent"] == len(answer.request.content)
+
+
 def test_a_truncated_response_ends_in_the_middle(azure: LocalAzure, http: httpx.Client) -> None:
     azure.fault(path="faulty", truncate=10)
     received: list[bytes] = []
@@ -183,8 +198,8 @@ def test_a_held_request_waits_until_it_is_released(
     answers: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: answers.append(get(azure, http)))
     thread.start()
-    while not (found := azure.requests(since=mark)) or not found[0]["held"]:
-        time.sleep(0.02)
+    assert azure.until_held(fault, 10)
+    assert azure.requests(since=mark)[0]["held"] is True
     assert answers == []
     azure.release(fault)
     thread.join(10)
@@ -205,6 +220,10 @@ def test_an_answer_can_drip_and_never_ends(azure: LocalAzure, http: httpx.Client
     thread.join(2)  # httpx's own time limit begins anew with each line
     assert thread.is_alive()
     assert azure.requests(since=mark)[0]["status"] is None
+
+
+def test_a_wait_for_a_held_request_has_an_end(azure: LocalAzure) -> None:
+    assert azure.until_held(azure.fault(path="faulty", hold=True), 0.1) is False
 
 
 def test_an_invalid_fault_is_refused(azure: LocalAzure) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import httpx
@@ -328,9 +328,12 @@ class Contents:
         return self._call(method, path, scope(repository), accept=accept)
 
     def _call(self, method: str, path: str, scope: str, **headers: str) -> httpx.Response:
-        with self.cloud.local.http(base_url=f"https://{self.host}") as http:
-            bearer = {"authorization": f"Bearer {self._token(http, scope)}", **headers}
-            return http.request(method, path, headers=bearer).raise_for_status()
+        bearer = {"authorization": f"Bearer {self._token(self._http, scope)}", **headers}
+        return self._http.request(method, path, headers=bearer).raise_for_status()
+
+    @cached_property
+    def _http(self) -> httpx.Client:
+        return self.cloud.local.http(base_url=f"https://{self.host}")
 
     def _token(self, http: httpx.Client, scope: str) -> str:
         if "" not in self.tokens:

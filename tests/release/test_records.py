@@ -324,3 +324,18 @@ def test_rollback_and_remove_ask_before_they_change_anything(
     listed = site.cloud.otelembed("history", *site.arguments)
     assert [entry["state"] for entry in listed.json] == ["succeeded", "succeeded"]
     assert id_of(site).resource_id == site.id
+
+
+def test_a_deploy_that_prepares_the_collector_again_is_no_release_of_the_image_that_runs(
+    cloud: Cloud, make_site: MakeSite, hand: Hand
+) -> None:
+    site = make_site(registry=cloud.add_registry())
+    first = hand.deploy(site, image=site.image())
+    contents, collector = Contents(cloud, site.host), "otelembed/collector"
+    for digest in contents.manifests(collector):
+        contents.delete(collector, digest)
+    again = hand.deploy(site, image=site.image(), timeout=10)
+    assert contents.manifests(collector), "it is there again"
+    assert (again.exit_status, again.result["changed"]) == (0, False)
+    assert again.result["image"] == first.result["image"]
+    assert hand.states(site) == ["succeeded"]
