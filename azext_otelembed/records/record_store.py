@@ -20,7 +20,9 @@ WRITES = 3
 """How often a record is written in a registry without the referrers API. There the client itself
 updates the list of records, and one of two concurrent updates may be lost."""
 WRITE_INTERVAL = 1.0
-"""Seconds between two of these writes."""
+"""Seconds between two of these writes, and between two reads of an empty list."""
+READS = 3
+"""How often an empty list of records is read where the site's anchor shows that there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,18 @@ class RecordStore:
     site: str
 
     def read(self) -> list[Release]:
-        """All releases of the site, newest first: one request."""
-        return record.from_referrers(
-            list_referrers(self.client, REPOSITORY, self._anchor, record.ARTIFACT_TYPE)
-        )
+        """All releases of the site, newest first: one request.
+
+        A list that is empty is read again if the registry holds the site's anchor, which is stored
+        before the first record: a single wrong answer is never taken for a site without records.
+        """
+        found = self._listed()
+        for _ in range(READS - 1):
+            if found or not self._has_anchor():
+                break
+            time.sleep(WRITE_INTERVAL)
+            found = self._listed()
+        return found
 
     def create(self) -> None:
         """Stores the anchor of the site, which its records refer to."""
@@ -62,6 +72,14 @@ class RecordStore:
         completed = release.completed(state, datetime.now(timezone.utc), reason)
         self.write(completed)
         return completed
+
+    def _listed(self) -> list[Release]:
+        return record.from_referrers(
+            list_referrers(self.client, REPOSITORY, self._anchor, record.ARTIFACT_TYPE)
+        )
+
+    def _has_anchor(self) -> bool:
+        return self.client.head_manifest(REPOSITORY, record.anchor_tag(self.site)) is not None
 
     @property
     def _anchor(self) -> Digest:

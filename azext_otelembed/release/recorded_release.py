@@ -62,10 +62,14 @@ class Undo(Protocol):
         """The commands that do the same by hand, each after a line that introduces it."""
 
 
-def resumable(known: list[Release], digest: str, setting: str | None) -> Release | None:
-    """The unfinished release on record if it is of this image and setting: a run was killed."""
+def resumable(known: list[Release], image: ReleaseImage, setting: str | None) -> Release | None:
+    """The unfinished release on record if it is of this image and setting, by the same command: a
+    run was killed.
+    """
     unfinished = unfinished_release(known)
-    return unfinished if unfinished and unfinished.is_of(digest, setting) else None
+    if unfinished is None or not unfinished.is_of(image.digest, setting, image.command):
+        return None
+    return unfinished
 
 
 def new_release(
@@ -99,6 +103,9 @@ def new_release(
         setting_removed=setting_removed,
         log_stamp=newest_stamp(context.client),
         slot=slot,
+        command=image.command,
+        goes_back_from=image.goes_back_from,
+        target=image.target,
     )
 
 
