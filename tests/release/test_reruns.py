@@ -11,14 +11,14 @@ import pytest
 from azext_otelembed.errors import InvalidInput, NotFound, OtelembedError, Refused
 from azext_otelembed.records import release_lock
 from tests.e2e.support import IMAGES, SETTING, Cloud, Site
-from tests.release.stopping import Stopped, stopping
+from tests.release.stopping import stop_at
 from tests.release.support import OLD, Contents, Ended, Hand, MakeSite, Push, writes
 from tests.selection import rest_is_thorough
 
 RECORD = ("PUT", "/otelembed/releases/manifests/sha256")
 IMAGE = ("PATCH", "/config/web")
 SETTINGS = ("PUT", "/config/appsettings")
-LOG = ("GET", "/containerlogs")
+LOG = ("POST", "/containerlogs")
 REFERRERS: dict[str, Any] = {
     "service": "acr",
     "method": "GET",
@@ -35,11 +35,10 @@ PLACES: dict[str, tuple[str, str, int, bool]] = {
 }
 
 
-def stop(hand: Hand, place: str, command: Callable[[Hand], object]) -> None:
+def stop(place: str, command: Callable[[], object]) -> None:
     """Runs a command, and ends its process at `place`."""
     method, path, nth, after = PLACES[place]
-    with pytest.raises(Stopped):
-        command(stopping(hand, method, path, nth, after=after))
+    stop_at(command, method, path, nth, after=after)
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def test_a_rollback_that_was_stopped_goes_back_no_further_when_it_is_run_again(
     with monkeypatch.context() as hurried:
         if is_over:
             hurried.setattr(release_lock, "MARGIN", timedelta(seconds=-100))
-        stop(hand, place, lambda stopped: stopped.rollback(site))
+        stop(place, lambda: hand.rollback(site))
     again = hand.rollback(site)
     assert (again.exit_status, site.runs) == (0, first)
     assert again.result["from"]["image"] == second
@@ -129,7 +128,7 @@ def test_a_rollback_to_something_else_waits_for_the_one_in_progress(
     two: tuple[Site, str, str], hand: Hand
 ) -> None:
     site, first, _ = two
-    stop(hand, "after the image", lambda stopped: stopped.rollback(site))
+    stop("after the image", lambda: hand.rollback(site))
     with pytest.raises(Refused, match="in progress"):
         hand.rollback(site, "1.0")
     with pytest.raises(Refused, match="in progress"):
@@ -159,7 +158,7 @@ def test_a_removal_that_was_stopped_is_finished(
     with monkeypatch.context() as hurried:
         if is_over:
             hurried.setattr(release_lock, "MARGIN", timedelta(seconds=-100))
-        stop(hand, place, lambda stopped: stopped.remove(site))
+        stop(place, lambda: hand.remove(site))
     ended = FINISH[command](hand, site)
     assert (ended.exit_status, ended.release) == (0, "succeeded")
     assert (site.runs, site.settings()) == (site.image(), settings)
@@ -172,7 +171,7 @@ def test_a_removal_that_was_stopped_is_finished(
 def test_a_removal_that_keeps_the_setting_after_all(site: Site, hand: Hand) -> None:
     hand.deploy(site)
     settings = site.settings()
-    stop(hand, "after the image", lambda stopped: stopped.remove(site))
+    stop("after the image", lambda: hand.remove(site))
     ended = hand.remove(site, keep_setting=True)
     assert (ended.exit_status, site.runs, site.settings()) == (0, site.image(), settings)
 
@@ -182,7 +181,7 @@ def test_a_setting_that_another_process_wrote_during_a_removal_stays(
     site: Site, hand: Hand
 ) -> None:
     hand.deploy(site)
-    stop(hand, "after the image", lambda stopped: stopped.remove(site))
+    stop("after the image", lambda: hand.remove(site))
     site.set(**{SETTING: OLD})
     ended = hand.remove(site)
     assert (ended.exit_status, site.runs, site.settings()[SETTING]) == (0, site.image(), OLD)
@@ -196,7 +195,7 @@ def test_a_removal_that_never_ended_leaves_the_setting_to_the_next_one(
     hand.deploy(site)
     with monkeypatch.context() as hurried:
         hurried.setattr(release_lock, "MARGIN", timedelta(seconds=-100))
-        stop(hand, "after the image", lambda stopped: stopped.remove(site))
+        stop("after the image", lambda: hand.remove(site))
     assert hand.deploy(site).exit_status == 0
     assert hand.remove(site).exit_status == 0
     assert site.settings() == settings
@@ -209,7 +208,7 @@ def test_a_stopped_removal_whose_image_fails_puts_image_and_setting_back(
     embedded = hand.deploy(site).result["image"]["name"]
     settings = site.settings()
     push(site, "1.0", "exit 3")
-    stop(hand, "after the image", lambda stopped: stopped.remove(site))
+    stop("after the image", lambda: hand.remove(site))
     ended = hand.remove(site, timeout=6)
     assert (ended.exit_status, site.runs) == (4, embedded)
     assert site.settings() == settings
@@ -221,7 +220,7 @@ def test_wait_finishes_a_rollback(two: tuple[Site, str, str], hand: Hand, place:
     site, first, _ = two
     if place in ("before its record", "after its end is recorded"):
         pytest.skip("nothing is pending")
-    stop(hand, place, lambda stopped: stopped.rollback(site))
+    stop(place, lambda: hand.rollback(site))
     ended = hand.wait(site)
     assert (ended.exit_status, ended.release, site.runs) == (0, "succeeded", first)
     assert hand.states(site) == ["succeeded"] * 3
@@ -234,7 +233,7 @@ def test_wait_ends_a_rollback_whose_image_another_process_has_changed(
     two: tuple[Site, str, str], hand: Hand
 ) -> None:
     site, *_ = two
-    stop(hand, "before the image", lambda stopped: stopped.rollback(site))
+    stop("before the image", lambda: hand.rollback(site))
     site.configure(linuxFxVersion=f"DOCKER|{site.image()}")
     with pytest.raises(Refused, match="another process has changed it"):
         hand.wait(site)
@@ -245,7 +244,7 @@ def test_wait_ends_a_rollback_whose_image_another_process_has_changed(
 @pytest.mark.thorough
 def test_wait_that_was_stopped_is_run_again(site: Site, hand: Hand) -> None:
     hand.deploy(site, wait=False)
-    stop(hand, "in the verification", lambda stopped: stopped.wait(site))
+    stop("in the verification", lambda: hand.wait(site))
     assert hand.wait(site).exit_status == 0
     assert hand.states(site) == ["succeeded"]
 
@@ -254,7 +253,7 @@ def test_wait_that_was_stopped_is_run_again(site: Site, hand: Hand) -> None:
 def test_wait_sets_the_image_of_a_deploy_that_was_stopped_after_the_setting(
     site: Site, hand: Hand
 ) -> None:
-    stop(hand, "before the image", lambda stopped: stopped.deploy(site))
+    stop("before the image", lambda: hand.deploy(site))
     ended = hand.wait(site)
     assert (ended.exit_status, ended.release) == (0, "succeeded")
     assert site.runs.startswith(site.image("1.0-otelembed-"))
