@@ -34,6 +34,7 @@ def stop_at(
                 send(session, request, **options).close()
         raise Stopped
 
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(Stopped):
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(requests.Session, "send", stopping)
-        command()
+        with pytest.raises(Stopped):
+            command()

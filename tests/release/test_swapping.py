@@ -412,17 +412,6 @@ def test_wait_completes_a_swap_with_one_swap(shared: Pair, fault: dict[str, Any]
         shared.hand.wait(shared.production)
 
 
-def test_wait_swaps_back_a_swap_that_fails(failing: Pair) -> None:
-    bad, good = failing.slot.runs, failing.production.runs
-    slot, production = failing.slot.settings(), failing.production.settings()
-    killed(failing, {**START, "hold_after": True}, image=failing.slot.image("picky"))
-    ended = failing.hand.wait(failing.production, timeout=20)
-    assert (ended.exit_status, ended.release) == (4, "rolled back")
-    assert (failing.production.runs, failing.slot.runs) == (good, bad)
-    assert (failing.slot.settings(), failing.production.settings()) == (slot, production)
-    assert HIDDEN not in ended.said
-
-
 def killed(pair: Pair, fault: dict[str, Any], image: str | None) -> None:
     """A swap in a process of its own, killed while the request that `fault` selects waits."""
     local = pair.cloud.local
@@ -507,3 +496,14 @@ def test_without_rollback_a_failed_swap_prints_the_command_that_swaps_back(faili
     ended = failing.swap("picky", pace=FAST, timeout=20, rollback=False)
     assert (ended.exit_status, ended.release) == (5, "failed")
     assert f"az webapp deployment slot swap {' '.join(failing.slot.arguments)}" in ended.said
+
+
+def test_wait_swaps_back_a_swap_that_fails(failing: Pair) -> None:
+    bad, good = failing.slot.runs, failing.production.runs
+    slot, production = failing.slot.settings(), failing.production.settings()
+    killed(failing, {**START, "hold_after": True}, image=failing.slot.image("picky"))
+    ended = failing.hand.wait(failing.production, timeout=20)
+    assert (ended.exit_status, ended.release) == (4, "rolled back")
+    assert (failing.production.runs, failing.slot.runs) == (good, bad)
+    assert (failing.slot.settings(), failing.production.settings()) == (slot, production)
+    assert HIDDEN not in ended.said
