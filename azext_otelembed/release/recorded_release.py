@@ -248,6 +248,8 @@ class RecordedRelease:
             return ReleaseResult(self.release, verdict, status)
         self.complete(record.UNPROVEN, verdict.reason)
         arguments = self._site.arguments
+        # The same rollback again would only verify it again.
+        pinned = f" --from {self.release.id}" if self.release.command == record.ROLLBACK else ""
         self._alert_evidence(
             verdict,
             f"{self._site} has the image {self.release.image}, but nothing shows that the new "
@@ -257,7 +259,7 @@ class RecordedRelease:
         self._console.alert(
             f"Verify it again with:\n  az otelembed wait {arguments}",
             f"Check what runs with:\n  az otelembed status {arguments} --check",
-            f"Go back with:\n  az otelembed rollback {arguments}",
+            f"Go back with:\n  az otelembed rollback {arguments}{pinned}",
         )
         return ReleaseResult(self.release, verdict, status)
 

@@ -268,6 +268,7 @@ def test_an_unproven_rollback_is_verified_again_when_it_is_run_again(
     with cloud.fault(service="arm", path="/containerlogs$", times=0, status=500):
         unproven = hand.rollback(site, timeout=6)
     assert (unproven.exit_status, site.runs) == (6, first)
+    assert f"--from {unproven.result['release']['id']}" in unproven.said
     again = hand.rollback(site)
     assert (again.exit_status, site.runs) == (0, first)
     assert again.result["release"]["id"] == unproven.result["release"]["id"]
