@@ -114,12 +114,15 @@ type: command
 short-summary: Release an earlier image again.
 long-summary: >
     Changes the site's image to the previous one, or to the one that --to names, and verifies it
-    like any release. Asks for confirmation before any change.
+    like any release. Asks for confirmation before any change. Run again, the same command continues
+    a rollback that was interrupted, and changes nothing after one that is complete.
 examples:
   - name: Go back to the previous image.
     text: az otelembed rollback -g shop-rg -n shop
   - name: Go back to release 2 of the history, in a script.
     text: az otelembed rollback -g shop-rg -n shop --to 2 --yes
+  - name: Go back from a certain release, in a job that may run twice.
+    text: az otelembed rollback -g shop-rg -n shop --from 3f9a1c2e4b5d --yes
 """
 
 helps["otelembed remove"] = """
@@ -140,8 +143,8 @@ type: command
 short-summary: Verify the pending release of a deploy with --no-wait.
 long-summary: >
     Waits until the site answers with the new image and completes the release's record. If the
-    container fails to start, the release is rolled back. An unproven release is verified again.
-    Ends with the statuses of `deploy`.
+    container fails to start, the release is rolled back. An unproven release is verified again. A
+    rollback, removal or swap that was interrupted is continued. Ends with the statuses of `deploy`.
 examples:
   - name: Verify a release that was deployed with --no-wait.
     text: az otelembed wait -g shop-rg -n shop --timeout 120

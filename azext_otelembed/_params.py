@@ -329,6 +329,13 @@ def _rollback(c: Any) -> None:
         help="Number of a release in `az otelembed history`, or tag of an image. Default: the "
         "image that ran before the current release.",
     )
+    c.argument(
+        "from_release",
+        options_list=["--from"],
+        help="Id of the release in `az otelembed history` to go back from. If the Web App runs "
+        "another one, nothing is changed: the command succeeds if this rollback was made already, "
+        "and fails otherwise. Default: the release that the Web App runs.",
+    )
 
 
 def _remove(c: Any) -> None:

@@ -230,6 +230,7 @@ def rollback(
     name: str,
     slot: str | None = None,
     to: str | None = None,
+    from_release: str | None = None,
     timeout: int | None = None,
     health_path: str = "/",
     accept_unproven: bool = False,
@@ -243,7 +244,8 @@ def rollback(
         options = _options(timeout, health_path, accept_unproven)
         named = (resource_group_name, name, slot)
         site = _opened(cmd, *named, credential, console, Deadline(timeout), health_path)
-        return _roll_back(cmd, plan_rollback(site, to), options, console, yes=yes)
+        planned = plan_rollback(site, to, from_release)
+        return _roll_back(cmd, planned, options, console, yes=yes)
 
 
 def remove(
@@ -409,7 +411,7 @@ def _roll_back(
     """Asks, then carries out a planned rollback; None if the answer is no."""
     from azext_otelembed.release.rollback import roll_back
 
-    if not yes:
+    if not yes and not planned.is_done:
         if not confirmed(planned.question):
             console.alert("otelembed: nothing was changed.")
             return None

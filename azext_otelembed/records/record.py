@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -28,6 +29,11 @@ NOT_APPLIED = "not applied"
 """The start of the reason of a failed release that changed nothing, or undid its changes."""
 ACCEPTED = "accepted"
 """The start of the reason of an unproven release that --accept-unproven accepted."""
+ROLLBACK: Final = "rollback"
+REMOVE: Final = "remove"
+LONGEST_REASON = 1000
+"""Characters of a reason, of which a part may be another's text."""
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,9})?Z?", re.ASCII)
 
 State = Literal["pending", "succeeded", "unproven", "rolled back", "failed", "withdrawn"]
 PENDING: Final = "pending"
@@ -50,6 +56,11 @@ class Release:
     that set the image. A pending release that isn't completed by `expires` is abandoned: its
     process crashed. An unproven release stays in place, although nothing showed its container; it
     is pending again while it is verified again.
+
+    `command` is `ROLLBACK` or `REMOVE`, and empty for a deploy or a swap: a run of the same command
+    continues it. `goes_back_from` is the id of the release that a rollback or a removal goes back
+    from, empty if the site's image was on no record, and `target` is the rollback's `--to`.
+    Versions of the extension that don't know these three ignore them.
     """
 
     id: str
@@ -70,6 +81,9 @@ class Release:
     setting_removed: bool = False
     log_stamp: str = ""
     slot: str = ""
+    command: str = ""
+    goes_back_from: str = ""
+    target: str = ""
 
     @property
     def log_since(self) -> str:
@@ -87,13 +101,21 @@ class Release:
         """Whether it is unproven, and the caller has accepted that."""
         return self.state == UNPROVEN and self.reason.startswith(ACCEPTED)
 
-    def is_of(self, digest: str | None, setting: str | None) -> bool:
-        """Whether it releases this image and connection string (a secret; None: it sets none)."""
-        return self.digest == digest and self.setting_fingerprint == fingerprint(self.id, setting)
+    def is_of(self, digest: str | None, setting: str | None, command: str = "") -> bool:
+        """Whether `command` released this image and connection string (a secret; None: it sets
+        none).
+        """
+        if (self.digest, self.command) != (digest, command):
+            return False
+        return self.setting_fingerprint == fingerprint(self.id, setting)
 
     def completed(self, state: State, when: datetime, reason: str = "") -> Release:
-        """The same release, completed. A part of the reason may be the text of others."""
-        return replace(self, state=state, finished=when, reason=one_line(reason))
+        """The same release, completed. A part of the reason may be the text of others; a long one
+        is cut.
+        """
+        line = one_line(reason)
+        cut = line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]} …"
+        return replace(self, state=state, finished=when, reason=cut)
 
     def as_result(self) -> dict[str, Any]:
         """An entry of the result of `history`."""
@@ -107,6 +129,8 @@ class Release:
             "base": self.base or None,
             "recipe": self.recipe or None,
             "previousImage": self.previous_image,
+            "command": self.command or ("swap" if self.slot else "deploy"),
+            "from": self.goes_back_from or None,
             "reason": self.reason or None,
         }
 
@@ -119,7 +143,9 @@ def fingerprint(release: str, setting: str | None) -> str:
     """
     if setting is None:
         return ""
-    return hmac.new(release.encode(), setting.encode(), hashlib.sha256).hexdigest()[:16]
+    # The id of a damaged record may hold what UTF-8 doesn't.
+    key, value = (text.encode(errors="surrogatepass") for text in (release, setting))
+    return hmac.new(key, value, hashlib.sha256).hexdigest()[:16]
 
 
 def anchor(site: str) -> bytes:
@@ -176,8 +202,11 @@ def from_annotations(annotations: object) -> Release | None:
             reason=text("reason"),
             setting_fingerprint=text("setting-print"),
             setting_removed=text("setting-removed") == "true",
-            log_stamp=text("log-stamp"),
+            log_stamp=text("log-stamp") if _STAMP.fullmatch(text("log-stamp")) else "",
             slot=text("slot"),
+            command=text("command"),
+            goes_back_from=text("goes-back-from"),
+            target=text("target"),
         )
     except ValueError:
         return None
@@ -228,6 +257,9 @@ def _annotations(release: Release) -> dict[str, str]:
         "setting-removed": "true" if release.setting_removed else "",
         "log-stamp": release.log_stamp,
         "slot": release.slot,
+        "command": release.command,
+        "goes-back-from": release.goes_back_from,
+        "target": release.target,
     }
     named = {PREFIX + name: value for name, value in values.items() if value}
     # Tools such as `oras discover` show this one.

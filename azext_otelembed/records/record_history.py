@@ -14,16 +14,27 @@ from azext_otelembed.records.record import Release
 
 def unfinished_release(known: Sequence[Release]) -> Release | None:
     """The site's newest release if it is still pending; withdrawn ones don't count."""
-    newest = _newest(known)
+    newest = newest_release(known)
     return newest if newest is not None and newest.state == record.PENDING else None
 
 
 def unproven_release(image: str, known: Sequence[Release]) -> Release | None:
     """The newest release of a site that runs `image`, if it is of that image and unproven."""
-    newest = _newest(known)
+    newest = newest_release(known)
     if newest is None or newest.state != record.UNPROVEN or not same_image(newest.image, image):
         return None
     return newest
+
+
+def running_release(image: str, known: Sequence[Release]) -> Release | None:
+    """The newest release that gave the site `image`, which it runs; None if none on record did."""
+    applied = (one for one in known if one.applied)
+    return next((one for one in applied if same_image(one.image, image)), None)
+
+
+def newest_release(known: Sequence[Release]) -> Release | None:
+    """The site's newest release; withdrawn ones don't count."""
+    return next((one for one in known if one.state != record.WITHDRAWN), None)
 
 
 def awaits_verification(image: str, known: Sequence[Release]) -> bool:
@@ -68,7 +79,10 @@ def added_the_setting(setting: str, known: Sequence[Release]) -> bool:
     last: Release | None = None
     for release in _applied(known):
         if release.setting_removed:
-            added, last = False, None
+            # One that wasn't completed may have left the setting in place. Otherwise the next
+            # release that set it found none.
+            if release.state in (record.SUCCEEDED, record.UNPROVEN):
+                added, last = False, None
         elif release.setting_changed:
             added = added or not release.setting_existed
             last = release
@@ -101,10 +115,6 @@ def ran_before(image: str, current: str, known: Sequence[Release]) -> bool:
         if release.state != record.PENDING:
             ran.append(release.image)
     return _contains(ran, image)
-
-
-def _newest(known: Sequence[Release]) -> Release | None:
-    return next((one for one in known if one.state != record.WITHDRAWN), None)
 
 
 def _applied(known: Sequence[Release]) -> Iterable[Release]:

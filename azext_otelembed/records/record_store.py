@@ -21,7 +21,9 @@ WRITES = 3
 """How often a record is written in a registry without the referrers API. There the client itself
 updates the list of records, and one of two concurrent updates may be lost."""
 WRITE_INTERVAL = 1.0
-"""Seconds between two of these writes."""
+"""Seconds between two of these writes, and between two reads of an empty list."""
+READS = 3
+"""How often an empty list of records is read where the site's anchor shows that there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,18 @@ class RecordStore:
     site: str
 
     def read(self) -> list[Release]:
-        """All releases of the site, newest first: one request a page of the registry's list."""
-        stored = read_records(self.client, self._anchor)
-        return record.latest_states(one.release for one in stored)
+        """All releases of the site, newest first: one request a page of the registry's list.
+
+        A list that is empty is read again if the registry holds the site's anchor, which is stored
+        before the first record: a single wrong answer is never taken for a site without records.
+        """
+        found = self._listed()
+        for _ in range(READS - 1):
+            if found or not self._has_anchor():
+                break
+            self.client.deadline.sleep(WRITE_INTERVAL, "the records were read again")
+            found = self._listed()
+        return found
 
     def create(self) -> None:
         """Stores the anchor of the site, which its records refer to."""
@@ -64,6 +75,12 @@ class RecordStore:
         self.client.deadline.extend(CLOSING)
         self.write(completed)
         return completed
+
+    def _listed(self) -> list[Release]:
+        return record.latest_states(one.release for one in read_records(self.client, self._anchor))
+
+    def _has_anchor(self) -> bool:
+        return self.client.head_manifest(REPOSITORY, record.anchor_tag(self.site)) is not None
 
     @property
     def _anchor(self) -> Digest:

@@ -14,10 +14,11 @@ The second of two deploys to write its record always sees the record of the firs
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
-from azext_otelembed.errors import Refused
+from azext_otelembed.errors import OtelembedError, Refused, RegistryFailed
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_store import RecordStore
@@ -27,11 +28,17 @@ MARGIN = timedelta(seconds=120)
 POLL_INTERVAL = 1.0
 """Seconds between two reads of the records while a rival is in progress."""
 PATIENCE = 15.0
-"""Seconds that a younger release has to see the older one and to withdraw."""
+"""Seconds that a younger release has to see the older one and to withdraw, and that the registry
+has to list a new record."""
 
 
 def check_free(
-    known: list[Release], digest: str | None, setting: str | None = None, *, see_history: str
+    known: list[Release],
+    digest: str | None,
+    setting: str | None = None,
+    command: str = "",
+    *,
+    see_history: str,
 ) -> None:
     """Raises `Refused` if a release of another image or connection string is in progress.
 
@@ -40,7 +47,7 @@ def check_free(
     command that lists the site's releases.
     """
     for other in record.in_progress(known, _now()):
-        if not other.is_of(digest, setting):
+        if not other.is_of(digest, setting, command):
             raise _taken(other, see_history)
 
 
@@ -55,14 +62,51 @@ def acquire(
     """Writes the pending record of `release`. Raises `Refused` if another release came first.
 
     `known` are the records that `RecordStore.read` gave before; the anchor of a site without
-    records is stored first. `setting` is the wanted connection string, `see_history` as above.
+    records is stored first. `setting` is the wanted connection string, `see_history` as above. If
+    an error ends this, the record is completed as one of a release that changed nothing, unless
+    another run has begun it.
     """
-    check_free(known, release.digest, setting, see_history=see_history)
+    others = [one for one in known if one.id != release.id]
+    check_free(others, release.digest, setting, release.command, see_history=see_history)
     if not known:
         store.create()
+    try:
+        _take(store, release, known, setting, see_history)
+    except Refused:
+        raise  # it is withdrawn
+    except OtelembedError as error:
+        if len(others) == len(known):
+            # What can't be written either expires.
+            with suppress(OtelembedError):
+                store.complete(release, record.FAILED, f"{record.NOT_APPLIED}: {error.message}")
+        raise
+
+
+def _take(
+    store: RecordStore,
+    release: Release,
+    known: list[Release],
+    setting: str | None,
+    see_history: str,
+) -> None:
     store.publish(release)
     deadline = time.monotonic() + PATIENCE
-    while rival := find_rival(release, store.read(), known, setting, _now()):
+    while True:
+        records = store.read()
+        if all(one.id != release.id for one in records):
+            # A list without the record that was just written can't show the other ones either.
+            if time.monotonic() >= deadline:
+                raise RegistryFailed(
+                    f"Registry '{store.client.host}' doesn't list the release record that it has "
+                    "stored, so another release could be in progress. Nothing was changed.",
+                    "Run the same command again.",
+                )
+            store.client.deadline.sleep(POLL_INTERVAL, "the registry listed the record")
+            store.write(release)
+            continue
+        rival = find_rival(release, records, known, setting, _now())
+        if rival is None:
+            return
         is_older = (rival.started, rival.id) < (release.started, release.id)
         if is_older or rival.state != record.PENDING or time.monotonic() >= deadline:
             # Published, since another process waits until this one has withdrawn.
@@ -103,7 +147,11 @@ def find_rival(
     changed the site; otherwise the oldest one in progress.
     """
     before = {one.id for one in known}
-    others = [one for one in records if not one.is_of(release.digest, setting)]
+    others = [
+        one
+        for one in records
+        if one.id != release.id and not one.is_of(release.digest, setting, release.command)
+    ]
     ended = (record.SUCCEEDED, record.UNPROVEN, record.FAILED, record.ROLLED_BACK)
     finished = [one for one in others if one.state in ended and one.id not in before]
     return next(iter([*finished, *record.in_progress(others, now)]), None)

@@ -63,10 +63,14 @@ class Undo(Protocol):
         """The commands that do the same by hand, each after a line that introduces it."""
 
 
-def resumable(known: list[Release], digest: str, setting: str | None) -> Release | None:
-    """The unfinished release on record if it is of this image and setting: a run was killed."""
+def resumable(known: list[Release], image: ReleaseImage, setting: str | None) -> Release | None:
+    """The unfinished release on record if it is of this image and setting, by the same command: a
+    run was killed.
+    """
     unfinished = unfinished_release(known)
-    return unfinished if unfinished and unfinished.is_of(digest, setting) else None
+    if unfinished is None or not unfinished.is_of(image.digest, setting, image.command):
+        return None
+    return unfinished
 
 
 def new_release(
@@ -100,6 +104,9 @@ def new_release(
         setting_removed=setting_removed,
         log_stamp=newest_stamp(context.client),
         slot=slot,
+        command=image.command,
+        goes_back_from=image.goes_back_from,
+        target=image.target,
     )
 
 
@@ -247,6 +254,8 @@ class RecordedRelease:
             )
             return ReleaseResult(self.release, verdict, status)
         self.complete(record.UNPROVEN, verdict.reason)
+        # The same rollback again would only verify it again.
+        pinned = ("--from", self.release.id) if self.release.command == record.ROLLBACK else ()
         self._alert_evidence(
             verdict,
             f"{self._site} has the image {self.release.image}, but nothing shows that the new "
@@ -259,7 +268,7 @@ class RecordedRelease:
             "Check what runs with:",
             f"  {self._context.command('status', '--check')}",
             "Go back with:",
-            f"  {self._context.command('rollback')}",
+            f"  {self._context.command('rollback', *pinned)}",
         )
         return ReleaseResult(self.release, verdict, status)
 

@@ -61,12 +61,31 @@ class ReleaseOptions:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseImage:
-    """The image to release, as linuxFxVersion spells it, and what the record says about it."""
+    """The image to release, as linuxFxVersion spells it, and what the record says about it.
+
+    `command`, `goes_back_from` and `target` are as in `Release`.
+    """
 
     name: str
     digest: str
     recipe: str = ""
     base: str = ""
+    command: str = ""
+    goes_back_from: str = ""
+    target: str = ""
+
+    @classmethod
+    def of(cls, release: Release) -> ReleaseImage:
+        """The image of a release on record."""
+        return cls(
+            release.image,
+            release.digest,
+            release.recipe,
+            release.base,
+            release.command,
+            release.goes_back_from,
+            release.target,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,21 +31,23 @@ def release_image(
     image: ReleaseImage,
     known: list[Release],
     setting: str | None = None,
+    earlier: Release | None = None,
 ) -> ReleaseResult:
     """Carries out `plan`. `known` are the site's records as read before.
 
     `setting` is the connection string that the site shall have in the end, which it may have
-    already; None if the release sets none. A pending record of the same image and setting is
-    resumed: this run finishes what a killed run began. If nothing is to be changed, an unproven
-    release is verified again. Raises the errors of `errors.py`, before anything was changed if
-    another release is in progress.
+    already; None if the release sets none. `earlier` is the release on record that is completed;
+    without it, that is a pending one of the same command, image and setting: this run finishes what
+    a killed run began. If nothing is to be changed, an unproven release is verified again. Raises
+    the errors of `errors.py`, before anything was changed if another release is in progress.
     """
     site, console = observed.id, context.console
     unproven = unproven_release(observed.image, known) if plan.empty else None
-    previous = previous_state(observed, plan, unproven or unfinished_release(known))
+    on_record = earlier or unproven
+    previous = previous_state(observed, plan, on_record or unfinished_release(known))
     release = (
-        unproven
-        or resumable(known, image.digest, setting)
+        on_record
+        or resumable(known, image, setting)
         or new_release(
             context,
             image,

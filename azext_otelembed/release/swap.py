@@ -101,15 +101,25 @@ def swap(
     `context` and `observed` are production's. Raises an error if nothing was swapped, or if that
     isn't known: then the record stays pending, and the same command resumes it.
     """
-    console, site = context.console, observed.id
     known = context.store.read()
-    check_free(known, image.digest, see_history=see_history(site))
-    begun = RecordedRelease.begin(context, _record(context, slot, observed, image, known), known)
+    check_free(known, image.digest, see_history=see_history(observed.id))
+    return complete_swap(context, slot, _record(context, slot, observed, image, known), known)
+
+
+def complete_swap(
+    context: ReleaseContext, slot: SiteId, release: Release, known: list[Release]
+) -> ReleaseResult:
+    """Carries out the swap `release`: a new one, or one that an earlier run has begun.
+
+    `known` are the records of production, which `context` is of. Raises errors as `swap` does.
+    """
+    console, site = context.console, context.client.id
+    begun = RecordedRelease.begin(context, release, known)
     slot_swap = SlotSwap(context, slot, begun)
     try:
         with console.step("swap") as step:
-            step.say(f"{site} takes over {image.name}")
-            after, _ = slot_swap.swap(image.name, begun.release.previous_image, step)
+            step.say(f"{site} takes over {release.image}")
+            after, _ = slot_swap.swap(release.image, release.previous_image, step)
     except OtelembedError as error:
         # A resumed release may have been swapped by an earlier run.
         if error.refused and not begun.resumed:
@@ -117,7 +127,7 @@ def swap(
             console.stands(f"{site} is unchanged")
         raise
     console.stands(
-        f"{site} runs {image.name} and wasn't verified yet; run the same command again to "
+        f"{site} runs {release.image} and wasn't verified yet; run the same command again to "
         f"verify it, or swap back with `{slot_swap.command}`"
     )
     return begun.finish(after, slot_swap)
@@ -138,7 +148,7 @@ def _record(
     unproven = unproven_release(image.name, known)
     if unproven and same_image(production.image, image.name):
         return unproven
-    unfinished = resumable(known, image.digest, None)
+    unfinished = resumable(known, image, None)
     if unfinished is None:
         existed = production.setting is not None
         return new_release(

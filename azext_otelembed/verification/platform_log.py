@@ -263,9 +263,12 @@ def newest_stamp(text: str, latest: float = math.inf) -> str:
 
 
 def stamp_time(stamp: str) -> float:
-    """The time of a stamp as `STAMPED` finds it, in seconds since the epoch."""
-    fraction = stamp[19:].strip(".Z")
-    return _seconds(stamp[:10], stamp[11:19]) + float(f"0.{fraction or 0}")
+    """The time of a stamp as `STAMPED` finds it, in seconds since the epoch; 0 for one that is no
+    time.
+    """
+    fraction = stamp[19:].strip(".Z") or "0"
+    part = float(f"0.{fraction}") if fraction.isascii() and fraction.isdigit() else 0.0
+    return _seconds(stamp[:10], stamp[11:19]) + part
 
 
 @lru_cache(maxsize=4096)

@@ -38,7 +38,9 @@ def previous_state(observed: Observed, plan: Plan, unfinished: Release | None) -
         kept = unfinished.setting_existed if unfinished and unfinished.setting_changed else True
         setting = now if kept else None
         return PreviousState(observed.image, setting, writes or not kept)
-    lost = unfinished.setting_changed and unfinished.setting_existed
+    # A removal that was stopped before it removed the setting has lost no value.
+    kept_it = unfinished.setting_removed and now is not None
+    lost = unfinished.setting_changed and unfinished.setting_existed and not kept_it
     added = unfinished.setting_changed and not unfinished.setting_existed
     return PreviousState(
         image=unfinished.previous_image,

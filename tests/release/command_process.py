@@ -31,7 +31,7 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
 from azext_otelembed.command_frame import command_frame
 from azext_otelembed.console import Console
-from azext_otelembed.prune.prune import Pruner, deletable
+from azext_otelembed.prune.prune import Pruner
 from azext_otelembed.release.deploy import deploy
 from azext_otelembed.release.fleet import deploy_fleet
 from azext_otelembed.release.recorded_site import open_site
@@ -196,9 +196,9 @@ def _prune(session: Session, command: Command, console: Console) -> tuple[Any, i
     name = command.given["registry"]
     found = registries.find(Arm(session), session.subscription, name)
     pruner = Pruner(session, found, None, 1)
-    chosen = deletable(pruner.find(console))
-    pruner.delete(chosen, console)
-    return [one.as_result() for one in chosen], 0
+    findings = pruner.find(console)
+    pruner.delete(findings, console)
+    return [one.as_result() for one in findings.images], 0
 
 
 def _options() -> ReleaseOptions:

@@ -176,10 +176,18 @@ class Hand:
         """The states of all releases, newest first."""
         return [str(one["state"]) for one in self.history(site)]
 
-    def rollback(self, site: Site, to: str | None = None, timeout: int = 60) -> Ended:
+    def rollback(
+        self,
+        site: Site,
+        to: str | None = None,
+        timeout: int = 60,
+        goes_back_from: str | None = None,
+    ) -> Ended:
         """`az otelembed rollback --yes`."""
         return self._release(
-            site, timeout, lambda opened, *how: roll_back(plan_rollback(opened, to), *how)
+            site,
+            timeout,
+            lambda opened, *how: roll_back(plan_rollback(opened, to, goes_back_from), *how),
         )
 
     def remove(self, site: Site, *, keep_setting: bool = False, timeout: int = 60) -> Ended:

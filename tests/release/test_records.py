@@ -159,8 +159,11 @@ def test_rollback_goes_to_the_image_before_to_a_number_or_to_a_tag(site: Site, h
     for unknown in ("3.0", "99"):
         with pytest.raises(NotFound, match="neither a number nor a tag"):
             hand.rollback(site, unknown)
+    assert hand.rollback(site, tag).result["changed"] is False, "this rollback is made"
+    hand.deploy(site, image=site.image("2.0"))
     with pytest.raises(InvalidInput, match=r"runs .* already"):
-        hand.rollback(site, tag)
+        hand.rollback(site, second.rpartition(":")[2])
+    hand.rollback(site, tag)
     Contents(site.cloud, site.host).delete(site.repository, second.rpartition(":")[2])
     with pytest.raises(NotFound, match="not in its registry any more"):
         hand.rollback(site, second.rpartition(":")[2])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed.console import Console
-from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
+from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Refused
 from azext_otelembed.records import release_lock
 from azext_otelembed.records.record import Release
 from azext_otelembed.release import recorded_release, slot_swap
@@ -390,6 +390,28 @@ def test_a_swap_killed_after_its_start_converges(shared: Pair, moment: str) -> N
         assert shared.starts(before)[1:] == [], "it was swapped once"
 
 
+@pytest.mark.parametrize(
+    "fault",
+    rest_is_thorough(
+        [{**PUT_RECORD, "hold_after": True}, {**START, "hold_after": True}],
+        lambda fault: fault["method"] == "POST",
+    ),
+    ids=["before its start", "after its start"],
+)
+def test_wait_completes_a_swap_with_one_swap(shared: Pair, fault: dict[str, Any]) -> None:
+    before = shared.cloud.mark()
+    killed(shared, fault, image=shared.slot.image("2.0"))
+    (pending, *_) = shared.releases()
+    assert (pending.state, pending.slot) == ("pending", "staging")
+    ended = shared.hand.wait(shared.production)
+    assert (ended.exit_status, ended.release) == (0, "succeeded")
+    assert ended.result["release"]["id"] == pending.id
+    assert shared.starts(before).count(202) == 1
+    assert shared.slot.runs == shared.slot.image("1.0")
+    with pytest.raises(NotFound, match="no pending release"):
+        shared.hand.wait(shared.production)
+
+
 def killed(pair: Pair, fault: dict[str, Any], image: str | None) -> None:
     """A swap in a process of its own, killed while the request that `fault` selects waits."""
     local = pair.cloud.local
@@ -474,3 +496,14 @@ def test_without_rollback_a_failed_swap_prints_the_command_that_swaps_back(faili
     ended = failing.swap("picky", pace=FAST, timeout=20, rollback=False)
     assert (ended.exit_status, ended.release) == (5, "failed")
     assert f"az webapp deployment slot swap {' '.join(failing.slot.arguments)}" in ended.said
+
+
+def test_wait_swaps_back_a_swap_that_fails(failing: Pair) -> None:
+    bad, good = failing.slot.runs, failing.production.runs
+    slot, production = failing.slot.settings(), failing.production.settings()
+    killed(failing, {**START, "hold_after": True}, image=failing.slot.image("picky"))
+    ended = failing.hand.wait(failing.production, timeout=20)
+    assert (ended.exit_status, ended.release) == (4, "rolled back")
+    assert (failing.production.runs, failing.slot.runs) == (good, bad)
+    assert (failing.slot.settings(), failing.production.settings()) == (slot, production)
+    assert HIDDEN not in ended.said

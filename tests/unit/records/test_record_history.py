@@ -15,10 +15,12 @@ from azext_otelembed.records.record_history import (
     awaits_verification,
     image_before,
     ran_before,
+    running_release,
     unfinished_release,
     unproven_release,
     was_swapped,
 )
+from azext_otelembed.verification.platform_log import stamp_time
 from tests.unit.samples import NOW, RELEASE
 
 ADDED, OTHER = "InstrumentationKey=ours", "InstrumentationKey=other"
@@ -109,6 +111,59 @@ def test_a_setting_that_came_again_after_its_removal_was_not_added_by_releases()
     added = changed(first, ADDED, there=False)
     removed = replace(second, setting_changed=True, setting_existed=True, setting_removed=True)
     assert not added_the_setting(ADDED, [third, removed, added])
+
+
+@pytest.mark.parametrize("state", [record.PENDING, record.FAILED])
+def test_a_removal_that_was_not_completed_leaves_the_setting_to_the_releases(state: str) -> None:
+    first, second, third = released("v0>v1", "v1>v0", "v0>v1")[::-1]
+    added = changed(first, ADDED, there=False)
+    removed = replace(
+        second, state=state, setting_changed=True, setting_existed=True, setting_removed=True
+    )
+    assert added_the_setting(ADDED, [third, removed, added])
+    assert not added_the_setting(OTHER, [third, removed, added])
+
+
+def test_a_site_runs_the_newest_release_of_its_image() -> None:
+    known = released("v0>v1", "v1>v2", "v2>v1", "v1>v3 rolled back")
+    found = [running_release(image, known) for image in ("v1", "v2", "v3", "v0")]
+    assert [one and one.id for one in found] == ["2", "1", None, None]
+
+
+def test_a_record_tells_its_command_and_is_none_of_another_one() -> None:
+    (plain,) = released("v2>v1")
+    back = replace(plain, command=record.ROLLBACK, goes_back_from="7", target="3")
+    assert record.from_annotations(json.loads(record.to_manifest(back))["annotations"]) == back
+    assert back.is_of("v1", None, record.ROLLBACK)
+    assert not back.is_of("v1", None)
+    assert not plain.is_of("v1", None, record.ROLLBACK)
+    entry = back.as_result()
+    assert (entry["command"], entry["from"]) == ("rollback", "7")
+    assert plain.as_result()["command"] == "deploy"
+    assert replace(plain, slot="staging").as_result()["command"] == "swap"
+    # An older version of the extension wrote none of these.
+    old = json.loads(record.to_manifest(plain))["annotations"]
+    assert not {f"{record.PREFIX}{name}" for name in ("command", "target")} & old.keys()
+    assert record.from_annotations(old) == plain
+
+
+def test_the_reason_of_a_release_is_bounded() -> None:
+    (begun,) = released("v1>v2 pending")
+    failed = begun.completed(record.FAILED, NOW, f"{record.NOT_APPLIED}: {'x' * 100_000}")
+    assert len(failed.reason) < 1100
+    assert not failed.applied
+
+
+@pytest.mark.parametrize(
+    "stamp", ["soon", "2026-05-04T08:23:05.1e9Z", "2026-05-04T08:23:05.٣", "²"]
+)
+def test_a_damaged_log_stamp_of_a_record_is_none(stamp: str) -> None:
+    (plain,) = released("v1>v2")
+    damaged = json.loads(record.to_manifest(replace(plain, log_stamp=stamp)))["annotations"]
+    read = record.from_annotations(damaged)
+    assert read is not None
+    assert read.log_since == plain.started.strftime("%Y-%m-%dT%H:%M:%S")
+    assert stamp_time(stamp) >= 0
 
 
 def test_a_withdrawn_release_hides_no_pending_one() -> None:

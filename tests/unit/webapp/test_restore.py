@@ -27,6 +27,7 @@ def site(image: str, setting: str | None) -> Observed:
 CRASHED = replace(RELEASE, image="crashed", digest="crashed", previous_image="good")
 ADDED = replace(CRASHED, setting_changed=True)
 REPLACED = replace(CRASHED, setting_changed=True, setting_existed=True)
+REMOVED = replace(REPLACED, setting_removed=True)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,8 @@ REPLACED = replace(CRASHED, setting_changed=True, setting_existed=True)
         (site("crashed", KEY), WRITES, CRASHED, PreviousState("good", KEY, True)),
         (site("crashed", KEY), KEEPS, ADDED, PreviousState("good", None, True)),
         (site("crashed", KEY), WRITES, REPLACED, PreviousState("good", KEY, False)),
+        (site("crashed", KEY), REMOVES, REMOVED, PreviousState("good", KEY, True)),
+        (site("crashed", None), KEEPS, REMOVED, PreviousState("good", None, False)),
     ],
 )
 def test_the_state_before_is_that_of_the_last_verified_release(
