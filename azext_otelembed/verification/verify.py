@@ -28,7 +28,7 @@ from azext_otelembed.webapp.observe import SETTING, Observed, current_image
 
 CLOCKS_DIFFER = timedelta(seconds=120)
 """By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
-LONGEST_LOOK = 30.0
+LONGEST_LOOK = 60.0
 """Seconds for each thing that is looked at: one that hangs must not use up the time of all."""
 LONGEST_BLOCK = 300
 """Seconds by which a block of the site's starts may delay a way back: 120, and some 65 until App

@@ -150,6 +150,7 @@ def dripping(answer: Answer, context: ssl.SSLContext | None = None) -> Iterator[
             plain = connection
             if context is not None:
                 plain = context.wrap_socket(connection, server_side=True)
+            plain.recv(1 << 16)  # a connection that is closed with unread bytes is reset
             for piece in answer():
                 if stop.wait(TICK) or time.monotonic() - began > LONGEST:
                     return
