@@ -66,7 +66,8 @@ def test_a_command_killed_after_a_write_or_told_nothing_by_a_read_converges(
     assert not results.wrong, results.show()
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=1)
+@pytest.mark.timeout(340)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("title", TITLES)
 def test_a_command_with_a_fault_at_any_request_converges(
