@@ -163,6 +163,7 @@ class Session:
             credential,
             transport=self.transport,
             acr_command=lookup,
+            prune_command=self.command("otelembed prune", "--registry", host, "--delete"),
             secrets=self.secrets,
             deadline=self.deadline,
         )

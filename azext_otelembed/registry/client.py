@@ -49,7 +49,8 @@ class RegistryClient:
 
     Every method raises `NotFound`, `Unauthorized` or `RegistryFailed`; none of their messages holds
     a token or a signed address. `transport` holds keyword arguments for azure-core's transport;
-    `acr_command` makes the command `az acr VERB OPTIONS` for the registry, for hints in errors.
+    `acr_command` makes the command `az acr VERB OPTIONS` for the registry, for hints in errors;
+    `prune_command` is the one that deletes old records from it.
     `secrets` are masked in the registry's messages; passwords and tokens are added to them.
     `deadline` is the command's.
     """
@@ -63,11 +64,14 @@ class RegistryClient:
         retry: RetryOptions | None = None,
         transport: Mapping[str, Any] | None = None,
         acr_command: Callable[..., str] | None = None,
+        prune_command: str | None = None,
         secrets: Secrets | None = None,
         deadline: Deadline | None = None,
     ) -> None:
         self.host = host
         self.acr_command = acr_command or partial(DEFAULT.acr_command, host)
+        prune = ("otelembed prune", "--registry", host, "--delete")
+        self.prune_command = prune_command or DEFAULT.command(*prune, subscription=None)
         self.retry = retry or RetryOptions()
         self.secrets = secrets or Secrets()
         self.deadline = deadline or Deadline()

@@ -187,7 +187,7 @@ def _put_fallback(
             f"The list of what refers to '{repository}@{subject}' in registry '{client.host}' is "
             f"full: with {len(entries)} entries it is longer than a manifest may be "
             f"({endpoints.MANIFEST_LIMIT} bytes).",
-            f"Delete old release records: `az otelembed prune --registry {client.host} --delete`.",
+            f"Delete old release records: `{client.prune_command}`.",
         )
     client.put_manifest(repository, _tag(subject), data, kind)
 
