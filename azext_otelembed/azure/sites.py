@@ -149,7 +149,7 @@ class SiteClient:
         if self._has_settings and not found:
             raise AzureFailed(
                 f"{what}: Azure answers that there are none, though there were some before.",
-                f"See `az webapp config appsettings list {self.id.arguments}`, and run the same "
+                f"See `{self.id.command('webapp config appsettings list')}`, and run the same "
                 "command again.",
             )
         self._has_settings = bool(found)
