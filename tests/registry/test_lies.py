@@ -145,7 +145,11 @@ LIES: dict[str, tuple[Callable[[Liar], object], str]] = {
     "an endless manifest": (lambda liar: manifest(liar, endless), "more than 4194304 bytes"),
     "a slow manifest": (lambda liar: manifest(liar, slow), "took longer than"),
     "a slow layer": (first(slow, size=1 << 20), "it comes too slowly"),
-    "a deep manifest": (lambda liar: manifest(liar, b"[" * 4_000_000), "nested too deeply"),
+    "a deep manifest": (lambda liar: manifest(liar, b"[" * 200_000), "nested too deeply"),
+    "a manifest of many lists": (
+        lambda liar: manifest(liar, b"[" * 4_000_000),
+        "more than 250000 objects and lists",
+    ),
     "a huge number": (huge_number, "more than 100 digits"),
     "an index in a circle": (circle, "doesn't match its digest"),
     "another configuration": (lambda liar: config(liar, b"{}"), "doesn't match its digest"),
