@@ -16,7 +16,7 @@ from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import Release
-from azext_otelembed.records.record_history import awaits_verification
+from azext_otelembed.records.record_history import awaits_verification, running_release
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.deploy_result import Outcome, deploy_result, ended, plan_lines, summary
 from azext_otelembed.release.recorded_release import alert_log
@@ -135,7 +135,11 @@ class _Deploy:
             outcome = self._look(site, target)
         else:
             target = self._embed(app, target)
-            outcome = self._release(site, target, known)
+            # After a wrong answer of the registry, embedding may give what runs already. A release
+            # of that would change nothing, and could never be proven.
+            is_same = make_plan(site.observed, target.image, site.setting).empty
+            runs_it = is_same and not waits and _is_released(target, known)
+            outcome = self._look(site, target) if runs_it else self._release(site, target, known)
         if site.production is None or outcome.exit_status != 0:
             if site.production and outcome.exit_status == EXIT_UNPROVEN:
                 self.console.alert(
@@ -336,6 +340,12 @@ class _Deploy:
         answer = self.answers.get(site.observed.host)
         result = deploy_result(site.observed, target, build, setting, plan, answer)
         return {**result, "seconds": dict(self.console.seconds)}
+
+
+def _is_released(target: Existing, known: list[Release]) -> bool:
+    """Whether the newest release of the target's image was of this very manifest, and succeeded."""
+    newest = running_release(str(target.image), known)
+    return newest is not None and newest.digest == str(target.digest) and newest.is_healthy
 
 
 def _image(target: Existing) -> ReleaseImage:

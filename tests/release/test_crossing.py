@@ -158,16 +158,17 @@ def test_what_others_write_while_a_removal_takes_the_setting_is_told(
     assert SETTING not in site.settings()
 
 
-def test_a_second_rollback_goes_a_step_further_back(site: Site, hand: Hand) -> None:
+def test_a_rollback_from_the_rollback_goes_a_step_further_back(site: Site, hand: Hand) -> None:
     site.push("2.0", IMAGES / "app", source="1.0")
     first = hand.deploy(site).result["image"]["name"]
     hand.deploy(site, image=site.image("2.0"))
-    hand.rollback(site)
+    back = hand.rollback(site).result["release"]["id"]
     assert site.runs == first
-    hand.rollback(site)
+    assert hand.rollback(site).result["changed"] is False, "a job that is run twice"
+    further = hand.rollback(site, goes_back_from=back).result["release"]["id"]
     assert site.runs == site.image()
     with pytest.raises(NotFound, match="No image on record ran successfully before"):
-        hand.rollback(site)
+        hand.rollback(site, goes_back_from=further)
 
 
 @pytest.fixture
