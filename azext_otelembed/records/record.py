@@ -101,6 +101,11 @@ class Release:
         """Whether it is unproven, and the caller has accepted that."""
         return self.state == UNPROVEN and self.reason.startswith(ACCEPTED)
 
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it succeeded, or is unproven and accepted."""
+        return self.state == SUCCEEDED or self.accepted
+
     def is_of(self, digest: str | None, setting: str | None, command: str = "") -> bool:
         """Whether `command` released this image and connection string (a secret; None: it sets
         none).

@@ -16,7 +16,7 @@ from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import Release
-from azext_otelembed.records.record_history import awaits_verification
+from azext_otelembed.records.record_history import awaits_verification, running_release
 from azext_otelembed.records.release_lock import check_free
 from azext_otelembed.release.deploy_result import Outcome, deploy_result, ended, plan_lines, summary
 from azext_otelembed.release.recorded_release import alert_log
@@ -133,11 +133,14 @@ class _Deploy:
             return self._already_swapped(site, target)
         known = self._check_free(site, target)
         waits = awaits_verification(site.observed.image, known)
+        was_there = isinstance(target, Existing)
         target = self._embed(app, target)
-        # What had to be prepared again may turn out to be the image that runs already.
+        # After a wrong answer of the registry, embedding may give what runs already. A release of
+        # that would change nothing, and could never be proven.
         if site.is_swapped(target):
             return self._already_swapped(site, target)
-        if make_plan(site.observed, target.image, site.setting).empty and not waits:
+        is_same = make_plan(site.observed, target.image, site.setting).empty
+        if is_same and not waits and (was_there or _is_released(target, known)):
             outcome = self._look(site, target)
         else:
             outcome = self._release(site, target, known)
@@ -351,6 +354,12 @@ class _Deploy:
         answer = self.answers.get(site.observed.host)
         result = deploy_result(site.observed, target, build, setting, plan, answer)
         return {**result, "seconds": dict(self.console.seconds)}
+
+
+def _is_released(target: Existing, known: list[Release]) -> bool:
+    """Whether the newest release of the target's image was of this very manifest, and succeeded."""
+    newest = running_release(str(target.image), known)
+    return newest is not None and newest.digest == str(target.digest) and newest.is_healthy
 
 
 def _image(target: Existing) -> ReleaseImage:

@@ -13,7 +13,7 @@ from azext_otelembed.errors import InvalidInput, NotFound, OtelembedError, Refus
 from azext_otelembed.image.dockerfile_template import dockerfile_collector
 from azext_otelembed.image.provenance import read_provenance
 from azext_otelembed.image.reference import Reference, same_image
-from azext_otelembed.records.record import REMOVE, ROLLBACK, SUCCEEDED, Release
+from azext_otelembed.records.record import REMOVE, ROLLBACK, Release
 from azext_otelembed.records.record_history import (
     added_the_setting,
     image_before,
@@ -58,11 +58,11 @@ def plan_rollback(
     if begun is not None and is_same(begun):
         return plan_completion(site, begun)
     newest = newest_release(known)
-    is_made = newest is not None and _is_made(newest) and is_same(newest)
+    is_made = newest is not None and newest.is_healthy and is_same(newest)
     if is_made and newest is not None and same_image(newest.image, observed.image):
         return PlannedRelease.done(site, newest)
     if goes_back_from is not None and (running is None or running.id != goes_back_from):
-        made = next((one for one in known if _is_made(one) and is_same(one)), None)
+        made = next((one for one in known if one.is_healthy and is_same(one)), None)
         if made is not None:
             return PlannedRelease.done(site, made)
         raise _runs_another(site, goes_back_from, running)
@@ -119,10 +119,6 @@ def _is_rollback(
         return True
     image = _named_image(site.known, to) if to else None
     return image is not None and same_image(image, release.image)
-
-
-def _is_made(release: Release) -> bool:
-    return release.state == SUCCEEDED or release.accepted
 
 
 def _runs_another(

@@ -158,14 +158,13 @@ def test_what_others_write_while_a_removal_takes_the_setting_is_told(
     assert SETTING not in site.settings()
 
 
-def test_a_second_rollback_goes_a_step_further_back_if_it_says_from_where(
-    site: Site, hand: Hand
-) -> None:
+def test_a_rollback_from_the_rollback_goes_a_step_further_back(site: Site, hand: Hand) -> None:
     site.push("2.0", IMAGES / "app", source="1.0")
     first = hand.deploy(site).result["image"]["name"]
     hand.deploy(site, image=site.image("2.0"))
     back = hand.rollback(site).result["release"]["id"]
     assert site.runs == first
+    assert hand.rollback(site).result["changed"] is False, "a job that is run twice"
     further = hand.rollback(site, goes_back_from=back).result["release"]["id"]
     assert site.runs == site.image()
     with pytest.raises(NotFound, match="No image on record ran successfully before"):

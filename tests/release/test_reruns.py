@@ -338,3 +338,14 @@ def test_odd_digits_are_no_number_of_a_release(site: Site, hand: Hand, number: s
     hand.deploy(site)
     with pytest.raises(NotFound, match="neither a number nor a tag"):
         hand.rollback(site, number)
+
+
+def test_a_deploy_that_could_not_read_the_collector_releases_nothing_that_runs(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    hand.deploy(site)
+    collector = {"service": "acr", "method": "GET", "path": "/v2/otelembed/collector/manifests/"}
+    with cloud.fault(**collector, status=200, body={}):
+        again = hand.deploy(site, timeout=10)
+    assert (again.exit_status, again.result["changed"]) == (0, False)
+    assert hand.states(site) == ["succeeded"]
