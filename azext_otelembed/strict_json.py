@@ -30,21 +30,22 @@ def parse(data: bytes | str) -> Any:
             data.encode("utf-8")
         text = data if isinstance(data, str) else data.decode("utf-8")
         parts = _count_parts(text)
-        value = json.loads(
-            text,
-            object_pairs_hook=_parse_object,
-            parse_constant=_refuse_constant,
-            parse_float=_parse_float,
-            parse_int=_parse_int,
-        )
-        if parts > MAX_DEPTH:
-            _check_depth(value)
-        if _SURROGATE.search(text):
-            # A pair of them has become one character, which UTF-8 can encode.
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        value = DECODER.decode(text)
+        check_value(value, text, parts)
     except (ValueError, RecursionError) as error:
         raise ValueError(_reason(error)) from None
     return value
+
+
+def check_value(value: Any, text: str, parts: int) -> None:
+    """Checks what `DECODER` can't: the depth of `value`, of `parts` objects and lists, and lone
+    surrogates, which escapes in its `text` may stand for. Raises `ValueError` and `RecursionError`.
+    """
+    if parts > MAX_DEPTH:
+        _check_depth(value)
+    if _SURROGATE.search(text):
+        # A pair of them has become one character, which UTF-8 can encode.
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
 
 
 def _count_parts(text: str) -> int:
@@ -76,6 +77,15 @@ def _parse_float(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError("a number is too large")
     return value
+
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_parse_object,
+    parse_constant=_refuse_constant,
+    parse_float=_parse_float,
+    parse_int=_parse_int,
+)
+"""Python's decoder with the hooks that refuse names that occur twice, and odd numbers."""
 
 
 def _check_depth(value: Any) -> None:

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from azext_otelembed import strict_json
 
 ELEMENT_LIMIT = 1 << 20
 """Characters of one value. A descriptor with annotations has about 1,500."""
 
 _SPACE = " \t\n\r"
 _AFTER_VALUE = (*_SPACE, ",", ":", "]", "}")
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
     """The elements of the array `name` of the object in `chunks`; null counts as an empty array.
 
     Raises `ValueError` for a document that isn't an object with this array, that ends early, goes
-    on after its end, has a key twice, or has a value longer than `ELEMENT_LIMIT`. The elements
+    on after its end, has a value longer than `ELEMENT_LIMIT`, or isn't as `strict_json` demands. The elements
     before the error have been yielded by then.
     """
     document = _Document(chunks)
@@ -54,20 +54,12 @@ def _elements(document: _Document) -> Iterator[Any]:
     document.take("]")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("A key is there twice.")
-    return found
-
-
 class _Document:
     """The text that is left to read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
-        self._json = json.JSONDecoder(object_pairs_hook=_unique)
         self._text = ""
         self._position = 0
         self._ended = False
@@ -89,12 +81,12 @@ class _Document:
         self._position += 1
 
     def value(self) -> Any:
-        """The next value, as `json.loads` gives it."""
+        """The next value, as `strict_json.parse` gives it."""
         self.peek()
         while True:
             length = len(self._text) - self._position
             try:
-                found, end = self._json.raw_decode(self._text, self._position)
+                found, end = strict_json.DECODER.raw_decode(self._text, self._position)
             except (json.JSONDecodeError, RecursionError):
                 found, end = None, len(self._text)
                 complete = False
@@ -102,9 +94,11 @@ class _Document:
                 # A number may go on in the next chunk, also `1` in front of `.5`.
                 complete = self._ended or self._text[end : end + 1] in _AFTER_VALUE
             if complete:
-                if _ESCAPED_SURROGATE.search(self._text, self._position, end):
-                    # A pair of them has become one character. `UnicodeEncodeError` for half a pair.
-                    json.dumps(found, ensure_ascii=False).encode()
+                text = self._text[self._position : end]
+                try:
+                    strict_json.check_value(found, text, text.count("[") + text.count("{"))
+                except RecursionError:
+                    raise ValueError("A value is nested too deeply.") from None
                 self._position = end
                 return found
             if length > ELEMENT_LIMIT:
