@@ -29,6 +29,8 @@ def parse(data: bytes | str) -> Any:
         if isinstance(data, str):
             data.encode("utf-8")
         text = data if isinstance(data, str) else data.decode("utf-8")
+        if text.startswith("\ufeff"):
+            raise ValueError("it starts with a byte order mark (BOM)")
         parts = _count_parts(text)
         value = DECODER.decode(text)
         check_value(value, text, parts)
