@@ -29,8 +29,6 @@ def parse(data: bytes | str) -> Any:
         if isinstance(data, str):
             data.encode("utf-8")
         text = data if isinstance(data, str) else data.decode("utf-8")
-        if text.startswith("\ufeff"):
-            raise ValueError("it starts with a byte order mark (BOM)")
         parts = _count_parts(text)
         value = DECODER.decode(text)
         check_value(value, text, parts)
@@ -51,6 +49,8 @@ def check_value(value: Any, text: str, parts: int) -> None:
 
 
 def _count_parts(text: str) -> int:
+    if text.startswith("\ufeff"):
+        raise ValueError("it starts with a byte order mark (BOM)")
     parts = text.count("[") + text.count("{")
     if parts > MAX_PARTS:
         raise ValueError(f"it has more than {MAX_PARTS} objects and lists")

@@ -20,8 +20,8 @@ def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
     """The elements of the array `name` of the object in `chunks`; null counts as an empty array.
 
     Raises `ValueError` for a document that isn't an object with this array, that ends early, goes
-    on after its end, has a value longer than `ELEMENT_LIMIT`, or isn't as `strict_json` demands. The
-    elements before the error have been yielded by then.
+    on after its end, has a value longer than `ELEMENT_LIMIT`, or isn't as `strict_json` demands.
+    The elements before the error have been yielded by then.
     """
     document = _Document(chunks)
     document.take("{")
