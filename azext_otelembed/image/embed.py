@@ -215,8 +215,10 @@ def _start_command(base: Base, unwrap: bool) -> StartCommand:
     if found.app is None:
         raise InvalidImage(
             message,
-            "The collector can't be removed from the command. Name an image that starts only the "
-            "app with --image.",
+            "--unwrap can't remove it: only a collector in a background job of its own "
+            "(`otelcol … & exec app`) can be removed, and only if the rest of the command doesn't "
+            "refer to it (`wait`, `$!`, a condition, its log file). Write the ENTRYPOINT or CMD of "
+            "the Dockerfile without the collector, and name the new image with --image.",
         )
     if not unwrap:
         app = " ".join([*found.app.entrypoint, *found.app.cmd])

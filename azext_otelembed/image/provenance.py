@@ -17,9 +17,8 @@ from azext_otelembed.image.prepared_shell import EMBEDDED_SHELL
 from azext_otelembed.image.recipe import FORMAT
 from azext_otelembed.image.reference import Digest, Reference
 
-
 _BASE_ONLY = ("subject", "artifactType")
-# These name the manifest itself, or what it is an attestation of: `ref.name` in the OCI image spec's
+# These name the manifest itself, or what it attests: `ref.name` in the OCI image spec's
 # annotations.md, the others as containerd and BuildKit (docs/attestations) write them.
 _BASE_ONLY_ANNOTATIONS = {
     "org.opencontainers.image.ref.name",

@@ -39,7 +39,12 @@ from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.verification.verify import look, verdict_result
 from azext_otelembed.webapp.observe import Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
-from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
+from azext_otelembed.webapp.preflight import (
+    check_grace,
+    check_pull,
+    check_running,
+    check_startup_command,
+)
 from azext_otelembed.webapp.setting import Setting, SettingOptions, resolve
 
 
@@ -154,6 +159,7 @@ class _Deploy:
             check_kind(observed)
             if request.release.wait and not request.dry_run:
                 check_running(observed)
+            check_startup_command(observed)
             setting = resolve(observed, request.setting, lambda: Arm(session))
             production = None
             if request.swap:
