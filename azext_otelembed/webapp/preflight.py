@@ -54,7 +54,7 @@ def check_startup_command(observed: Observed) -> None:
     found = find_in_startup_command(text)
     if found is None:
         return
-    new = "<the command that starts only the app>"
+    new = shlex.quote("<the command that starts only the app>")
     if found.app is not None:
         new = shlex.quote(shlex.join(found.app.cmd))
     raise Refused(
