@@ -32,6 +32,13 @@ def telemetry_notes(
     settings = _variables_of_site(observed) if observed else {}
     image = _variables_of_image(config) if config else {}
     notes = list(_variable_notes(observed, base, image, settings))
+    if observed and f"{settings.get('WEBSITES_PORT', '').strip()}/tcp" in _PORTS:
+        notes.append(
+            f"The app setting WEBSITES_PORT of {observed.id} is a port of the embedded collector, "
+            "which doesn't start if the app listens there. Let the app listen on another port, and "
+            f"name it with `az webapp config appsettings set {observed.id.arguments} --settings "
+            "WEBSITES_PORT=<port>`."
+        )
     if config:
         notes += _port_notes(observed, base, config, settings)
     if observed and observed.settings.get(_CONTINUOUS_DEPLOYMENT, "").strip().lower() == "true":
@@ -55,11 +62,15 @@ def _variable_notes(
         if name in settings and observed:
             yield f"{_owner(observed, name)} {problem}. {_removal(observed, name)}"
             continue
-        site = observed.id.arguments if observed else "-g <group> -n <name>"
+        site = _arguments(observed)
         yield (
             f"{base} sets {name} (ENV), which {problem}. Remove it from the Dockerfile, or "
             f"replace it with `az webapp config appsettings set {site} --settings {name}={wanted}`."
         )
+
+
+def _arguments(observed: Observed | None) -> str:
+    return observed.id.arguments if observed else "-g <group> -n <name>"
 
 
 def _owner(observed: Observed, name: str) -> str:
@@ -131,7 +142,7 @@ def _port_notes(
     found = [port for port in _PORTS if isinstance(exposed, dict) and port in exposed]
     if not found or "WEBSITES_PORT" in settings:
         return
-    site = observed.id.arguments if observed else "-g <group> -n <name>"
+    site = _arguments(observed)
     numbers = " and ".join(port.partition("/")[0] for port in found)
     yield (
         f"{base} exposes port {numbers} (EXPOSE), on which the embedded collector listens, on "

@@ -77,6 +77,8 @@ def test_an_app_setting_replaces_the_images_variable() -> None:
         ("OTEL_TRACES_EXPORTER", "none", True),
         ("OTEL_TRACES_EXPORTER", "console, otlp", False),
         ("OTEL_METRICS_EXPORTER", "none", False),
+        ("WEBSITES_PORT", "4318", True),
+        ("WEBSITES_PORT", "8080", False),
         ("DOCKER_ENABLE_CI", "true", True),
         ("DOCKER_ENABLE_CI", "false", False),
     ],
