@@ -208,7 +208,10 @@ def embed(
 
 def _start_command(base: Base, unwrap: bool) -> StartCommand:
     start = StartCommand(base.config.entrypoint, base.config.cmd)
-    found = find_collector(start)
+    # bash reads this file before it runs a script ("Bash Startup Files" in its manual).
+    variables = base.config.settings.get("Env") or ()
+    has_file = any(str(one).startswith("BASH_ENV=") for one in variables)
+    found = find_collector(start, keep_shell=has_file)
     if found is None:
         return start
     message = f"{base.reference} already starts a collector in its command: `{found.collector}`."

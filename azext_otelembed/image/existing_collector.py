@@ -65,7 +65,7 @@ _SPECIAL = re.compile(r"[$`*?\[\]{}()<>|;&#!~\n\r\\]")
 # Only a shell runs these: builtins without a program of the same name, or with another effect.
 _BUILTINS = frozenset(
     """
-    . : alias bg bind break builtin caller cd command compgen complete continue coproc
+    . : echo false kill printf pwd test true alias bg bind break builtin caller cd command compgen complete continue coproc
     declare dirs disown enable eval exec exit export fc fg getopts hash history jobs let
     local logout mapfile popd pushd read readarray readonly return select set shift shopt
     source suspend time times trap type typeset ulimit umask unalias unset until wait while
@@ -76,7 +76,7 @@ _BUILTINS = frozenset(
 _WITHOUT_EFFECT = {"cd", "export", "umask", "ulimit", "set", "unset", ":", "true", "sleep"}
 # By these the rest of a script depends on a background job.
 _NEEDS_JOB = {"wait", "jobs", "fg", "bg", "disown"}
-_JOB_PARAMETER = re.compile(r"\$!|\$\{!|kill\s[^;&|\n]*%")
+_JOB_PARAMETER = re.compile(r"\$!|\$\{!|kill\s[^;&|\n]*%|\bCHLD\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +110,18 @@ class _Shell:
     plain: bool
 
 
-def find_collector(start: StartCommand) -> ExistingCollector | None:
-    """The collector that the image's own shell command starts; None if there is none."""
+def find_collector(start: StartCommand, *, keep_shell: bool = False) -> ExistingCollector | None:
+    """The collector that the image's own shell command starts; None if there is none.
+
+    `keep_shell`: the shell is needed even for a single program.
+    """
     words = (*start.entrypoint, *start.cmd)
     for shell in _find_shells(words):
         script = words[shell.script_index]
         collector = _in_script(script, 0)
         if collector is not None:
             rest = _without_collector(script)
-            app = None if rest is None else _app_command(start, shell, rest)
+            app = None if rest is None else _app_command(start, shell, rest, keep_shell)
             return ExistingCollector(collector, app)
     return None
 
@@ -336,7 +339,7 @@ def _names_of(job: Job) -> Iterator[str]:
                 yield target
 
 
-def _app_command(start: StartCommand, shell: _Shell, script: str) -> StartCommand:
+def _app_command(start: StartCommand, shell: _Shell, script: str, keep_shell: bool) -> StartCommand:
     """The start command with `script` in the place of the shell's, without a needless shell."""
     words = [*start.entrypoint, *start.cmd]
     entrypoint_length = len(start.entrypoint)
@@ -345,7 +348,7 @@ def _app_command(start: StartCommand, shell: _Shell, script: str) -> StartComman
         cmd = list(start.cmd)
         cmd[shell.script_index - entrypoint_length] = script
         return StartCommand(start.entrypoint, tuple(cmd))
-    app_words = _simple_command(script) if shell.plain else None
+    app_words = _simple_command(script) if shell.plain and not keep_shell else None
     if app_words == ["$@"]:
         # `exec "$@"`: the app is the words after the script and its `$0`.
         remaining = [*words[: shell.index], *words[shell.script_index + 2 :]]

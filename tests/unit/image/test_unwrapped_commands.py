@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from azext_otelembed.image.embed import check_base
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
+from tests.unit.image.image_support import base
 
 SHELLS = [
     argv
@@ -31,6 +33,7 @@ REMOVED = [
     "otelcol & command app x",
     "otelcol & cd /",
     "otelcol & export A=9; app",
+    "otelcol & echo hello",
     "otelcol & . ./settings; app",
     "# don't stop\notelcol &\n# it's the app\nexec app x",
     "otelcol & # isn't waited for\nexec app x",
@@ -77,6 +80,7 @@ KEPT = [
     "otelcol & app & wait",
     "otelcol & trap 'wait' TERM; app",
     "otelcol & app; kill %1",
+    "trap 'exit 1' CHLD; otelcol & app",
     "otelcol >o.log & tail o.log; app",
     "otelcol | cat & exec app",
     "otelcol & pkill otelcol; app",
@@ -158,3 +162,10 @@ def test_a_shell_with_options_that_change_the_app_stays(options: tuple[str, ...]
 )
 def test_a_word_that_names_a_collector_is_none(script: str) -> None:
     assert find_collector(StartCommand((), ("sh", "-c", script))) is None
+
+
+def test_a_shell_that_reads_a_file_first_stays() -> None:
+    command = {"Cmd": ["bash", "-c", "otelcol & exec app"]}
+    read_first = base(Env=["BASH_ENV=/etc/app.env"], **command)
+    assert check_base(read_first, unwrap=True).cmd == ("bash", "-c", "exec app")
+    assert check_base(base(**command), unwrap=True).cmd == ("app",)
