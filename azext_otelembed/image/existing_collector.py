@@ -65,11 +65,11 @@ _SPECIAL = re.compile(r"[$`*?\[\]{}()<>|;&#!~\n\r\\]")
 # Only a shell runs these: builtins without a program of the same name, or with another effect.
 _BUILTINS = frozenset(
     """
-    . : echo false kill printf pwd test true alias bg bind break builtin caller cd command compgen complete continue coproc
-    declare dirs disown enable eval exec exit export fc fg getopts hash history jobs let
-    local logout mapfile popd pushd read readarray readonly return select set shift shopt
-    source suspend time times trap type typeset ulimit umask unalias unset until wait while
-    if for case function
+    . : echo false kill printf pwd test true alias bg bind break builtin caller cd command
+    compgen complete continue coproc declare dirs disown enable eval exec exit export fc fg
+    getopts hash history jobs let local logout mapfile popd pushd read readarray readonly
+    return select set shift shopt source suspend time times trap type typeset ulimit umask
+    unalias unset until wait while if for case function
     """.split()  # noqa: SIM905  # one word a line fills a page
 )
 # In a background job these change nothing outside of it.
@@ -302,10 +302,15 @@ def _without_collector(script: str) -> str | None:
         return None
     if any(name in rest for name in _names_of(job)):
         return None
-    following = jobs[number + 1].tokens if number + 1 < len(jobs) else []
-    if any("$?" in token.text for token in following):
+    # A background job's own status is 0.
+    following = next((one.tokens for one in jobs[number + 1 :] if one.tokens), None)
+    if following is None or any(_reads_status(token.text) for token in following):
         return None
     return rest
+
+
+def _reads_status(word: str) -> bool:
+    return "$?" in word or word in ("exit", "return")
 
 
 def _is_collector_job(job: Job) -> bool:

@@ -97,6 +97,9 @@ KEPT = [
     "timeout --signal TERM 9 otelcol & exec app",
     "env -S 'otelcol --config x' & exec app",
     "otelcol & echo $?",
+    "app; otelcol &\n\necho $?",
+    "app; otelcol & exit",
+    "app; otelcol &",
     "otelcol & exec app 'unclosed",
     "case x in x) otelcol & ;; esac; exec app",
     "nohup nice otelcol",
@@ -165,7 +168,7 @@ def test_a_word_that_names_a_collector_is_none(script: str) -> None:
 
 
 def test_a_shell_that_reads_a_file_first_stays() -> None:
-    command = {"Cmd": ["bash", "-c", "otelcol & exec app"]}
-    read_first = base(Env=["BASH_ENV=/etc/app.env"], **command)
+    command = ["bash", "-c", "otelcol & exec app"]
+    read_first = base(Env=["BASH_ENV=/etc/app.env"], Cmd=command)
     assert check_base(read_first, unwrap=True).cmd == ("bash", "-c", "exec app")
-    assert check_base(base(**command), unwrap=True).cmd == ("app",)
+    assert check_base(base(Cmd=command), unwrap=True).cmd == ("app",)
