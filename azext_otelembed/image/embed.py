@@ -24,6 +24,7 @@ from azext_otelembed.image.provenance import (
     restore_base,
     settings_digest,
     with_config,
+    without_base_only,
 )
 from azext_otelembed.image.recipe import FORMAT, Recipe, recipe_tag
 from azext_otelembed.image.reference import Digest, Reference
@@ -160,7 +161,8 @@ def embed(
 
     `config` is the collector's configuration (YAML); `tag` replaces the tag that follows from the
     recipe; `shell` is embedded and replaces the base's; `unwrap` removes a collector that the
-    base's own command starts. All other fields of the base are kept.
+    base's own command starts. All other fields of the base are kept, except those that
+    describe the base's manifest alone (`without_base_only`).
     Raises InvalidImage if the base can't be embedded in, or has too many layers.
     """
     base = original(base)
@@ -176,10 +178,10 @@ def embed(
             "Combine some RUN steps of its Dockerfile, or build it with `--squash`.",
         )
     provenance = _provenance(base, collector, shell, recipe)
-    document = base.manifest.document
-    original_annotations: Document = {}
+    document, originals = without_base_only(base.manifest.document, family)
     if family is Family.OCI:  # Docker's manifests have no annotations
-        document, original_annotations = merge_map(document, "annotations", provenance)
+        document, annotations = merge_map(document, "annotations", provenance)
+        originals = {"annotations": annotations, **originals}
     entrypoint = launcher.wrap(
         start.entrypoint,
         recipe=recipe.digest,
@@ -187,7 +189,7 @@ def embed(
         shell_path=EMBEDDED_SHELL if shell else SHELL,
     )
     wrapped = StartCommand(tuple(entrypoint), start.cmd)
-    new_config = _configure(base.config, wrapped, added, provenance, original_annotations)
+    new_config = _configure(base.config, wrapped, added, provenance, originals)
     manifest = _assemble(document, family, new_config, added)
     reference = base.reference.with_tag(tag or recipe_tag(base.reference.tag, recipe))
     return Embedded(
@@ -206,15 +208,20 @@ def embed(
 
 def _start_command(base: Base, unwrap: bool) -> StartCommand:
     start = StartCommand(base.config.entrypoint, base.config.cmd)
-    found = find_collector(start)
+    # bash reads this file before it runs a script ("Bash Startup Files" in its manual).
+    variables = base.config.settings.get("Env") or ()
+    has_file = any(str(one).startswith("BASH_ENV=") for one in variables)
+    found = find_collector(start, keep_shell=has_file)
     if found is None:
         return start
     message = f"{base.reference} already starts a collector in its command: `{found.collector}`."
     if found.app is None:
         raise InvalidImage(
             message,
-            "The collector can't be removed from the command. Name an image that starts only the "
-            "app with --image.",
+            "--unwrap can't remove it: only a collector in a background job of its own "
+            "(`otelcol … & exec app`) can be removed, and only if the rest of the command doesn't "
+            "refer to it (`wait`, `$!`, a condition, its log file). Write the ENTRYPOINT or CMD of "
+            "the Dockerfile without the collector, and name the new image with --image.",
         )
     if not unwrap:
         app = " ".join([*found.app.entrypoint, *found.app.cmd])
@@ -268,12 +275,12 @@ def _configure(
     start: StartCommand,
     added: Sequence[_AddedLayer],
     provenance: dict[str, str],
-    original_annotations: Document,
+    manifest_originals: Document,
 ) -> ImageConfig:
     history = _history(base, added)
     settings, labels = merge_map(base.settings, "Labels", {**provenance, names.RESTORE: ""})
     settings["Entrypoint"] = list(start.entrypoint)
-    originals = {"annotations": original_annotations, "Labels": labels}
+    originals = {**manifest_originals, "Labels": labels}
     before = base.settings.get("Entrypoint")
     if "Entrypoint" in base.settings and (not before or isinstance(before, str)):
         originals["Entrypoint"] = {"was": before}

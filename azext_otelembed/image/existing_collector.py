@@ -1,9 +1,9 @@
 """Recognises a collector in an image's own shell command: `otelcol … & exec node server.js`.
 
-This is a common way to add a collector by hand, as CMD or ENTRYPOINT. Embedding would start a
-second collector on the same ports. So it is recognised, and can be removed from the command. A
-collector that a script file starts is not recognised: the configuration has the file's name, not
-its content.
+This is a common way to add a collector by hand, as CMD, as ENTRYPOINT or as App Service's startup
+command. Embedding would start a second collector on the same ports. So it is recognised, and can be
+removed from the command if that changes nothing else. A collector that a script file starts is not
+recognised: the configuration has the file's name, not its content.
 """
 
 from __future__ import annotations
@@ -14,17 +14,69 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from azext_otelembed.image.shell_script import (
+    MAX_DEPTH,
+    Command,
+    Job,
+    Unreadable,
+    read_jobs,
+    unquoted,
+)
+
 _SHELLS = {"sh", "ash", "bash", "dash", "busybox"}
 _COLLECTOR = re.compile(
     r"otelcol(?:[-_].*)?|otel(?:contrib|core)col(?:[-_].*)?"
     r"|(?:aws-|splunk-|grafana-)?(?:otel|opentelemetry|otlp)[-_]collector(?:[-_].*)?",
+    re.ASCII | re.DOTALL,
+)
+# In a script that isn't readable, any command-like occurrence counts.
+_ANY_COLLECTOR = re.compile(
+    r"(?:^|[\s;&|({`'\"/])(?:otelcol|otel(?:contrib|core)col|(?:otel|opentelemetry|otlp)[-_]collector)"
+    r"[\s\w-]",
     re.ASCII,
 )
-# Words that may precede a command's program.
-_PREFIXES = {"exec", "nohup", "setsid", "command", "env", "sudo", "time"}
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
+# Programs that run another one: the options that take a value, and the number of operands before
+# the other program (GNU coreutils, util-linux, sudo, su-exec, gosu, tini, dumb-init; POSIX for the
+# builtins).
+_WRAPPERS: dict[str, tuple[str, int]] = {
+    **dict.fromkeys(("nohup", "setsid", "command", "builtin", "time", "dumb-init"), ("", 0)),
+    **dict.fromkeys(("su-exec", "gosu", "chroot", "s6-setuidgid", "setuidgid"), ("", 1)),
+    "catatonit": ("", 0),
+    "chpst": ("uUbe/nlLPolmdoftcr", 0),
+    "chrt": ("TPD", 1),
+    "doas": ("uC", 0),
+    "env": ("uCS", 0),
+    "exec": ("a", 0),
+    "flock": ("wE", 1),
+    "ionice": ("cn", 0),
+    "nice": ("n", 0),
+    "runuser": ("ugG", 0),
+    "setpriv": ("", 0),
+    "stdbuf": ("ioe", 0),
+    "sudo": ("ugCDhpRT", 0),
+    "taskset": ("", 1),
+    "timeout": ("sk", 1),
+    "tini": ("pe", 0),
+    "unbuffer": ("", 0),
+}
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 # Outside of quotes, these characters have a meaning to a shell.
-_SPECIAL = re.compile(r"[$`*?\[\]{}()<>|;&#!~\n\\]")
+_SPECIAL = re.compile(r"[$`*?\[\]{}()<>|;&#!~\n\r\\]")
+# Only a shell runs these: builtins without a program of the same name, or with another effect.
+_BUILTINS = frozenset(
+    """
+    . : echo false kill printf pwd test true alias bg bind break builtin caller cd command
+    compgen complete continue coproc declare dirs disown enable eval exec exit export fc fg
+    getopts hash history jobs let local logout mapfile popd pushd read readarray readonly
+    return select set shift shopt source suspend time times trap type typeset ulimit umask
+    unalias unset until wait while if for case function
+    """.split()  # noqa: SIM905  # one word a line fills a page
+)
+# In a background job these change nothing outside of it.
+_WITHOUT_EFFECT = {"cd", "export", "umask", "ulimit", "set", "unset", ":", "true", "sleep"}
+# By these the rest of a script depends on a background job.
+_NEEDS_JOB = {"wait", "jobs", "fg", "bg", "disown"}
+_JOB_PARAMETER = re.compile(r"\$!|\$\{!|kill\s[^;&|\n]*%|\bCHLD\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,114 +98,270 @@ class ExistingCollector:
     app: StartCommand | None
 
 
-def find_collector(start: StartCommand) -> ExistingCollector | None:
-    """The collector that the image's own shell command starts; None if there is none."""
+@dataclass(frozen=True, slots=True)
+class _Shell:
+    """A shell in a command line: the indices of its program and of its `-c` script.
+
+    `plain`: it is no login shell, and has no other option that changes how a program starts.
+    """
+
+    index: int
+    script_index: int
+    plain: bool
+
+
+def find_collector(start: StartCommand, *, keep_shell: bool = False) -> ExistingCollector | None:
+    """The collector that the image's own shell command starts; None if there is none.
+
+    `keep_shell`: the shell is needed even for a single program.
+    """
     words = (*start.entrypoint, *start.cmd)
-    indices = _shell_and_script(words)
-    if indices is None:
-        return None
-    shell_index, script_index = indices
-    commands = list(_split_script(words[script_index]))
-    index = next((n for n, (text, _) in enumerate(commands) if _is_collector(text)), None)
-    if index is None:
-        return None
-    app = _without_collector(start, shell_index, script_index, commands, index)
-    return ExistingCollector(commands[index][0].strip(), app)
-
-
-def _shell_and_script(words: Sequence[str]) -> tuple[int, int] | None:
-    """The indices of a shell and of its `-c` script in a command line."""
-    for number, word in enumerate(words):
-        if posixpath.basename(word) not in _SHELLS:
-            continue
-        at = number + 1
-        if posixpath.basename(word) == "busybox":
-            at += 1
-        while at < len(words) and re.fullmatch(r"-[a-z]+|-o|pipefail", words[at]):
-            if words[at].startswith("-") and "c" in words[at]:
-                return (number, at + 1) if at + 1 < len(words) else None
-            at += 1
+    for shell in _find_shells(words):
+        script = words[shell.script_index]
+        collector = _in_script(script, 0)
+        if collector is not None:
+            rest = _without_collector(script)
+            app = None if rest is None else _app_command(start, shell, rest, keep_shell)
+            return ExistingCollector(collector, app)
     return None
 
 
-def _split_script(script: str) -> Iterator[tuple[str, str]]:
-    """The commands of a script, each with the operator after it ("" at the end).
+def find_in_startup_command(text: str) -> ExistingCollector | None:
+    """The collector that App Service's startup command starts, which has the words of Cmd.
 
-    Operators in quotes or parentheses don't count.
+    The image's entrypoint may be a shell: so the words are also read as those after `sh` and
+    `sh -c`, and the text as a script. `app` has the words without the collector as its Cmd.
     """
-    start = at = depth = 0
-    quote = ""
-    while at < len(script):
-        character = script[at]
-        if character == "\\" and quote != "'":
-            at += 2
-            continue
-        if quote:
-            quote = "" if character == quote else quote
-        elif character in "'\"`":
-            quote = character
-        elif character in "({":
-            depth += 1
-        elif character in ")}":
-            depth -= 1
-        elif character in "&|;\n" and depth <= 0:
-            operator = _operator_at(script, at)
-            if operator:
-                yield script[start:at], operator
-                start = at = at + len(operator)
-                continue
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError:
+        words = ()
+    for entrypoint in ((), ("sh",), ("sh", "-c")):
+        found = find_collector(StartCommand(entrypoint, words))
+        if found is not None:
+            return found
+    collector = _in_script(text, 0)
+    return None if collector is None else ExistingCollector(collector, None)
+
+
+def _find_shells(words: Sequence[str]) -> Iterator[_Shell]:
+    """The shells with a `-c` script in a command line."""
+    for number, word in enumerate(words):
+        if posixpath.basename(word.lstrip("-")) in _SHELLS:
+            shell = _shell_at(words, number)
+            if shell is not None:
+                yield shell
+
+
+def _shell_at(words: Sequence[str], number: int) -> _Shell | None:
+    """POSIX: `sh [-abCefhimnuvx] [-o option]… -c … script`; the script is the first operand."""
+    at = number + 1
+    if posixpath.basename(words[number]) == "busybox":
         at += 1
-    yield script[start:], ""
-
-
-def _operator_at(script: str, at: int) -> str:
-    """The operator at this index; "" for the `&` of a redirection (`2>&1`, `&>file`)."""
-    if script[at] == "&" and (script[at - 1 : at] in (">", "<") or script[at + 1 : at + 2] == ">"):
-        return ""
-    doubled = script[at : at + 2]
-    return doubled if doubled in ("&&", "||", "|&") else script[at]
-
-
-def _is_collector(command: str) -> bool:
-    for word in command.replace("(", " ").replace("{", " ").split():
-        quoted = re.fullmatch(r"(['\"])(.*)\1", word)
-        bare = quoted[2] if quoted else word
-        if _ASSIGNMENT.match(bare) or bare in _PREFIXES:
+    has_script, plain = False, not words[number].startswith("-")
+    while at < len(words) and re.match(r"[-+]", words[at]):
+        option = words[at]
+        at += 1
+        if option in ("-", "--"):
+            break
+        if option.startswith("--"):
+            plain = False
+            at += option in ("--rcfile", "--init-file")
             continue
-        return _COLLECTOR.fullmatch(posixpath.basename(bare)) is not None
-    return False
+        has_script = has_script or "c" in option[1:]
+        value = words[at : at + 1] if option[-1] in "oO" else []
+        at += len(value)
+        if not set(option) <= set("-ceuo") or any(
+            one not in ("pipefail", "errexit", "nounset") for one in value
+        ):
+            plain = False
+    return _Shell(number, at, plain) if has_script and at < len(words) else None
 
 
-def _without_collector(
-    start: StartCommand,
-    shell_index: int,
-    script_index: int,
-    commands: Sequence[tuple[str, str]],
-    index: int,
-) -> StartCommand | None:
-    """The start command without the collector, which must run in the background (`&`).
+def _in_script(script: str, depth: int) -> str | None:
+    """The command in a script, or in a script that this one runs, that starts a collector."""
+    if depth > MAX_DEPTH:
+        return None
+    try:
+        jobs = read_jobs(script)
+    except Unreadable:
+        return script.strip() if _ANY_COLLECTOR.search(script + " ") else None
+    for command in (command for job in jobs for command in job.commands):
+        words = _words_of(command)
+        if _runs_collector(words) or _may_run_collector(words):
+            return _text_of(script, command)
+        for inner in _scripts_of(command):
+            if _in_script(inner, depth + 1):
+                return _text_of(script, command)
+    return None
 
-    Commands before it (`set -e;`) stay; None if one of them is a condition for the collector.
+
+def _text_of(script: str, command: Command) -> str:
+    parts = sorted((*command.words, *command.redirections), key=lambda token: token.start)
+    return script[parts[0].start : parts[-1].end]
+
+
+def _scripts_of(command: Command) -> Iterator[str]:
+    """The scripts in a command: its substitutions, the script of `sh -c` or `su -c`, of `eval`."""
+    for token in (*command.words, *command.redirections):
+        yield from token.inner
+    words = _words_of(command)
+    for shell in _find_shells(words):
+        yield words[shell.script_index]
+    program = _program(words)
+    if program is None:
+        return
+    name = posixpath.basename(words[program])
+    if name in ("su", "runuser", "script") and "-c" in words[program:]:
+        yield from words[words.index("-c", program) + 1 :][:1]
+    elif name == "eval":
+        yield " ".join(words[program + 1 :])
+    elif name == "trap":
+        yield from words[program + 1 : program + 2]
+
+
+def _runs_collector(words: Sequence[str]) -> bool:
+    program = _program(words)
+    return (
+        program is not None and _COLLECTOR.fullmatch(posixpath.basename(words[program])) is not None
+    )
+
+
+def _may_run_collector(words: Sequence[str]) -> bool:
+    """Whether it isn't clear where the program begins: `timeout --signal TERM 9 otelcol`."""
+    if not words or posixpath.basename(words[0]) not in _WRAPPERS:
+        return False
+    unclear = any(
+        word.startswith("-S") or (word.startswith("--") and "=" not in word) for word in words
+    )
+    return unclear and any(
+        _COLLECTOR.fullmatch(posixpath.basename(part)) for word in words for part in word.split()
+    )
+
+
+def _words_of(command: Command) -> list[str]:
+    return [unquoted(token.text) for token in command.words]
+
+
+def _programs(script: str, depth: int = 0) -> Iterator[str]:
+    """The programs of a script and of the scripts in it. Raises `Unreadable`."""
+    if depth > MAX_DEPTH:
+        raise Unreadable
+    for command in (command for job in read_jobs(script) for command in job.commands):
+        words = _words_of(command)
+        program = _program(words)
+        if program is not None:
+            yield words[program]
+        for inner in _scripts_of(command):
+            yield from _programs(inner, depth + 1)
+
+
+def _program(words: Sequence[str]) -> int | None:
+    """The index of the program that a command runs, behind assignments and wrappers."""
+    at = 0
+    while at < len(words):
+        if _ASSIGNMENT.match(words[at]):
+            at += 1
+            continue
+        wrapper = _WRAPPERS.get(posixpath.basename(words[at]))
+        if wrapper is None:
+            return at
+        with_value, operands = wrapper
+        at += 1
+        while at < len(words) and words[at].startswith("-") and words[at] != "-":
+            option = words[at]
+            at += 1
+            if option == "--":
+                break
+            at += len(option) == 2 and option[1] in with_value
+        at += operands
+    return None
+
+
+def _without_collector(script: str) -> str | None:
+    """The script without its collector, which must be a background job (`&`) of its own.
+
+    None if there is another collector, or if the rest may depend on the collector.
     """
-    before, (_, operator) = commands[:index], commands[index]
-    if operator != "&" or (before and before[-1][1] not in (";", "&", "\n")):
+    try:
+        jobs = read_jobs(script)
+        number = next((n for n, job in enumerate(jobs) if _is_collector_job(job)), None)
+        if number is None or not jobs[number].tokens:
+            return None
+        job = jobs[number]
+        rest = (script[: job.tokens[0].start] + script[job.end :].lstrip(" \t")).strip(" \t\n")
+        expected = [token for one in jobs if one is not job for token in one.tokens]
+        kept = [token for one in read_jobs(rest) for token in one.tokens]
+        if not _NEEDS_JOB.isdisjoint(_programs(rest)):
+            return None
+    except Unreadable:
         return None
-    rest = [*before, *commands[index + 1 :]]
-    if any(_is_collector(text) or text.split()[:1] == ["wait"] for text, _ in rest):
+    if not kept or [token.text for token in kept] != [token.text for token in expected]:
         return None
-    script = "".join(text + operator for text, operator in rest).strip()
-    if not script:
+    if _in_script(rest, 0) is not None or _JOB_PARAMETER.search(rest):
         return None
+    if any(name in rest for name in _names_of(job)):
+        return None
+    # A background job's own status is 0.
+    following = next((one.tokens for one in jobs[number + 1 :] if one.tokens), None)
+    if following is None or any(_reads_status(token.text) for token in following):
+        return None
+    return rest
+
+
+def _reads_status(word: str) -> bool:
+    return "$?" in word or word in ("exit", "return")
+
+
+def _is_collector_job(job: Job) -> bool:
+    """Whether a job only starts a collector in the background."""
+    if job.operator != "&":
+        return False
+    if any(token.inner or "<<" in token.text for token in job.tokens):
+        return False
+    collectors = 0
+    for command in job.commands:
+        words = _words_of(command)
+        program = _program(words)
+        if _runs_collector(words):
+            collectors += 1
+        elif program is not None and words[program] not in _WITHOUT_EFFECT:
+            return False
+    return collectors == 1 and not any(token.text in ("|", "|&") for token in job.tokens)
+
+
+def _names_of(job: Job) -> Iterator[str]:
+    """Names by which other commands refer to a job: its program, the files of its redirections."""
+    for command in job.commands:
+        words = _words_of(command)
+        program = _program(words)
+        if program is not None and _runs_collector(words):
+            yield posixpath.basename(words[program])
+    for token in job.tokens:
+        if token.kind == "redirection":
+            target = unquoted(re.sub(r"^\d*[<>&|]+\s*", "", token.text))
+            if target != "/dev/null" and not re.fullmatch(r"\d+|-", target):
+                yield target
+
+
+def _app_command(start: StartCommand, shell: _Shell, script: str, keep_shell: bool) -> StartCommand:
+    """The start command with `script` in the place of the shell's, without a needless shell."""
     words = [*start.entrypoint, *start.cmd]
-    app_words = _simple_command(script)
+    entrypoint_length = len(start.entrypoint)
+    if shell.index < entrypoint_length <= shell.script_index:
+        # The shell is the entrypoint's, its script Cmd's.
+        cmd = list(start.cmd)
+        cmd[shell.script_index - entrypoint_length] = script
+        return StartCommand(start.entrypoint, tuple(cmd))
+    app_words = _simple_command(script) if shell.plain and not keep_shell else None
     if app_words == ["$@"]:
         # `exec "$@"`: the app is the words after the script and its `$0`.
-        remaining = [*words[:shell_index], *words[script_index + 2 :]]
+        remaining = [*words[: shell.index], *words[shell.script_index + 2 :]]
     elif app_words is not None:
-        remaining = [*words[:shell_index], *app_words]
+        remaining = [*words[: shell.index], *app_words]
     else:
-        remaining = [*words[:script_index], script, *words[script_index + 1 :]]
-    return _divide(start, remaining, shell_index, script_index, app_words)
+        remaining = [*words[: shell.script_index], script, *words[shell.script_index + 1 :]]
+    return _divide(start, remaining, shell.index, shell.script_index, app_words)
 
 
 def _divide(
@@ -162,7 +370,7 @@ def _divide(
     shell_index: int,
     script_index: int,
     app_words: Sequence[str] | None,
-) -> StartCommand | None:
+) -> StartCommand:
     """The words divided into entrypoint and Cmd, so that a startup command replaces the same part.
 
     App Service's startup command replaces Cmd.
@@ -170,8 +378,6 @@ def _divide(
     entrypoint_length = len(start.entrypoint)
     if shell_index >= entrypoint_length:  # shell and script are in Cmd
         return StartCommand(start.entrypoint, tuple(remaining[entrypoint_length:]))
-    if script_index >= entrypoint_length:  # the shell is in the entrypoint, its script in Cmd
-        return None
     if app_words == ["$@"]:
         removed = script_index + 2 - shell_index
         return StartCommand(tuple(remaining[: max(entrypoint_length - removed, 0)]), start.cmd)
@@ -194,6 +400,7 @@ def _simple_command(script: str) -> list[str] | None:
         return None
     if words[:1] == ["exec"]:
         words = words[1:]
-    if not words or words[0].startswith("-") or _ASSIGNMENT.match(words[0]):
+    program = words[0] if words else ""
+    if not program or program.startswith("-") or _ASSIGNMENT.match(program):
         return None
-    return words
+    return None if program in _BUILTINS else words

@@ -17,6 +17,16 @@ from azext_otelembed.image.prepared_shell import EMBEDDED_SHELL
 from azext_otelembed.image.recipe import FORMAT
 from azext_otelembed.image.reference import Digest, Reference
 
+_BASE_ONLY = ("subject", "artifactType")
+# These name the manifest itself, or what it attests: `ref.name` in the OCI image spec's
+# annotations.md, the others as containerd and BuildKit (docs/attestations) write them.
+_BASE_ONLY_ANNOTATIONS = {
+    "org.opencontainers.image.ref.name",
+    "io.containerd.image.name",
+    "vnd.docker.reference.type",
+    "vnd.docker.reference.digest",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RestoreData:
@@ -26,9 +36,10 @@ class RestoreData:
     diff_id and `settings_digest` a digest of the image's settings: a build FROM the embedded image
     inherits the labels, but changes one of these two.
 
-    `originals` has, for some fields ("Entrypoint", "Cmd", "Labels", "annotations"), what the
-    embedded image doesn't show: `hidden` are values that the embed replaced, `was` is the field's
-    whole value if that was null, [], {} or replaced. Most images need none.
+    `originals` has, for some fields ("Entrypoint", "Cmd", "Labels", "annotations", "subject",
+    "artifactType"), what the embedded image doesn't show: `hidden` are values that the embed
+    replaced, `was` is the field's whole value if that was null, [], {}, replaced or left out; `at`
+    is the place of a field of the manifest that was left out. Most images need none.
     """
 
     layers: int
@@ -63,6 +74,7 @@ class RestoreData:
             or not isinstance(originals, dict)
             or not all(isinstance(value, dict) for value in originals.values())
             or not all(isinstance(each.get("hidden", {}), dict) for each in originals.values())
+            or not all(isinstance(each.get("at", 0), int) for each in originals.values())
         ):
             raise InvalidImage(f"The label {names.RESTORE} is malformed.")
         top_diff_id = Digest.parse(str(document.get("top")))
@@ -162,6 +174,7 @@ def restore_base(manifest: Manifest, config: ImageConfig) -> tuple[Manifest, Ima
     if manifest.family is Family.OCI:
         original = data.originals.get("annotations", {})
         document = unmerge_map(document, "annotations", _added_labels(config), original)
+    document = _with_base_only(document, data.originals)
     for config_bytes in renderings(config_document):
         for candidate in renderings(with_config(document, config_bytes)):
             if Digest.of(candidate) == provenance.base_digest:
@@ -200,6 +213,36 @@ def _restored_config(config: ImageConfig, data: RestoreData) -> Document:
     if data.history:
         document["history"] = document["history"][: -data.history]
     return document
+
+
+def without_base_only(document: Document, family: Family) -> tuple[Document, Document]:
+    """A base's manifest without the fields and annotations that are true of the base alone.
+
+    `subject` and `artifactType` make a manifest a referrer of another one and say what for (OCI
+    image spec, manifest.md): the embedded image is none. Returns the new document, and the entries
+    for `RestoreData.originals`.
+    """
+    kept = {key: value for key, value in document.items() if key not in _BASE_ONLY}
+    originals: Document = {
+        key: {"was": value, "at": place}
+        for place, (key, value) in enumerate(document.items())
+        if key in _BASE_ONLY
+    }
+    annotations = object_at(document, "annotations")
+    if family is Family.OCI and _BASE_ONLY_ANNOTATIONS & set(annotations):
+        true = {k: v for k, v in annotations.items() if k not in _BASE_ONLY_ANNOTATIONS}
+        kept["annotations"] = true
+        originals["annotations"] = {"was": document["annotations"]}
+    return kept, originals
+
+
+def _with_base_only(document: Document, originals: Document) -> Document:
+    """The inverse of `without_base_only` for fields; `originals` has the annotations' own."""
+    fields = list(document.items())
+    left_out = [(key, originals[key]) for key in _BASE_ONLY if "was" in originals.get(key, {})]
+    for key, original in sorted(left_out, key=lambda one: int(one[1].get("at", len(fields)))):
+        fields.insert(int(original.get("at", len(fields))), (key, original["was"]))
+    return dict(fields)
 
 
 def with_config(document: Document, config: bytes) -> Document:

@@ -8,10 +8,11 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Console
 from azext_otelembed.target.app_image import image_in_registry
 from azext_otelembed.target.app_registry import AppRegistry
-from azext_otelembed.target.embed_target import EmbedOptions, Existing
+from azext_otelembed.target.embed_target import EmbedOptions, Existing, ToEmbed, ToPrepare
 from azext_otelembed.target.embedder import embed_target
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
+from azext_otelembed.webapp.telemetry_notes import telemetry_notes
 
 
 def build(
@@ -33,6 +34,7 @@ def build(
     app_registry = AppRegistry(session)
     reference = image_in_registry(session, image, registry)
     built = None
+    notes: list[str] = []
     if source is not None:
         reference = source.name(reference, running=False)
         built = build_app(source, reference, app_registry.open(reference), console)
@@ -48,7 +50,11 @@ def build(
         target = finder.find(reference)
         existed = isinstance(target, Existing)
         made = embed_target(session, finder, target, stands, step)
+        if isinstance(target, ToEmbed | ToPrepare):
+            notes = telemetry_notes(None, target.base, target.source.config)
         step.say(f"{made.image} {'exists already' if existed else 'is in the registry'}")
+    for note in notes:
+        console.note(note)
     return {
         "image": {"name": str(made.image), "digest": str(made.digest)},
         "base": {"name": str(made.base), "digest": str(made.base_digest)},

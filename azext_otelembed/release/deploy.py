@@ -18,7 +18,14 @@ from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import awaits_verification, running_release
 from azext_otelembed.records.release_lock import check_free
-from azext_otelembed.release.deploy_result import Outcome, deploy_result, ended, plan_lines, summary
+from azext_otelembed.release.deploy_result import (
+    Outcome,
+    deploy_result,
+    ended,
+    plan_lines,
+    summary,
+    with_swap,
+)
 from azext_otelembed.release.recorded_release import alert_log
 from azext_otelembed.release.recorded_site import unreachable_note
 from azext_otelembed.release.release_context import (
@@ -33,7 +40,14 @@ from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.release.swap import Production, read_production, swap, swap_target
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
-from azext_otelembed.target.embed_target import EmbedOptions, Existing, Target, ToBuild, ToEmbed
+from azext_otelembed.target.embed_target import (
+    EmbedOptions,
+    Existing,
+    Target,
+    ToBuild,
+    ToEmbed,
+    ToPrepare,
+)
 from azext_otelembed.target.embedder import BuildOnce, embed_target
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
@@ -41,8 +55,14 @@ from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.verification.verify import look, verdict_result
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
-from azext_otelembed.webapp.preflight import check_grace, check_pull, check_running
+from azext_otelembed.webapp.preflight import (
+    check_grace,
+    check_pull,
+    check_running,
+    check_startup_command,
+)
 from azext_otelembed.webapp.setting import Setting, SettingOptions, resolve
+from azext_otelembed.webapp.telemetry_notes import telemetry_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +171,7 @@ class _Deploy:
                     "swaps an unproven slot."
                 )
             return outcome
-        return self._swap(site, target, outcome)
+        return self._swap(site, target, outcome, outcome.result)
 
     def _observe(self) -> _Site:
         request, session = self.request, self.session
@@ -163,6 +183,7 @@ class _Deploy:
             check_kind(observed)
             if request.release.wait and not request.dry_run:
                 check_running(observed)
+            check_startup_command(observed)
             setting = resolve(observed, request.setting, lambda: Arm(session))
             production = None
             if request.swap:
@@ -202,6 +223,8 @@ class _Deploy:
                 checks.append(partial(self._ask, site.production.observed))
             notes = run_concurrently(*checks)
             step.say(summary(plan, target))
+        read = target.source.config if isinstance(target, ToEmbed | ToPrepare) else None
+        notes = (*notes, *telemetry_notes(site.observed, target.base, read))
         for note in filter(None, notes):
             self.console.note(note)
         return target, plan
@@ -283,7 +306,10 @@ class _Deploy:
         ending = release_image(context, observed, plan, _image(target), known, setting)
         return ended(self._result(site, target, plan), ending)
 
-    def _swap(self, site: _Site, target: Existing, outcome: Outcome) -> Outcome:
+    def _swap(
+        self, site: _Site, target: Existing, outcome: Outcome, slot: dict[str, Any] | None
+    ) -> Outcome:
+        """Swaps; `slot` is the slot's own result, None if an earlier run released to it."""
         production = site.production
         assert production is not None  # noqa: S101  # the caller has checked it
         # A release of its own: an unproven slot, if that is accepted, has used up its time.
@@ -292,7 +318,9 @@ class _Deploy:
         context = self._context(production.client, production.observed, site.observed)
         ending = swap(context, self.id, production.observed, _image(target))
         seconds = dict(self.console.seconds)
-        return ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
+        whole = ended({**outcome.result, "changed": True, "seconds": seconds}, ending)
+        answer = self.answers.get(production.observed.host)
+        return with_swap(whole, slot, production.observed, answer)
 
     def _already_swapped(self, site: _Site, target: Existing) -> Outcome:
         """Production runs the target: completes an interrupted swap's record, else verifies."""
@@ -302,9 +330,9 @@ class _Deploy:
         self.console.note(f"{there.observed.id} runs {target.image} already: it isn't swapped.")
         known = self.registry.records(there.observed).read()
         if not awaits_verification(there.observed.image, known):
-            return self._look(there, target)
+            return with_swap(self._look(there, target), None, there.observed, None)
         outcome = Outcome(self._result(there, target, NO_CHANGE), 0)
-        return self._swap(site, target, outcome)
+        return self._swap(site, target, outcome, None)
 
     def _look(self, site: _Site, target: Existing) -> Outcome:
         """Nothing is to be changed: the site has to be healthy all the same."""

@@ -56,6 +56,7 @@ def deploy_result(
         "setting": {"name": SETTING, "value": setting.masked, "source": setting.source},
         **verdict_result(None),
         "release": None,
+        "swap": None,
         "seconds": {},
     }
 
@@ -64,6 +65,39 @@ def ended(result: dict[str, Any], ending: ReleaseResult) -> Outcome:
     """The result with how the release ended; after a rollback nothing has changed."""
     changed = result["changed"] and not ending.rolled_back
     return Outcome({**result, **ending.as_result(), "changed": changed}, ending.exit_status)
+
+
+_OF_ONE_SITE = (
+    "site",
+    "host",
+    "changed",
+    "reachable",
+    "healthy",
+    "reason",
+    "evidence",
+    "release",
+)
+
+
+def with_swap(
+    outcome: Outcome, slot: dict[str, Any] | None, production: Observed, answer: Ping | None
+) -> Outcome:
+    """The outcome with the fields of the slot and of production apart, as `swap`.
+
+    `slot` is the slot's result before the swap, None if an earlier run swapped. `outcome` has how
+    production ended; `answer` is production's to the request before the swap.
+    """
+    there = {
+        **outcome.result,
+        "site": production.id.label,
+        "host": production.host,
+        "reachable": None if answer is None else not answer.unreachable,
+    }
+    apart = {
+        "slot": slot and {name: slot[name] for name in _OF_ONE_SITE},
+        "production": {name: there[name] for name in _OF_ONE_SITE},
+    }
+    return Outcome({**outcome.result, "swap": apart}, outcome.exit_status)
 
 
 def summary(plan: Plan, target: Target) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from azext_otelembed.az_commands import placeholder
@@ -10,6 +11,7 @@ from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import Refused, Unauthorized
+from azext_otelembed.image.existing_collector import find_in_startup_command
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.auth import Basic
@@ -31,6 +33,38 @@ def check_running(observed: Observed) -> None:
             f"{site} is stopped, so a release of it could not be verified.",
             f"Start it with `{site.command('webapp start')}`, then run the same command again.",
         )
+
+
+def check_startup_command(observed: Observed) -> None:
+    """Raises `Refused` if the site's startup command starts a collector: there would be two.
+
+    It takes the place of the image's Cmd, so --unwrap doesn't reach it.
+    """
+    site, container = observed.id, observed.container
+    if container is None:
+        owner, text = f"{site}", observed.startup_command
+        change, name = f"az webapp config set {site.arguments} --startup-file", "app_command_line"
+    else:
+        owner = f"the main container '{container}' of {site}"
+        text = str(observed.container_properties.get("startUpCommand") or "")
+        change = (
+            f"az webapp sitecontainers update {site.arguments} "
+            f"--container-name {container} --startup-cmd"
+        )
+        name = "startUpCommand"
+    found = find_in_startup_command(text)
+    if found is None:
+        return
+    new = shlex.quote("<the command that starts only the app>")
+    if found.app is not None:
+        new = shlex.quote(shlex.join(found.app.cmd))
+    raise Refused(
+        f"The startup command of {owner} starts a collector already: `{found.collector}`. With the "
+        "embedded one there would be two, on the same ports.",
+        "--unwrap changes an image's command only. Remove the collector from the startup command "
+        f"with `{change} {new}`, and where Terraform or Bicep sets it ({name}) there as well. Then "
+        "run the same command again.",
+    )
 
 
 def check_pull(session: Session, observed: Observed, image: Reference) -> str | None:

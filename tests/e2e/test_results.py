@@ -23,6 +23,8 @@ BY_STEP = {"seconds"}
 """Objects whose keys are names of steps."""
 ELSEWHERE = {f"build.{name}" for name in ("builder", "image", "engine", "run", "digest")}
 """Seen only where there is something that builds images."""
+ELSEWHERE |= {"swap.slot", "swap.production"}
+"""Seen only where there is a slot: tests/e2e/test_swap.py."""
 SECTIONS = {
     "deploy": "`az otelembed deploy`",
     "fleet": "`az otelembed deploy` of several sites",

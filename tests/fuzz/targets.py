@@ -15,7 +15,11 @@ from typing import Any
 from azext_otelembed.errors import InvalidImage, OtelembedError
 from azext_otelembed.image.elf import check_static_program
 from azext_otelembed.image.embed import Base, check_base, original
-from azext_otelembed.image.existing_collector import StartCommand, find_collector
+from azext_otelembed.image.existing_collector import (
+    StartCommand,
+    find_collector,
+    find_in_startup_command,
+)
 from azext_otelembed.image.image_config import parse_config
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.manifest import Index, parse_manifest, platform_choices
@@ -87,6 +91,7 @@ def text(data: bytes) -> None:
     resolve_safe("https://localhost/v2/", words)
     Scope.parse(words)
     find_collector(StartCommand((), ("sh", "-c", words)))
+    find_in_startup_command(words)
 
 
 def tags(data: bytes) -> None:

@@ -330,6 +330,19 @@ def test_a_release_of_production_in_progress_stops_a_swap_at_once(pair: Pair) ->
     assert (pair.releases(), pair.starts(before)) == (records, [])
 
 
+def test_the_result_of_a_swap_tells_the_slot_from_production(pair: Pair) -> None:
+    ended = pair.swap()
+    assert ended.exit_status == 0
+    apart = ended.result["swap"]
+    name, slot, production = pair.production.name, apart["slot"], apart["production"]
+    assert (slot["site"], production["site"]) == (f"{name}/staging", name)
+    assert slot["host"] != production["host"]
+    assert slot["release"]["id"] != production["release"]["id"]
+    assert production["release"]["id"] == pair.releases()[0].id
+    for one in (slot, production):
+        assert (one["healthy"], one["changed"], one["reachable"]) == (True, True, True)
+
+
 def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
     """After a swap the slot holds production's old image: that must not come back by itself."""
     killed(pair, {**START, "hold_after": True}, image=None)
@@ -343,6 +356,8 @@ def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
     again = pair.swap(None)
     assert (again.exit_status, again.result["changed"]) == (0, False)
     assert again.result["image"] == first.result["image"]
+    assert again.result["swap"]["slot"] is None
+    assert again.result["swap"]["production"]["site"] == pair.production.name
     assert f"runs {pair.production.runs} already: it isn't swapped" in again.said
     assert pair.swap(None, dry_run=True).result["changes"] == []
     with pytest.raises(Refused, match="Without --image it is ambiguous") as refused:

@@ -123,6 +123,34 @@ def test_annotations_are_added_in_the_oci_family_only() -> None:
     assert set(oci.annotations) == set(names.PROVENANCE)
 
 
+@pytest.mark.parametrize("family", list(Family))
+def test_an_embedded_image_is_no_referrer_though_its_base_is_one(family: Family) -> None:
+    image = base(family)
+    plain = image.manifest.document
+    referrer = {
+        "schemaVersion": 2,
+        "artifactType": "application/vnd.acme.app",
+        **plain,
+        "subject": {**plain["config"], "digest": str(digest("source"))},
+        "x-unknown": {"kept": [1]},
+    }
+    if family is Family.OCI:
+        referrer["annotations"] = {
+            "com.acme.team": "shop",
+            "org.opencontainers.image.ref.name": "1.0",
+            "io.containerd.image.name": "shop:1.0",
+        }
+    manifest = Manifest.of(family, referrer)
+    embedded = as_base(embedded_in(replace(image, manifest=manifest, digest=manifest.digest)))
+    made = embedded.manifest.document
+    assert not {"subject", "artifactType"} & set(made)
+    assert made["x-unknown"] == {"kept": [1]}
+    if family is Family.OCI:
+        assert set(made["annotations"]) == {"com.acme.team", *names.PROVENANCE}
+    restored, _ = restore_base(embedded.manifest, embedded.config)
+    assert restored.data == manifest.data
+
+
 def test_the_tag_follows_from_the_recipe_unless_one_is_given() -> None:
     image = base()
     recipe = make_recipe(image.digest, COLLECTOR, CONFIG, LAUNCHER)

@@ -1,0 +1,167 @@
+"""What keeps an app's telemetry from its collector, though the release itself succeeds. Pure.
+
+Values are never part of a note: they may hold secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from azext_otelembed.image.image_config import ImageConfig
+from azext_otelembed.image.reference import Reference
+from azext_otelembed.webapp.observe import Observed
+
+# The specification of OpenTelemetry: "OpenTelemetry Protocol Exporter" and "Environment Variable
+# Specification".
+_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_SIGNALS = ("TRACES", "METRICS", "LOGS")
+_LOCAL = ("localhost", "::1", "0.0.0.0")  # noqa: S104  # compared with, not bound to
+_PORTS = ("4317/tcp", "4318/tcp")
+_CONTINUOUS_DEPLOYMENT = "DOCKER_ENABLE_CI"
+
+
+def telemetry_notes(
+    observed: Observed | None, base: Reference, config: ImageConfig | None
+) -> list[str]:
+    """Notes on the app settings of a site and on the settings of its app image, `base`.
+
+    `config` is None if the image wasn't read, `observed` if no site is concerned. An app setting
+    replaces a variable of the image.
+    """
+    settings = _variables_of_site(observed) if observed else {}
+    image = _variables_of_image(config) if config else {}
+    notes = list(_variable_notes(observed, base, image, settings))
+    if observed and f"{settings.get('WEBSITES_PORT', '').strip()}/tcp" in _PORTS:
+        notes.append(
+            f"The app setting WEBSITES_PORT of {observed.id} is a port of the embedded collector, "
+            "which doesn't start if the app listens there. Let the app listen on another port, and "
+            f"name it with `az webapp config appsettings set {observed.id.arguments} --settings "
+            "WEBSITES_PORT=<port>`."
+        )
+    if config:
+        notes += _port_notes(observed, base, config, settings)
+    if observed and observed.settings.get(_CONTINUOUS_DEPLOYMENT, "").strip().lower() == "true":
+        notes.append(
+            f"{observed.id} has the app setting {_CONTINUOUS_DEPLOYMENT}=true: a push of {base} "
+            "may restart the site, which then still runs the embedded image. A new app image goes "
+            "live only by another `az otelembed deploy`. Turn the webhook off with "
+            f"`az webapp deployment container config {observed.id.arguments} --enable-cd false`."
+        )
+    return notes
+
+
+def _variable_notes(
+    observed: Observed | None,
+    base: Reference,
+    image: Mapping[str, str],
+    settings: Mapping[str, str],
+) -> Iterator[str]:
+    both = {**image, **settings}
+    for name, problem, wanted in _problems(both):
+        if name in settings and observed:
+            yield f"{_owner(observed, name)} {problem}. {_removal(observed, name)}"
+            continue
+        site = _arguments(observed)
+        yield (
+            f"{base} sets {name} (ENV), which {problem}. Remove it from the Dockerfile, or "
+            f"replace it with `az webapp config appsettings set {site} --settings {name}={wanted}`."
+        )
+
+
+def _arguments(observed: Observed | None) -> str:
+    return observed.id.arguments if observed else "-g <group> -n <name>"
+
+
+def _owner(observed: Observed, name: str) -> str:
+    if _inherits(observed):
+        return f"The app setting {name} of {observed.id}"
+    return f"The variable {name} of the main container '{observed.container}' of {observed.id}"
+
+
+def _removal(observed: Observed, name: str) -> str:
+    site = observed.id.arguments
+    if _inherits(observed):
+        return (
+            f"Remove it with `az webapp config appsettings delete {site} --setting-names {name}`."
+        )
+    return (
+        "Remove it from the container's environment variables, which `az webapp sitecontainers "
+        f"show {site} --container-name {observed.container}` shows."
+    )
+
+
+def _inherits(observed: Observed) -> bool:
+    properties = observed.container_properties
+    return properties.get("inheritAppSettingsAndConnectionStrings") is not False
+
+
+def _problems(variables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Variables that keep telemetry from the collector: name, problem, a value that doesn't."""
+    if variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        yield "OTEL_SDK_DISABLED", "turns the OpenTelemetry SDK off: the app sends nothing", "false"
+    exporters = variables.get("OTEL_TRACES_EXPORTER", "").strip().lower()
+    # Metrics and logs are often turned off by intention.
+    if _is_known(exporters) and "otlp" not in (one.strip() for one in exporters.split(",")):
+        problem = "doesn't name `otlp`: the app sends no traces to the collector"
+        yield "OTEL_TRACES_EXPORTER", problem, "otlp"
+    for signal in ("", *_SIGNALS):
+        name = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" if signal else _ENDPOINT
+        value = variables.get(name, "").strip()
+        if _is_known(value) and not _is_local(value):
+            problem = "isn't localhost: the app sends its telemetry past the embedded collector"
+            yield name, problem, _endpoint(variables, signal)
+
+
+def _endpoint(variables: Mapping[str, str], signal: str) -> str:
+    general = variables.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
+    protocol = variables.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "") or general
+    if protocol.strip().lower() == "grpc":
+        return "http://localhost:4317"
+    # A signal's own endpoint is used as it is, the general one with the signal's path.
+    return "http://localhost:4318" + (f"/v1/{signal.lower()}" if signal else "")
+
+
+def _is_known(value: str) -> bool:
+    """Whether there is a value, and not one that App Service resolves (a Key Vault reference)."""
+    return bool(value) and not value.lower().startswith("@microsoft.")
+
+
+def _is_local(value: str) -> bool:
+    try:
+        host = urlsplit(value if "://" in value else f"//{value}").hostname or ""
+    except ValueError:
+        return False
+    return host in _LOCAL or host.startswith("127.")
+
+
+def _port_notes(
+    observed: Observed | None, base: Reference, config: ImageConfig, settings: Mapping[str, str]
+) -> Iterator[str]:
+    exposed = config.settings.get("ExposedPorts")
+    found = [port for port in _PORTS if isinstance(exposed, dict) and port in exposed]
+    if not found or "WEBSITES_PORT" in settings:
+        return
+    site = _arguments(observed)
+    numbers = " and ".join(port.partition("/")[0] for port in found)
+    yield (
+        f"{base} exposes port {numbers} (EXPOSE), on which the embedded collector listens, on "
+        "localhost only. If the app itself listens there, the collector doesn't start. Name the "
+        f"app's port with `az webapp config appsettings set {site} --settings "
+        "WEBSITES_PORT=<port>`, and remove the EXPOSE from the Dockerfile."
+    )
+
+
+def _variables_of_image(config: ImageConfig) -> dict[str, str]:
+    listed = config.settings.get("Env") or ()
+    pairs = ([listed] if isinstance(listed, str) else listed) or ()
+    return {name: value for name, _, value in (str(one).partition("=") for one in pairs)}
+
+
+def _variables_of_site(observed: Observed) -> Mapping[str, str]:
+    """The app settings that reach the app; a site container may be given some of them only."""
+    if _inherits(observed):
+        return observed.settings
+    listed = observed.container_properties.get("environmentVariables")
+    pairs = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    return {str(one.get("name")): observed.settings.get(str(one.get("value")), "") for one in pairs}

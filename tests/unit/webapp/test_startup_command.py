@@ -1,0 +1,51 @@
+"""A collector in the site's own startup command is refused, with the command that removes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from azext_otelembed.errors import Refused
+from azext_otelembed.webapp.preflight import check_startup_command
+from tests.unit.samples import SITE
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            "sh -c 'otelcol --config /c.yml & exec node server.js'",
+            "--startup-file 'node server.js'",
+        ),
+        ("bash -lc 'otelcol & exec app'", """--startup-file 'bash -lc '"'"'exec app'"'"''"""),
+        ("-c 'otelcol & exec app \"$A\"'", "--startup-file '-c "),
+        ("'otelcol & exec app'", """--startup-file ''"'"'exec app'"'"''"""),
+        ("otelcol & node server.js", "--startup-file '<the command that starts only the app>'"),
+        ("sh -c 'otelcol && app'", "--startup-file '<the command that starts only the app>'"),
+        ("sh -c 'otelcol", "--startup-file '<the command that starts only the app>'"),
+    ],
+)
+def test_a_collector_in_the_startup_command_is_refused(text: str, advice: str) -> None:
+    with pytest.raises(Refused) as refused:
+        check_startup_command(replace(SITE, startup_command=text))
+    assert "starts a collector already" in refused.value.message
+    assert advice in str(refused.value.recommendation)
+    assert "app_command_line" in str(refused.value.recommendation)
+
+
+def test_a_collector_in_a_main_containers_startup_command_is_refused() -> None:
+    properties = {"startUpCommand": "sh -c 'otelcol & exec app'"}
+    site = replace(SITE, container="main", container_properties=properties)
+    with pytest.raises(Refused) as refused:
+        check_startup_command(site)
+    assert "--container-name main --startup-cmd app" in str(refused.value.recommendation)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "node server.js", "sh -c 'exec node otelcol'", "--flag 'two words' $HOME", "it's"]
+)
+def test_another_startup_command_is_left_alone(text: str) -> None:
+    check_startup_command(replace(SITE, startup_command=text))
+    site = replace(SITE, container="main", container_properties={"startUpCommand": text})
+    check_startup_command(replace(site, startup_command="sh -c 'otelcol & app'"))
