@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.reference import Reference
+from azext_otelembed.local_paths import local_path
 from azext_otelembed.registry.client import RegistryClient
 
 _GIT_TIMEOUT = 30.0
@@ -60,7 +61,7 @@ def find_source(
     directory: str, file: str | None, build_args: Sequence[str], target: str | None
 ) -> Source:
     """Check the arguments. `file` is looked up in `directory` first. Raises `InvalidInput`."""
-    context = Path(directory).expanduser()
+    context = local_path(directory, "--source")
     if not context.is_dir():
         what = "is not a directory" if context.exists() else "doesn't exist"
         raise InvalidInput(
@@ -88,7 +89,7 @@ def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
             "Name it with --file, as a path within that directory; for an image that is in a "
             "registry already, use --image alone.",
         )
-    for path in (context / file, Path(file).expanduser()):
+    for path in (local_path(str(context / file), "--file"), local_path(file, "--file")):
         if path.is_file():
             return path.resolve()
     raise InvalidInput(

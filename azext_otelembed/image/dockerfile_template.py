@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from azext_otelembed import strict_json
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
@@ -122,7 +123,7 @@ def instruction_words(instruction: str) -> list[str]:
     if not text.startswith("["):
         return ["/bin/sh", "-c", text] if text else []
     try:
-        found = json.loads(text)
+        found = strict_json.parse(text)
     except ValueError:
         found = None
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):

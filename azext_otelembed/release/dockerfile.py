@@ -17,6 +17,7 @@ from azext_otelembed.image.dockerfile_template import (
     make_dockerfile,
 )
 from azext_otelembed.image.embed import Base, original
+from azext_otelembed.local_paths import local_path
 from azext_otelembed.target.app_image import image_in_registry, parse_reference
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions, by_tag
@@ -62,7 +63,7 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
     The Dockerfile is written each time. A configuration in `directory` is never overwritten: with
     `own_config` (one was given) other content is an error. Raises `InvalidInput`.
     """
-    folder = Path(directory).expanduser()
+    folder = local_path(directory, "--output-dir")
     config, file = folder / CONFIG_FILE, folder / DOCKERFILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,10 +85,10 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
 
 def config_in(directory: str) -> str | None:
     """The path of the configuration that an earlier run wrote to `directory`; None without one."""
-    path = Path(directory).expanduser() / CONFIG_FILE
     try:
+        path = Path(directory).expanduser() / CONFIG_FILE
         return str(path) if path.is_file() else None
-    except OSError:  # `write` reports a directory that can't be used
+    except (OSError, RuntimeError, ValueError):  # `write` reports a directory that can't be used
         return None
 
 

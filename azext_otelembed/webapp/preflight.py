@@ -13,6 +13,7 @@ from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.whole_number import whole_number
 
 STOP_LIMIT_SETTING = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
 """Seconds from the stop signal to the kill ("Environment variables and app settings in Azure App
@@ -104,7 +105,8 @@ def check_grace(launcher: Launcher, settings: Mapping[str, str]) -> str | None:
     if launcher.kind != "drain":
         return None
     value = settings.get(STOP_LIMIT_SETTING, "").strip()
-    limit = int(value) if value.isascii() and value.isdigit() else DEFAULT_STOP_LIMIT
+    limit = whole_number(value, 10**9)
+    limit = DEFAULT_STOP_LIMIT if limit is None else limit
     if launcher.grace + _APP_SECONDS <= limit:
         return None
     return (
