@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.local_paths import local_path
 from azext_otelembed.registry.client import RegistryClient
 
 _GIT_TIMEOUT = 30.0
@@ -61,7 +60,7 @@ def find_source(
     directory: str, file: str | None, build_args: Sequence[str], target: str | None
 ) -> Source:
     """Check the arguments. `file` is looked up in `directory` first. Raises `InvalidInput`."""
-    context = local_path(directory, "--source")
+    context = _local_path(directory, "--source")
     if not context.is_dir():
         what = "is not a directory" if context.exists() else "doesn't exist"
         raise InvalidInput(
@@ -79,6 +78,22 @@ def find_source(
     return Source(context, _dockerfile(context, directory, file), tuple(build_args), target)
 
 
+def _local_path(text: str, option: str) -> Path:
+    """The path, with `~` expanded. Raises `InvalidInput`, naming `option`, for an invalid path."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A part that is too long or can't be read; `~name` of an unknown user; a NUL.
+        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(
+            f"{option} '{shown}' isn't a path that can be used: {reason}.",
+            "Check the path and its permissions.",
+        ) from None
+    return path
+
+
 def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
     if file is None:
         for path in (context / "Dockerfile", context / "Containerfile"):
@@ -89,7 +104,7 @@ def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
             "Name it with --file, as a path within that directory; for an image that is in a "
             "registry already, use --image alone.",
         )
-    for path in (local_path(str(context / file), "--file"), local_path(file, "--file")):
+    for path in (_local_path(str(context / file), "--file"), _local_path(file, "--file")):
         if path.is_file():
             return path.resolve()
     raise InvalidInput(

@@ -17,7 +17,6 @@ from azext_otelembed.image.dockerfile_template import (
     make_dockerfile,
 )
 from azext_otelembed.image.embed import Base, original
-from azext_otelembed.local_paths import local_path
 from azext_otelembed.target.app_image import image_in_registry, parse_reference
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions, by_tag
@@ -63,9 +62,9 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
     The Dockerfile is written each time. A configuration in `directory` is never overwritten: with
     `own_config` (one was given) other content is an error. Raises `InvalidInput`.
     """
-    folder = local_path(directory, "--output-dir")
-    config, file = folder / CONFIG_FILE, folder / DOCKERFILE
     try:
+        folder = Path(directory).expanduser()
+        config, file = folder / CONFIG_FILE, folder / DOCKERFILE
         folder.mkdir(parents=True, exist_ok=True)
         if not config.exists():
             config.write_bytes(data)
@@ -76,10 +75,9 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
                 "Remove or rename one of the two files.",
             )
         file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(
-            f"--output-dir '{directory}' can't be written to: {error.strerror or error}."
-        ) from None
+    except (OSError, RuntimeError, ValueError) as error:  # `~name` of an unknown user; a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInput(f"--output-dir '{directory}' can't be written to: {reason}.") from None
     return {"dockerfile": str(file), "config": str(config)}
 
 

@@ -26,7 +26,6 @@ GROUND = {
     "strict_json",
     "whole_number",
     "utf8_text",
-    "local_paths",
     "_version",
 }
 PURE = {"image", "collector"} | GROUND
@@ -44,7 +43,6 @@ MAY: Mapping[str, set[str]] = {
     "strict_json": set(),
     "whole_number": set(),
     "utf8_text": set(),
-    "local_paths": {"errors"},
     "_version": set(),
     "image": {"errors", "strict_json", "whole_number"},
     "collector": {"errors", "utf8_text", "whole_number"},
