@@ -22,7 +22,6 @@ from azext_otelembed.webapp.observe import SITECONTAINERS
 
 SITES_VERSION = "2024-11-01"
 UNREGISTERED = "MissingSubscriptionRegistration"
-DELETED = "SubscriptionNotFound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,9 @@ class _Reader:
         try:
             return self.arm.get_all(what, path, SITES_VERSION)
         except NotFound as missing:
-            # A deleted subscription stays listed for a while.
-            if DELETED not in missing.message:
+            # A deleted subscription stays listed for a while. Without an error of Azure Resource
+            # Manager in its body, the 404 is another server's.
+            if missing.message.endswith(": HTTP 404"):
                 raise
         except Unauthorized as refusal:
             self.unreadable.append((f"subscription '{subscription}'", refusal.message))
@@ -113,10 +113,7 @@ class _Reader:
         if kind.upper() == SITECONTAINERS:
             what = f"Site containers of '{name}'"
             containers = self.arm.get_all(what, f"{identifier}/sitecontainers", SITES_VERSION)
-            return tuple(
-                text_at(what, required_object_at(what, one, "properties"), "image")
-                for one in containers
-            )
+            return tuple(_container_image(what, one) for one in containers)
         if kind.upper() in ("COMPOSE", "KUBE"):
             images = compose_images(rest)
             if images is None:
@@ -137,6 +134,13 @@ class _Reader:
             return ""
         found = self.arm.get(what, f"{identifier}/config/web", SITES_VERSION)
         return string_at(what, required_object_at(what, found, "properties"), "linuxFxVersion")
+
+
+def _container_image(what: str, container: Json) -> str:
+    """Its image; null, and then empty here, until it has one."""
+    properties = required_object_at(what, container, "properties")
+    unset = "image" in properties and properties["image"] is None
+    return "" if unset else string_at(what, properties, "image")
 
 
 def compose_images(encoded: str) -> tuple[str, ...] | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from azext_otelembed.azure.session import Session
-from azext_otelembed.errors import AzureFailed
+from azext_otelembed.errors import AzureFailed, NotFound
 from azext_otelembed.parallel import MAX_CONCURRENT
 from azext_otelembed.prune.deployed_images import DeployedImages, find_deployed_images
 from tests.e2e.support import Cloud
@@ -154,6 +154,16 @@ def test_what_can_not_be_read_is_told_and_everything_else_is_seen(
     else:
         assert told == [unread.format(id=estate.id)]
     assert set(images) == seen
+
+
+@pytest.mark.parametrize("body", ["", "<html>Not Found</html>", {"detail": "Not Found"}])
+def test_a_404_that_is_not_of_azure_does_not_mean_that_a_subscription_is_gone(
+    estate: Estate, body: Any
+) -> None:
+    estate.add("one", f"DOCKER|{SHOP}")
+    estate.cloud.local.fault(path=f"{estate.path}$", status=404, body=body)
+    with pytest.raises(NotFound, match=estate.id):
+        estate.look()
 
 
 def test_what_fails_otherwise_ends_the_look(estate: Estate) -> None:

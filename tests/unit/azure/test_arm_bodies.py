@@ -47,7 +47,7 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
         lambda one: SiteClient(one, SHOP).put_settings({"A": "b"}),
     ),
 }
-WHOLE = json.dumps({"value": [], "id": "/x", "properties": {"appSettingNames": []}}).encode()
+WHOLE = json.dumps({"value": [], "id": "/x", "properties": {"appSettingNames": None}}).encode()
 
 
 def zeros() -> Iterator[bytes]:
