@@ -86,7 +86,7 @@ def _local_path(text: str, option: str) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         # A part that is too long or can't be read; `~name` of an unknown user; a NUL.
         shown = text if len(text) <= 100 else f"{text[:100]}…"
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise InvalidInput(
             f"{option} '{shown}' isn't a path that can be used: {reason}.",
             "Check the path and its permissions.",

@@ -128,7 +128,7 @@ def instruction_words(instruction: str) -> list[str]:
         found = None
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         raise InvalidImage(
-            f"{instruction} is not a JSON list of words.",
+            f"{text if len(text) <= 100 else text[:100] + '…'} is not a JSON list of words.",
             """Write it as in a Dockerfile: '["node", "server.js"]', or 'node server.js'.""",
         )
     return found

@@ -76,7 +76,7 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
             )
         file.write_text(text, encoding="utf-8")
     except (OSError, RuntimeError, ValueError) as error:  # `~name` of an unknown user; a NUL
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise InvalidInput(f"--output-dir '{directory}' can't be written to: {reason}.") from None
     return {"dockerfile": str(file), "config": str(config)}
 
