@@ -17,6 +17,10 @@ class OtelembedCommandsLoader(AzCommandsLoader):  # type: ignore[misc]  # az is 
 
         custom = CliCommandType(operations_tmpl="azext_otelembed.custom#{}")
         super().__init__(cli_ctx=cli_ctx, custom_command_type=custom)
+        if cli_ctx is not None:
+            from knack.events import EVENT_INVOKER_POST_PARSE_ARGS
+
+            cli_ctx.register_event(EVENT_INVOKER_POST_PARSE_ARGS, _check_text)
 
     def load_command_table(self, args: Any) -> Any:
         """Fills the command table (called by az)."""
@@ -30,6 +34,13 @@ class OtelembedCommandsLoader(AzCommandsLoader):  # type: ignore[misc]  # az is 
         from azext_otelembed._params import load_arguments
 
         load_arguments(self, command)
+
+
+def _check_text(_cli_ctx: Any, command: str = "", args: Any = None, **_: Any) -> None:
+    if command.partition(" ")[0] == "otelembed":
+        from azext_otelembed._validators import validate_text
+
+        validate_text(args)
 
 
 COMMAND_LOADER_CLS = OtelembedCommandsLoader

@@ -7,8 +7,31 @@ from argparse import Namespace
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
+from azext_otelembed.utf8_text import is_utf8
+
+LONGEST_TIMEOUT = 86_400
 TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 """A tag, as the OCI distribution specification defines it."""
+
+
+def validate_text(namespace: Namespace) -> None:
+    """Every argument must be text that UTF-8 can encode, without NUL. Shows no value."""
+    for name, value in sorted(vars(namespace).items()):
+        texts = [value] if isinstance(value, str) else _flat(value)
+        if any("\0" in text or not is_utf8(text) for text in texts):
+            option = name.strip("_").replace("_", "-")
+            raise InvalidArgumentValueError(
+                f"The argument '{option}' has bytes that aren't text in UTF-8.",
+                "Give it in UTF-8: `locale charmap` shows the encoding of your terminal.",
+            )
+
+
+def _flat(value: object) -> list[str]:
+    """The texts in a list, and in the lists that are its members."""
+    found: list[str] = []
+    for one in value if isinstance(value, list) else ():
+        found += [one] if isinstance(one, str) else _flat(one)
+    return found
 
 
 def validate_tag(namespace: Namespace) -> None:
@@ -21,10 +44,10 @@ def validate_tag(namespace: Namespace) -> None:
 
 
 def validate_timeout(namespace: Namespace) -> None:
-    """--timeout must be a number of seconds above 0."""
-    if namespace.timeout is not None and namespace.timeout <= 0:
+    """--timeout must be a number of seconds above 0, up to a day."""
+    if namespace.timeout is not None and not 0 < namespace.timeout <= LONGEST_TIMEOUT:
         raise InvalidArgumentValueError(
-            f"--timeout {namespace.timeout} isn't a number of seconds above 0.",
+            f"--timeout {namespace.timeout} isn't a number of seconds from 1 to {LONGEST_TIMEOUT}.",
             "Give a number of seconds, such as `--timeout 600`, or omit the option.",
         )
 

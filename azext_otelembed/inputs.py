@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from azext_otelembed.errors import InvalidInput, about
+from azext_otelembed.utf8_text import NotUtf8, decode_utf8
 
 if TYPE_CHECKING:
     from azext_otelembed.collector.config import CollectorConfig
@@ -42,9 +43,9 @@ def named_sites(
     if ids is not None:
         return ids
     if apps_file == "-":
-        return _guarded(lambda: sys.stdin.read(LARGEST_FILE), "Standard input").splitlines()
+        return _standard_input().splitlines()
     data = _file(apps_file, "--apps-file") or b""
-    return _guarded(lambda: data.decode(), f"--apps-file: '{apps_file}'").splitlines()
+    return _guarded(lambda: decode_utf8(data), f"--apps-file: '{apps_file}'").splitlines()
 
 
 def login_of(username: str | None, password: str | None, other: str | None = None) -> Basic | None:
@@ -135,7 +136,16 @@ def from_stdin(value: str | None, option: str) -> str | None:
             f"{option} - reads standard input, which is a terminal.",
             "Pipe the value in, or give @file.",
         )
-    return _guarded(lambda: sys.stdin.read(LARGEST_FILE), "Standard input").strip()
+    return _standard_input().strip()
+
+
+def _standard_input() -> str:
+    data = _guarded(lambda: sys.stdin.buffer.read(LARGEST_FILE + 1), "Standard input")
+    if len(data) > LARGEST_FILE:
+        raise InvalidInput(
+            f"Standard input is longer than {LARGEST_FILE} bytes.", "Pipe in another file."
+        )
+    return _guarded(lambda: decode_utf8(data), "Standard input")
 
 
 def read_config(path: str | None, option: str = "--collector-config") -> CollectorConfig:
@@ -173,5 +183,7 @@ def _guarded(read: Callable[[], Content], what: str) -> Content:
         raise InvalidInput(
             f"{what} can't be read: {error.strerror or error}.", "Check its path and permissions."
         ) from None
-    except UnicodeDecodeError:
-        raise InvalidInput(f"{what} isn't text in UTF-8.", "Save it as UTF-8.") from None
+    except NotUtf8 as error:
+        raise InvalidInput(f"{what} isn't text in UTF-8: {error}.", "Save it as UTF-8.") from None
+    except ValueError:  # a NUL or a lone surrogate
+        raise InvalidInput(f"{what} isn't the path of a file.", "Check its path.") from None

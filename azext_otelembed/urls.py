@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urljoin, urlsplit
 
+_VISIBLE = re.compile("[!-~]*")
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -25,11 +27,16 @@ def is_https(address: str) -> bool:
 def resolve_safe(base: str, address: str) -> str | None:
     """`address` resolved against `base`.
 
-    None for an invalid address, and for one without TLS where `base` has it.
+    None for an invalid address, for one without TLS where `base` has it, and for one that parsers
+    read in different ways: with a user name, spaces, backslashes or other characters than ASCII.
     """
+    if not _VISIBLE.fullmatch(address) or "\\" in address:
+        return None
     try:
         target = urljoin(base, address)
         scheme, host, _ = origin(target)
+        if not host or "@" in urlsplit(target).netloc:
+            return None
         # Raises for labels that are empty or too long, before a connection is opened.
         host.encode("idna")
         safe = scheme in ("https", urlsplit(base).scheme)

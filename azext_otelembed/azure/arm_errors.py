@@ -142,12 +142,12 @@ def _from_response(what: str, error: HttpResponseError, secrets: Secrets) -> Ote
             f"{what}: a conflict with another operation: {detail}", again, status=status
         )
     if status == 429:
-        wait = response.headers.get("Retry-After")
+        wait = retry_after_seconds(response.headers.get("Retry-After"))
         return AzureFailed(
             f"{what}: Azure throttles these calls: {detail}",
-            f"Run the same command again in {wait} seconds." if wait else again,
+            f"Run the same command again in {wait:.0f} seconds." if wait else again,
             status=status,
-            retry_after=retry_after_seconds(wait),
+            retry_after=wait,
         )
     if status >= 500:
         detail = f": {detail}" if message or code else "."

@@ -21,10 +21,14 @@ from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, Unauthorized
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.urls import is_https
+from azext_otelembed.whole_number import whole_number
 
 BLOCK = 4 << 20
 """Bytes of one block: Azure allows 50 000 of them, 195 GiB."""
 VERSION = "2021-12-02"
+_LARGEST = 1 << 48
+"""Bytes. A blob holds at most 190.7 TiB (learn.microsoft.com, "Scalability targets for Blob
+Storage")."""
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 
 
@@ -81,7 +85,7 @@ class Blob:
             return None
         lower = {name.lower(): value for name, value in headers.items()}
         length, complete = lower.get("content-length", ""), lower.get("x-ms-meta-complete", "")
-        return BlobState(int(length) if length.isdecimal() else 0, complete)
+        return BlobState(whole_number(length, _LARGEST) or 0, complete)
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end` (exclusive)."""

@@ -107,30 +107,40 @@ def _walk(context: BuildContext, statistics: PackStatistics) -> Iterator[tuple[P
     """Files and folders with their names in the stream, each folder before its entries."""
     ignore = context.ignore
     pending: list[tuple[Path, str]] = []  # excluded folders that may contain an exception
+    # Not recursive: a path of 4096 characters has more folders than Python has stack frames.
+    opened = [_Folder(context.source.directory, "")]
+    while opened:
+        entry = next(opened[-1].entries, None)
+        if entry is None:
+            # The folder itself, if nothing below it was included.
+            if opened.pop().excluded and pending:
+                pending.pop()
+            continue
+        name, path = opened[-1].prefix + entry.name, opened[-1].path / entry.name
+        excluded = ignore.excludes(name) or (context.dockerfile_specific and name == IGNORE_FILE)
+        is_folder = entry.is_dir(follow_symlinks=False)
+        regular = entry.is_symlink() or entry.is_file(follow_symlinks=False)
+        if not excluded and not is_folder and not regular:
+            statistics.skipped.append(name)
+        elif not excluded:
+            yield from pending
+            pending.clear()
+            yield path, name
+            if is_folder:
+                opened.append(_Folder(path, f"{name}/"))
+        elif is_folder and ignore.may_contain_exception(name):
+            pending.append((path, name))
+            opened.append(_Folder(path, f"{name}/", excluded=True))
 
-    def below(folder: Path, prefix: str) -> Iterator[tuple[Path, str]]:
-        for entry in _entries(folder):
-            name, path = prefix + entry.name, folder / entry.name
-            excluded = ignore.excludes(name) or (
-                context.dockerfile_specific and name == IGNORE_FILE
-            )
-            is_folder = entry.is_dir(follow_symlinks=False)
-            regular = entry.is_symlink() or entry.is_file(follow_symlinks=False)
-            if not excluded and not is_folder and not regular:
-                statistics.skipped.append(name)
-            elif not excluded:
-                yield from pending
-                pending.clear()
-                yield path, name
-                if is_folder:
-                    yield from below(path, f"{name}/")
-            elif is_folder and ignore.may_contain_exception(name):
-                pending.append((path, name))
-                yield from below(path, f"{name}/")
-                if pending:
-                    pending.pop()
 
-    return below(context.source.directory, "")
+class _Folder:
+    """A folder that is being read. `prefix` precedes its entries' names in the stream."""
+
+    def __init__(self, path: Path, prefix: str, *, excluded: bool = False) -> None:
+        self.path = path
+        self.prefix = prefix
+        self.excluded = excluded
+        self.entries = iter(_entries(path))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

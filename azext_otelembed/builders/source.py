@@ -73,7 +73,7 @@ def find_source(
     directory: str, file: str | None, build_args: Sequence[str], target: str | None
 ) -> Source:
     """Check the arguments. `file` is looked up in `directory` first. Raises `InvalidInput`."""
-    context = Path(directory).expanduser()
+    context = _local_path(directory, "--source")
     if not context.is_dir():
         what = "is not a directory" if context.exists() else "doesn't exist"
         raise InvalidInput(
@@ -91,6 +91,22 @@ def find_source(
     return Source(context, _dockerfile(context, directory, file), tuple(build_args), target)
 
 
+def _local_path(text: str, option: str) -> Path:
+    """The path, with `~` expanded. Raises `InvalidInput`, naming `option`, for an invalid path."""
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A part that is too long or can't be read; `~name` of an unknown user; a NUL.
+        shown = text if len(text) <= 100 else f"{text[:100]}…"
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise InvalidInput(
+            f"{option} '{shown}' isn't a path that can be used: {reason}.",
+            "Check the path and its permissions.",
+        ) from None
+    return path
+
+
 def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
     if file is None:
         for path in (context / "Dockerfile", context / "Containerfile"):
@@ -101,7 +117,7 @@ def _dockerfile(context: Path, directory: str, file: str | None) -> Path:
             "Name it with --file, as a path within that directory; for an image that is in a "
             "registry already, use --image alone.",
         )
-    for path in (context / file, Path(file).expanduser()):
+    for path in (_local_path(str(context / file), "--file"), _local_path(file, "--file")):
         if path.is_file():
             return path.resolve()
     raise InvalidInput(

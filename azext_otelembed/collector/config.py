@@ -13,6 +13,8 @@ from importlib import resources
 from azext_otelembed.collector import listen_addresses
 from azext_otelembed.collector.yaml_document import Node, parse
 from azext_otelembed.errors import InvalidConfig
+from azext_otelembed.utf8_text import NotUtf8, decode_utf8
+from azext_otelembed.whole_number import whole_number
 
 # With the manifest and the image configuration, an embed uploads less than 64 KB.
 MAX_BYTES = 48 * 1024
@@ -27,6 +29,8 @@ _SECRET_NAME = re.compile(
 )
 _EXPORTER = "azuremonitor"
 _DEFAULT_MEMORY_MIB = 204
+_LARGEST_MIB = 2**32 - 1
+_LIMITS = ("limit_mib", "limit_percentage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,9 @@ def load(data: bytes | None) -> CollectorConfig:
             raise InvalidConfig(
                 f"the service references extension '{name}', which is not configured.", line=line
             )
+    for name in sorted(used):
+        if name.partition("/")[0] == "memory_limiter":
+            _check_memory_limiter(name, root.find("processors", name))
     warnings = _warn_of_missing_limiter(root, pipelines)
     warnings += listen_addresses.check(root, used)
     warnings += _warn_of_plain_secrets(root)
@@ -84,11 +91,12 @@ def load(data: bytes | None) -> CollectorConfig:
 
 def _decode(text: bytes) -> str:
     try:
-        source = text.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = text[: error.start].count(b"\n") + 1
+        source = decode_utf8(text)
+    except NotUtf8 as error:
         raise InvalidConfig(
-            "the collector configuration is not UTF-8 text.", "Save it as UTF-8.", line
+            f"the collector configuration is not UTF-8 text: {error}.",
+            "Save it as UTF-8.",
+            error.line,
         ) from error
     if "\0" in source:
         raise InvalidConfig("The collector configuration is not text.", "Save it as UTF-8.")
@@ -186,6 +194,35 @@ def _warn_of_missing_limiter(root: Node, pipelines: dict[str, Node]) -> list[str
     ]
 
 
+def _check_memory_limiter(name: str, limiter: Node | None) -> None:
+    """Raise InvalidConfig for whole numbers with which the collector exits at start.
+
+    The fields are uint32, percentages end at 100, and the spike is below the limit
+    (open-telemetry/opentelemetry-collector, internal/memorylimiter/config.go).
+    """
+    given = [key for key in _LIMITS if limiter is not None and limiter.get(key) is not None]
+    only = given[0] if len(given) == 1 else ""
+    for limit, spike, largest in (
+        ("limit_mib", "spike_limit_mib", _LARGEST_MIB),
+        ("limit_percentage", "spike_limit_percentage", 100),
+    ):
+        numbers: list[int] = []
+        for key in (limit, spike):
+            node = limiter.get(key) if limiter is not None else None
+            text = (node.text if node is not None else None) or ""
+            number = whole_number(text, largest)
+            invalid = number is None and re.fullmatch(r"[-+]?[0-9]+", text)
+            if node is not None and (invalid or (number == 0 and key == only)):
+                raise InvalidConfig(
+                    f"'{key}' of '{name}' must be a number from 1 to {largest}.", line=node.line
+                )
+            numbers.append(number or 0)
+        if limiter is not None and 0 < numbers[0] <= numbers[1]:
+            raise InvalidConfig(
+                f"'{spike}' of '{name}' must be smaller than its '{limit}'.", line=limiter.line
+            )
+
+
 def _names(node: Node | None, what: str) -> list[tuple[str, int]]:
     if node is None or node.kind == "null":
         return []
@@ -215,9 +252,8 @@ def _memory_mib(root: Node, used: set[str]) -> int | None:
         if name.partition("/")[0] != "memory_limiter":
             continue
         node = root.find("processors", name, "limit_mib")
-        if node is None or node.text is None or not node.text.isascii():
+        limit = whole_number((node.text if node is not None else None) or "", _LARGEST_MIB)
+        if limit is None or limit < 10:
             return None
-        if not node.text.isdigit() or int(node.text) < 10:
-            return None
-        limits.append(int(node.text))
+        limits.append(limit)
     return min(limits) * 4 // 5 if limits else None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from azext_otelembed.collector.yaml_document import Node
 from azext_otelembed.errors import InvalidConfig
+from azext_otelembed.whole_number import whole_number
 
 # Default ports of components that listen. An `endpoint` of other components is a remote address.
 _PORTS = {"grpc": 4317, "http": 4318}
@@ -24,16 +25,17 @@ def check(root: Node, used: set[str]) -> list[str]:
         host, _, number = endpoint.rpartition(":")
         if "${" in endpoint:
             continue
-        if not number.isascii() or not number.isdigit() or int(number) > 65535:
+        bound = whole_number(number, 65535)
+        if bound is None:
             raise InvalidConfig(
                 f"'{name}' must listen on host:port, e.g. localhost:{port}.", line=node.line
             )
-        if int(number) in taken:
+        if bound in taken:
             raise InvalidConfig(
-                f"'{name}' and '{taken[int(number)]}' both listen on port {number}.", line=node.line
+                f"'{name}' and '{taken[bound]}' both listen on port {bound}.", line=node.line
             )
-        if int(number):
-            taken[int(number)] = name
+        if bound:
+            taken[bound] = name
         if host not in _LOCAL:
             warnings.append(
                 f"'{name}' listens on {endpoint}, which is not only the container's localhost; "

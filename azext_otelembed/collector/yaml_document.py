@@ -70,6 +70,9 @@ def parse(source: str) -> Node:
         raise InvalidConfig("not valid YAML: a control character.", line=line) from error
     except RecursionError as error:
         raise InvalidConfig("The collector configuration is nested too deeply.") from error
+    except (ValueError, OverflowError) as error:
+        # PyYAML's own: a version of thousands of digits in %YAML, a character above U+10FFFF.
+        raise InvalidConfig("not valid YAML: a number is too large.") from error
     if root.kind != "map":
         raise InvalidConfig(
             "The collector configuration must be a mapping with receivers, exporters and service.",

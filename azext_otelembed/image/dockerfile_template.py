@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from azext_otelembed import strict_json
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
@@ -123,12 +124,12 @@ def instruction_words(instruction: str) -> list[str]:
     if not text.startswith("["):
         return ["/bin/sh", "-c", text] if text else []
     try:
-        found = json.loads(text)
+        found = strict_json.parse(text)
     except ValueError:
         found = None
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         raise InvalidImage(
-            f"{instruction} is not a JSON list of words.",
+            f"{text if len(text) <= 100 else text[:100] + '…'} is not a JSON list of words.",
             """Write it as in a Dockerfile: '["node", "server.js"]', or 'node server.js'.""",
         )
     return found

@@ -24,6 +24,9 @@ LOGS = ("null", "stderr")
 DEFAULT_MEMORY_MIB = 204
 # The default configuration's batch timeout is 1 s; App Service kills 5 s after the stop signal.
 DEFAULT_GRACE = 2
+# Go's runtime ends the program for a GOMEMLIMIT whose bytes don't fit into an int64
+# (`parseByteCount`, runtime/string.go).
+LARGEST_MEMORY_MIB = (2**63 - 1) >> 20
 LONGEST_GRACE = 120  # the maximum of WEBSITES_CONTAINER_STOP_TIME_LIMIT
 START_LINE = re.compile(rf"{NAME}: ([0-9a-f]{{12}}) starts", re.ASCII)
 """Matches `start_line`; its group is the recipe's first 12 hex digits (`Digest.short`)."""
@@ -32,7 +35,7 @@ START_LINE = re.compile(rf"{NAME}: ([0-9a-f]{{12}}) starts", re.ASCII)
 # recipe must give the same script. Version 1 doesn't write the start line.
 _VERSION = 2
 _IDENTITY = re.compile(
-    r"(\w+)/(\d+)(?:,grace=(\d{1,3}))?(?:,logs=(\w+))?(?:,memory=(\d+|none))?", re.ASCII
+    r"(\w+)/(\d{1,9})(?:,grace=(\d{1,3}))?(?:,logs=(\w+))?(?:,memory=(\d{1,13}|none))?", re.ASCII
 )
 
 
@@ -72,6 +75,11 @@ class Launcher:
             )
         if self.kind == "exec" and self.grace != DEFAULT_GRACE:
             raise InvalidImage("Only the launcher 'drain' has a grace period.")
+        if not 0 <= (self.memory_mib or 0) <= LARGEST_MEMORY_MIB:
+            raise InvalidImage(
+                f"The collector's memory can be at most {LARGEST_MEMORY_MIB} MiB, not "
+                f"{self.memory_mib}."
+            )
         if not 0 <= self.grace <= LONGEST_GRACE:
             raise InvalidImage(
                 f"The grace period can be 0 to {LONGEST_GRACE} seconds, not {self.grace}."

@@ -16,6 +16,7 @@ from azext_otelembed.image.manifest import Manifest
 from azext_otelembed.image.prepared_shell import EMBEDDED_SHELL
 from azext_otelembed.image.recipe import FORMAT
 from azext_otelembed.image.reference import Digest, Reference
+from azext_otelembed.whole_number import whole_number
 
 _BASE_ONLY = ("subject", "artifactType")
 # These name the manifest itself, or what it attests: `ref.name` in the OCI image spec's
@@ -117,7 +118,8 @@ def read_provenance(config: ImageConfig) -> Provenance | None:
             "Name the image that it was made from with --image.",
         )
     version = labels[names.VERSION]
-    if version.isascii() and version.isdigit() and int(version) > int(FORMAT):
+    known = whole_number(version, int(FORMAT)) is not None
+    if version.isascii() and version.isdigit() and not known:
         raise InvalidImage(
             f"The image was embedded by a later version of otelembed (its format is {version}).",
             "Update this one with `az extension update --name otelembed`.",

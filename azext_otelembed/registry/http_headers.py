@@ -9,9 +9,16 @@ from email.utils import parsedate_to_datetime
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s;,=\"]+(?:\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)")
 _REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE)
 
+_SECONDS = re.compile(r"[0-9]{1,100}(?:\.[0-9]{0,100})?")
+_LONGEST = 10.0**9
+_LONGEST_DATE = 100
+"""Characters. The parser of dates calls `int` for each run of digits."""
+
 
 def timestamp(header: str | None) -> float | None:
     """Seconds since the epoch (RFC 9110, 5.6.7); None for a value that isn't a date."""
+    if len(header or "") > _LONGEST_DATE:
+        return None
     try:
         return parsedate_to_datetime(header or "").timestamp()
     except (ValueError, OverflowError):
@@ -22,12 +29,10 @@ def retry_after_seconds(header: str | None) -> float | None:
     """Retry-After in seconds, from a number or a date (RFC 9110, 10.2.3)."""
     if not header:
         return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
+    if _SECONDS.fullmatch(header.strip()):
+        return min(float(header), _LONGEST)
     at = timestamp(header)
-    return None if at is None else max(0.0, at - time.time())
+    return None if at is None else min(max(0.0, at - time.time()), _LONGEST)
 
 
 def next_page(link: str | None) -> str | None:

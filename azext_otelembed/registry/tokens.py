@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 from azext_otelembed.errors import RegistryFailed, Unauthorized
 from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry.auth import AcrExchange, Basic, Challenge, Credential, challenges
-from azext_otelembed.registry.http_headers import timestamp
+from azext_otelembed.registry.http_headers import retry_after_seconds, timestamp
 from azext_otelembed.registry.response import RegistryResponse
 from azext_otelembed.registry.response_json import parse_object
 from azext_otelembed.registry.scope import Scope, covers, describe, merged
@@ -91,7 +91,7 @@ class _TokenRefusedError(Exception):
     def __init__(self, response: RegistryResponse) -> None:
         super().__init__(response.status)
         self.status = response.status
-        self.retry_after = response.headers.get("Retry-After")
+        self.retry_after = retry_after_seconds(response.headers.get("Retry-After"))
 
 
 class Tokens:
@@ -213,7 +213,7 @@ class Tokens:
         return RegistryFailed(
             f"The token server of registry '{self._host}' answered HTTP {status} for {rights}.",
             "Run the same command again"
-            + (f" in {refusal.retry_after} seconds." if refusal.retry_after else "."),
+            + (f" in {refusal.retry_after:.0f} seconds." if refusal.retry_after else "."),
             status=status,
         )
 

@@ -245,7 +245,7 @@ def _received(response: RegistryResponse, default: int, *, some: bool) -> int:
     Registries send `0-0` for one byte and for none (distribution's and ACR do): it counts as none,
     unless `some` bytes are known to have arrived.
     """
-    found = re.fullmatch(r"(?:bytes=)?0-(\d{1,18})", response.headers.get("Range", "").strip())
+    found = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,18})", response.headers.get("Range", "").strip())
     if not found:
         return default
     last = int(found.group(1))

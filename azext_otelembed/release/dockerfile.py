@@ -62,9 +62,9 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
     The Dockerfile is written each time. A configuration in `directory` is never overwritten: with
     `own_config` (one was given) other content is an error. Raises `InvalidInput`.
     """
-    folder = Path(directory).expanduser()
-    config, file = folder / CONFIG_FILE, folder / DOCKERFILE
     try:
+        folder = Path(directory).expanduser()
+        config, file = folder / CONFIG_FILE, folder / DOCKERFILE
         folder.mkdir(parents=True, exist_ok=True)
         if not config.exists():
             config.write_bytes(data)
@@ -75,19 +75,18 @@ def write(text: str, data: bytes, directory: str, *, own_config: bool) -> dict[s
                 "Remove or rename one of the two files.",
             )
         file.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(
-            f"--output-dir '{directory}' can't be written to: {error.strerror or error}."
-        ) from None
+    except (OSError, RuntimeError, ValueError) as error:  # `~name` of an unknown user; a NUL
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise InvalidInput(f"--output-dir '{directory}' can't be written to: {reason}.") from None
     return {"dockerfile": str(file), "config": str(config)}
 
 
 def config_in(directory: str) -> str | None:
     """The path of the configuration that an earlier run wrote to `directory`; None without one."""
-    path = Path(directory).expanduser() / CONFIG_FILE
     try:
+        path = Path(directory).expanduser() / CONFIG_FILE
         return str(path) if path.is_file() else None
-    except OSError:  # `write` reports a directory that can't be used
+    except (OSError, RuntimeError, ValueError):  # `write` reports a directory that can't be used
         return None
 
 

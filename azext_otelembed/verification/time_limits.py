@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+
+from azext_otelembed.whole_number import whole_number
 
 START_LIMIT = 230
 """Seconds within which App Service expects a container to answer; the app setting changes it."""
@@ -20,9 +21,7 @@ SETTLING = 70
 def start_limit(settings: Mapping[str, str]) -> int:
     """Seconds after which App Service stops a container that doesn't answer."""
     given = settings.get(START_LIMIT_SETTING, "").strip()
-    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", given):
-        return START_LIMIT
-    return min(int(given), LONGEST_START_LIMIT)
+    return min(whole_number(given, 10**9 - 1) or START_LIMIT, LONGEST_START_LIMIT)
 
 
 def default_timeout(settings: Mapping[str, str]) -> int:

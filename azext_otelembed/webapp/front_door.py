@@ -169,7 +169,7 @@ def _easy_auth(settings: Json, health_path: str) -> _Login | None:
     if any(_matches(pattern, health_path) for pattern in excluded):
         return None
     # Return401, Return403; in older settings RejectWith401, RejectWith404
-    number = re.search(r"\d{3}$", action)
+    number = re.search(r"[0-9]{3}$", action)
     if number:
         reason = f"Easy Auth answers {number[0]} to requests without a login"
         return _Login(reason, REFUSALS | {int(number[0])})

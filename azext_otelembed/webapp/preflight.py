@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from azext_otelembed.az_commands import placeholder
+from azext_otelembed.az_commands import option, placeholder
 from azext_otelembed.azure import pull_access, registries
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json
@@ -16,6 +16,7 @@ from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.whole_number import whole_number
 
 STOP_LIMIT_SETTING = "WEBSITES_CONTAINER_STOP_TIME_LIMIT"
 """Seconds from the stop signal to the kill ("Environment variables and app settings in Azure App
@@ -43,27 +44,25 @@ def check_startup_command(observed: Observed) -> None:
     site, container = observed.id, observed.container
     if container is None:
         owner, text = f"{site}", observed.startup_command
-        change, name = f"az webapp config set {site.arguments} --startup-file", "app_command_line"
+        change: tuple[str, ...] = ("webapp config set",)
+        flag, name = "--startup-file", "app_command_line"
     else:
         owner = f"the main container '{container}' of {site}"
         text = str(observed.container_properties.get("startUpCommand") or "")
-        change = (
-            f"az webapp sitecontainers update {site.arguments} "
-            f"--container-name {container} --startup-cmd"
-        )
-        name = "startUpCommand"
+        change = ("webapp sitecontainers update", *option("--container-name", container))
+        flag, name = "--startup-cmd", "startUpCommand"
     found = find_in_startup_command(text)
     if found is None:
         return
-    new = shlex.quote("<the command that starts only the app>")
+    new = "<the command that starts only the app>"
     if found.app is not None:
-        new = shlex.quote(shlex.join(found.app.cmd))
+        new = shlex.join(found.app.cmd)
     raise Refused(
         f"The startup command of {owner} starts a collector already: `{found.collector}`. With the "
         "embedded one there would be two, on the same ports.",
         "--unwrap changes an image's command only. Remove the collector from the startup command "
-        f"with `{change} {new}`, and where Terraform or Bicep sets it ({name}) there as well. Then "
-        "run the same command again.",
+        f"with `{site.command(*change, *option(flag, new))}`, and where Terraform or Bicep sets it "
+        f"({name}) there as well. Then run the same command again.",
     )
 
 
@@ -141,7 +140,8 @@ def check_grace(launcher: Launcher, settings: Mapping[str, str]) -> str | None:
     if launcher.kind != "drain":
         return None
     value = settings.get(STOP_LIMIT_SETTING, "").strip()
-    limit = int(value) if value.isascii() and value.isdigit() else DEFAULT_STOP_LIMIT
+    limit = whole_number(value, 10**9)
+    limit = DEFAULT_STOP_LIMIT if limit is None else limit
     if launcher.grace + _APP_SECONDS <= limit:
         return None
     return (

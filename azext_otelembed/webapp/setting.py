@@ -21,7 +21,9 @@ from azext_otelembed.errors import InvalidConfig, InvalidInput, NotFound
 from azext_otelembed.webapp.observe import SETTING, Observed
 
 HIDDEN_LINK = "hidden-link: /app-insights-resource-id"
-SECRET_URI = re.compile(r"https://[A-Za-z0-9.-]+(?::\d+)?/secrets/[A-Za-z0-9-]+(?:/[0-9A-Fa-f]*)?")
+SECRET_URI = re.compile(
+    r"https://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/secrets/[A-Za-z0-9-]+(?:/[0-9A-Fa-f]*)?"
+)
 
 
 @dataclass(frozen=True, slots=True)

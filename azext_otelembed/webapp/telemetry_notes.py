@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from azext_otelembed.az_commands import DEFAULT, Verbatim, option, placeholder
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.webapp.observe import Observed
@@ -19,6 +20,7 @@ _SIGNALS = ("TRACES", "METRICS", "LOGS")
 _LOCAL = ("localhost", "::1", "0.0.0.0")  # noqa: S104  # compared with, not bound to
 _PORTS = ("4317/tcp", "4318/tcp")
 _CONTINUOUS_DEPLOYMENT = "DOCKER_ENABLE_CI"
+_NEW_PORT = Verbatim("WEBSITES_PORT=<port>")
 
 
 def telemetry_notes(
@@ -36,17 +38,18 @@ def telemetry_notes(
         notes.append(
             f"The app setting WEBSITES_PORT of {observed.id} is a port of the embedded collector, "
             "which doesn't start if the app listens there. Let the app listen on another port, and "
-            f"name it with `az webapp config appsettings set {observed.id.arguments} --settings "
-            "WEBSITES_PORT=<port>`."
+            f"name it with `{_setting_command(observed, _NEW_PORT)}`."
         )
     if config:
         notes += _port_notes(observed, base, config, settings)
     if observed and observed.settings.get(_CONTINUOUS_DEPLOYMENT, "").strip().lower() == "true":
+        deploy = observed.id.command("otelembed deploy")
+        words = ("webapp deployment container config", "--enable-cd", "false")
         notes.append(
             f"{observed.id} has the app setting {_CONTINUOUS_DEPLOYMENT}=true: a push of {base} "
             "may restart the site, which then still runs the embedded image. A new app image goes "
-            "live only by another `az otelembed deploy`. Turn the webhook off with "
-            f"`az webapp deployment container config {observed.id.arguments} --enable-cd false`."
+            f"live only by another `{deploy}`. Turn the webhook off with "
+            f"`{observed.id.command(*words)}`."
         )
     return notes
 
@@ -62,15 +65,19 @@ def _variable_notes(
         if name in settings and observed:
             yield f"{_owner(observed, name)} {problem}. {_removal(observed, name)}"
             continue
-        site = _arguments(observed)
         yield (
             f"{base} sets {name} (ENV), which {problem}. Remove it from the Dockerfile, or "
-            f"replace it with `az webapp config appsettings set {site} --settings {name}={wanted}`."
+            f"replace it with `{_setting_command(observed, f'{name}={wanted}')}`."
         )
 
 
-def _arguments(observed: Observed | None) -> str:
-    return observed.id.arguments if observed else "-g <group> -n <name>"
+def _setting_command(observed: Observed | None, setting: str) -> str:
+    """The command that sets an app setting of the site; without one its name is a placeholder."""
+    verb = "webapp config appsettings set"
+    if observed:
+        return observed.id.command(verb, "--settings", setting)
+    site = ("-g", placeholder("group"), "-n", placeholder("name"))
+    return DEFAULT.command(verb, *site, subscription=None, options=("--settings", setting))
 
 
 def _owner(observed: Observed, name: str) -> str:
@@ -80,15 +87,13 @@ def _owner(observed: Observed, name: str) -> str:
 
 
 def _removal(observed: Observed, name: str) -> str:
-    site = observed.id.arguments
+    site = observed.id
     if _inherits(observed):
-        return (
-            f"Remove it with `az webapp config appsettings delete {site} --setting-names {name}`."
-        )
-    return (
-        "Remove it from the container's environment variables, which `az webapp sitecontainers "
-        f"show {site} --container-name {observed.container}` shows."
-    )
+        delete = site.command("webapp config appsettings delete", "--setting-names", name)
+        return f"Remove it with `{delete}`."
+    words = option("--container-name", observed.container or "")
+    show = site.command("webapp sitecontainers show", *words)
+    return f"Remove it from the container's environment variables, which `{show}` shows."
 
 
 def _inherits(observed: Observed) -> bool:
@@ -142,13 +147,12 @@ def _port_notes(
     found = [port for port in _PORTS if isinstance(exposed, dict) and port in exposed]
     if not found or "WEBSITES_PORT" in settings:
         return
-    site = _arguments(observed)
     numbers = " and ".join(port.partition("/")[0] for port in found)
     yield (
         f"{base} exposes port {numbers} (EXPOSE), on which the embedded collector listens, on "
         "localhost only. If the app itself listens there, the collector doesn't start. Name the "
-        f"app's port with `az webapp config appsettings set {site} --settings "
-        "WEBSITES_PORT=<port>`, and remove the EXPOSE from the Dockerfile."
+        f"app's port with `{_setting_command(observed, _NEW_PORT)}`, and remove the "
+        "EXPOSE from the Dockerfile."
     )
 
 

@@ -15,6 +15,7 @@ from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.records.record import SUCCEEDED, Release, to_manifest
 from localazure.images.assemble import Entry, Image, index_bytes, layer
+from tests.fuzz import input_targets
 from tests.programs import LOADER, program
 from tests.unit.image.image_support import base, collector
 
@@ -120,4 +121,5 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     "digest": (b"sha256:" + b"0" * 64,),
     "launcher": (b"drain/2,grace=3,logs=stderr,memory=none",),
     "restore-data": (b'{"layers":3,"history":0,"top":"sha256:' + b"0" * 64 + b'","seal":"x"}',),
+    **input_targets.SEEDS,
 }

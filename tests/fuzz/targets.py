@@ -38,7 +38,7 @@ from azext_otelembed.registry.json_stream import array_elements
 from azext_otelembed.registry.scope import Scope, pull
 from azext_otelembed.registry.tokens import Tokens, lifetime
 from azext_otelembed.urls import resolve_safe
-from tests.fuzz import seeds
+from tests.fuzz import input_targets, seeds
 
 MOST = 16 << 20
 _DIFF_ID = Digest.of(seeds.ALONE)
@@ -186,6 +186,7 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "digest": _one(Digest.parse),
     "launcher": _one(Launcher.parse),
     "restore-data": _one(RestoreData.parse),
+    **input_targets.TARGETS,
 }
 
 

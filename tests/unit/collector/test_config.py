@@ -87,7 +87,9 @@ MERGED = MERGED.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")
         (b"a: *nowhere\n", 1, "undefined alias"),
         (b"a: 1\nb: \x07\n", 2, "control character"),
         (b"a: 1\nb: \xff\n", 2, "not UTF-8"),
-        (GOOD.encode("utf-16"), 1, "not UTF-8"),
+        (GOOD.encode("utf-16"), 1, "it is UTF-16, as Windows PowerShell writes it"),
+        (b"%YAML " + b"9" * 5000 + b".1\n---\na: 1\n", None, "a number is too large"),
+        (b'a: "\\UFFFFFFFF"\n', None, "a number is too large"),
         (b"a: \0", None, "not text"),
         (b"[" * 20_000, None, "nested too deeply"),
         (b"a: &a [*a]\n", None, "nested too deeply"),
@@ -209,11 +211,29 @@ def test_what_is_fine_is_not_warned_of(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("limiter", "message"),
+    [
+        ("{limit_mib: 0}", "'limit_mib' of 'memory_limiter' must be a number from 1 to 4294967295"),
+        ("{limit_mib: -5}", "'limit_mib' of 'memory_limiter' must be a number from 1"),
+        ("{limit_mib: 4294967296}", "must be a number from 1 to 4294967295"),
+        (f"{{limit_mib: {'9' * 5000}}}", "must be a number from 1 to 4294967295"),
+        ("{limit_percentage: 101}", "'limit_percentage' of 'memory_limiter' must be a number from"),
+        ("{limit_mib: 9, spike_limit_mib: -1}", "'spike_limit_mib' of 'memory_limiter' must be"),
+        ("{limit_mib: 9, spike_limit_mib: 9}", "'spike_limit_mib' of 'memory_limiter' must be sm"),
+    ],
+)
+def test_limits_with_which_the_collector_exits_are_refused(limiter: str, message: str) -> None:
+    with pytest.raises(InvalidConfig, match=message):
+        config.load(changed("{limit_mib: 100, check_interval: 1s}", limiter))
+
+
+@pytest.mark.parametrize(
     ("limiter", "expected"),
     [
         *(("{limit_mib: 100}", 80), ("{limit_mib: 512}", 409)),
         *(("{limit_percentage: 50}", None), ("{limit_mib: '${env:LIMIT}'}", None)),
-        *(("{limit_mib: -5}", None), ("", None)),
+        *(("{limit_mib: '512'}", 409), ("{limit_mib: ²}", None), ("{limit_mib: 1_0}", None)),
+        *(("{limit_mib: 4294967295}", 3435973836), ("", None)),
     ],
 )
 def test_gomemlimit_follows_the_memory_limiter_of_a_pipeline(
