@@ -179,6 +179,7 @@ def test_a_shell_that_reads_a_file_first_stays() -> None:
     assert check_base(base(Cmd=command), unwrap=True).cmd == ("app",)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "script",
     [
