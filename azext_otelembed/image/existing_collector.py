@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from azext_otelembed.image.shell_script import (
-    MAX_DEPTH,
+    MAX_LENGTH,
     Command,
     Job,
     Unreadable,
@@ -72,11 +72,12 @@ _BUILTINS = frozenset(
     unalias unset until wait while if for case function
     """.split()  # noqa: SIM905  # one word a line fills a page
 )
+_MAX_SCRIPTS = 200
 # In a background job these change nothing outside of it.
 _WITHOUT_EFFECT = {"cd", "export", "umask", "ulimit", "set", "unset", ":", "true", "sleep"}
 # By these the rest of a script depends on a background job.
 _NEEDS_JOB = {"wait", "jobs", "fg", "bg", "disown"}
-_JOB_PARAMETER = re.compile(r"\$!|\$\{!|kill\s[^;&|\n]*%|\bCHLD\b")
+_JOB_PARAMETER = re.compile(r"\$!|\$\{!|kill\s[^;&|\n%]{0,200}%|\bCHLD\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def find_collector(start: StartCommand, *, keep_shell: bool = False) -> Existing
     words = (*start.entrypoint, *start.cmd)
     for shell in _find_shells(words):
         script = words[shell.script_index]
-        collector = _in_script(script, 0)
+        collector = _in_script(script)
         if collector is not None:
             rest = _without_collector(script)
             app = None if rest is None else _app_command(start, shell, rest, keep_shell)
@@ -133,14 +134,14 @@ def find_in_startup_command(text: str) -> ExistingCollector | None:
     `sh -c`, and the text as a script. `app` has the words without the collector as its Cmd.
     """
     try:
-        words = tuple(shlex.split(text))
+        words = tuple(shlex.split(text)) if len(text) <= MAX_LENGTH else ()
     except ValueError:
         words = ()
     for entrypoint in ((), ("sh",), ("sh", "-c")):
         found = find_collector(StartCommand(entrypoint, words))
         if found is not None:
             return found
-    collector = _in_script(text, 0)
+    collector = _in_script(text)
     return None if collector is None else ExistingCollector(collector, None)
 
 
@@ -178,20 +179,27 @@ def _shell_at(words: Sequence[str], number: int) -> _Shell | None:
     return _Shell(number, at, plain) if has_script and at < len(words) else None
 
 
-def _in_script(script: str, depth: int) -> str | None:
-    """The command in a script, or in a script that this one runs, that starts a collector."""
-    if depth > MAX_DEPTH:
+def _in_script(script: str, seen: set[str] | None = None) -> str | None:
+    """The command in a script, or in a script that this one runs, that starts a collector.
+
+    `seen` has the scripts that were read; of too many the rest isn't told apart.
+    """
+    seen = set() if seen is None else seen
+    if script in seen:
         return None
+    seen.add(script)
     try:
-        jobs = read_jobs(script)
+        jobs = read_jobs(script) if len(seen) <= _MAX_SCRIPTS else None
     except Unreadable:
+        jobs = None
+    if jobs is None:
         return script.strip() if _ANY_COLLECTOR.search(script + " ") else None
     for command in (command for job in jobs for command in job.commands):
         words = _words_of(command)
         if _runs_collector(words) or _may_run_collector(words):
             return _text_of(script, command)
         for inner in _scripts_of(command):
-            if _in_script(inner, depth + 1):
+            if _in_script(inner, seen):
                 return _text_of(script, command)
     return None
 
@@ -243,17 +251,20 @@ def _words_of(command: Command) -> list[str]:
     return [unquoted(token.text) for token in command.words]
 
 
-def _programs(script: str, depth: int = 0) -> Iterator[str]:
+def _programs(script: str) -> Iterator[str]:
     """The programs of a script and of the scripts in it. Raises `Unreadable`."""
-    if depth > MAX_DEPTH:
-        raise Unreadable
-    for command in (command for job in read_jobs(script) for command in job.commands):
-        words = _words_of(command)
-        program = _program(words)
-        if program is not None:
-            yield words[program]
-        for inner in _scripts_of(command):
-            yield from _programs(inner, depth + 1)
+    scripts, seen = [script], {script}
+    while scripts:
+        if len(seen) > _MAX_SCRIPTS:
+            raise Unreadable
+        for command in (command for job in read_jobs(scripts.pop()) for command in job.commands):
+            words = _words_of(command)
+            program = _program(words)
+            if program is not None:
+                yield words[program]
+            inner = set(_scripts_of(command)) - seen
+            seen |= inner
+            scripts += inner
 
 
 def _program(words: Sequence[str]) -> int | None:
@@ -298,7 +309,7 @@ def _without_collector(script: str) -> str | None:
         return None
     if not kept or [token.text for token in kept] != [token.text for token in expected]:
         return None
-    if _in_script(rest, 0) is not None or _JOB_PARAMETER.search(rest):
+    if _in_script(rest) is not None or _JOB_PARAMETER.search(rest):
         return None
     if any(name in rest for name in _names_of(job)):
         return None

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_DEPTH = 20
-"""Levels of substitutions, scripts in arguments and groups that are read."""
+"""Levels of substitutions and groups that are read."""
+MAX_LENGTH = 128 << 10
+"""Linux runs no command with a longer argument (MAX_ARG_STRLEN, execve(2))."""
 _OPERATORS = re.compile(r"&&|\|\||\|&|;;&|;;|;&|[&|;()]")
 _REDIRECTION = re.compile(r"\d*(?:&>>|&>|<<<|<<-|<<|<>|<&|>&|>>|>\||<(?!\()|>(?!\())")
 _CLOSES = {"fi": "if", "done": "loop", "esac": "case", "}": "{"}
@@ -20,7 +22,7 @@ _CONTINUES = {"then", "else", "elif", "do", "!"}
 
 
 class Unreadable(Exception):
-    """The script isn't read: a quote or a group doesn't end, or it is nested too deeply."""
+    """The script isn't read: a quote or a group doesn't end, or it is too deep or too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ def read_jobs(script: str) -> list[Job]:
 
 def tokens(script: str) -> list[Token]:
     """The tokens of a script, without its comments. Raises `Unreadable`."""
+    if len(script) > MAX_LENGTH:
+        raise Unreadable
     return list(_Lexer(script).read())
 
 
@@ -297,8 +301,8 @@ class _Jobs:
             self._open("(")
         elif text == ")":
             if self.groups[-1:] == ["case"]:
-                if self.command is not None:  # it was a pattern
-                    self.job.commands.remove(self.command)
+                if self.command is not None and self.job.commands[-1] is self.command:
+                    self.job.commands.pop()  # it was a pattern
             else:
                 self._close("(")
         elif text in (";", "&", "\n") and not self.groups:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from azext_otelembed.image.embed import check_base
-from azext_otelembed.image.existing_collector import StartCommand, find_collector
+from azext_otelembed.image.existing_collector import (
+    StartCommand,
+    find_collector,
+    find_in_startup_command,
+)
 from tests.unit.image.image_support import base
 
 SHELLS = [
@@ -172,3 +177,28 @@ def test_a_shell_that_reads_a_file_first_stays() -> None:
     read_first = base(Env=["BASH_ENV=/etc/app.env"], Cmd=command)
     assert check_base(read_first, unwrap=True).cmd == ("bash", "-c", "exec app")
     assert check_base(base(Cmd=command), unwrap=True).cmd == ("app",)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "script",
+    [
+        'eval "$(' * 40 + "x" + ')"' * 40,
+        "eval sh -c '" * 2000,
+        "$(" * 30000,
+        '"$(' * 30000,
+        "(" * 60000,
+        "kill " * 20000,
+        "1" * 100000,
+        "case x in " + "a) ;; " * 20000 + "esac",
+        "`" * 100001,
+        "<<E " * 20000,
+        'eval \'eval "eval x$(sh -c "x")"\';' * 2000,
+        "x" * 10_000_000,
+    ],
+)
+def test_large_and_deep_scripts_are_read_in_time(script: str) -> None:
+    began = time.monotonic()
+    find_collector(StartCommand((), ("sh", "-c", f"{script}; otelcol & exec app")))
+    find_in_startup_command(f"otelcol & {script}")
+    assert time.monotonic() - began < 10
