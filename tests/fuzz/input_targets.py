@@ -74,13 +74,14 @@ def arguments(data: bytes) -> None:
     lines = text.splitlines()
     for site in read_sites(lines):
         assert SiteId.parse(site.resource_id) == site
-    for check in (
-        lambda: _validators.validate_tag(Namespace(tag=text)),
-        lambda: _validators.validate_health_path(Namespace(health_path=text)),
-        lambda: _validators.validate_text(Namespace(a=text, b=[[text]])),
-    ):
+    checks: tuple[tuple[Callable[[Namespace], None], Namespace], ...] = (
+        (_validators.validate_tag, Namespace(tag=text)),
+        (_validators.validate_health_path, Namespace(health_path=text)),
+        (_validators.validate_text, Namespace(a=text, b=[[text]])),
+    )
+    for check, namespace in checks:
         with suppress(InvalidArgumentValueError):
-            check()
+            check(namespace)
 
 
 def headers(data: bytes) -> None:
