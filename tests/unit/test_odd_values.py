@@ -150,6 +150,14 @@ def test_utf_16_is_named(encoding: str, tmp_path: Path, monkeypatch: pytest.Monk
         inputs.from_stdin("-", "--connection-string")
 
 
+def test_a_closed_standard_input_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InvalidInput, match="Standard input is closed"):
+        inputs.from_stdin("-", "--connection-string")
+    with pytest.raises(InvalidInput, match="Standard input is closed"):
+        inputs.named_sites(None, "-", (None, None))
+
+
 def test_a_timeout_is_at_most_a_day() -> None:
     _validators.validate_timeout(Namespace(timeout=86_400))
     for seconds in (0, -1, 86_401, 10**400):
