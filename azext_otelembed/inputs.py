@@ -131,7 +131,7 @@ def from_stdin(value: str | None, option: str) -> str | None:
     """The value, or the content of standard input for `-`. Raises `InvalidInput`."""
     if value != "-":
         return value.strip() if value is not None else None
-    if sys.stdin.isatty():
+    if sys.stdin is not None and sys.stdin.isatty():
         raise InvalidInput(
             f"{option} - reads standard input, which is a terminal.",
             "Pipe the value in, or give @file.",
@@ -140,6 +140,8 @@ def from_stdin(value: str | None, option: str) -> str | None:
 
 
 def _standard_input() -> str:
+    if sys.stdin is None:
+        raise InvalidInput("Standard input is closed.", "Pipe the value in, or give a file.")
     data = _guarded(lambda: sys.stdin.buffer.read(LARGEST_FILE + 1), "Standard input")
     if len(data) > LARGEST_FILE:
         raise InvalidInput(

@@ -59,8 +59,11 @@ class Challenge:
         return tuple(scope for scope in found if scope)
 
 
-_SCHEME = re.compile(r"\s*,?\s*([A-Za-z][A-Za-z0-9._-]*)(?=\s+[A-Za-z0-9_-]+\s*=|\s*$|\s*,)")
-_PARAMETER = re.compile(r"""\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))""")
+# `\s*,?\s*` would take n² steps on n spaces.
+_SCHEME = re.compile(r"\s*(?:,\s*)?([A-Za-z][A-Za-z0-9._-]*)(?=\s+[A-Za-z0-9_-]+\s*=|\s*$|\s*,)")
+_PARAMETER = re.compile(
+    r"""\s*(?:,\s*)?([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))"""
+)
 
 
 def challenges(header: str) -> list[Challenge]:

@@ -6,7 +6,6 @@ import json
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
@@ -75,14 +74,14 @@ def arguments(data: bytes) -> None:
     lines = text.splitlines()
     for site in read_sites(lines):
         assert SiteId.parse(site.resource_id) == site
-    checks: tuple[tuple[Callable[[Any], None], Namespace], ...] = (
+    checks: tuple[tuple[Callable[[Namespace], None], Namespace], ...] = (
         (_validators.validate_tag, Namespace(tag=text)),
         (_validators.validate_health_path, Namespace(health_path=text)),
         (_validators.validate_text, Namespace(a=text, b=[[text]])),
     )
-    for check, arguments in checks:
+    for check, namespace in checks:
         with suppress(InvalidArgumentValueError):
-            check(arguments)
+            check(namespace)
 
 
 def headers(data: bytes) -> None:

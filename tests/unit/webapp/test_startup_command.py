@@ -19,7 +19,7 @@ from tests.unit.samples import SITE
             "--startup-file 'node server.js'",
         ),
         ("bash -lc 'otelcol & exec app'", """--startup-file 'bash -lc '"'"'exec app'"'"''"""),
-        ("-c 'otelcol & exec app \"$A\"'", "--startup-file '-c "),
+        ("-c 'otelcol & exec app \"$A\"'", "'--startup-file=-c "),
         ("'otelcol & exec app'", """--startup-file ''"'"'exec app'"'"''"""),
         ("otelcol & node server.js", "--startup-file '<the command that starts only the app>'"),
         ("sh -c 'otelcol && app'", "--startup-file '<the command that starts only the app>'"),
