@@ -21,13 +21,18 @@ def decode_utf8(data: bytes) -> str:
     Windows PowerShell 5.1 writes UTF-16 with `>` and `Out-File` (learn.microsoft.com,
     about_Character_Encoding).
     """
-    if data.startswith(_UTF_16):
+    if is_utf16(data):
         raise NotUtf8("it is UTF-16, as Windows PowerShell writes it with `>`", 1)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise NotUtf8(f"a byte in line {line} isn't UTF-8", line) from None
+
+
+def is_utf16(data: bytes) -> bool:
+    """Whether the data starts with the byte order mark of UTF-16."""
+    return data.startswith(_UTF_16)
 
 
 def is_utf8(text: str) -> bool:

@@ -22,6 +22,7 @@ from azext_otelembed.builders.dockerignore import IgnoreRules, InvalidPattern, p
 from azext_otelembed.builders.source import Source
 from azext_otelembed.errors import BuildFailed, InvalidInput
 from azext_otelembed.registry.transfer import pieces
+from azext_otelembed.utf8_text import is_utf16
 
 IGNORE_FILE = ".dockerignore"
 _CHUNK = 1 << 18
@@ -68,6 +69,12 @@ def read_context(source: Source) -> BuildContext:
         try:
             with file.open("rb") as opened:
                 text = opened.read(_MAX_IGNORE_FILE)
+            if is_utf16(text):
+                raise InvalidInput(
+                    f"{file} is UTF-16, as Windows PowerShell writes it with `>`: no line of it "
+                    "would exclude anything.",
+                    "Save it as UTF-8.",
+                )
             ignore = parse(text.decode("utf-8", "surrogateescape"))
         except InvalidPattern as problem:
             raise InvalidInput(

@@ -215,14 +215,8 @@ def test_a_stopped_removal_whose_image_fails_puts_image_and_setting_back(
     assert hand.states(site) == ["rolled back", "succeeded"]
 
 
-@pytest.mark.parametrize(
-    "place",
-    rest_is_thorough(
-        # At the other places nothing is pending.
-        [one for one in PLACES if one not in ("before its record", "after its end is recorded")],
-        lambda place: "its record" in place,
-    ),
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("place", list(PLACES)[1:-1])
 def test_wait_finishes_a_rollback(two: tuple[Site, str, str], hand: Hand, place: str) -> None:
     site, first, _ = two
     stop(place, lambda: hand.rollback(site))
@@ -310,7 +304,7 @@ EMPTY: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("nth", rest_is_thorough([1, 2], lambda nth: nth == 1))
 @pytest.mark.parametrize("how", rest_is_thorough(EMPTY, lambda how: "list" in how))
 def test_one_empty_answer_is_not_taken_for_a_site_without_releases(
     two: tuple[Site, str, str], hand: Hand, cloud: Cloud, how: str, nth: int
@@ -322,6 +316,7 @@ def test_one_empty_answer_is_not_taken_for_a_site_without_releases(
     assert hand.states(site) == ["succeeded"] * 3
 
 
+@pytest.mark.thorough
 def test_a_record_that_the_registry_does_not_list_is_no_lock(
     make_site: MakeSite, hand: Hand, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -338,13 +333,14 @@ def test_a_record_that_the_registry_does_not_list_is_no_lock(
     assert [one.state for one in Contents(cloud, site.host).releases(site)] == ["failed"]
 
 
-@pytest.mark.parametrize("number", ["²", "١", "9" * 5000])
-def test_odd_digits_are_no_number_of_a_release(site: Site, hand: Hand, number: str) -> None:
+def test_odd_digits_are_no_number_of_a_release(site: Site, hand: Hand) -> None:
     hand.deploy(site)
-    with pytest.raises(NotFound, match="neither a number nor a tag"):
-        hand.rollback(site, number)
+    for number in ("²", "١", "9" * 5000):
+        with pytest.raises(NotFound, match="neither a number nor a tag"):
+            hand.rollback(site, number)
 
 
+@pytest.mark.thorough
 def test_a_deploy_that_could_not_read_the_collector_releases_nothing_that_runs(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:

@@ -171,6 +171,12 @@ def test_a_bad_line_of_a_dockerignore_is_named(folder: Path) -> None:
         names(folder)
 
 
+def test_a_dockerignore_in_utf_16_is_refused(folder: Path) -> None:
+    (folder / ".dockerignore").write_text(".env\n", encoding="utf-16")
+    with pytest.raises(InvalidInput, match=r"\.dockerignore is UTF-16"):
+        names(folder)
+
+
 def test_pieces_of_a_large_file_come_while_it_is_read(folder: Path) -> None:
     with (folder / "sparse").open("wb") as file:
         file.truncate(1 << 30)
