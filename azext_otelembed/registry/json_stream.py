@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from azext_otelembed import strict_json
 
 ELEMENT_LIMIT = 1 << 20
 """Characters of one value. A descriptor with annotations has about 1,500."""
 
 _SPACE = " \t\n\r"
 _AFTER_VALUE = (*_SPACE, ",", ":", "]", "}")
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
     """The elements of the array `name` of the object in `chunks`; null counts as an empty array.
 
-    Raises `ValueError` for a document that isn't an object with this array, that ends early, goes
-    on after its end, has a key twice, or has a value longer than `ELEMENT_LIMIT`. The elements
-    before the error have been yielded by then.
+    Raises `ValueError` for a document that isn't an object with this array, that ends early, has
+    bytes after its end, has a key twice, or has a value that is longer than `ELEMENT_LIMIT` or that
+    `strict_json` refuses. The elements before the error have been yielded by then.
     """
     document = _Document(chunks)
     document.take("{")
@@ -31,7 +31,7 @@ def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
             document.take(",")
         key = document.value()
         if not isinstance(key, str) or key in keys:
-            raise ValueError("A key is no text, or there twice.")
+            raise ValueError("A key is no text, or occurs twice.")
         keys.add(key)
         document.take(":")
         if key == name and document.peek() == "[":
@@ -40,7 +40,7 @@ def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
             raise ValueError(f"{name} is no array.")
     document.take("}")
     if document.peek() or name not in keys:
-        raise ValueError(f"The document goes on after its end, or has no {name}.")
+        raise ValueError(f"The document has text after its end, or has no {name}.")
 
 
 def _elements(document: _Document) -> Iterator[Any]:
@@ -54,20 +54,12 @@ def _elements(document: _Document) -> Iterator[Any]:
     document.take("]")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("A key is there twice.")
-    return found
-
-
 class _Document:
     """The text that is left to read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
-        self._json = json.JSONDecoder(object_pairs_hook=_unique)
         self._text = ""
         self._position = 0
         self._ended = False
@@ -89,22 +81,20 @@ class _Document:
         self._position += 1
 
     def value(self) -> Any:
-        """The next value, as `json.loads` gives it."""
+        """The next value, read strictly."""
         self.peek()
         while True:
             length = len(self._text) - self._position
             try:
-                found, end = self._json.raw_decode(self._text, self._position)
+                found, end = strict_json.DECODER.raw_decode(self._text, self._position)
             except (json.JSONDecodeError, RecursionError):
                 found, end = None, len(self._text)
                 complete = False
             else:
-                # A number may go on in the next chunk, also `1` in front of `.5`.
+                # A number may continue in the next chunk, also `1` in front of `.5`.
                 complete = self._ended or self._text[end : end + 1] in _AFTER_VALUE
             if complete:
-                if _ESCAPED_SURROGATE.search(self._text, self._position, end):
-                    # A pair of them has become one character. `UnicodeEncodeError` for half a pair.
-                    json.dumps(found, ensure_ascii=False).encode()
+                strict_json.check_value(self._text[self._position : end], found)
                 self._position = end
                 return found
             if length > ELEMENT_LIMIT:
