@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from azext_otelembed.builders.source import Builder
     from azext_otelembed.release.deploy import DeployRequest
     from azext_otelembed.release.deploy_result import Outcome
+    from azext_otelembed.release.planned_release import PlannedRelease
     from azext_otelembed.release.release_context import ReleaseOptions
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
@@ -406,18 +407,16 @@ def _opened(
 
 
 def _roll_back(
-    cmd: Any, planned: Any, options: ReleaseOptions, console: Console, *, yes: bool
+    cmd: Any, planned: PlannedRelease, options: ReleaseOptions, console: Console, *, yes: bool
 ) -> Result | None:
     """Asks, then carries out a planned rollback; None if the answer is no."""
-    from azext_otelembed.release.rollback import roll_back
-
     if not yes and not planned.is_done:
         if not confirmed(planned.question):
             console.alert("otelembed: nothing was changed.")
             return None
         # The time that the answer took doesn't count.
         planned.site.session.deadline.restart()
-    result, exit_status = roll_back(planned, options, console)
+    result, exit_status = planned.carry_out(options, console)
     end_with(cmd, exit_status)
     return result
 

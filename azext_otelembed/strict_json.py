@@ -1,4 +1,4 @@
-"""JSON that others send, read strictly: one value, or the reason why it isn't valid."""
+"""JSON of services and images, read strictly: one value, or the reason why it isn't valid."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ MAX_PARTS = 250_000
 MAX_DIGITS = 100
 """Parsing n digits takes n² steps, and Python before 3.11 has no limit."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_TOO_DEEP = "it is nested too deeply"
 
 
 def parse(data: bytes | str) -> Any:
@@ -29,32 +30,35 @@ def parse(data: bytes | str) -> Any:
         if isinstance(data, str):
             data.encode("utf-8")
         text = data if isinstance(data, str) else data.decode("utf-8")
-        parts = _count_parts(text)
+        _check_text(text)
         value = DECODER.decode(text)
-        check_value(value, text, parts)
+        check_value(text, value)
     except (ValueError, RecursionError) as error:
         raise ValueError(_reason(error)) from None
     return value
 
 
-def check_value(value: Any, text: str, parts: int) -> None:
-    """Checks what `DECODER` can't: the depth of `value`, of `parts` objects and lists, and lone
-    surrogates, which escapes in its `text` may stand for. Raises `ValueError` and `RecursionError`.
+def check_value(text: str, value: Any) -> None:
+    """Checks what `DECODER` doesn't: the depth of a value, and surrogates in its `text`.
+
+    Raises `ValueError`.
     """
-    if parts > MAX_DEPTH:
+    if _count_parts(text) > MAX_DEPTH:
         _check_depth(value)
     if _SURROGATE.search(text):
         # A pair of them has become one character, which UTF-8 can encode.
         json.dumps(value, ensure_ascii=False).encode("utf-8")
 
 
-def _count_parts(text: str) -> int:
+def _check_text(text: str) -> None:
     if text.startswith("\ufeff"):
-        raise ValueError("it starts with a byte order mark (BOM)")
-    parts = text.count("[") + text.count("{")
-    if parts > MAX_PARTS:
+        raise ValueError("it begins with a byte order mark (BOM)")
+    if _count_parts(text) > MAX_PARTS:
         raise ValueError(f"it has more than {MAX_PARTS} objects and lists")
-    return parts
+
+
+def _count_parts(text: str) -> int:
+    return text.count("[") + text.count("{")
 
 
 def _parse_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,15 +85,6 @@ def _parse_float(text: str) -> float:
     return value
 
 
-DECODER = json.JSONDecoder(
-    object_pairs_hook=_parse_object,
-    parse_constant=_refuse_constant,
-    parse_float=_parse_float,
-    parse_int=_parse_int,
-)
-"""Python's decoder with the hooks that refuse names that occur twice, and odd numbers."""
-
-
 def _check_depth(value: Any) -> None:
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
@@ -102,7 +97,7 @@ def _check_depth(value: Any) -> None:
         level = [one for one in inner if isinstance(one, dict | list)]
         if not level:
             return
-    raise RecursionError
+    raise ValueError(_TOO_DEEP)
 
 
 def _reason(error: Exception) -> str:
@@ -113,5 +108,14 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeEncodeError):
         return "it has half of a surrogate pair"
     if isinstance(error, RecursionError):
-        return "it is nested too deeply"
+        return _TOO_DEEP
     return str(error)
+
+
+DECODER = json.JSONDecoder(
+    object_pairs_hook=_parse_object,
+    parse_constant=_refuse_constant,
+    parse_float=_parse_float,
+    parse_int=_parse_int,
+)
+"""The decoder of `parse`, for readers of parts of a document; see `check_value`."""

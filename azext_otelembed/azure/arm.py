@@ -102,6 +102,18 @@ def make_transport(session: Session) -> GuardedTransport:
     return GuardedTransport(session.deadline, **options)
 
 
+def add_page(what: str, address: str, visited: set[str]) -> None:
+    """Adds the address of the next page of a list to those that were read.
+
+    Raises `AzureFailed` for a page that was read already, and for more than `MAX_PAGES`.
+    """
+    if address in visited:
+        raise AzureFailed(f"{what}: Azure answers with the same page again.", AGAIN)
+    visited.add(address)
+    if len(visited) > MAX_PAGES:
+        raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
+
+
 class Arm:
     """JSON requests to Azure Resource Manager, where azure-mgmt-web has no operation."""
 
@@ -126,14 +138,10 @@ class Arm:
         """GET a collection, following its nextLink. A page without `value` is an error."""
         page = self.get(what, path, api_version, **query)
         found = required_objects_at(what, page, "value")
-        followed: set[str] = set()
+        visited = {path}
         while page.get("nextLink") not in (None, ""):
             link = text_at(what, page, "nextLink")
-            if link in followed:
-                raise AzureFailed(f"{what}: Azure answers with the same page again.", AGAIN)
-            followed.add(link)
-            if len(followed) >= MAX_PAGES:
-                raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
+            add_page(what, link, visited)
             page = self._get(what, link, {})
             found += required_objects_at(what, page, "value")
         return found

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from azext_otelembed.az_commands import DEFAULT, Caller, option, quote
-from azext_otelembed.azure.arm import MAX_PAGES, make_transport, pipeline_policies
+from azext_otelembed.azure.arm import add_page, make_transport, pipeline_policies
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.arm_json import (
     AGAIN,
@@ -285,7 +285,7 @@ def _documents(
     properties, differ between versions, and take a missing list for an empty one.
     """
     found: list[Json] = []
-    addresses: set[str] = set()
+    visited: set[str] = set()
 
     def keep(response: Any) -> None:
         if response.http_response.status_code >= 300:  # the SDK decides
@@ -293,11 +293,7 @@ def _documents(
         document = parse_object(what, response.http_response.content)
         if paged:
             required_objects_at(what, document, "value")
-            if response.http_request.url in addresses:
-                raise AzureFailed(f"{what}: Azure answers with the same page again.", AGAIN)
-            addresses.add(response.http_request.url)
-            if len(addresses) > MAX_PAGES:
-                raise AzureFailed(f"{what}: Azure answers with more than {MAX_PAGES} pages.")
+            add_page(what, response.http_request.url, visited)
         found.append(document)
 
     with sdk_errors(what, secrets):

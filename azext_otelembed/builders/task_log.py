@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -16,8 +15,6 @@ from azext_otelembed.errors import AzureFailed, Unauthorized
 
 Result = TypeVar("Result")
 _MAX_READ = 1 << 20
-_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-"""Colours and other control sequences, which must not reach the terminal."""
 _PAUSES = (POLL_INTERVAL, 4.0)
 _SILENCE = 10.0
 """Seconds without new bytes until the run's state is checked: a log may never be completed."""
@@ -115,6 +112,4 @@ class LineSplitter:
 
 
 def _visible(line: bytes) -> str:
-    if len(line) > MAX_LINE:
-        return LEFT_OUT
-    return _CONTROLS.sub("", visible_text(line))
+    return LEFT_OUT if len(line) > MAX_LINE else visible_text(line)

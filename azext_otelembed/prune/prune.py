@@ -20,7 +20,6 @@ from azext_otelembed.prune.retention import Decision, StoredImage, decide, needs
 from azext_otelembed.prune.site_records import SiteFolding, SiteRecords, delete_records, read_all
 from azext_otelembed.records.record_folding import RELEASES_KEPT
 from azext_otelembed.registry import acr_lists
-from azext_otelembed.registry.client import RegistryClient
 
 if TYPE_CHECKING:
     from azure.containerregistry import ContainerRegistryClient
@@ -70,14 +69,8 @@ class Pruner:
         self._registry = registry
         self._repository = repository
         self._keep = keep
-        self._client = RegistryClient(
-            registry.login_server,
-            session.registry_credential(),
-            transport=session.transport,
-            acr_command=partial(registry.command, session.caller),
-            secrets=session.secrets,
-            deadline=session.deadline,
-        )
+        self._client = session.open_registry(registry.login_server)
+        self._client.acr_command = partial(registry.command, session.caller)
 
     @cached_property
     def _sdk(self) -> ContainerRegistryClient:

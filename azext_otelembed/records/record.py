@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
@@ -173,12 +173,6 @@ def to_manifest(release: Release) -> bytes:
             annotations=_annotations(release),
         )
     )
-
-
-def from_referrers(descriptors: Iterable[Mapping[str, Any]]) -> list[Release]:
-    """The releases in a list of referrers, as `latest_states` gives them."""
-    found = (from_annotations(one.get("annotations")) for one in descriptors)
-    return latest_states(release for release in found if release is not None)
 
 
 def from_annotations(annotations: object) -> Release | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from azext_otelembed.errors import InvalidImage, RegistryFailed
+from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.registry import error_responses, response_json
 from azext_otelembed.registry.client import RegistryClient
@@ -90,7 +90,7 @@ def _entries(
         before = len(found)
         found.update(dict.fromkeys(page))
         if page and len(found) == before:
-            raise RegistryFailed(f"Registry '{client.host}' sends a page of {what} again.")
+            raise error_responses.repeated_page(client.host, what)
     return list(found)
 
 

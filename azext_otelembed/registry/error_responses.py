@@ -117,3 +117,8 @@ def corrupt(host: str, what: str) -> RegistryFailed:
 def unknown_format(host: str, what: str) -> RegistryFailed:
     """The error for a body that isn't what the protocol describes."""
     return RegistryFailed(f"Registry '{host}' sends {what} in an unknown format.")
+
+
+def repeated_page(host: str, what: str) -> RegistryFailed:
+    """The error for a page of a list that only has entries of the pages before."""
+    return RegistryFailed(f"Registry '{host}' sends a page of {what} again.")

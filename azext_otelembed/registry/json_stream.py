@@ -19,9 +19,9 @@ _AFTER_VALUE = (*_SPACE, ",", ":", "]", "}")
 def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
     """The elements of the array `name` of the object in `chunks`; null counts as an empty array.
 
-    Raises `ValueError` for a document that isn't an object with this array, that ends early, goes
-    on after its end, has a value longer than `ELEMENT_LIMIT`, or isn't as `strict_json` demands.
-    The elements before the error have been yielded by then.
+    Raises `ValueError` for a document that isn't an object with this array, that ends early, has
+    bytes after its end, has a key twice, or has a value that is longer than `ELEMENT_LIMIT` or that
+    `strict_json` refuses. The elements before the error have been yielded by then.
     """
     document = _Document(chunks)
     document.take("{")
@@ -31,7 +31,7 @@ def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
             document.take(",")
         key = document.value()
         if not isinstance(key, str) or key in keys:
-            raise ValueError("A key is no text, or there twice.")
+            raise ValueError("A key is no text, or occurs twice.")
         keys.add(key)
         document.take(":")
         if key == name and document.peek() == "[":
@@ -40,7 +40,7 @@ def array_elements(chunks: Iterable[bytes], name: str) -> Iterator[Any]:
             raise ValueError(f"{name} is no array.")
     document.take("}")
     if document.peek() or name not in keys:
-        raise ValueError(f"The document goes on after its end, or has no {name}.")
+        raise ValueError(f"The document has text after its end, or has no {name}.")
 
 
 def _elements(document: _Document) -> Iterator[Any]:
@@ -81,7 +81,7 @@ class _Document:
         self._position += 1
 
     def value(self) -> Any:
-        """The next value, as `strict_json.parse` gives it."""
+        """The next value, read strictly."""
         self.peek()
         while True:
             length = len(self._text) - self._position
@@ -91,14 +91,10 @@ class _Document:
                 found, end = None, len(self._text)
                 complete = False
             else:
-                # A number may go on in the next chunk, also `1` in front of `.5`.
+                # A number may continue in the next chunk, also `1` in front of `.5`.
                 complete = self._ended or self._text[end : end + 1] in _AFTER_VALUE
             if complete:
-                text = self._text[self._position : end]
-                try:
-                    strict_json.check_value(found, text, text.count("[") + text.count("{"))
-                except RecursionError:
-                    raise ValueError("A value is nested too deeply.") from None
+                strict_json.check_value(self._text[self._position : end], found)
                 self._position = end
                 return found
             if length > ELEMENT_LIMIT:

@@ -59,14 +59,14 @@ def read_referrers(
     )
     query = urlencode({"artifactType": artifact_type})
     url = f"/v2/{repository}/referrers/{quote(str(subject), safe=':')}?{query}"
-    size = _Size(client.host, what)
+    limits = _ListLimits(client.host, what)
     seconds = client.retry.max_total
 
     def read(response: RegistryResponse) -> list[tuple[str, Item | None]] | None:
         if response.status == 404:
             return None
         with closing(response.chunks()) as chunks:
-            return _page(client, what, size.counted(chunks, seconds), artifact_type, convert)
+            return _page(client, what, limits.checked(chunks, seconds), artifact_type, convert)
 
     found: dict[str, Item | None] = {}
     for page in client.pages(url, options, read, 200, 404):
@@ -76,7 +76,7 @@ def read_referrers(
         before = len(found)
         found.update(page)
         if page and len(found) == before:
-            raise RegistryFailed(f"Registry '{client.host}' sends a page of {what} again.")
+            raise error_responses.repeated_page(client.host, what)
     return [item for item in found.values() if item is not None]
 
 
@@ -103,15 +103,15 @@ def _page(
     return page
 
 
-class _Size:
-    """Limits the bytes of all pages of a list, and the time that one page takes."""
+class _ListLimits:
+    """The limits of a list: the bytes of all its pages, and the time that one page takes."""
 
     def __init__(self, host: str, what: str) -> None:
         self._host = host
         self._what = what
         self._read = 0
 
-    def counted(self, chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
+    def checked(self, chunks: Iterable[bytes], seconds: float) -> Iterator[bytes]:
         """The same chunks. Raises `RegistryFailed` above a limit."""
         deadline = time.monotonic() + seconds
         for chunk in chunks:

@@ -169,11 +169,8 @@ class RecordedRelease:
         """The command that verifies the release, and completes its record."""
         return self._context.command("wait")
 
-    def finish(self, observed: Observed, undo: Undo, written: str | None = None) -> ReleaseResult:
-        """Verifies the site, rolls the release back if it fails, and completes its record.
-
-        `written` is the connection string that this process wrote: no log line may show it.
-        """
+    def finish(self, observed: Observed, undo: Undo) -> ReleaseResult:
+        """Verifies the site, rolls the release back if it fails, and completes its record."""
         self.keep_pending()
         with self._console.step("verify") as step:
             step.say(f"asking {observed.host}")
@@ -184,7 +181,6 @@ class RecordedRelease:
                 timeout=self._context.timeout,
                 spent=self._context.timeout - self._context.remaining,
                 say=step.say,
-                written=written,
                 recipe=self.release.recipe,
                 # Nothing was written before it is verified again.
                 restart=None if self._was_unproven else self._restart_of(observed),
@@ -197,7 +193,7 @@ class RecordedRelease:
             return self._leave_unproven(verdict)
         self._alert_evidence(verdict, f"{self._site} fails to start: {verdict.reason}.")
         if self._options.rollback:
-            return self._roll_back(undo, verdict, written)
+            return self._roll_back(undo, verdict)
         self.complete(record.FAILED, verdict.reason)
         self._console.alert(*undo.instructions(self.release))
         return ReleaseResult(self.release, verdict, EXIT_NOT_ROLLED_BACK)
@@ -272,7 +268,7 @@ class RecordedRelease:
         )
         return ReleaseResult(self.release, verdict, status)
 
-    def _roll_back(self, undo: Undo, failed: Verdict, written: str | None) -> ReleaseResult:
+    def _roll_back(self, undo: Undo, failed: Verdict) -> ReleaseResult:
         timeout = max(self._context.timeout, ROLLBACK_TIMEOUT)
         lasts = timeout + LONGEST_BLOCK
         self._context.session.deadline.extend(timeout)
@@ -297,7 +293,6 @@ class RecordedRelease:
                 log_since=restored.log_since,
                 timeout=timeout,
                 say=step.say,
-                written=written,
                 restart=self._restart_of(restored.observed),
                 is_way_back=True,
             )

@@ -70,7 +70,7 @@ def release_image(
     if not context.options.wait:
         return ReleaseResult(begun.release, None, 0)
     written = plan.setting.value if plan.setting else None
-    return begun.finish(observed, ImageUndo(context, observed, previous, written), written)
+    return begun.finish(observed, ImageUndo(context, observed, previous, written))
 
 
 def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: RecordedRelease) -> None:

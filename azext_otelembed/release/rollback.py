@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
 
 from azext_otelembed.collector.connection_string import mask
-from azext_otelembed.console import Console
 from azext_otelembed.embedding.base_images import load_base
 from azext_otelembed.errors import InvalidInput, NotFound, OtelembedError, Refused
 from azext_otelembed.image.dockerfile_template import dockerfile_collector
@@ -28,7 +26,6 @@ from azext_otelembed.release.planned_release import (
     stored_image,
 )
 from azext_otelembed.release.recorded_site import RecordedSite
-from azext_otelembed.release.release_context import ReleaseOptions
 from azext_otelembed.webapp.observe import SETTING
 from azext_otelembed.webapp.plan import IMAGE, Change, Plan
 from azext_otelembed.webapp.preflight import check_running
@@ -100,13 +97,6 @@ def plan_removal(site: RecordedSite, *, keep_setting: bool) -> PlannedRelease:
         stored_image(site, image), command=REMOVE, goes_back_from=running.id if running else ""
     )
     return PlannedRelease(site, plan, stored)
-
-
-def roll_back(
-    planned: PlannedRelease, options: ReleaseOptions, console: Console
-) -> tuple[dict[str, Any], int]:
-    """Releases the image of a planned rollback; returns the result object and the exit status."""
-    return planned.carry_out(options, console)
 
 
 def _is_rollback(

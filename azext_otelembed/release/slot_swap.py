@@ -87,7 +87,7 @@ class SlotSwap:
             slot, production = self._checked(wanted, instead_of, untouched=not crossed)
             if same_image(production.image, wanted):
                 step.say(f"{production.id} runs {wanted} already")
-                return _with_both_settings(production, slot), crossed
+                return production, crossed
             states = self._start(slot)
             try:
                 first = next(states)
@@ -110,8 +110,7 @@ class SlotSwap:
                     continue
             step.say(what)
             # Production has the slot's settings now, except for its own slot settings.
-            after = replace(production, settings=slot.settings)
-            return _with_both_settings(after, production), True
+            return replace(production, settings=slot.settings), True
 
     def _observe(self) -> tuple[Observed, Observed]:
         """The slot and production as they are now.
@@ -226,12 +225,3 @@ def _has_failed(error: OtelembedError) -> bool:
     answer; otherwise only the connection to the operation was lost.
     """
     return isinstance(error, AzureFailed) and error.refused and error.status not in (408, 429)
-
-
-def _with_both_settings(production: Observed, other: Observed) -> Observed:
-    """`production` with the settings of the other one added under names that can't clash.
-
-    Its container log may contain values of both, and all of them have to be masked.
-    """
-    others = {f"{name} (the other's)": value for name, value in other.settings.items()}
-    return replace(production, settings={**others, **production.settings})

@@ -13,7 +13,7 @@ from azext_otelembed.release.planned_release import plan_completion
 from azext_otelembed.release.recorded_site import RecordedSite
 from azext_otelembed.release.release_context import ReleaseOptions
 from azext_otelembed.release.swap import complete_swap
-from azext_otelembed.webapp.plan import Change
+from azext_otelembed.webapp.plan import IMAGE, Change
 from azext_otelembed.webapp.preflight import check_running
 
 
@@ -43,5 +43,5 @@ def _complete_swap(
     slot = replace(site.client.id, slot=pending.slot)
     context = site.context(options, console)
     ended = complete_swap(context, slot, pending, site.known)
-    changes = [Change("image", pending.previous_image, pending.image)]
+    changes = [Change(IMAGE, pending.previous_image, pending.image)]
     return site.result(changes, ended, console), ended.exit_status

@@ -16,7 +16,6 @@ from azext_otelembed.deadline import CLOSING
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
-from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification import platform_log
 from azext_otelembed.verification.attempts import Attempts
 from azext_otelembed.verification.log_tail import log_tail
@@ -24,7 +23,7 @@ from azext_otelembed.verification.platform_log import stamp_time
 from azext_otelembed.verification.site_answer import Answer, AnswerReader, ping
 from azext_otelembed.verification.time_limits import start_limit
 from azext_otelembed.verification.verdict_tracker import PACE, Pace, VerdictTracker, Verified
-from azext_otelembed.webapp.observe import SETTING, Observed, current_image
+from azext_otelembed.webapp.observe import Observed, current_image
 
 CLOCKS_DIFFER = timedelta(seconds=120)
 """By how much this machine's clock may be ahead of Azure's where no log line gives the time."""
@@ -97,7 +96,6 @@ def verify(
     say: Callable[[str], None],
     spent: float = 0.0,
     pace: Pace = PACE,
-    written: str | None = None,
     reachable: bool = True,
     recipe: str = "",
     restart: Callable[[], None] | None = None,
@@ -106,20 +104,17 @@ def verify(
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
     `spent` of these seconds are over already. `log_since` is the container log's newest time before
-    the change: only attempts to start the image that began later count. `written` is the connection
-    string that was set after `observed`: no log line may show it. Without `reachable`, this machine
-    could not reach the site before the change. `recipe` is the image's, for the launcher's line.
-    `restart` is called once if the log shows no attempt for `pace.idle` seconds. `is_way_back`: the
-    image from before is restored. Then a block of the site's starts doesn't count, and the old
-    container isn't waited for: if it still answers, it has the same image.
+    the change: only attempts to start the image that began later count. Without `reachable`, this
+    machine could not reach the site before the change. `recipe` is the image's, for the launcher's
+    line. `restart` is called once if the log shows no attempt for `pace.idle` seconds.
+    `is_way_back`: the image from before is restored. Then a block of the site's starts doesn't
+    count, and the old container isn't waited for: if it still answers, it has the same image.
     """
-    session.secrets.add_settings({**observed.settings, SETTING: written or ""})
     return _Verification(
         session,
         client,
         observed,
         image,
-        session.secrets,
         stamp_time(log_since) if log_since else 0.0,
         AnswerReader(client, observed, health_path, reachable=reachable),
         replace(pace, old_stops=0.0) if is_way_back else pace,
@@ -135,7 +130,6 @@ class _Verification:
     client: SiteClient
     observed: Observed
     image: str
-    secrets: Secrets
     after: float
     answers: AnswerReader
     pace: Pace
@@ -197,7 +191,7 @@ class _Verification:
             self._restart_if_idle(tracker, now - began)
             if configuration.matches:
                 old = ", the old container may still answer" if tracker.waits_for_old else ""
-                say(f"{self.secrets.brief(evidence['log'])}{old}; {answer}")
+                say(f"{self.session.secrets.brief(evidence['log'])}{old}; {answer}")
             else:
                 say("waiting for the configuration to read back")
             time.sleep(min(self.pace.interval, max(deadline - now, 0)))
@@ -222,9 +216,9 @@ class _Verification:
             start = (attempts.current[0].began, math.inf)
         # What the app said last may reach the log after the platform's lines.
         text = (_log(self.client) if healthy is False else "") or tracker.log.text
-        tail = log_tail(text, self.after, start, self.secrets)
-        shown = {name: self.secrets.brief(words) for name, words in evidence.items()}
-        return Verdict(healthy, self.secrets.brief(reason), shown, tail)
+        tail = log_tail(text, self.after, start, self.session.secrets)
+        shown = {name: self.session.secrets.brief(words) for name, words in evidence.items()}
+        return Verdict(healthy, self.session.secrets.brief(reason), shown, tail)
 
 
 def _rest(attempts: Attempts) -> float:

@@ -99,7 +99,9 @@ def tags(data: bytes) -> None:
 
 
 def referrers(data: bytes) -> None:
-    releases = record.from_referrers(response_json.manifests(data) or ())
+    listed = response_json.manifests(data) or ()
+    found = (record.from_annotations(one.get("annotations")) for one in listed)
+    releases = record.latest_states(one for one in found if one is not None)
     record.in_progress(releases, datetime.now(timezone.utc))
     for release in releases:
         release.as_result()

@@ -36,7 +36,7 @@ from azext_otelembed.release.deploy import deploy
 from azext_otelembed.release.fleet import deploy_fleet
 from azext_otelembed.release.recorded_site import open_site
 from azext_otelembed.release.release_context import ReleaseOptions
-from azext_otelembed.release.rollback import plan_removal, plan_rollback, roll_back
+from azext_otelembed.release.rollback import plan_removal, plan_rollback
 from azext_otelembed.release.wait import wait
 from localazure.client import LocalAzure
 from tests.release.driver import HASTY, PROCESSES
@@ -167,12 +167,12 @@ def _framed(command: Command) -> tuple[Any, int]:
 
 def _rollback(session: Session, command: Command, console: Console) -> tuple[Any, int]:
     site = open_site(session, command.sites[0], console, "/")
-    return roll_back(plan_rollback(site, command.given.get("to")), _options(), console)
+    return plan_rollback(site, command.given.get("to")).carry_out(_options(), console)
 
 
 def _remove(session: Session, command: Command, console: Console) -> tuple[Any, int]:
     site = open_site(session, command.sites[0], console, "/")
-    return roll_back(plan_removal(site, keep_setting=False), _options(), console)
+    return plan_removal(site, keep_setting=False).carry_out(_options(), console)
 
 
 def _wait(session: Session, command: Command, console: Console) -> tuple[Any, int]:

@@ -27,7 +27,7 @@ from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
 from azext_otelembed.release.recorded_site import RecordedSite, open_site
 from azext_otelembed.release.release_context import ReleaseOptions
-from azext_otelembed.release.rollback import plan_removal, plan_rollback, roll_back
+from azext_otelembed.release.rollback import plan_removal, plan_rollback
 from azext_otelembed.release.wait import wait as wait_for_release
 from azext_otelembed.verification.verdict_tracker import Pace
 from azext_otelembed.webapp.setting import SettingOptions
@@ -187,13 +187,13 @@ class Hand:
         return self._release(
             site,
             timeout,
-            lambda opened, *how: roll_back(plan_rollback(opened, to, goes_back_from), *how),
+            lambda opened, *how: plan_rollback(opened, to, goes_back_from).carry_out(*how),
         )
 
     def remove(self, site: Site, *, keep_setting: bool = False, timeout: int = 60) -> Ended:
         """`az otelembed remove --yes`."""
         plan = partial(plan_removal, keep_setting=keep_setting)
-        return self._release(site, timeout, lambda opened, *how: roll_back(plan(opened), *how))
+        return self._release(site, timeout, lambda opened, *how: plan(opened).carry_out(*how))
 
     def wait(
         self,

@@ -16,7 +16,7 @@ from azext_otelembed.builders.task_log import LineSplitter
         (b"10%\r50%\r100%\r\r\nnext\r\n", ["100%", "next"]),
         ("größe\r\n".encode(), ["größe"]),
         (b"\xff\r\n", ["\ufffd"]),
-        (b"\x1b[91mred\x1b[0m and \x1b]0;title\x07\r\n", ["red and ]0;title"]),
+        (b"\x1b[91mred\x1b[0m and \x1b]0;title\x07\r\n", ["red and \x1b]0;title\x07"]),
         (b"  indented\t\r\n", ["  indented"]),
         (b"", []),
     ],
