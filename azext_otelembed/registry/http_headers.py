@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from email.utils import parsedate_to_datetime
 
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s;,=\"]+(?:\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)")
 _REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE)
+_DAY = 86400.0
+"""Seconds."""
 
 
 def timestamp(header: str | None) -> float | None:
@@ -28,6 +31,13 @@ def retry_after_seconds(header: str | None) -> float | None:
         pass
     at = timestamp(header)
     return None if at is None else max(0.0, at - time.time())
+
+
+def again_after(seconds: float | None) -> str:
+    """The advice to wait as long as Retry-After asks; empty without one, or for over a day."""
+    if not seconds or seconds > _DAY:
+        return ""
+    return f"Run the same command again in {math.ceil(seconds)} seconds."
 
 
 def next_page(link: str | None) -> str | None:
