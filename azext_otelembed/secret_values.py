@@ -39,11 +39,14 @@ _JSON = re.compile(r'"((?:[^"\\]|\\.|\\\Z)*)(?:"|\Z)(\s*:)?|(?<![\w.])-?\d[\d.]{
 A string that isn't ended matches too: so each character is looked at once."""
 _USERS = (re.compile(r"//([^\s/?#]*)@"), re.compile(r"//([^\s/@:]+:\S{0,512})@"))
 """The user part of addresses; in the second, a password with a slash in it."""
+_SCHEME = re.compile(r"(?:basic|bearer|token|apikey)\s+(\S+)", re.I)
+"""The value of an Authorization header."""
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{12,}={0,2}")
 _PAIR = re.compile(r"[\"']?([\w.-]+)[\"']?\s*:\s+(.+)")
 _ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}"
-    r"|\\x[0-9a-fA-F]{2}|\\[\"'/\\bfnrt]|(?:%[0-9a-fA-F]{2})+"
-    r"|&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|amp|lt|gt|quot|apos);"
+    r"|(?:\\x[0-9a-fA-F]{2})+|\\[\"'/\\bfnrt]|(?:%[0-9a-fA-F]{2})+"
+    r"|&(?:#\d{1,8}|#[xX][0-9a-fA-F]{1,8}|amp|lt|gt|quot|apos);"
 )
 _SHORT_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -51,8 +54,9 @@ _SHORT_ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 def secrets_of_setting(name: str, value: str) -> set[str]:
     """The secrets in the value of a setting: the value itself, and those that it is made of.
 
-    These are its lines, the values of key=value lists, the leaves of a JSON document, and the user
-    and the password of addresses, also where one of them is inside of another. Common values, such
+    These are its lines, the values of key=value lists, the leaves of a JSON document, the user and
+    the password of addresses, the credentials of an Authorization header, and the text that base64
+    stands for, also where one of them is inside of another. Common values, such
     as switches, levels and ports, are left out: to mask them would hide too much.
     """
     found: set[str] = set()
@@ -92,12 +96,14 @@ def base64_spellings(secret: str) -> set[str]:
     A longer text can begin one or two bytes into a group of three. Characters that depend on the
     neighbouring bytes are left out (RFC 4648, 4); with the URL-safe alphabet, too (5).
     """
-    data = secret.encode("utf-8", "surrogatepass")
-    found = {base64.b64encode(data).decode().rstrip("=")}
-    for before in range(3):
-        text = base64.b64encode(bytes(before) + data).decode().rstrip("=")
-        whole = (before + len(data)) % 3 == 0
-        found.add(text[(0, 2, 3)[before] : None if whole else -1])
+    found: set[str] = set()
+    for one in {secret, unescaped(secret)[0]}:
+        data = one.encode("utf-8", "surrogatepass")
+        found.add(base64.b64encode(data).decode().rstrip("="))
+        for before in range(3):
+            text = base64.b64encode(bytes(before) + data).decode().rstrip("=")
+            whole = (before + len(data)) % 3 == 0
+            found.add(text[(0, 2, 3)[before] : None if whole else -1])
     found |= {text.replace("+", "-").replace("/", "_") for text in found}
     return {text for text in found if len(text) >= SHORTEST_BASE64}
 
@@ -134,8 +140,14 @@ def _resolved(escape: str) -> str:
         return binascii.unhexlify(escape.replace("%", "")).decode("utf-8", "replace")
     if escape[0] == "&":
         return html.unescape(escape)
-    if escape[1] in "ux":
-        codes = [int(code, 16) for code in re.split(r"\\[ux]", escape)[1:]]
+    if escape[1] == "x":
+        data = binascii.unhexlify(escape.replace("\\x", ""))
+        try:  # as Python and shells print bytes of UTF-8
+            return data.decode()
+        except ValueError:
+            return data.decode("latin-1")
+    if escape[1] == "u":
+        codes = [int(code, 16) for code in escape.split("\\u")[1:]]
         both = "".join(map(chr, codes)).encode("utf-16", "surrogatepass")
         return both.decode("utf-16", "surrogatepass")
     return _SHORT_ESCAPES.get(escape[1], escape[1])
@@ -157,8 +169,11 @@ def _parts(name: str, text: str) -> Iterator[tuple[str, str]]:
         for part in {*text.split(";"), *re.split(r"[;,&?\s]+", text)} - {text}:
             yield from _pair(part.partition("="), name)
         yield from _pair(text.partition("="), name)
+    if len(lines) == 1 and "\\n" in text:  # lines as in JSON, such as those of a private key
+        yield name, text.replace("\\r", "").replace("\\n", "\n")
     if len(lines) == 1 and (pair := _PAIR.fullmatch(text)):
         yield pair.group(1), pair.group(2)
+    yield from ((name, one) for one in _credentials(text))
     if text[0] in "\"'" and len(text) > 1 and text[-1] == text[0]:
         yield name, text[1:-1]
     if '"' in text:
@@ -168,6 +183,19 @@ def _parts(name: str, text: str) -> Iterator[tuple[str, str]]:
             for match in pattern.finditer(text):
                 user, _, password = match.group(1).partition(":")
                 yield from ((name, user), (name, password))
+
+
+def _credentials(text: str) -> Iterator[str]:
+    """The credentials of an Authorization header, and the text of base64 with its user and password
+    (RFC 7617).
+    """
+    if scheme := _SCHEME.fullmatch(text):
+        yield scheme.group(1)
+    elif _BASE64.fullmatch(text):
+        with suppress(ValueError):
+            plain = base64.b64decode(text, validate=True).decode("ascii")
+            if plain.isprintable():
+                yield from (plain, *plain.split(":", 1))
 
 
 def _pair(parts: tuple[str, str, str], name: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from azext_otelembed.azure.arm_json import AGAIN
 from azext_otelembed.connection_errors import cause
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Unauthorized
 from azext_otelembed.redaction import Secrets
-from azext_otelembed.registry.http_headers import retry_after_seconds
+from azext_otelembed.registry.http_headers import again_after, retry_after_seconds
 from azext_otelembed.registry.response_json import parse_object
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _from_response(what: str, error: HttpResponseError, secrets: Secrets) -> Ote
         wait = retry_after_seconds(response.headers.get("Retry-After"))
         return AzureFailed(
             f"{what}: Azure throttles these calls: {detail}",
-            f"Run the same command again in {wait:.0f} seconds." if wait else again,
+            again_after(wait) or again,
             status=status,
             retry_after=wait,
         )

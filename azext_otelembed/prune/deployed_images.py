@@ -22,6 +22,7 @@ from azext_otelembed.webapp.observe import SITECONTAINERS
 
 SITES_VERSION = "2024-11-01"
 UNREGISTERED = "MissingSubscriptionRegistration"
+GONE = "SubscriptionNotFound"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,12 @@ def find_deployed_images(session: Session) -> DeployedImages:
     """
     reader = _Reader(Arm(session))
     ids = {one.lower() for one in reader.arm.subscriptions()}
-    sites = map_concurrently(sorted(ids | {session.subscription.lower()}), reader.list_sites)
+    own = session.subscription.lower()
+    if own not in ids:
+        # Others may be missing from the list, too.
+        reason = f"It doesn't have the subscription '{session.subscription}' of the command."
+        reader.unreadable.append(("the list of subscriptions", reason))
+    sites = map_concurrently(sorted(ids | {own}), reader.list_sites)
     map_concurrently([site for listed in sites for site in listed], reader.read_site)
     return DeployedImages(reader.images, tuple(reader.unreadable))
 
@@ -75,6 +81,8 @@ class _Reader:
             # Manager in its body, the 404 is another server's.
             if missing.message.endswith(": HTTP 404"):
                 raise
+            if GONE not in missing.message:
+                self.unreadable.append((f"subscription '{subscription}'", missing.message))
         except Unauthorized as refusal:
             self.unreadable.append((f"subscription '{subscription}'", refusal.message))
         except AzureFailed as failure:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 
-from azext_otelembed.errors import NotFound
+from azext_otelembed.errors import NotFound, RegistryFailed
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.parallel import map_concurrently
@@ -47,12 +47,9 @@ class SiteFolding:
 def read_all(client: RegistryClient) -> list[SiteRecords]:
     """The records of every site that has some in a registry.
 
-    Requests: one for 1,000 sites, and one a site (more where its list has several pages).
+    Requests: one for 1,000 sites, and one a site (more where its list has several pages). Raises
+    `RegistryFailed` if the registry has records, and lists no site.
     """
-    try:
-        anchors = acr_lists.tags(client, record.REPOSITORY)
-    except NotFound:
-        return []
 
     def of_site(anchor: Digest) -> SiteRecords:
         # The anchor is stored before the first record: an empty list may be a wrong answer.
@@ -60,8 +57,28 @@ def read_all(client: RegistryClient) -> list[SiteRecords]:
         releases = record.latest_states(one.release for one in stored)
         return SiteRecords(anchor, tuple(stored), tuple(releases))
 
-    sites = [digest for tag, digest in anchors.items() if tag.startswith("site-")]
+    sites = [digest for tag, digest in _tags(client).items() if tag.startswith("site-")]
+    if not sites and _has_manifests(client):
+        raise RegistryFailed(
+            f"Registry '{client.host}' holds release records in '{record.REPOSITORY}', but lists "
+            "no site that they are of. Nothing was deleted: a rollback may need the images.",
+            "Run the same command again.",
+        )
     return map_concurrently(sites, of_site)
+
+
+def _tags(client: RegistryClient) -> dict[str, Digest]:
+    try:
+        return acr_lists.tags(client, record.REPOSITORY)
+    except NotFound:
+        return {}
+
+
+def _has_manifests(client: RegistryClient) -> bool:
+    try:
+        return bool(acr_lists.manifests(client, record.REPOSITORY))
+    except NotFound:
+        return False
 
 
 def delete_records(

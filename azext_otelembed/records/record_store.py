@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 
 from azext_otelembed.deadline import CLOSING
+from azext_otelembed.errors import NotFound
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.manifest import EMPTY
 from azext_otelembed.image.prepared_collector import REPOSITORY as COLLECTOR
 from azext_otelembed.image.reference import Digest
+from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.records import record
 from azext_otelembed.records.record import REPOSITORY, Release, State
 from azext_otelembed.records.record_folding import StoredRecord
-from azext_otelembed.registry import transfer
+from azext_otelembed.registry import response_json, transfer
 from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.referrers import Descriptor, put_referrer, read_referrers
 
@@ -88,11 +91,26 @@ class RecordStore:
 
 
 def read_records(client: RegistryClient, anchor: Digest) -> list[StoredRecord]:
-    """The records that refer to the anchor of a site, in all states of its releases."""
-    found = read_referrers(client, REPOSITORY, anchor, record.ARTIFACT_TYPE, _stored)
-    return [one for one in found if one is not None]
+    """The records that refer to the anchor of a site, in all states of its releases.
+
+    A list may leave out annotations, or change them: a record that can't be read there is read
+    itself. It is left out only if it is damaged itself.
+    """
+    listed = read_referrers(client, REPOSITORY, anchor, record.ARTIFACT_TYPE, _listed)
+    unread = [digest for digest, release in listed if release is None]
+    read = dict(zip(unread, map_concurrently(unread, partial(_read, client)), strict=True))
+    found = ((digest, release or read[digest]) for digest, release in listed)
+    return [StoredRecord(digest, release) for digest, release in found if release is not None]
 
 
-def _stored(descriptor: Descriptor) -> StoredRecord | None:
-    release = record.from_annotations(descriptor.get("annotations"))
-    return None if release is None else StoredRecord(str(descriptor.get("digest")), release)
+def _listed(descriptor: Descriptor) -> tuple[str, Release | None]:
+    return str(descriptor["digest"]), record.from_annotations(descriptor.get("annotations"))
+
+
+def _read(client: RegistryClient, digest: str) -> Release | None:
+    try:
+        stored = client.get_manifest(REPOSITORY, Digest.parse(digest))
+    except NotFound:  # deleted meanwhile
+        return None
+    document = response_json.parse_object(stored.data) or {}
+    return record.from_annotations(document.get("annotations"))

@@ -13,7 +13,7 @@ from azext_otelembed.az_commands import DEFAULT, placeholder
 from azext_otelembed.errors import NotFound, OtelembedError, RegistryFailed, Unauthorized
 from azext_otelembed.redaction import Secrets
 from azext_otelembed.registry import response_json
-from azext_otelembed.registry.http_headers import retry_after_seconds
+from azext_otelembed.registry.http_headers import again_after, retry_after_seconds
 
 _AGAIN = "Run the same command again: what was sent already is kept."
 
@@ -79,7 +79,7 @@ def error_for(
         wait = retry_after_seconds(headers.get("Retry-After"))
         return RegistryFailed(
             f"Registry '{host}' throttles requests for {what}{tail}",
-            f"Run the same command again in {wait:.0f} seconds." if wait else _AGAIN,
+            again_after(wait) or _AGAIN,
             status=status,
         )
     verb, advice = ("failed with", _AGAIN) if status >= 500 else ("answered", None)

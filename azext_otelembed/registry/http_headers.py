@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from email.utils import parsedate_to_datetime
 
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^\s;,=\"]+(?:\s*=\s*(?:\"[^\"]*\"|[^\s;,\"]*))?)*)")
 _REL = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]*))", re.IGNORECASE)
+_DAY = 86400.0
+"""Seconds."""
 
 _SECONDS = re.compile(r"[0-9]{1,100}(?:\.[0-9]{0,100})?")
 _LONGEST = 10.0**9
@@ -33,6 +36,13 @@ def retry_after_seconds(header: str | None) -> float | None:
         return min(float(header), _LONGEST)
     at = timestamp(header)
     return None if at is None else min(max(0.0, at - time.time()), _LONGEST)
+
+
+def again_after(seconds: float | None) -> str:
+    """The advice to wait as long as Retry-After asks; empty without one, or for over a day."""
+    if not seconds or seconds > _DAY:
+        return ""
+    return f"Run the same command again in {math.ceil(seconds)} seconds."
 
 
 def next_page(link: str | None) -> str | None:

@@ -149,11 +149,15 @@ def test_what_can_not_be_read_is_told_and_everything_else_is_seen(
     pattern = path.format(path=estate.path)
     estate.cloud.local.fault(path=pattern, status=status, body=FORBIDDEN, times=0)
     images, told = estate.look()
-    if status == 404 and path.startswith("{path}"):
-        assert told == [], "a subscription that is gone runs nothing"
-    else:
-        assert told == [unread.format(id=estate.id)]
+    assert told == [unread.format(id=estate.id)]
     assert set(images) == seen
+
+
+def test_a_subscription_that_is_gone_runs_nothing(estate: Estate) -> None:
+    estate.add("one", f"DOCKER|{SHOP}")
+    gone = {"error": {"code": "SubscriptionNotFound", "message": "It could not be found."}}
+    estate.cloud.local.fault(path=f"{estate.path}$", status=404, body=gone, times=0)
+    assert estate.look() == ({}, [])
 
 
 @pytest.mark.parametrize("body", ["", "<html>Not Found</html>", {"detail": "Not Found"}])

@@ -58,6 +58,37 @@ def test_short_numeric_and_many_lined_settings_are_masked_too() -> None:
     )
 
 
+def test_lines_credentials_and_addresses_inside_of_a_value_are_secrets_in_each_spelling() -> None:
+    login = base64.b64encode(b"robot:pass-word-7").decode()
+    known = secrets(
+        KEY=r"-----BEGIN-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END-----\n",
+        HEADER=f"Basic {login}",
+        OTHER="Bearer q1w2e3r4",
+        QUEUE="amqps://mq-user:m%40q-pass@mq.example/vh",
+        NAME="pässwörd-ß",
+    )
+    decoded = base64.b64encode(b"mq-user:m@q-pass").decode()
+    lines = [
+        "a line: kqhkiG9w0BAQEF",
+        f"credentials {login}",
+        "user robot:pass-word-7, robot and pass-word-7",
+        "token q1w2e3r4",
+        f"sent {decoded}",
+        rf"bytes {'pässwörd-ß'.encode()!r}",
+        "".join(f"&#{ord(one):07d};&#x{ord(one):06X};"[:10] for one in "pässwörd-ß"),
+    ]
+    shown = known.mask_lines(lines)
+    assert shown == (
+        "a line: ***",
+        "credentials ***",
+        "user ***, *** and ***",
+        "token ***",
+        "sent ***",
+        "bytes b'***'",
+        "***",
+    )
+
+
 def test_what_looks_like_a_secret_is_masked_wherever_it_comes_from() -> None:
     lines = [
         "sending Authorization: Bearer abcdef0123456789abcdef",

@@ -26,6 +26,22 @@ def test_retry_after_may_be_a_date() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "advised"),
+    [
+        ("1.5", "Run the same command again in 2 seconds."),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", ""),
+        *((odd, "") for odd in ("²", "nan", "inf", "-5", "9" * 5000, "##vso[task.complete]")),
+    ],
+)
+def test_an_odd_retry_after_is_no_advice(header: str, advised: str) -> None:
+    sent = {"Retry-After": header}
+    refused = error_for("r.example", "a manifest", 429, sent, b"")
+    assert refused.recommendation == (
+        advised or "Run the same command again: what was sent already is kept."
+    )
+
+
+@pytest.mark.parametrize(
     ("link", "page"),
     [
         (None, None),
