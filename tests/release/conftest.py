@@ -9,6 +9,8 @@ import pytest
 
 from tests.e2e import images
 from tests.e2e.support import Cloud, Site
+from tests.release.fault_matrix import GROUP, Place, of_like_sites, places
+from tests.release.fault_subjects import Bench
 from tests.release.support import Hand, session_of
 
 
@@ -49,3 +51,25 @@ def push(tmp_path: Path) -> Callable[[Site, str, str], str]:
         return site.image(tag)
 
     return pushed
+
+
+@pytest.fixture(scope="module")
+def bench(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    bench = Bench(cloud, tmp_path_factory.mktemp("bench"))
+    bench.release_all(f"group-{GROUP - 1}")
+    return bench
+
+
+@pytest.fixture(scope="module")
+def places_of(bench: Bench) -> Callable[[str], list[Place]]:
+    """The requests of a command."""
+    known: dict[str, list[Place]] = {}
+
+    def found(title: str) -> list[Place]:
+        if title not in known:
+            known[title] = places(bench, title, f"group-{GROUP - 1}")
+            if "fleet" in title:
+                known[title] = of_like_sites(known[title])
+        return known[title]
+
+    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -251,3 +251,18 @@ def _wrong_first(one: Subject, cell: Cell, ended: Ended) -> list[str]:
 
 def _hosts(one: Subject) -> list[str]:
     return [site.url.partition("://")[2] for site in one.asked]
+
+
+def check_row(
+    bench: Bench,
+    found: Sequence[Place],
+    title: str,
+    fault: str,
+    record: Callable[[str, object], None],
+) -> None:
+    """Tries a fault at each of the places of a command, and records how many cells there were."""
+    results = try_all(bench, title, cells(found, fault))
+    failed = len(results.wrong)
+    record("cells", [title, fault, results.run, failed, results.seconds])
+    assert not results.wrong, results.show()
+    assert results.missed * 4 <= results.run, "only a look more or less"

@@ -1,4 +1,6 @@
-"""Every command that meets a fault at any of its requests, and is run again.
+"""Commands that meet a fault at any of their requests, and are run again: rollback and remove here.
+
+The other commands are in `test_fault_matrix_*`: files run side by side.
 
 A test run that includes all of it prints the table of cells at its end (`tests/conftest.py`).
 """
@@ -9,43 +11,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.support import Cloud
-from tests.release.fault_matrix import (
-    FAULTS,
-    GROUP,
-    Cell,
-    Place,
-    cells,
-    of_like_sites,
-    places,
-    try_all,
-)
-from tests.release.fault_subjects import TITLES, Bench
+from tests.release.fault_matrix import FAULTS, Cell, Place, cells, check_row, try_all
+from tests.release.fault_subjects import Bench
 
 RecordProperty = Callable[[str, object], None]
 PlacesOf = Callable[[str], list[Place]]
-
-
-@pytest.fixture(scope="module")
-def bench(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    bench = Bench(cloud, tmp_path_factory.mktemp("bench"))
-    bench.release_all(f"group-{GROUP - 1}")
-    return bench
-
-
-@pytest.fixture(scope="module")
-def places_of(bench: Bench) -> PlacesOf:
-    """The requests of a command."""
-    known: dict[str, list[Place]] = {}
-
-    def found(title: str) -> list[Place]:
-        if title not in known:
-            known[title] = places(bench, title, f"group-{GROUP - 1}")
-            if "fleet" in title:
-                known[title] = of_like_sites(known[title])
-        return known[title]
-
-    return found
 
 
 def is_likely(cell: Cell) -> bool:
@@ -69,7 +39,7 @@ def test_a_command_killed_after_a_write_or_told_nothing_by_a_read_converges(
 @pytest.mark.thorough(minutes=1)
 @pytest.mark.timeout(340)
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("title", ["rollback", "remove"])
 def test_a_command_with_a_fault_at_any_request_converges(
     bench: Bench,
     places_of: PlacesOf,
@@ -77,8 +47,4 @@ def test_a_command_with_a_fault_at_any_request_converges(
     title: str,
     fault: str,
 ) -> None:
-    results = try_all(bench, title, cells(places_of(title), fault))
-    failed = len(results.wrong)
-    record_property("cells", [title, fault, results.run, failed, results.seconds])
-    assert not results.wrong, results.show()
-    assert results.missed * 4 <= results.run, "only a look more or less"
+    check_row(bench, places_of(title), title, fault, record_property)
