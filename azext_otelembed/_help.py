@@ -130,7 +130,8 @@ type: command
 short-summary: Remove the collector by releasing the base image.
 long-summary: >
     Changes the site's image to the base image of the running embedded image, and verifies it. The
-    app setting is removed too if a release has set it. Asks for confirmation before any change.
+    app setting is removed too if a release has set it. Asks for confirmation before any change. Run
+    again, the same command continues a removal that was interrupted.
 examples:
   - name: Remove the collector.
     text: az otelembed remove -g shop-rg -n shop

@@ -14,7 +14,7 @@ def load_command_table(loader: Any, _args: Any) -> None:
             "deploy", "deploy", table_transformer="{site:site, image:image.name, changed:changed}"
         )
         group.custom_command("build", "build", table_transformer=BUILD_TABLE)
-        # Its texts are files of many lines; those of others in them are escaped as JSON.
+        # Its texts are files of many lines; untrusted text in them is escaped as JSON.
         group.custom_command("dockerfile", "dockerfile", transform=None)
         group.custom_command("status", "status", table_transformer=STATUS_TABLE)
         group.custom_command("history", "history", table_transformer=HISTORY_TABLE)

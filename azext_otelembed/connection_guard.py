@@ -19,9 +19,9 @@ from requests.adapters import HTTPAdapter
 from azext_otelembed.deadline import Deadline
 
 _IDLE = 60.0
-"""Seconds after which the thread of a guard looks whether there is a limit by now."""
+"""Seconds after which the thread of a guard checks again whether there is a limit."""
 _AGAIN = 0.2
-"""Seconds until a connection is shut down that came about after the time was up."""
+"""Seconds until a connection that was opened after the end is shut down."""
 
 
 class ConnectionGuard:

@@ -3,8 +3,8 @@
 stdout belongs to the result object, which az prints. On a terminal a step is a line that changes
 while it runs; elsewhere (CI) each step is one plain line; with `--only-show-errors` nothing shows.
 
-Every text may hold text of others and is shown as `printable` makes it: the only control sequences
-on a terminal are those of rich. Several threads may write; a line is written whole.
+Every text may contain untrusted text and is shown as `printable` makes it: the only control
+sequences on a terminal are those of rich. Several threads may write; a line is written whole.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class Console:
             self._write(text)
 
     def end(self, *lines: str) -> None:
-        """Shows the last lines. Other threads may live on: nothing is written any more."""
+        """Shows the last lines. Threads that are still running write nothing after them."""
         with self._lock:
             self.alert(*lines)
             self._ended = True

@@ -1,4 +1,4 @@
-"""The end of one command: until when its requests, polls and child processes may go on."""
+"""The deadline of one command, for its requests, polls and child processes."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class GuardedTransport(RequestsTransport):  # type: ignore[misc]  # its package 
         self.deadline.sleep(duration, "Azure answered")
 
     def send(self, request: Any, **options: Any) -> Any:
-        """Sends a request; none in a thread that outlives the command.
+        """Sends a request; none in a thread that still runs after the command's end.
 
         Raises azure-core's errors, and those named above.
         """

@@ -34,9 +34,10 @@ def stop_threads(signal: int) -> None:
 
 
 def check_running() -> None:
-    """Raises `Interrupted` in a thread that outlives the command: called before each request.
+    """Raises `Interrupted` in a thread that still runs after the command's end. Called before each
+    request.
 
-    The command tells what state things are in, and then nothing may change any more.
+    The command's last line states the current state, so nothing may change after it.
     """
     if _STOP.signal and threading.current_thread() is not threading.main_thread():
         raise Interrupted(_STOP.signal)
@@ -84,7 +85,7 @@ def map_concurrently(
             while thread.is_alive():
                 thread.join(_TICK)
     finally:
-        pending.clear()  # after INT or TERM, the threads live on until the process ends
+        pending.clear()  # after INT or TERM, the threads run until the process ends
     if errors:
         raise errors[min(errors)]
     return [results[position] for position in range(len(items))]

@@ -1,4 +1,4 @@
-"""Text of others, such as logs, messages of Azure and labels of images, made printable.
+"""Untrusted text, such as logs, messages of Azure and labels of images, made printable.
 
 Control characters become visible escapes such as `\\x1b`, and workflow commands are broken:
 

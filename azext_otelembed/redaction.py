@@ -1,7 +1,7 @@
-"""The secrets that a command knows, and texts of others with these secrets masked.
+"""The secrets that a command knows, and the masking of them in untrusted text.
 
-Whoever reads settings, passwords, tokens or signed addresses adds them to the session's `Secrets`;
-whoever turns a response, a log or a program's output into a message masks it there.
+Code that reads settings, passwords, tokens or signed addresses adds them to the session's
+`Secrets`; code that makes a message of a response, a log or a program's output masks it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from azext_otelembed.secret_values import (
 )
 
 LONGEST_WORDS = 500
-"""Characters of a message of others, a reason or a piece of evidence that are shown."""
+"""Characters that are shown of a message of a service, a reason or a piece of evidence."""
 
 _MASK = "***"
 _SIGNATURES = ("sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature")
@@ -108,7 +108,7 @@ class Secrets:
         return tuple(self.mask(line) for line in lines)
 
     def brief(self, text: str, longest: int = LONGEST_WORDS) -> str:
-        """The text masked, then cut to `longest` characters: half a secret is one, too."""
+        """The text masked, and then cut to `longest` characters: a cut secret isn't found."""
         masked = self.mask(text)
         return masked if len(masked) <= longest else f"{masked[:longest]} …"
 

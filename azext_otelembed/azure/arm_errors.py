@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 LONGEST_DETAIL = 2000
-"""Characters of Azure's own words in an error: a policy's refusal is long."""
+"""Characters of Azure's message that an error shows: a policy's refusal is long."""
 
 
 class UnusableResponseError(Exception):
     """A response, or an address in one, that a policy refuses; it isn't requested again.
 
-    The policy doesn't know the request's object: `translate_errors` puts its name in front.
+    `translate_errors` puts the name of the request's object in front of the message.
     """
 
 
@@ -34,8 +34,8 @@ class UnusableResponseError(Exception):
 def translate_errors(what: str, secrets: Secrets) -> Iterator[None]:
     """Raises azure-core's exceptions as errors of this package. `what` names the request's object.
 
-    Messages hold no addresses: those of running operations carry a signature. Azure's own words may
-    quote the request: `secrets` are masked in them.
+    Messages hold no addresses: those of running operations carry a signature. Azure's message may
+    quote the request: `secrets` are masked in it.
     """
     from azure.core import exceptions
 

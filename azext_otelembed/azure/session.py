@@ -92,9 +92,9 @@ class Session:
 
     `tenant` is empty where it isn't known; `acr_suffix` is the cloud's domain of registries
     (`azurecr.io`), `acr_scope` the scope of the tokens that they exchange; `transport` holds
-    keyword arguments for azure-core's transport, such as `connection_verify`. `caller` is whom
-    commands are printed for; `secrets` are the secrets that the command has met, for masking them
-    in what others say. `deadline` is the command's: every request of the session ends with it.
+    keyword arguments for azure-core's transport, such as `connection_verify`. `caller` is
+    the account for which commands are printed; `secrets` are those that the command has read, to be
+    masked in untrusted text. `deadline` is the command's: each request of the session ends with it.
     """
 
     credential: TokenCredential

@@ -43,7 +43,7 @@ RESOURCE_ID = re.compile(
 class SiteId:
     """A web app, or one of its slots: subscription, resource group, name and slot.
 
-    `caller` is whom the commands for the site are printed for.
+    `caller` is the account for which commands for the site are printed.
     """
 
     subscription: str
@@ -255,11 +255,11 @@ class SiteClient:
                     size -= len(newest.popleft())
                     is_cut = True
         log = b"".join(newest)
-        # A line whose beginning is gone may hold half a secret, which isn't recognised.
+        # A line whose beginning is gone may contain a part of a secret, which isn't recognised.
         return (log.partition(b"\n")[2] if is_cut else log).decode("utf-8", "replace")
 
     def mask(self, text: str) -> str:
-        """The text without the secrets that the command knows by now."""
+        """The text with the secrets masked that the command has read so far."""
         return self._secrets.mask(text)
 
     def _json(self, what: str, operation: str, *arguments: Any) -> Json:

@@ -131,9 +131,8 @@ def _query(deadline: Deadline, environment: Mapping[str, str], *command: str) ->
         return False, f"cannot connect: no answer within {_TIMEOUT:.0f} s"
     if done.returncode == 0 and done.stdout.strip():
         return True, done.stdout.strip()
-    output = Secrets().mask(
-        (done.stderr or done.stdout).strip()
-    )  # a proxy's address, with its login
+    # It may quote a proxy's address, with its password.
+    output = Secrets().mask((done.stderr or done.stdout).strip())
     return False, output or f"status {done.returncode}"
 
 

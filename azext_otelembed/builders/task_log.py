@@ -43,7 +43,7 @@ def follow(session: Session, tasks: Tasks, run: str) -> Iterator[str]:
                 last_data, ended = time.monotonic(), tasks.get(run).ended
             if state is not None and state.complete:
                 break
-            # A last look follows the end of the run.
+            # The log is read once more after the end of the run.
             session.deadline.sleep(_PAUSES[0] if ended else pause, f"run {run} had ended")
             pause = min(pause * 1.5, _PAUSES[1])
         yield from lines.flush()

@@ -144,14 +144,14 @@ class Pruner:
                 step.say(f"{image.repository}@{image.digest[:19]}")
                 console.stands(
                     f"{count} of {len(chosen)} images are deleted from '{registry}'; run the same "
-                    "command again to go on"
+                    "command again to continue"
                 )
                 with sdk_errors(image.digest_name, self._session.secrets), no_http_logs():
                     self._sdk.delete_manifest(image.repository, image.digest)
             if findings.foldings:
                 console.stands(
                     f"{len(chosen)} images are deleted from '{registry}', and release records in "
-                    "part: the same command continues"
+                    "part: run the same command again to continue"
                 )
                 delete_records(self._client, findings.foldings, step.say)
             step.say(findings.to_delete)

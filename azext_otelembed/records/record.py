@@ -32,7 +32,7 @@ ACCEPTED = "accepted"
 ROLLBACK: Final = "rollback"
 REMOVE: Final = "remove"
 LONGEST_REASON = 1000
-"""Characters of a reason, of which a part may be another's text."""
+"""Characters of a reason, a part of which may be untrusted text."""
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,9})?Z?", re.ASCII)
 
 State = Literal["pending", "succeeded", "unproven", "rolled back", "failed", "withdrawn"]
@@ -115,7 +115,7 @@ class Release:
         return self.setting_fingerprint == fingerprint(self.id, setting)
 
     def completed(self, state: State, when: datetime, reason: str = "") -> Release:
-        """The same release, completed. A part of the reason may be the text of others; a long one
+        """The same release, completed. A part of the reason may be untrusted text; a long reason
         is cut.
         """
         line = one_line(reason)

@@ -35,7 +35,7 @@ _KNOWN = (
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as it is stored: the digest of its manifest, and the release in one of its states"""
+    """A record as it is stored: the digest of its manifest, and the release in a state."""
 
     digest: str
     release: Release

@@ -42,7 +42,7 @@ def build(
 
     def stands(text: str) -> None:
         # The rest is about a site.
-        console.stands(f"{text.partition(';')[0]}; run the same command again to go on")
+        console.stands(f"{text.partition(';')[0]}; run the same command again to continue")
 
     with console.step("embed") as step:
         step.say(f"reading {reference} and the collector")

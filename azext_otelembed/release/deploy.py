@@ -295,7 +295,7 @@ class _Deploy:
             step.say(f"{existing.image}")
         stands(
             f"{existing.image} is in the registry; {self.id} is unchanged: run the same command "
-            "again to go on"
+            "again to continue"
         )
         return existing
 

@@ -225,7 +225,7 @@ def _deploy_site(
     except Exception as error:  # noqa: BLE001  # the results of the other sites matter more than its trace
         from knack.util import CLIError
 
-        # az's own errors are messages for users; the text of others may contain secrets.
+        # az's own errors are messages for users; other text may contain secrets.
         message = str(error) if isinstance(error, CLIError) else type(error).__name__
         result = _result(site, 1, message, "Deploy this site alone with --debug to see more.")
     if result["error"]:

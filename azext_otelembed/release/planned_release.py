@@ -62,7 +62,7 @@ class PlannedRelease:
             )
             return site.result((), ReleaseResult(earlier, None, 0), console), 0
         if earlier is not None:
-            console.note(f"Release {earlier.id}, which was begun before, is continued.")
+            console.note(f"Release {earlier.id}, which an earlier run began, is continued.")
         elif self._from:
             console.note(f"{site.observed.id} goes back from release {self._from}.")
         context = site.context(options, console)
@@ -140,7 +140,7 @@ def _is_untouched(site: RecordedSite, release: Release) -> bool:
 
 
 def _can_set_image(site: RecordedSite, release: Release) -> bool:
-    """Whether a release that was stopped before it set its image can go on.
+    """Whether a release that was stopped before it set its image can be continued.
 
     The connection string that a deploy sets comes first, and its value isn't recorded.
     """

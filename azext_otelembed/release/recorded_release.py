@@ -284,7 +284,7 @@ class RecordedRelease:
                 self._console.note(note)
             self._console.stands(
                 f"{self._site} was {undo.action} to {undo.image}, which is not verified yet; "
-                f"`{self.wait_command}` goes on"
+                f"continue with `{self.wait_command}`"
             )
             self.keep_pending(lasts)
             verdict = self._verify(

@@ -102,7 +102,7 @@ def plan_removal(site: RecordedSite, *, keep_setting: bool) -> PlannedRelease:
 def _is_rollback(
     site: RecordedSite, release: Release, to: str | None, goes_back_from: str | None
 ) -> bool:
-    """Whether a rollback with these arguments made `release`, or one to the very image."""
+    """Whether a rollback with these arguments made `release`, or one to the same image."""
     if release.command != ROLLBACK or goes_back_from not in (None, release.goes_back_from):
         return False
     if release.target == (to or ""):

@@ -78,7 +78,7 @@ class SlotSwap:
         """
         self._context.console.stands(
             f"{self._slot.id} may or may not be swapped with production; run the same command "
-            "again to go on"
+            "again to continue"
         )
         what = step.detail
         deadline = time.monotonic() + min(self._timeout, self._deadline.remaining)

@@ -15,7 +15,9 @@ from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrep
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.prepared_images import prepare_images
 
-_UNCHANGED = "the site is unchanged: run the same command again to go on"
+_TICK = 0.2
+"""Seconds between two checks of whether the time is up."""
+_UNCHANGED = "the site is unchanged: run the same command again to continue"
 
 
 def embed_target(
@@ -43,10 +45,6 @@ def embed_target(
     step.say(f"embedding the collector in {target.base}")
     push_embedded(client, target.embedded, step.report)
     return target.existing
-
-
-_TICK = 0.2
-"""Seconds between two checks of whether the time is up."""
 
 
 class BuildOnce:

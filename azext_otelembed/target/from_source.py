@@ -55,7 +55,7 @@ def build_app(
         tool = app.builder.prepare(client.deadline)
         step.say(f"building {image} with {tool}")
         console.plain(f"build: {step.detail}")
-        again = "run the same command again to go on"
+        again = "run the same command again to continue"
         console.stands(f"{image} may have been pushed; nothing else was changed: {again}")
         facts = app.builder.build(app.source, image, client, console.tell)
         step.say(f"{image} built with {tool} and pushed")

@@ -29,7 +29,7 @@ def apply(
     """
     notes: list[str] = []
     site = observed.id
-    again = "run the same command again to go on"
+    again = "run the same command again to continue"
     so_far = f"{site} is unchanged"
     fresh, image = run_concurrently(client.settings, partial(current_image, client, observed))
     _check_image(observed, plan, image)
@@ -70,7 +70,7 @@ def apply(
         fresh = client.settings()
         set_state(
             f"{site} runs the new image; the app setting {SETTING} may or may not be removed; "
-            f"`{site.command('otelembed wait')}` goes on"
+            f"continue with `{site.command('otelembed wait')}`"
         )
         if SETTING in fresh:
             notes += write_setting(client, None, fresh)

@@ -23,37 +23,21 @@ _GRANT = (
     *("--assignee-object-id", placeholder("its principal id")),
     *("--assignee-principal-type", "ServicePrincipal", "--scope", placeholder("the vault's id")),
 )
+_NAMED = ("--vault-name", placeholder("vault"), "-n", placeholder("secret"))
 # How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting): what,
 # and the words of the command.
 _FIXES = {
     "accesstokeyvaultdenied": ("Let the site's identity read it", _GRANT),
     "unauthorizedclient": ("Let the site's identity read it", _GRANT),
     "vaultnotfound": ("Check the vault's name", ("keyvault list", "-o", "table")),
-    "secretnotfound": (
-        "Check the secret's name",
-        ("keyvault secret list", "--vault-name", placeholder("vault")),
-    ),
+    "secretnotfound": ("Check the secret's name", ("keyvault secret list", *_NAMED[:2])),
     "secretversionnotfound": (
         "Leave the version out, or see",
-        (
-            "keyvault secret list-versions",
-            "--vault-name",
-            placeholder("vault"),
-            "-n",
-            placeholder("secret"),
-        ),
+        ("keyvault secret list-versions", *_NAMED),
     ),
     "invalidsyntax": (
         "Give the secret's URI as it is printed",
-        (
-            "keyvault secret show",
-            "--vault-name",
-            placeholder("vault"),
-            "-n",
-            placeholder("secret"),
-            "--query",
-            "id",
-        ),
+        ("keyvault secret show", *_NAMED, "--query", "id"),
     ),
 }
 

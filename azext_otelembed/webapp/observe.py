@@ -73,7 +73,7 @@ def observe(client: SiteClient) -> Observed:
             partial(_read_site, client), client.configuration, client.settings
         )
     except OtelembedError as error:
-        # The settings may have been read after Azure's words were masked.
+        # The settings may have been read after Azure's message was masked.
         error.message = client.mask(error.message)
         raise
     what = str(client.id)

@@ -66,7 +66,7 @@ def restore(
     site = client.id
     set_state(
         f"{site} may have its old or its new image and setting: see "
-        f"`{site.command('otelembed status')}`; `{site.command('otelembed wait')}` goes on"
+        f"`{site.command('otelembed status')}`; continue with `{site.command('otelembed wait')}`"
     )
     current = current_image(client, observed)
     if same_image(current, image) and not same_image(image, previous.image):

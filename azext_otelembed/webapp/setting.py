@@ -98,16 +98,8 @@ def _given(value: str) -> Setting:
 def _key_vault(uri: str, site: SiteId) -> Setting:
     """A reference to a Key Vault secret, which App Service resolves with the site's identity."""
     if not SECRET_URI.fullmatch(uri):
-        words = (
-            "--vault-name",
-            placeholder("vault"),
-            "-n",
-            placeholder("name"),
-            "--query",
-            "id",
-            "-o",
-            "tsv",
-        )
+        named = ("--vault-name", placeholder("vault"), "-n", placeholder("name"))
+        words = (*named, "--query", "id", "-o", "tsv")
         show = site.caller.command("keyvault secret show", *words, subscription=site.subscription)
         raise InvalidInput(
             "--connection-string-secret isn't the URI of a Key Vault secret.",

@@ -83,7 +83,7 @@ def test_a_swap_that_is_interrupted_says_so_and_goes_on_when_it_is_run_again(clo
     *_, last = stderr.strip().splitlines()
     assert last == (
         f"otelembed: SIGINT received: Web App '{slot.name}' slot 'staging' may or may not be "
-        "swapped with production; run the same command again to go on."
+        "swapped with production; run the same command again to continue."
     )
     again = slot.deploy("--swap")
     assert again.returncode == 0, again.show()

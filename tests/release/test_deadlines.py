@@ -117,7 +117,9 @@ def bound(command: str) -> float:
     return COMMANDS[command].releases * TIMEOUT + WAY_BACK + 3 * CLOSING + LATE
 
 
-@pytest.mark.parametrize(("command", "first"), [("deploy", 2), ("wait", 9)])
+@pytest.mark.parametrize(
+    ("command", "first"), [("deploy", 2), pytest.param("wait", 9, marks=pytest.mark.thorough)]
+)
 def test_a_command_ends_in_time(
     make_site: Callable[..., Site], hand: Hand, command: str, first: int
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from azext_otelembed import deadline
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_policies import is_arm_address
 from azext_otelembed.azure.session import Session
@@ -97,6 +98,11 @@ WAYS: dict[str, tuple[Callable[[str], Reply], Callable[[Session], object]]] = {
     "a redirect": (redirected, lambda one: Arm(one).get("The thing", "/thing", "1")),
     "a redirect of azure-mgmt-web": (redirected, lambda one: SiteClient(one, SHOP).site()),
 }
+
+
+@pytest.fixture(autouse=True)
+def _short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "POLL_INTERVAL", 0.01)
 
 
 @pytest.mark.parametrize("way", WAYS)
