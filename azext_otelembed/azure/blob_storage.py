@@ -81,7 +81,7 @@ class Blob:
             return None
         lower = {name.lower(): value for name, value in headers.items()}
         length, complete = lower.get("content-length", ""), lower.get("x-ms-meta-complete", "")
-        return BlobState(int(length) if length.isdecimal() else 0, complete)
+        return BlobState(int(length[:19]) if length.isdecimal() else 0, complete)
 
     def read(self, start: int, end: int) -> bytes:
         """The bytes from `start` up to `end` (exclusive)."""

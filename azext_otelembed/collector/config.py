@@ -215,9 +215,9 @@ def _memory_mib(root: Node, used: set[str]) -> int | None:
         if name.partition("/")[0] != "memory_limiter":
             continue
         node = root.find("processors", name, "limit_mib")
-        if node is None or node.text is None or not node.text.isascii():
+        if node is None or not re.fullmatch("[0-9]{1,9}", node.text or ""):
             return None
-        if not node.text.isdigit() or int(node.text) < 10:
+        if int(node.text or "") < 10:
             return None
         limits.append(int(node.text))
     return min(limits) * 4 // 5 if limits else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from azext_otelembed.collector.yaml_document import Node
@@ -24,7 +25,7 @@ def check(root: Node, used: set[str]) -> list[str]:
         host, _, number = endpoint.rpartition(":")
         if "${" in endpoint:
             continue
-        if not number.isascii() or not number.isdigit() or int(number) > 65535:
+        if not re.fullmatch("[0-9]{1,5}", number) or int(number) > 65535:
             raise InvalidConfig(
                 f"'{name}' must listen on host:port, e.g. localhost:{port}.", line=node.line
             )

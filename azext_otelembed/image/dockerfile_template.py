@@ -124,11 +124,11 @@ def instruction_words(instruction: str) -> list[str]:
         return ["/bin/sh", "-c", text] if text else []
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         raise InvalidImage(
-            f"{instruction} is not a JSON list of words.",
+            f"{instruction[:200]} is not a JSON list of words.",
             """Write it as in a Dockerfile: '["node", "server.js"]', or 'node server.js'.""",
         )
     return found

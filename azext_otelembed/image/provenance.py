@@ -105,9 +105,9 @@ def read_provenance(config: ImageConfig) -> Provenance | None:
             "Name the image that it was made from with --image.",
         )
     version = labels[names.VERSION]
-    if version.isascii() and version.isdigit() and int(version) > int(FORMAT):
+    if version.isascii() and version.isdigit() and int(version[:9]) > int(FORMAT):
         raise InvalidImage(
-            f"The image was embedded by a later version of otelembed (its format is {version}).",
+            f"The image was embedded by a later version of otelembed (its format is {version[:9]}).",
             "Update this one with `az extension update --name otelembed`.",
         )
     restore_data = RestoreData.parse(labels[names.RESTORE])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from azext_otelembed.az_commands import placeholder
@@ -107,7 +108,7 @@ def check_grace(launcher: Launcher, settings: Mapping[str, str]) -> str | None:
     if launcher.kind != "drain":
         return None
     value = settings.get(STOP_LIMIT_SETTING, "").strip()
-    limit = int(value) if value.isascii() and value.isdigit() else DEFAULT_STOP_LIMIT
+    limit = int(value) if re.fullmatch("[0-9]{1,9}", value) else DEFAULT_STOP_LIMIT
     if launcher.grace + _APP_SECONDS <= limit:
         return None
     return (
