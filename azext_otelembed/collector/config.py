@@ -215,9 +215,8 @@ def _memory_mib(root: Node, used: set[str]) -> int | None:
         if name.partition("/")[0] != "memory_limiter":
             continue
         node = root.find("processors", name, "limit_mib")
-        if node is None or not re.fullmatch("[0-9]{1,9}", node.text or ""):
+        text = "" if node is None else node.text or ""
+        if not re.fullmatch("[0-9]{1,9}", text) or int(text) < 10:
             return None
-        if int(node.text or "") < 10:
-            return None
-        limits.append(int(node.text))
+        limits.append(int(text))
     return min(limits) * 4 // 5 if limits else None

@@ -104,10 +104,10 @@ def read_provenance(config: ImageConfig) -> Provenance | None:
             f"The image is labelled as embedded, but lacks {', '.join(missing)}.",
             "Name the image that it was made from with --image.",
         )
-    version = labels[names.VERSION]
-    if version.isascii() and version.isdigit() and int(version[:9]) > int(FORMAT):
+    version = labels[names.VERSION][:9]
+    if version.isascii() and version.isdigit() and int(version) > int(FORMAT):
         raise InvalidImage(
-            f"The image was embedded by a later version of otelembed (its format is {version[:9]}).",
+            f"The image was embedded by a later version of otelembed (its format is {version}).",
             "Update this one with `az extension update --name otelembed`.",
         )
     restore_data = RestoreData.parse(labels[names.RESTORE])
