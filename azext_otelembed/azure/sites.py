@@ -141,11 +141,11 @@ class SiteClient:
         """The app settings, secrets included: they must not be shown.
 
         All settings are written back together: a set that is not true would delete some. An empty
-        one is refused where there were some before; where some are missing or empty, all are read
-        again until two answers are the same.
+        one is refused where there were some before; where one is missing or has another value, all
+        are read again until two answers are the same.
         """
         read = self._read_settings()
-        if any(value and not read.get(name) for name, value in self._settings.items()):
+        if any(read.get(name) != value for name, value in self._settings.items()):
             before, read = read, self._read_settings()
             if read != before and read != self._read_settings():
                 raise AzureFailed(

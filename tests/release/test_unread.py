@@ -14,7 +14,7 @@ from tests.selection import rest_is_thorough
 
 Command = Callable[[Hand, Site], Ended]
 EMPTY: dict[str, Any] = {"id": None, "name": "appsettings", "properties": {}}
-VALUES = (None, "")
+VALUES = (None, "", "not what it is")
 COMMANDS: dict[str, Command] = {
     "deploy": lambda hand, site: hand.deploy(site),
     "rollback": lambda hand, site: hand.rollback(site),
@@ -81,7 +81,7 @@ def test_settings_that_read_as_none_are_not_written_over(
 
 
 @pytest.mark.parametrize(
-    ("command", "nth", "value"),
+    "asked",
     rest_is_thorough(
         [
             (one, nth, value)
@@ -89,13 +89,14 @@ def test_settings_that_read_as_none_are_not_written_over(
             for nth in (2, 3, 4)
             for value in VALUES
         ],
-        (("deploy", 2, None), ("remove", 2, "")).__contains__,
+        (("deploy", 2, None), ("remove", 2, "not what it is")).__contains__,
     ),
 )
 def test_a_setting_that_one_read_lacks_is_not_lost(
-    make_site: MakeSite, cloud: Cloud, hand: Hand, command: str, nth: int, value: str | None
+    make_site: MakeSite, cloud: Cloud, hand: Hand, asked: tuple[str, int, str | None]
 ) -> None:
-    """Neither one that is missing (`value` None) nor one that is empty."""
+    """Neither one that is missing (`value` None) nor one that has another value."""
+    command, nth, value = asked
     site = make_site()
     if command == "remove":
         assert hand.deploy(site).exit_status == 0
