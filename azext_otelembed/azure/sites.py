@@ -112,8 +112,8 @@ class SiteClient:
         self.id = site
         self._secrets = session.secrets
         self.deadline = session.deadline
-        self._has_settings = False
-        """Whether it had app settings when they were last read or written here."""
+        self._settings: Mapping[str, str] = {}
+        """The app settings as they were last read or written here."""
         self._client = WebSiteManagementClient(
             session.bounded_credential,
             site.subscription,
@@ -140,19 +140,30 @@ class SiteClient:
     def settings(self) -> dict[str, str]:
         """The app settings, secrets included: they must not be shown.
 
-        All settings are written back together: an empty set that is not true would delete them. It
-        is refused where there were some before.
+        All settings are written back together: a set that is not true would delete some. An empty
+        one is refused where there were some before; where one is missing or has another value, all
+        are read again until two answers are the same.
         """
+        read = self._read_settings()
+        if any(read.get(name) != value for name, value in self._settings.items()):
+            before, read = read, self._read_settings()
+            if read != before and read != self._read_settings():
+                raise AzureFailed(
+                    f"App settings of {self.id}: Azure answers differently each time.", AGAIN
+                )
+        self._settings = read
+        return read
+
+    def _read_settings(self) -> dict[str, str]:
         what = f"App settings of {self.id}"
         listed = self._json(what, "list_application_settings")
         found = required_object_at(what, listed, "properties")
-        if self._has_settings and not found:
+        if self._settings and not found:
             raise AzureFailed(
                 f"{what}: Azure answers that there are none, though there were some before.",
                 f"See `{self.id.command('webapp config appsettings list')}`, and run the same "
                 "command again.",
             )
-        self._has_settings = bool(found)
         settings = {
             name: "" if value is None else string_at(what, found, name)
             for name, value in found.items()
@@ -189,7 +200,7 @@ class SiteClient:
         self._secrets.add_settings(settings)
         body = {"properties": dict(settings)}
         written = self._json(what, "update_application_settings", body)
-        self._has_settings = bool(settings)
+        self._settings = dict(settings)
         return object_at(what, written, "properties")
 
     def patch_configuration(self, properties: Mapping[str, Any]) -> None:

@@ -89,7 +89,7 @@ def status(
             "matches": match.matches,
             "note": match.note or None,
         },
-        "startupCommand": observed.startup_command or None,
+        "startupCommand": session.secrets.mask(observed.startup_command) or None,
         "instances": seen.evidence["instances"],
         "http": seen.evidence["http"],
         "updates": list(running.updates),

@@ -114,6 +114,20 @@ PLACES = {
 }
 
 
+def test_a_startup_command_that_holds_the_value_of_a_setting_is_shown_without_it(
+    make_site: Callable[..., Site], hand: Hand
+) -> None:
+    site = make_site(
+        settings=SETTINGS,
+        config={"appCommandLine": "node app.js --token leaf-0f0e0d0c"},
+        wait=False,
+        state="Stopped",
+    )
+    said = looked(hand, site)
+    assert "node app.js --token ***" in said
+    assert leaks(said) == []
+
+
 @pytest.mark.parametrize("place", PLACES)
 def test_a_servers_words_are_shown_and_recorded_without_secrets(
     make_site: Callable[..., Site], cloud: Cloud, place: str

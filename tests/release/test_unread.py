@@ -10,9 +10,11 @@ import pytest
 from azext_otelembed.errors import AzureFailed, OtelembedError
 from tests.e2e.support import SETTING, Cloud, Site
 from tests.release.support import Ended, Hand, MakeSite
+from tests.selection import rest_is_thorough
 
 Command = Callable[[Hand, Site], Ended]
 EMPTY: dict[str, Any] = {"id": None, "name": "appsettings", "properties": {}}
+VALUES = (None, "", "not what it is")
 COMMANDS: dict[str, Command] = {
     "deploy": lambda hand, site: hand.deploy(site),
     "rollback": lambda hand, site: hand.rollback(site),
@@ -76,6 +78,37 @@ def test_settings_that_read_as_none_are_not_written_over(
     if command == "deploy":
         assert hand.deploy(site).exit_status == 0
         assert foreign(site) == before
+
+
+@pytest.mark.parametrize(
+    "asked",
+    rest_is_thorough(
+        [
+            (one, nth, value)
+            for one in ("deploy", "remove")
+            for nth in (2, 3, 4)
+            for value in VALUES
+        ],
+        (("deploy", 2, None), ("remove", 2, "not what it is")).__contains__,
+    ),
+)
+def test_a_setting_that_one_read_lacks_is_not_lost(
+    make_site: MakeSite, cloud: Cloud, hand: Hand, asked: tuple[str, int, str | None]
+) -> None:
+    """Neither one that is missing (`value` None) nor one that has another value."""
+    command, nth, value = asked
+    site = make_site()
+    if command == "remove":
+        assert hand.deploy(site).exit_status == 0
+    before, settings = foreign(site), site.settings()
+    name = next(name for name, held in before.items() if held)
+    del settings[name]
+    if value is not None:
+        settings[name] = value
+    cloud.local.fault(**reads(site, nth, body={**EMPTY, "properties": settings}))
+    assert COMMANDS[command](hand, site).exit_status == 0
+    cloud.local.clear_faults()
+    assert foreign(site) == before
 
 
 @pytest.mark.parametrize("body", [{}, {"properties": {}}, {"properties": {"linuxFxVersion": None}}])
