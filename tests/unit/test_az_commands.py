@@ -50,7 +50,7 @@ def test_a_registry_of_another_subscription_than_the_sites_is_named_with_its_own
     assert registry.command(Caller(PROD), "show") == "az acr show -n shop"
 
 
-def test_a_site_is_the_same_one_whoever_calls() -> None:
+def test_sites_are_equal_whatever_their_callers() -> None:
     one = SiteId(PROD, "rg", "shop", caller=Caller(DEV))
     assert len({one, SiteId(PROD, "rg", "shop"), SiteId(PROD, "rg", "shop", None, Caller(""))}) == 1
 

@@ -84,7 +84,7 @@ SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 @pytest.mark.parametrize("kind", [io.StringIO, _Terminal])
 @given(text=st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(), max_size=40)))
 @settings(max_examples=40, deadline=None)
-def test_no_text_of_others_reaches_the_terminal_or_the_log_as_it_is(
+def test_no_untrusted_text_reaches_the_terminal_or_the_log_as_it_is(
     kind: type[io.StringIO], text: str
 ) -> None:
     harmless, hostile = kind(), kind()
@@ -99,7 +99,7 @@ def test_no_text_of_others_reaches_the_terminal_or_the_log_as_it_is(
         assert len(rest.splitlines()) == len(harmless.getvalue().splitlines())
 
 
-def test_marks_of_rich_in_text_of_others_are_text() -> None:
+def test_marks_of_rich_in_untrusted_text_are_text() -> None:
     terminal = _Terminal()
     _say_everything(Console(stream=terminal), "[bold]a[/bold] [link=https://b]c[/link] :warning:")
     assert "! [bold]a[/bold] [link=https://b]c[/link] :warning:" in SEQUENCE.sub(

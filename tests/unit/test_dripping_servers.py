@@ -199,7 +199,7 @@ def test_each_chunk_of_a_layer_has_to_come_in_time(
         list(RegistryClient(host, scheme="http", retry=IMPATIENT).stream_blob("r", Digest.of(b"")))
 
 
-def test_a_body_that_nobody_reads_is_given_up() -> None:
+def test_a_body_that_the_server_does_not_read_is_given_up() -> None:
     with dripping(nothing) as host, soon():
         client = RegistryClient(host, scheme="http", retry=IMPATIENT)
         with pytest.raises(RegistryFailed):

@@ -49,7 +49,7 @@ def test_elements_are_those_of_the_whole_document(size: int, indent: int | None)
 )
 def test_a_document_that_is_cut_or_of_another_shape_is_an_error(text: str) -> None:
     for size in (5, 65536):
-        with pytest.raises(ValueError):  # its words reach nobody
+        with pytest.raises(ValueError):  # its message is not shown
             list(array_elements(pieces(text.encode(), size), "manifests"))
 
 

@@ -1,5 +1,5 @@
-"""Text of others in what the commands print, and in the history: a terminal and CI systems, which
-execute some lines of their logs, get it as text.
+"""Untrusted text in what the commands print, and in the history: a terminal and CI systems, which
+execute some lines of their logs, get it as plain text.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def hostile_site(make_site: MakeSite, hand: Hand) -> Site:
     return site
 
 
-def test_az_prints_text_of_others_in_no_form_that_is_executed(
+def test_az_prints_untrusted_text_in_no_form_that_is_executed(
     cloud: Cloud, hostile_site: Site
 ) -> None:
     for arguments in (
