@@ -1,7 +1,7 @@
 """The az commands that messages tell the user to type. Each addresses its object as it is printed.
 
 A command names its subscription unless that is az's current one, repeats `--credential`, and is
-quoted for a shell. The texts of commands are made here only (tests/unit/test_az_commands.py).
+quoted for a shell. The texts of commands are made here only (tests/unit/test_command_texts.py).
 """
 
 from __future__ import annotations
