@@ -73,7 +73,7 @@ def test_production_that_does_not_come_up_is_swapped_back(cloud: Cloud, tmp_path
 def test_a_swap_that_is_interrupted_says_so_and_goes_on_when_it_is_run_again(cloud: Cloud) -> None:
     production, slot = _with_slot(cloud)
     before = cloud.mark()
-    with cloud.fault(service="arm", method="GET", path="/operationresults/", hold=True):
+    with cloud.fault(service="arm", method="GET", path="/sites/.*/operationresults/", hold=True):
         process = cloud.az.popen("otelembed", "deploy", *slot.arguments, "--swap")
         cloud.until_held(process, before)
         process.send_signal(signal.SIGINT)
