@@ -41,8 +41,8 @@ def find_deployed_images(session: Session) -> DeployedImages:
     """Reads each site and slot of each subscription. Missing rights are noted in the result; other
     errors are raised.
 
-    Requests: one, one a subscription, one a site, and one more for each site or slot whose image
-    isn't in a list; `parallel.MAX_CONCURRENT` at a time.
+    Requests: one, one a subscription (two if it is empty), one a site, and one more for each site
+    or slot whose image isn't in a list; `parallel.MAX_CONCURRENT` at a time.
     """
     reader = _Reader(Arm(session))
     ids = {one.lower() for one in reader.arm.subscriptions()}
@@ -75,7 +75,7 @@ class _Reader:
         what = f"Web Apps of subscription '{subscription}'"
         path = f"/subscriptions/{subscription}/providers/Microsoft.Web/sites"
         try:
-            return self.arm.get_all(what, path, SITES_VERSION)
+            return self._listed(what, path)
         except NotFound as missing:
             # A deleted subscription stays listed for a while. Without an error of Azure Resource
             # Manager in its body, the 404 is another server's.
@@ -112,6 +112,12 @@ class _Reader:
             else:
                 self.images[runs] = images
 
+    def _listed(self, what: str, path: str) -> list[Json]:
+        """A list that is seldom empty: then it is read again, as one answer may be wrong."""
+        return self.arm.get_all(what, path, SITES_VERSION) or self.arm.get_all(
+            what, path, SITES_VERSION
+        )
+
     def _images(self, identifier: str, site: Json) -> tuple[str, ...]:
         name = site_label(identifier)
         version = self._version(identifier, site)
@@ -120,7 +126,7 @@ class _Reader:
             return (rest.lstrip("/"),)
         if kind.upper() == SITECONTAINERS:
             what = f"Site containers of '{name}'"
-            containers = self.arm.get_all(what, f"{identifier}/sitecontainers", SITES_VERSION)
+            containers = self._listed(what, f"{identifier}/sitecontainers")
             return tuple(_container_image(what, one) for one in containers)
         if kind.upper() in ("COMPOSE", "KUBE"):
             images = compose_images(rest)

@@ -170,6 +170,15 @@ def test_a_404_that_is_not_of_azure_does_not_mean_that_a_subscription_is_gone(
         estate.look()
 
 
+@pytest.mark.parametrize("path", ["{path}$", "-one/sitecontainers$"])
+def test_one_empty_answer_does_not_mean_that_nothing_runs(estate: Estate, path: str) -> None:
+    documents = {"sitecontainers/main": {"image": SHOP, "isMain": True}}
+    estate.add("one", "sitecontainers", documents=documents)
+    pattern = path.format(path=estate.path)
+    estate.cloud.local.fault(path=pattern, status=200, body={"value": []})
+    assert estate.look() == ({"one": (SHOP,)}, [])
+
+
 def test_what_fails_otherwise_ends_the_look(estate: Estate) -> None:
     site = estate.add("one", f"DOCKER|{SHOP}")
     body = {"Code": "BadRequest", "Message": "It is broken."}

@@ -90,6 +90,25 @@ def test_the_command_that_restores_an_image_names_slot_and_image() -> None:
     assert command.endswith("r.azurecr.io/shop:1")
 
 
+@pytest.mark.parametrize(
+    ("startup", "shown"),
+    [
+        ("node 'app server.js'", """--startup-cmd 'node '"'"'app server.js'"'"''"""),
+        ("app --token leaf-0f0e0d0c", "--startup-cmd <its startup command, which holds a secret>"),
+    ],
+)
+def test_the_command_that_restores_an_image_shows_no_value_of_a_setting(
+    startup: str, shown: str
+) -> None:
+    site = replace(
+        SITE,
+        settings={"TOKEN": "leaf-0f0e0d0c"},
+        container="main",
+        container_properties={"image": "r.azurecr.io/shop:1", "startUpCommand": startup},
+    )
+    assert restore_command(site, site.image).endswith(shown)
+
+
 def test_the_portals_link_to_a_component_is_found() -> None:
     tags = {"hidden-link: /app-insights-resource-id": "/subscriptions/s/x", "other": "/y"}
     assert linked_component(tags) == "/subscriptions/s/x"
