@@ -19,6 +19,7 @@ from azext_otelembed.release.rollback import plan_rollback
 from tests.e2e.support import IMAGES, Cloud, Site
 from tests.release.many_releases import prune
 from tests.release.support import Contents, Hand, MakeSite, id_of
+from tests.selection import rest_is_thorough
 
 LONG_AGO = "2026-01-05T08:00:00.0000000Z"
 TAGS = "/acr/v1/otelembed(/|%2F)releases/_tags$"
@@ -62,12 +63,15 @@ def released(make_site: MakeSite, cloud: Cloud, hand: Hand) -> Iterator[Released
 
 @pytest.mark.parametrize(
     "answer",
-    [
-        {"status": 404, "body": "<html>Not Found</html>"},
-        {"status": 404},
-        {"status": 200, "body": {"registry": "x", "imageName": "x", "tags": None}},
-        {"status": 200, "body": {"registry": "x", "imageName": "x", "tags": []}},
-    ],
+    rest_is_thorough(
+        [
+            {"status": 404, "body": "<html>Not Found</html>"},
+            {"status": 404},
+            {"status": 200, "body": {"registry": "x", "imageName": "x", "tags": None}},
+            {"status": 200, "body": {"registry": "x", "imageName": "x", "tags": []}},
+        ],
+        {"status": 404}.__eq__,
+    ),
     ids=json.dumps,
 )
 def test_no_image_of_a_rollback_is_deleted_where_the_list_of_sites_with_records_is_empty(
@@ -102,19 +106,21 @@ def test_no_image_of_a_rollback_is_deleted_where_records_come_without_their_anno
 
 
 def test_a_list_of_subscriptions_without_the_callers_own_one_keeps_all_images(
-    released: Released, cloud: Cloud
+    make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:
+    make_site(wait=False, state="Stopped")
     cloud.local.fault(service="arm", path="^/subscriptions$", status=200, body={"value": []})
-    found = find_deployed_images(released.hand.session)
+    found = find_deployed_images(hand.session)
     assert [name for name, _ in found.unreadable] == ["the list of subscriptions"]
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFound", "AuthorizationFailed"])
 def test_a_404_of_another_kind_does_not_mean_that_a_subscription_is_gone(
-    released: Released, cloud: Cloud, code: str
+    make_site: MakeSite, hand: Hand, cloud: Cloud, code: str
 ) -> None:
+    make_site(wait=False, state="Stopped")
     sites = f"/subscriptions/{cloud.local.subscription}/providers/Microsoft.Web/sites$"
     body = {"error": {"code": code, "message": "It was not found."}}
     cloud.local.fault(service="arm", path=sites, status=404, body=body, times=0)
-    found = find_deployed_images(released.hand.session)
+    found = find_deployed_images(hand.session)
     assert [name for name, _ in found.unreadable] == [f"subscription '{cloud.local.subscription}'"]
