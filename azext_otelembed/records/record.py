@@ -225,15 +225,17 @@ def in_progress(releases: Iterable[Release], now: datetime) -> list[Release]:
     return sorted(live, key=lambda release: (release.started, release.id))
 
 
-def age(release: Release) -> tuple[bool, datetime, bool]:
+def age(release: Release) -> tuple[bool, datetime, bool, datetime]:
     """Orders the records of one release, the latest last.
 
     One that was resumed has several pending records; the one that expires last counts. An unproven
-    release that is verified again has a pending record that expires later, and then another one.
+    release that is verified again has a pending record that doesn't expire earlier, and then
+    another one: of two that expire at the same time, the one that was finished later.
     """
+    finished = release.finished or release.expires
     if release.state in (PENDING, UNPROVEN):
-        return False, release.expires, release.state == UNPROVEN
-    return True, release.finished or release.expires, False
+        return False, release.expires, release.state == UNPROVEN, finished
+    return True, finished, False, finished
 
 
 def _annotations(release: Release) -> dict[str, str]:

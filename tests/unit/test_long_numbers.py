@@ -20,10 +20,11 @@ LONG = "9" * 5000
 DEFAULT = resources.files("azext_otelembed.collector").joinpath("default.yml").read_text()
 
 
-def test_a_long_memory_limit_is_none_that_is_known() -> None:
+def test_a_long_memory_limit_is_refused() -> None:
     text = re.sub(r"limit_mib: *\d+", f"limit_mib: {LONG}", DEFAULT)
     assert text != DEFAULT
-    assert load(text.encode()).memory_mib is None
+    with pytest.raises(InvalidConfig, match="must be a number from 1 to"):
+        load(text.encode())
 
 
 def test_a_long_port_is_refused() -> None:

@@ -199,6 +199,14 @@ def test_what_is_neither_proven_nor_accepted_is_verified_again(
     assert awaits_verification("v2", released(*steps)) is expected
 
 
+def test_of_two_verifications_that_expire_at_the_same_time_the_later_one_counts() -> None:
+    begun = replace(released("v0>v1 pending")[0], expires=NOW + timedelta(hours=1))
+    first = begun.completed(record.UNPROVEN, NOW + timedelta(minutes=1), "nothing in the log")
+    last = begun.completed(record.UNPROVEN, NOW + timedelta(minutes=2), f"{record.ACCEPTED}: so")
+    for records in ([first, last], [last, first]):
+        assert record.latest_states([begun, *records]) == [last]
+
+
 def test_an_unproven_release_is_pending_while_it_is_verified_again_and_then_what_that_shows() -> (
     None
 ):
