@@ -195,7 +195,7 @@ def test_a_site_of_containers_that_can_not_be_restarted_is_unproven(
     site = make_site(container_put_restarts=False)
     with_containers(site)
     with cloud.fault(method="POST", path=f"{site.name}/restart", status=403, times=0):
-        ended = hand.deploy(site, timeout=5)
+        ended = hand.deploy(site, timeout=15)
     assert (ended.exit_status, ended.release) == (6, "unproven")
     assert "can't be restarted" in ended.said
     before = cloud.mark()
