@@ -216,7 +216,8 @@ def test_the_command_of_an_interrupted_wait_is_that_wait(elsewhere: Elsewhere, s
     begun = elsewhere.otelembed("deploy", *site.arguments, "--no-wait")
     assert begun.returncode == 0, begun.show()
     said = elsewhere.interrupted("wait", *site.arguments, service="site", nth=2)
-    (wait,) = printed(said)
+    wait, restore = printed(said)
+    assert f" --container-image-name {site.image()}" in restore
     assert elsewhere.type(wait).json["release"]["state"] == "succeeded"
 
 
