@@ -19,7 +19,7 @@ from tests.release.command_process import Ended, Running
 from tests.release.fault_subjects import Bench, FleetOfThree, Subject, subject
 from tests.release.support import NEW
 
-LANES = 10
+LANES = 2
 """Commands at a time: they wait for containers most of their time, and compute for 0.4 s."""
 GROUP = 1900
 """The first of the resource groups of the lanes."""
