@@ -38,11 +38,15 @@ SPARE = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A site after its old image was restored. Log lines newer than `log_since` count."""
+    """A site after its old image was restored. Log lines newer than `log_since` count.
+
+    `starts_twice`: two writes restored it, and each of them starts it.
+    """
 
     observed: Observed
     log_since: str
     notes: Sequence[str] = ()
+    starts_twice: bool = False
 
 
 class Undo(Protocol):
@@ -295,6 +299,7 @@ class RecordedRelease:
                 say=step.say,
                 restart=self._restart_of(restored.observed),
                 is_way_back=True,
+                starts_twice=restored.starts_twice,
             )
             step.say(f"{undo.image} runs again" if verdict.healthy else verdict.reason)
         done = f"{self._site} was {undo.action} to {undo.image}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from azext_otelembed.console import Step
 from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import unfinished_release, unproven_release
@@ -152,7 +153,9 @@ class ImageUndo:
         log_since = newest_stamp(client)
         image, written = release.image, self.written
         notes = restore(client, self.observed, self.previous, image, written, stands)
-        return Restored(self.observed, log_since, notes)
+        writes_image = not same_image(image, self.image)
+        both = writes_image and self.previous.restores_setting
+        return Restored(self.observed, log_since, notes, starts_twice=both)
 
     def instructions(self, release: Release) -> list[str]:
         """The commands that restore image and setting."""

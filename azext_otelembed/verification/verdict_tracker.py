@@ -61,10 +61,22 @@ class VerdictTracker:
     `start_limit` is in seconds; `recipe` is the image's, if it is known. `attempts` is what the
     container log shows, None without one; `answers` counts answers of the app in a row; `reason`
     says why the verdict isn't UP.
+
+    With `starts_twice` a second write started the site again, and the first attempt may have failed
+    because that write was still missing: an old image may not run with the new setting. So the
+    first failure counts only if no attempt follows for `pace.abandoned` seconds, or if that one
+    fails too.
     """
 
     def __init__(
-        self, image: str, after: float, start_limit: float, pace: Pace = PACE, recipe: str = ""
+        self,
+        image: str,
+        after: float,
+        start_limit: float,
+        pace: Pace = PACE,
+        recipe: str = "",
+        *,
+        starts_twice: bool = False,
     ) -> None:
         self.attempts: Attempts | None = None
         self.answers = 0
@@ -75,6 +87,8 @@ class VerdictTracker:
         self._after = after
         self._start_limit = start_limit
         self._pace = pace
+        self._starts_twice = starts_twice
+        self._first_failure: Attempt | None = None
         self._now = 0.0
         self._answer = Answer.NONE
         self._states: Sequence[str] = ()
@@ -115,6 +129,9 @@ class VerdictTracker:
     def at_deadline(self) -> Verified:
         """The verdict when the time is up and it is still open; with `reason`."""
         attempts = self.attempts
+        if attempts is not None and attempts.failed:
+            self.reason = f"the new container failed: {attempts.failed.reason}"
+            return Verified.FAILED
         if self._any_stopped:
             self.reason = "an instance is stopped"
             return Verified.FAILED
@@ -197,7 +214,8 @@ class VerdictTracker:
         failed = attempts.failed
         if failed and (failed.is_certain or self._for(failed, "uncertain") >= self._pace.confirmed):
             self.reason = failed.reason
-            return True
+            if not self._awaits_another(failed, attempts):
+                return True
         if (cancelled := attempts.abandoned) and self._for(
             cancelled, "cancelled"
         ) >= self._pace.abandoned:
@@ -213,6 +231,16 @@ class VerdictTracker:
                 self.reason = f"it didn't answer within {self._start_limit:.0f} s"
                 return True
         return False
+
+    def _awaits_another(self, failed: Attempt, attempts: Attempts) -> bool:
+        """Whether another attempt may follow the first failed one."""
+        self._first_failure = first = self._first_failure or failed
+        ended = first.failed or 0.0
+        if not self._starts_twice or failed.began >= ended:
+            return False
+        is_blocked = attempts.blocked_until is not None
+        follows = any(one.began >= ended for one in attempts.current)
+        return is_blocked or follows or self._for(first, "failed") < self._pace.abandoned
 
     def _is_up(self) -> bool:
         attempts = self.attempts

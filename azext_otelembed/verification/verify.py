@@ -100,6 +100,7 @@ def verify(
     recipe: str = "",
     restart: Callable[[], None] | None = None,
     is_way_back: bool = False,
+    starts_twice: bool = False,
 ) -> Verdict:
     """Waits until the site runs `image` and answers steadily, `timeout` seconds at most.
 
@@ -109,6 +110,7 @@ def verify(
     line. `restart` is called once if the log shows no attempt for `pace.idle` seconds.
     `is_way_back`: the image from before is restored. Then a block of the site's starts doesn't
     count, and the old container isn't waited for: if it still answers, it has the same image.
+    `starts_twice`: see `VerdictTracker`.
     """
     return _Verification(
         session,
@@ -121,6 +123,7 @@ def verify(
         recipe,
         restart,
         waits_for_block=is_way_back,
+        starts_twice=starts_twice,
     ).run(timeout, spent, say)
 
 
@@ -136,6 +139,7 @@ class _Verification:
     recipe: str
     restart: Callable[[], None] | None
     waits_for_block: bool
+    starts_twice: bool
 
     def run(self, timeout: float, spent: float, say: Callable[[str], None]) -> Verdict:
         """Looks until there is a verdict."""
@@ -144,7 +148,10 @@ class _Verification:
         # The last look at the site begins when the time is up.
         self.session.deadline.extend(timeout - spent + CLOSING)
         limit = start_limit(self.observed.settings)
-        tracker = VerdictTracker(self.image, self.after, limit, self.pace, self.recipe)
+        twice = self.starts_twice
+        tracker = VerdictTracker(
+            self.image, self.after, limit, self.pace, self.recipe, starts_twice=twice
+        )
         configuration = _Configuration(self.client, self.observed, self.image)
         while True:
             if not configuration.matches:

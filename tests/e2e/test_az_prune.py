@@ -16,7 +16,7 @@ from tests.release.support import QUICK
 from tests.warm import WarmAz
 
 LONG_AGO = "2026-01-05T08:00:00.0000000Z"
-CALLER = "55555555-0000-4000-8000-000000000006"
+CALLER = "9e0e0000-0000-4000-8000-000000000006"
 FORBIDDEN = {"error": {"code": "AuthorizationFailed", "message": "You may not."}}
 ORPHANS = "other/app"
 FAR = "far-group"

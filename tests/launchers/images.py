@@ -89,12 +89,13 @@ def shell_layer(name: str, sleep: bool = True) -> Layer:
 
 @cache
 def apps_layer() -> Layer:
-    """Python and the app, and a program without handlers."""
+    """Python and the app, and a program without handlers, for an app and for a collector."""
     sleep = found("sleep")
     return layer(
         [
             Entry("app/app.py", APP.encode()),
             Entry("app/quiet", sleep.read_bytes(), 0o755),
+            Entry("app/idle", sleep.read_bytes(), 0o755),
             *support.entries(*support.libraries(sleep)),
         ],
         level=1,
@@ -220,6 +221,6 @@ def other_collector(kind: str) -> Layer:
         "missing": Entry("elsewhere", b"x"),
         "not executable": Entry("otelcol-contrib", b"\x7fELF", 0o644),
         "not a program": Entry("otelcol-contrib", b"\x7fELF\0\0", 0o755),
-        "idle": Entry("otelcol-contrib", b"#!/bin/sh\nexec /app/quiet 1000\n", 0o755),
+        "idle": Entry("otelcol-contrib", b"#!/bin/sh\nexec /app/idle 1000\n", 0o755),
     }
     return layer([entries[kind]])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.image.launcher import START_LINE, Launcher
-from tests.launchers.containers import STOP_LIMIT, Host, Running, run, stop
+from tests.launchers.containers import STOP_LIMIT, Host, Process, Running, run, stop
 from tests.launchers.images import (
     APP_WORDS,
     QUIET_WORDS,
@@ -36,8 +36,9 @@ every_shell = pytest.mark.parametrize("shell", SHELLS)
 both = pytest.mark.parametrize("launcher", [EXEC, DRAIN], ids=["exec", "drain"])
 
 
-def quiet_runs(running: Running) -> bool:
-    return any(process.name == "quiet" for process in running.processes())
+def quiet(running: Running) -> Process | None:
+    """The program of QUIET_WORDS, once it runs."""
+    return next((each for each in running.processes() if each.name == "quiet"), None)
 
 
 @both
@@ -129,7 +130,7 @@ def test_with_drain_an_app_without_handlers_ends_at_the_stop_signal(
 ) -> None:
     async def test(here: Host) -> None:
         running = await here.run(made(base(shell, Entrypoint=QUIET_WORDS), BRIEF))
-        await running.until(lambda: quiet_runs(running))
+        await running.until(lambda: quiet(running))
         ending, took = await stop(running)
         assert (ending.status, ending.killed) == (128 + signal.SIGTERM, False)
         assert took < 3
@@ -240,8 +241,9 @@ def test_with_drain_an_app_that_was_killed_ends_the_container_with_137(
     async def test(here: Host) -> None:
         image = made(base(shell, Entrypoint=QUIET_WORDS), DRAIN, binary=other_collector("idle"))
         running = await here.run(image)
-        await running.until(lambda: quiet_runs(running))
-        app = [process for process in running.processes() if process.name == "quiet"][-1]
+        await running.until(lambda: quiet(running))
+        app = quiet(running)
+        assert app
         began = time.monotonic()
         os.kill(app.pid, signal.SIGKILL)
         assert (await running.ended()).status == 128 + signal.SIGKILL

@@ -15,14 +15,14 @@ from localazure.client import LocalAzure
 SECRET = "not-a-secret"
 ROLE, ABAC = "{shopregistry.id}", "{abacregistry.id}"
 PRINCIPALS: dict[str, tuple[str, list[dict[str, str]]]] = {
-    "pusher": ("44444444-0000-4000-8000-000000000001", [{"role": "AcrPush", "scope": ROLE}]),
-    "puller": ("44444444-0000-4000-8000-000000000002", [{"role": "AcrPull", "scope": ROLE}]),
-    "nobody": ("44444444-0000-4000-8000-000000000003", []),
+    "pusher": ("c04e0000-0000-4000-8000-000000000001", [{"role": "AcrPush", "scope": ROLE}]),
+    "puller": ("c04e0000-0000-4000-8000-000000000002", [{"role": "AcrPull", "scope": ROLE}]),
+    "nobody": ("c04e0000-0000-4000-8000-000000000003", []),
     "reader": (
-        "44444444-0000-4000-8000-000000000004",
+        "c04e0000-0000-4000-8000-000000000004",
         [{"role": "Container Registry Repository Reader", "scope": ABAC}],
     ),
-    "classic": ("44444444-0000-4000-8000-000000000005", [{"role": "AcrPull", "scope": ABAC}]),
+    "classic": ("c04e0000-0000-4000-8000-000000000005", [{"role": "AcrPull", "scope": ABAC}]),
 }
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 OCI = "application/vnd.oci.image.manifest.v1+json"

@@ -27,7 +27,7 @@ NUMBERS = itertools.count(1)
 
 
 def client_id() -> str:
-    return f"55555555-0000-4000-8000-{next(NUMBERS):012}"
+    return f"a55e0000-0000-4000-8000-{next(NUMBERS):012}"
 
 
 @pytest.fixture

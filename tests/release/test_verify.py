@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from localazure.images.assemble import Entry, Image, layer, write_layout
+from tests.e2e import images
 from tests.e2e.support import API_KEY, SETTING, Cloud, Site
 from tests.localazure import runtime_support
 from tests.release.support import NEW, OLD, QUICK, Contents, Hand, MakeSite, Push, meanwhile
@@ -18,6 +19,7 @@ from tests.release.support import NEW, OLD, QUICK, Contents, Hand, MakeSite, Pus
 LAST_WORDS = "the database is not there"
 APP = "exec /usr/local/bin/docker-entrypoint.sh /usr/local/bin/shop"
 DIES = f"({APP}) & sleep 1.5; exit 7"
+REFUSES = f'[ -z "${SETTING}" ] || {{ sleep 1; exit 3; }}; {APP}'
 START_LIMIT = "WEBSITES_CONTAINER_START_TIME_LIMIT"
 ANSWERS = """
 import socket
@@ -215,6 +217,19 @@ def test_the_old_value_of_the_setting_comes_back(
     assert ended.exit_status == 4, ended
     assert site.settings() == settings
     assert site.runs == site.image()
+
+
+def test_an_old_image_that_can_not_run_with_the_new_setting_comes_back(
+    make_site: MakeSite, hand: Hand, tmp_path: Path, cloud: Cloud
+) -> None:
+    """Between the two writes of the way back it fails once more."""
+    layout = images.variant(tmp_path, Entrypoint=["/bin/sh", "-c", REFUSES, "sh"])
+    site = make_site(layout=layout)
+    setting = {"method": "PUT", "path": f"{site.name}/config/appsettings"}
+    with cloud.fault(service="arm", latency=3.0, nth=2, times=0, **setting):
+        ended = hand.deploy(site, timeout=25)
+    assert ended.exit_status == 4, ended
+    is_as_before(site, hand)
 
 
 def test_what_others_changed_meanwhile_stays_when_it_is_rolled_back(

@@ -31,8 +31,8 @@ OTHER = log(*new_start(image=OLD), *new_ready())
 class Watch:
     """Observations of one site."""
 
-    def __init__(self, instances: int = 1) -> None:
-        self.tracker = VerdictTracker(NEW, 0.0, LIMIT, PACE)
+    def __init__(self, instances: int = 1, *, starts_twice: bool = False) -> None:
+        self.tracker = VerdictTracker(NEW, 0.0, LIMIT, PACE, starts_twice=starts_twice)
         self._states = ("READY",) * instances
         self._now = 100.0
 
@@ -146,6 +146,25 @@ def test_a_failure_is_told_at_the_next_look() -> None:
 def test_a_failure_that_is_not_certain_waits_for_the_next_look() -> None:
     text = log(*new_start(), "Container has finished running with exit code: 3.")
     assert Watch().see(text, 5) == (Verified.FAILED, 2)
+
+
+def test_where_two_writes_start_the_site_the_first_failure_is_not_the_last_word() -> None:
+    failed = log(*new_start(), "Failed to start site. Revert by stopping site.")
+    assert Watch(starts_twice=True).see(failed, 60, Answer.NONE) == (Verified.FAILED, 7)
+    watch = Watch(starts_twice=True)
+    assert watch.see(failed, 5, Answer.NONE)[0] is Verified.OPEN
+    second = failed + log(*new_start("bbbbbbbbbbbb_shop"), start=10)
+    assert watch.see(second, 15, Answer.NONE)[0] is Verified.OPEN
+    again = second + log("Failed to start site. Revert by stopping site.", start=14)
+    assert watch.see(again, 5, Answer.NONE) == (Verified.FAILED, 1)
+    watch = Watch(starts_twice=True)
+    watch.see(failed, 5, Answer.NONE)
+    assert watch.see(second + log(*new_ready(1), start=14), 60)[0] is Verified.UP
+    watch = Watch(starts_twice=True)
+    blocked = log("Site: shop will be blocked for 2 minutes till 11/25/2026 21:02:10", start=5)
+    assert watch.see(failed + blocked, 60, Answer.NONE)[0] is Verified.OPEN
+    assert watch.tracker.at_deadline() is Verified.FAILED
+    assert watch.tracker.reason == "the new container failed: its start failed"
 
 
 def test_a_cancelled_start_that_no_other_follows_has_failed() -> None:
