@@ -148,9 +148,13 @@ class _Verification:
         # The last look at the site begins when the time is up.
         self.session.deadline.extend(timeout - spent + CLOSING)
         limit = start_limit(self.observed.settings)
-        twice = self.starts_twice
         tracker = VerdictTracker(
-            self.image, self.after, limit, self.pace, self.recipe, starts_twice=twice
+            self.image,
+            self.after,
+            limit,
+            self.pace,
+            self.recipe,
+            starts_twice=self.starts_twice,
         )
         configuration = _Configuration(self.client, self.observed, self.image)
         while True:
@@ -186,15 +190,10 @@ class _Verification:
                 deadline = max(deadline, min(blocked, longest))
                 self.session.deadline.extend(deadline - now + CLOSING)
             if now >= deadline:
-                seconds = f"after {timeout:.0f} s"
-                if not configuration.matches:
-                    # What can't be read proves neither.
-                    healthy = None if configuration.is_unread else False
-                    return ended(healthy, f"{seconds} its configuration {configuration.words}")
-                last = tracker.at_deadline()
-                why = f": {answer}" if kind is Answer.NONE else ""
-                healthy = None if last is Verified.UNPROVEN else False
-                return ended(healthy, f"{seconds} {tracker.reason}{why}")
+                healthy, why = _at_deadline(tracker, configuration)
+                if configuration.matches and kind is Answer.NONE:
+                    why += f": {answer}"
+                return ended(healthy, f"after {timeout:.0f} s {why}")
             self._restart_if_idle(tracker, now - began)
             if configuration.matches:
                 old = ", the old container may still answer" if tracker.waits_for_old else ""
@@ -226,6 +225,16 @@ class _Verification:
         tail = log_tail(text, self.after, start, self.session.secrets)
         shown = {name: self.session.secrets.brief(words) for name, words in evidence.items()}
         return Verdict(healthy, self.session.secrets.brief(reason), shown, tail)
+
+
+def _at_deadline(tracker: VerdictTracker, configuration: _Configuration) -> tuple[bool | None, str]:
+    """The verdict's `healthy` when the time is up, and why."""
+    if not configuration.matches:
+        # What can't be read proves neither.
+        healthy = None if configuration.is_unread else False
+        return healthy, f"its configuration {configuration.words}"
+    is_unproven = tracker.at_deadline() is Verified.UNPROVEN
+    return None if is_unproven else False, tracker.reason
 
 
 def _rest(attempts: Attempts) -> float:
