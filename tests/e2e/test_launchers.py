@@ -38,7 +38,7 @@ def bare(make_site: Callable[..., Site], tmp_path: Path) -> Site:
 
 
 def diagnostic_spans(cloud: Cloud, site: Site) -> int:
-    """How many of the spans that /spans made came to the site's component."""
+    """How many different ones of the spans that /spans made came to the site's component."""
     key = cloud.connection_string(str(site.component)).split("=")[1].split(";")[0]
     told: Any = cloud.local.telemetry()
     found = [each for each in told if each["iKey"].lower() == key.lower()]
@@ -56,10 +56,14 @@ def test_drain_delivers_the_last_spans_before_the_site_has_stopped(
     assert status.json["updates"] == []
     again = site.deploy("--launcher", "drain", "--dry-run")
     assert again.json["changes"] == []
-    assert site.get(f"/spans?n={SPANS}").json() == {"spans": SPANS}
-    assert diagnostic_spans(cloud, site) < SPANS  # the collector still holds them
+    for spans in (SPANS, 2 * SPANS, 3 * SPANS):  # where all came at once, the look was late
+        assert site.get(f"/spans?n={spans}").json() == {"spans": spans}
+        if diagnostic_spans(cloud, site) < spans:
+            break
+    else:
+        pytest.fail("the collector never held any spans")
     cloud.arm("POST", f"{site.id}/stop")
-    eventually(lambda: diagnostic_spans(cloud, site) == SPANS, within=6)
+    eventually(lambda: diagnostic_spans(cloud, site) == spans, within=6)
 
 
 def test_the_collectors_own_logs_are_among_the_containers(site: Site) -> None:
