@@ -421,7 +421,8 @@ def test_wait_completes_a_swap_with_one_swap(shared: Pair, fault: dict[str, Any]
     ended = shared.hand.wait(shared.production)
     assert (ended.exit_status, ended.release) == (0, "succeeded")
     assert ended.result["release"]["id"] == pending.id
-    assert shared.starts(before).count(202) == 1
+    # None: the process that was killed got no answer to a start that was handled.
+    assert len([status for status in shared.starts(before) if status != 409]) == 1
     assert shared.slot.runs == shared.slot.image("1.0")
     with pytest.raises(NotFound, match="no pending release"):
         shared.hand.wait(shared.production)
