@@ -21,8 +21,15 @@ GROUPS = 2000
 """Resource groups in the double from the start: a test's site takes the next one."""
 
 LONGEST = (
+    "release/test_fault_matrix_wait.py",
+    "release/test_fault_matrix_swap.py",
     "release/test_crash.py",
+    "release/test_fault_matrix_many.py",
+    "release/test_hostile_words.py",
+    "release/test_many_releases.py",
     "release/test_fault_matrix.py",
+    "release/test_reruns.py",
+    "builders/test_acr_context.py",
     "e2e/test_fleet.py",
     "release/test_records.py",
     "e2e/test_faults.py",

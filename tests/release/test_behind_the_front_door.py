@@ -113,6 +113,6 @@ def test_without_a_log_the_front_doors_answer_leaves_a_release_unproven(
 ) -> None:
     site.restrict_access()
     with cloud.fault(service="arm", path=f"{site.name}/containerlogs", status=403, times=0):
-        ended = hand.deploy(site, timeout=8)
+        ended = hand.deploy(site, timeout=12)
     assert ended.result["healthy"] is None, ended
     assert "Azure gives no container log" in ended.result["reason"]

@@ -29,7 +29,7 @@ from tests.release.support import (
     writes,
 )
 
-SHORT = 6
+SHORT = 10
 """Seconds until the time is up. They are too few to prove a site by its answers alone."""
 START_LIMIT = "WEBSITES_CONTAINER_START_TIME_LIMIT"
 
@@ -213,7 +213,7 @@ def test_an_unproven_way_back_is_said_and_is_status_4_only_if_it_is_accepted(
     image = push(site, "bad", "exit 3")
     back: dict[str, Any] = {"method": "PATCH", "path": f"{site.name}/config/web", "nth": 2}
     with meanwhile(site.cloud, lambda: hide_log(site), **back):
-        ended = hand.deploy(site, image=image, timeout=6, accept_unproven=accept)
+        ended = hand.deploy(site, image=image, timeout=SHORT, accept_unproven=accept)
     assert (ended.exit_status, ended.release) == (status, "rolled back")
     assert (ended.result["healthy"], ended.result["changed"]) == (False, False)
     told = f"was rolled back to {site.image()}, but nothing shows that its container serves."
@@ -250,7 +250,7 @@ def test_an_unproven_slot_is_swapped_only_if_it_is_accepted(
         assert (ended.exit_status, ended.release) == (6, "unproven")
         assert "was not swapped with production" in ended.said
         assert production.runs == production.image()
-        accepted = hand.deploy(slot, swap=True, timeout=9, accept_unproven=True)
+        accepted = hand.deploy(slot, swap=True, timeout=15, accept_unproven=True)
     assert (accepted.exit_status, accepted.release) == (0, "succeeded")
     assert production.runs == accepted.result["image"]["name"]
 

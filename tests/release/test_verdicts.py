@@ -103,7 +103,7 @@ def test_without_a_log_a_site_that_answers_is_unproven(
     """The old container answers while the new one hangs; it is gone only later."""
     image = push(site, "hangs", "sleep 600")
     with cloud.fault(service="arm", path=f"{site.name}/containerlogs", status=403, times=0):
-        ended = hand.deploy(site, image=image, timeout=8)
+        ended = hand.deploy(site, image=image, timeout=12)
     assert ended.exit_status == 6, ended
     assert ended.result["healthy"] is None
     assert site.runs == ended.result["image"]["name"], "it is not rolled back"

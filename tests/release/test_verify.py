@@ -143,9 +143,9 @@ def test_a_failing_health_path_is_rolled_back(site: Site, hand: Hand, tmp_path: 
     config = {"Entrypoint": [program, "-I", "-S", "/app/answers.py"]}
     write_layout(tmp_path, Image(layers, config), "ill")
     site.push("ill", tmp_path)
-    ended = hand.deploy(site, image=site.image("ill"), health_path="/health", timeout=6)
+    ended = hand.deploy(site, image=site.image("ill"), health_path="/health", timeout=12)
     assert ended.exit_status == 4, ended
-    assert ended.result["reason"] == "after 6 s it doesn't answer: HTTP 500"
+    assert ended.result["reason"] == "after 12 s it doesn't answer: HTTP 500"
     assert ended.evidence["http"] == "HTTP 500 on /health"
     assert ended.evidence["log"] == "the new image started and is ready"
     is_as_before(site, hand)
@@ -169,9 +169,9 @@ def test_a_start_that_is_slower_than_the_timeout_is_rolled_back(
     site: Site, hand: Hand, push: Push
 ) -> None:
     image = push(site, "slower", f"sleep 30; {APP}")
-    ended = hand.deploy(site, image=image, timeout=5)
+    ended = hand.deploy(site, image=image, timeout=12)
     assert ended.exit_status == 4, ended
-    reason = "after 5 s the container log doesn't show the new image ready"
+    reason = "after 12 s the container log doesn't show the new image ready"
     assert ended.result["reason"] == reason
     assert ended.evidence["http"].startswith("HTTP 200"), "that is the old container"
     is_as_before(site, hand)
@@ -299,7 +299,7 @@ def test_a_configuration_that_can_never_be_read_proves_nothing(
         cloud.local.fault(method="GET", path=f"{site.name}/config/web", status=403, times=0)
 
     with meanwhile(cloud, fail, after=True, method="PATCH", path=f"{site.name}/config/web"):
-        ended = hand.deploy(site, timeout=9)
+        ended = hand.deploy(site, timeout=12)
     assert ended.exit_status == 6, ended
-    assert ended.result["reason"].startswith("after 9 s its configuration not seen: ")
+    assert ended.result["reason"].startswith("after 12 s its configuration not seen: ")
     assert site.runs == ended.result["image"]["name"], "it is not rolled back"
