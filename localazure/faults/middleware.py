@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import socket
 import struct
+import sys
+import termios
 import time
 from collections.abc import Callable
 from email.utils import formatdate
@@ -18,6 +21,8 @@ from localazure.server import TRANSPORT
 
 _POLL = 0.05
 """Seconds between two checks whether the client of a held request is still connected."""
+_LONGEST_FLUSH = 10
+"""Seconds within which a client takes what was written to it."""
 
 
 class _CutError(Exception):
@@ -151,6 +156,24 @@ class _Exchange:
         self._left -= len(body)
         await self._forward({"type": "http.response.body", "body": body, "more_body": True})
         if not self._left or not message.get("more_body"):
-            # The written bytes have to be sent before the connection ends, else they are lost.
-            await asyncio.sleep(0.05)
+            await self._sent()
             await self._cut()
+
+    async def _sent(self) -> None:
+        """Wait until the client's system has all that was written: a reset discards the rest."""
+        transport = self._scope[TRANSPORT]
+        descriptor = transport.get_extra_info("socket").fileno()
+        deadline = time.monotonic() + _LONGEST_FLUSH
+        await asyncio.sleep(_POLL)
+        while transport.get_write_buffer_size() or _unacknowledged(descriptor):
+            if transport.is_closing() or time.monotonic() > deadline:
+                return
+            await asyncio.sleep(_POLL)
+
+
+def _unacknowledged(descriptor: int) -> int:
+    """Bytes in the send queue of a TCP socket: tcp(7), SIOCOUTQ, which is Linux's TIOCOUTQ."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    answer = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -113,6 +114,18 @@ def test_a_stream_goes_on_where_it_was_cut(shop: Shop) -> None:
     assert b"".join(shop.client.stream_blob(shop.name, digest)) == data
     received = [r["received"] for r in shop.registries.since(mark) if r["service"] == "blob"]
     assert received == [1_000_000, 1_000_000, 1_000_000]
+
+
+def test_a_stream_that_is_read_late_goes_on_where_it_was_cut(shop: Shop) -> None:
+    digest, data = shop.upload(12_000_000)
+    shop.azure.fault(service="blob", truncate=10_000_000)
+    mark = shop.azure.mark()
+    stream = iter(shop.client.stream_blob(shop.name, digest))
+    first = next(stream)
+    time.sleep(0.5)
+    assert first + b"".join(stream) == data
+    received = [r["received"] for r in shop.registries.since(mark) if r["service"] == "blob"]
+    assert received == [10_000_000, 2_000_000]
 
 
 def test_a_stream_of_other_content_ends_in_an_error(shop: Shop) -> None:
