@@ -129,7 +129,7 @@ class VerdictTracker:
     def at_deadline(self) -> Verified:
         """The verdict when the time is up and it is still open; with `reason`."""
         attempts = self.attempts
-        if attempts is not None and attempts.failed:
+        if attempts is not None and attempts.failed and attempts.failed.is_certain:
             self.reason = f"the new container failed: {attempts.failed.reason}"
             return Verified.FAILED
         if self._any_stopped:
@@ -233,10 +233,12 @@ class VerdictTracker:
         return False
 
     def _awaits_another(self, failed: Attempt, attempts: Attempts) -> bool:
-        """Whether another attempt may follow the first failed one."""
+        """Whether another attempt may follow the first failed one; not if that was ready before."""
+        if not self._starts_twice or failed.ready is not None:
+            return False
         self._first_failure = first = self._first_failure or failed
         ended = first.failed or 0.0
-        if not self._starts_twice or failed.began >= ended:
+        if failed.began >= ended:
             return False
         is_blocked = attempts.blocked_until is not None
         follows = any(one.began >= ended for one in attempts.current)

@@ -20,7 +20,7 @@ from localazure.faults.recorder import Fault, Record, Recorder
 from localazure.server import TRANSPORT
 
 _POLL = 0.05
-"""Seconds between two checks whether the client of a held request is still connected."""
+"""Seconds between two looks at a connection: is its client still there, has it got everything?"""
 _LONGEST_FLUSH = 10
 """Seconds within which a client takes what was written to it."""
 

@@ -17,7 +17,7 @@ ROLE, ABAC = "{shopregistry.id}", "{abacregistry.id}"
 PRINCIPALS: dict[str, tuple[str, list[dict[str, str]]]] = {
     "pusher": ("c04e0000-0000-4000-8000-000000000001", [{"role": "AcrPush", "scope": ROLE}]),
     "puller": ("c04e0000-0000-4000-8000-000000000002", [{"role": "AcrPull", "scope": ROLE}]),
-    "nobody": ("c04e0000-0000-4000-8000-000000000003", []),
+    "unassigned": ("c04e0000-0000-4000-8000-000000000003", []),
     "reader": (
         "c04e0000-0000-4000-8000-000000000004",
         [{"role": "Container Registry Repository Reader", "scope": ABAC}],

@@ -161,7 +161,7 @@ def test_a_domain_name_label_puts_a_hash_into_the_host(arm: Arm) -> None:
 
 
 def test_a_principal_without_any_role_gets_no_refresh_token(shop: Shop) -> None:
-    assert shop.of("nobody").exchange().status_code == 401
+    assert shop.of("unassigned").exchange().status_code == 401
 
 
 def test_acrpull_reads_and_is_refused_a_push(shop: Shop) -> None:

@@ -104,10 +104,10 @@ def test_who_may_only_pull_is_told_what_is_missing(registries: Registries, name:
 
 
 def test_who_has_no_right_at_all_is_told_at_the_exchange(registries: Registries, name: str) -> None:
-    nobody = "4e915e00-0000-4000-8000-00000000000f"
-    registries.azure.add_principal(nobody, "not-a-secret")
+    unassigned = "4e915e00-0000-4000-8000-00000000000f"
+    registries.azure.add_principal(unassigned, "not-a-secret")
     with pytest.raises(Unauthorized, match="doesn't accept the Azure sign-in"):
-        registries.principal(nobody).head_manifest(name, "1.0")
+        registries.principal(unassigned).head_manifest(name, "1.0")
 
 
 def test_an_admin_user_signs_in_with_a_password(registries: Registries, name: str) -> None:

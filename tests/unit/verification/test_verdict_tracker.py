@@ -148,7 +148,7 @@ def test_a_failure_that_is_not_certain_waits_for_the_next_look() -> None:
     assert Watch().see(text, 5) == (Verified.FAILED, 2)
 
 
-def test_where_two_writes_start_the_site_the_first_failure_is_not_the_last_word() -> None:
+def test_where_two_writes_start_the_site_the_first_failure_is_not_final() -> None:
     failed = log(*new_start(), "Failed to start site. Revert by stopping site.")
     assert Watch(starts_twice=True).see(failed, 60, Answer.NONE) == (Verified.FAILED, 7)
     watch = Watch(starts_twice=True)
@@ -165,6 +165,18 @@ def test_where_two_writes_start_the_site_the_first_failure_is_not_the_last_word(
     assert watch.see(failed + blocked, 60, Answer.NONE)[0] is Verified.OPEN
     assert watch.tracker.at_deadline() is Verified.FAILED
     assert watch.tracker.reason == "the new container failed: its start failed"
+
+
+def test_where_two_writes_start_the_site_a_container_that_was_ready_and_ended_has_failed() -> None:
+    exit_ = (
+        "Container has finished running with exit code: 7.",
+        "Container is terminating. Grace period: 5 seconds.",
+        "Stopping container: 0123456789ab_shop.",
+    )
+    text = log(*new_start(), *new_ready(), *exit_)
+    again = log(*new_start("bbbbbbbbbbbb_shop"), *new_ready(), start=9)
+    assert Watch(starts_twice=True).see(text, 60, Answer.NONE) == (Verified.FAILED, 1)
+    assert Watch(starts_twice=True).see(text + again, 60) == (Verified.FAILED, 1)
 
 
 def test_a_cancelled_start_that_no_other_follows_has_failed() -> None:
