@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import string
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
 from azext_otelembed.secret_values import (
@@ -28,11 +28,15 @@ LONGEST_WORDS = 500
 
 _MASK = "***"
 _SIGNATURES = ("sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature")
-_LOOK_ALIKE = (
+_LOOK_ALIKE: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"(\s-e\s+\w+=)\S*"), r"\1***"),
     # The value of a Key Vault reference isn't known here.
     (re.compile(r"(InstrumentationKey=)[^;\s\"']+", re.I), r"\1***"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w.-]{8,}"), _MASK),
+    # The second part is optional in the pattern: so each character is looked at once.
+    (
+        re.compile(r"\beyJ[\w-]{8,}(\.[\w.-]{8,})?"),
+        lambda found: _MASK if found[1] else found[0],
+    ),
     (re.compile(r"\b(bearer\s+)[\w.~+/-]{8,}=*", re.I), r"\1***"),
     (re.compile(rf"([?&](?:{'|'.join(_SIGNATURES)})=)[^&\s\"']+", re.I), r"\1***"),
     (re.compile(r"(://[^\s/@:\"']*:)[^\s/@\"']+(?=@)"), r"\1***"),

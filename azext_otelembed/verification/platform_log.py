@@ -190,7 +190,7 @@ _NEW: Sequence[tuple[Kind, str]] = (
         Kind.STATE_ERROR,
         r"State: (?:Starting|Stopping|Stopped|Blocked), Action: \w+, LastError: (?P<text>\w+), "
         r"LastErrorTimestamp: (?P<at>\d\d/\d\d/\d{4} \d\d:\d\d:\d\d), "
-        r"LastErrorDetails: (?P<details>.*), Details: .*, DetailsLevel: \w+",
+        r"LastErrorDetails: (?P<details>(?:(?!, Details: ).)*), Details: .*, DetailsLevel: \w+",
     ),
     (Kind.LAUNCHER, START_LINE.pattern.replace("(", "(?P<text>", 1)),
 )
@@ -220,6 +220,8 @@ _CANDIDATE = re.compile(
 )
 _JOINED = re.compile(r"20(?<=[\w.)]20)[\d-]{8}T[\d:]{8}\.\d{3,9}Z ")
 """The first stamp of a file that follows one without a newline at its end."""
+LONGEST_LINE = 1 << 20
+"""Characters of an event's line: `docker run` names the whole environment of a container."""
 _NEXT_FILE = ("/home/LogFiles/", "Ending Log Tail of existing logs")
 """How what the log tail of Kudu writes after a file begins, without a newline before it."""
 
@@ -227,6 +229,8 @@ _NEXT_FILE = ("/home/LogFiles/", "Ending Log Tail of existing logs")
 def parse(text: str) -> Iterator[Event]:
     """The events in `text`, which consists of whole lines, in the order of the text."""
     for match in _CANDIDATE.finditer(_JOINED.sub(r"\n\g<0>", f"\n{text}")):
+        if match.end() - match.start() > LONGEST_LINE:
+            continue
         stamp, fraction, old, new = match.groups()
         if old is not None:
             found = _match(_OLD_PATTERNS, old)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+import time
 
+import pytest
+
+from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE
 from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification.attempts import find_attempts
 from azext_otelembed.verification.log_tail import log_tail
@@ -59,6 +63,23 @@ def test_the_tail_shows_the_apps_words_among_the_stops_of_other_containers() -> 
     own = "app: Stopping container: the old one"
     told = [*start("aaaa"), "no database", own, failed]
     assert said(*start("aaaa"), *stops * 3, "no database", own, *stops * 3, failed) == told
+
+
+@pytest.mark.parametrize("piece", ["a", "-", "f-", "State: ", "Z "])
+def test_a_long_line_without_spaces_takes_little_time(piece: str) -> None:
+    long = piece * (MAX_LINE // len(piece) - 100)
+    began = time.process_time()
+    said(*start("aaaa"), *["request"] * 40, long, "Failed to start site. Revert by stopping site.")
+    assert time.process_time() - began < 2
+
+
+def test_a_line_that_is_too_long_is_left_out() -> None:
+    began = time.process_time()
+    told = said(
+        *start("aaaa"), "ab%41cd" * (1 << 20), "Failed to start site. Revert by stopping site."
+    )
+    assert time.process_time() - began < 2
+    assert told[-2:] == [LEFT_OUT, "Failed to start site. Revert by stopping site."]
 
 
 def said(*lines: str) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from azext_otelembed.verification.platform_log import Kind, parse
+from azext_otelembed.verification.platform_log import LONGEST_LINE, Kind, parse
 
 STAMP = "2026-11-25T21:00:00"
 EXIT = "ERROR - Container shop_0_0a0a0a0a for site shop has exited, failing site start"
@@ -106,3 +108,21 @@ def test_a_time_that_does_not_exist_is_long_ago(stamp: str) -> None:
     late = "Site: shop will be blocked for 2 minutes till 13/45/2026 99:99:99"
     (event,) = parse(f"2026-04-04T05:52:02.4728658Z {late}\n")
     assert event.at == 0
+
+
+def test_a_state_line_that_begins_its_details_again_and_again_takes_little_time() -> None:
+    state = (
+        "State: Stopped, Action: None, LastError: E, LastErrorTimestamp: 11/25/2026 21:00:00, "
+        "LastErrorDetails: it failed"
+    )
+    began = time.process_time()
+    assert kinds(f"{STAMP}.1Z {state}{', Details: ' * 20_000}\n") == []
+    assert time.process_time() - began < 1
+    (event,) = parse(f"{STAMP}.1Z {state}, Details: , DetailsLevel: None\n")
+    assert event.details == "it failed"
+
+
+def test_a_line_that_is_longer_than_any_of_the_platform_is_no_event() -> None:
+    run = "docker run -d --name shop_0_0a0a0a0a -e A={} shop:1"
+    assert kinds(f"{STAMP}.123Z INFO  - {run.format('a' * 500_000)}\n") == [Kind.CREATING]
+    assert kinds(f"{STAMP}.123Z INFO  - {run.format('a' * LONGEST_LINE)}\n") == []
