@@ -20,7 +20,7 @@ class OtelembedCommandsLoader(AzCommandsLoader):  # type: ignore[misc]  # az is 
         if cli_ctx is not None:
             from knack.events import EVENT_INVOKER_POST_PARSE_ARGS
 
-            cli_ctx.register_event(EVENT_INVOKER_POST_PARSE_ARGS, _check_text)
+            cli_ctx.register_event(EVENT_INVOKER_POST_PARSE_ARGS, after_parsing)
 
     def load_command_table(self, args: Any) -> Any:
         """Fills the command table (called by az)."""
@@ -36,10 +36,13 @@ class OtelembedCommandsLoader(AzCommandsLoader):  # type: ignore[misc]  # az is 
         load_arguments(self, command)
 
 
-def _check_text(_cli_ctx: Any, command: str = "", args: Any = None, **_: Any) -> None:
+def after_parsing(_cli_ctx: Any, command: str = "", args: Any = None, **_: Any) -> None:
+    """Checks the arguments of a command of ours. az logs what is wrong with them."""
     if command.partition(" ")[0] == "otelembed":
         from azext_otelembed._validators import validate_text
+        from azext_otelembed.printable_log import make_logs_printable
 
+        make_logs_printable()
         validate_text(args)
 
 

@@ -23,7 +23,8 @@ from azext_otelembed.errors import (
     Unauthorized,
 )
 from azext_otelembed.parallel import stop_threads
-from azext_otelembed.printable import one_line, printable
+from azext_otelembed.printable import one_line
+from azext_otelembed.printable_log import log_handlers, make_logs_printable
 
 
 def confirmed(question: str) -> bool:
@@ -49,13 +50,12 @@ def command_frame(cmd: Any) -> Iterator[Console]:
     """
     from azure.cli.core import azclierror
 
-    # With --debug, urllib3 logs addresses, and those of operations and blobs hold signatures.
-    logging.getLogger("urllib3").setLevel(logging.INFO)
+    # With --debug, urllib3 logs addresses, and those of operations and blobs hold signatures; it
+    # warns of malformed headers with the address.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     # azure-mgmt-web warns of an error page in place of JSON (a 503); the error reports it already.
     logging.getLogger("azure.mgmt.web").setLevel(logging.ERROR)
-    for handler in _log_handlers():
-        if not isinstance(handler.formatter, _PrintableLog):
-            handler.setFormatter(_PrintableLog(handler.formatter))
+    make_logs_printable()
     console = Console(quiet=bool(cmd.cli_ctx.only_show_errors))
     try:
         with _signals():
@@ -80,31 +80,10 @@ def command_frame(cmd: Any) -> Iterator[Console]:
         raise kind(console.with_state(error.message), advice) from None
 
 
-class _PrintableLog(logging.Formatter):
-    """The lines of another formatter as printable text: az logs errors, and with --debug headers
-    and bodies of responses.
-    """
-
-    def __init__(self, formatter: logging.Formatter | None) -> None:
-        super().__init__()
-        self._formatter = formatter or logging.Formatter()
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(self._formatter.format(record))
-
-
-def _log_handlers() -> list[logging.Handler]:
-    """The handlers of az's loggers and of the libraries' ones."""
-    from knack.log import cli_logger_names
-
-    loggers = (logging.getLogger(), *map(logging.getLogger, cli_logger_names))
-    return [handler for logger in loggers for handler in logger.handlers]
-
-
 def _end_logs() -> None:
     """Nothing more is logged on stderr: threads that are still running may warn, or fail."""
     threading.excepthook = lambda _: None
-    for handler in _log_handlers():
+    for handler in log_handlers():
         if isinstance(handler, logging.StreamHandler) and not isinstance(
             handler, logging.FileHandler
         ):

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,8 @@ from typing import Any
 import pytest
 from azure.cli.core.azclierror import AzCLIError
 
+from azext_otelembed import after_parsing
+from azext_otelembed._validators import validate_tag
 from azext_otelembed.command_frame import command_frame
 from azext_otelembed.errors import AzureFailed
 from tests.ci_commands import HOSTILE, executed
@@ -32,6 +35,8 @@ from knack.util import CLIError
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
+from azext_otelembed import after_parsing
+from azext_otelembed._validators import validate_tag
 from azext_otelembed.command_frame import command_frame
 from azext_otelembed.release.fleet import deploy_fleet
 from tests.release.support import request_of
@@ -129,3 +134,16 @@ def test_a_fleet_writes_whole_lines_and_none_after_a_signals_line(number: signal
     assert len(lines) > 20
     before, after = done.stdout.split()
     assert before == after, "no further site begins"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_arguments_that_az_refuses_before_the_command_are_printable(
+    text: str, log: io.StringIO
+) -> None:
+    after_parsing(None, command="otelembed build", args=Namespace(tag="1.0"))
+    with pytest.raises(AzCLIError) as raised:
+        validate_tag(Namespace(tag=text))
+    raised.value.print_error()
+    assert "isn't a valid image tag" in log.getvalue()
+    assert not CONTROLS.search(log.getvalue())
+    assert executed(log.getvalue()) == []
