@@ -53,6 +53,8 @@ def command_frame(cmd: Any) -> Iterator[Console]:
     # With --debug, urllib3 logs addresses, and those of operations and blobs hold signatures; it
     # warns of malformed headers with the address.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    # msal logs a token's answer that isn't valid JSON as a whole.
+    logging.getLogger("msal.oauth2cli").setLevel(logging.CRITICAL)
     # azure-mgmt-web warns of an error page in place of JSON (a 503); the error reports it already.
     logging.getLogger("azure.mgmt.web").setLevel(logging.ERROR)
     make_logs_printable()

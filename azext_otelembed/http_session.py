@@ -13,6 +13,10 @@ import requests
 
 from azext_otelembed.connection_guard import GuardedAdapter
 
+SHORT = 1 << 20
+"""Bytes. A token has some thousand."""
+_PIECE = 64 << 10
+
 
 class PlainSession(requests.Session):
     """Sends what it is given. Proxies and certificates come from the environment as usual.
@@ -30,6 +34,26 @@ class PlainSession(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """None: the pipelines follow redirects, and requests fails on invalid addresses."""
         return None
+
+
+class AnswerTooLongError(requests.RequestException):
+    """A body of more than `SHORT` bytes."""
+
+
+class ShortSession(PlainSession):
+    """Reads at most `SHORT` bytes of each body, at once: for SDKs that would read any number."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Sends a request. Raises `AnswerTooLongError` and the errors of requests."""
+        response = super().send(request, **{**options, "stream": True})
+        body = bytearray()
+        with response:
+            for piece in response.iter_content(_PIECE):
+                body += piece
+                if len(body) > SHORT:
+                    raise AnswerTooLongError(response=response)
+        response._content = bytes(body)
+        return response
 
 
 def _unchanged(request: Any) -> Any:

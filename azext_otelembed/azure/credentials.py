@@ -35,6 +35,8 @@ _ADVICE = {
     f"that may deploy; {CLIENT} names a user-assigned one.",
 }
 """The remedy for each kind of credential."""
+_UNREADABLE = (TypeError, ValueError, LookupError, AttributeError, OverflowError, RecursionError)
+"""What azure-identity and msal raise for values of another type than they expect."""
 
 
 class IdentityCredential:
@@ -56,16 +58,21 @@ class IdentityCredential:
         try:
             return self._inner.get_token(*scopes, **options)
         except AzureError as error:
-            refusal = f"--credential {self._kind}: {self._reason(error)}"
-        raise Unauthorized(refusal, _ADVICE[self._kind])
+            reason = self._reason(error)
+        except _UNREADABLE:  # their messages may quote the answer
+            reason = f"{self._at} gave an answer that can't be read."
+        raise Unauthorized(f"--credential {self._kind}: {reason}", _ADVICE[self._kind])
+
+    @property
+    def _at(self) -> str:
+        return self._authority if self._kind != MANAGED else "the managed identity endpoint"
 
     def _reason(self, error: Exception) -> str:
         from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
-        at = self._authority if self._kind != MANAGED else "the managed identity endpoint"
         for one in chain(error):
             if isinstance(one, ServiceRequestError | ServiceResponseError):
-                return f"no answer from {at} ({cause(one)})."
+                return f"no answer from {self._at} ({cause(one)})."
         message = self._secrets.mask(str(getattr(error, "message", "") or error))
         first = message.partition("\n")[0].strip().removeprefix("Authentication failed: ")
         return self._secrets.brief(first)
@@ -92,7 +99,7 @@ def create(
         if not path.is_file() or not os.access(path, os.R_OK):
             message = f"--credential {kind}: {TOKEN_FILE} names '{path}', which can't be read."
             raise InvalidInput(message, _ADVICE[kind])
-    from azext_otelembed.http_session import PlainSession
+    from azext_otelembed.http_session import ShortSession
 
     # Build services set missing variables to "", which azure-identity takes for a value.
     for name in (SECRET, CERTIFICATE):
@@ -102,7 +109,7 @@ def create(
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
     entra = {"authority": authority, "disable_instance_discovery": not instance_discovery}
     try:
-        inner = _credential(kind, entra, {"session": PlainSession(), **transport})
+        inner = _credential(kind, entra, {"session": ShortSession(), **transport})
         return IdentityCredential(kind, authority, inner, secrets)
     except (ValueError, OSError) as error:
         file = isinstance(error, OSError) and f"'{error.filename}' can't be read: {error.strerror}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ REFUSAL_LIFETIME = 10.0
 """Seconds for which a refusal is cached, for concurrent requests and for many sites."""
 TOKEN_SECONDS = 120.0
 """Seconds for one token: az's own credentials send their requests without a time limit."""
+_TOKEN = re.compile("[ -~]+")
 ACR_AUDIENCE = "https://containerregistry.azure.net"
 """The audience of registries in all clouds (Azure/azure-sdk-for-net#34785), az's default too."""
 
@@ -62,6 +64,12 @@ class CachedCredential:
         except Exception as error:
             self._refusals[scopes] = error, time.monotonic() + REFUSAL_LIFETIME
             raise
+        if not isinstance(token.token, str) or not _TOKEN.fullmatch(token.token):
+            raise Unauthorized(
+                "The sign-in was answered without a token.",
+                "Run the same command again; if it repeats, look for a proxy that changes what "
+                "Entra ID answers.",
+            )
         self._secrets.add(token.token)
         return token
 

@@ -12,6 +12,11 @@ LEFT_OUT = f"[a line of more than {MAX_LINE} bytes is left out]"
 KEPT_LINES = 200
 """Lines that are kept for an error."""
 NEEDS_BUILDKIT = re.compile(r"requires BuildKit|Unknown flag: (mount|chmod|link)", re.IGNORECASE)
+# `FROM.*denied` would take n² steps on n times FROM.
+NO_BASE = re.compile(
+    r"pull access denied|\bFROM\b(?:(?!\bFROM\b).)*(?:denied|unauthorized)", re.IGNORECASE
+)
+"""The registry of a base refuses the engine."""
 
 _QUOTED_LINES = 15
 _LONGEST_QUOTED = 1000

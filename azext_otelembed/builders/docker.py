@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from azext_otelembed.builders.build_output import NEEDS_BUILDKIT, quote
+from azext_otelembed.builders.build_output import NEEDS_BUILDKIT, NO_BASE, quote
 from azext_otelembed.builders.child_environment import engine_environment
 from azext_otelembed.builders.credential_server import CredentialServer
 from azext_otelembed.builders.engine import Engine, daemon_error, find_engine
@@ -114,9 +114,7 @@ def _build_failed(
     advice = f"Fix {source.dockerfile}, or run the build alone: `{command}`."
     if NEEDS_BUILDKIT.search(result.text):
         advice = "Install docker's buildx component, or set DOCKER_BUILDKIT=1."
-    elif re.search(
-        r"pull access denied|\bFROM\b.*(denied|unauthorized)", result.text, re.IGNORECASE
-    ):
+    elif NO_BASE.search(result.text):
         advice = "If an image of its FROM lines is private, log the engine in to its registry."
     return BuildFailed(
         f"{engine} could not build {source.dockerfile} (status {result.status}). Its last lines:\n"

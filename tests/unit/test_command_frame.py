@@ -147,3 +147,12 @@ def test_arguments_that_az_refuses_before_the_command_are_printable(
     assert "isn't a valid image tag" in log.getvalue()
     assert not CONTROLS.search(log.getvalue())
     assert executed(log.getvalue()) == []
+
+
+def test_an_answer_of_the_token_service_isnt_logged(log: io.StringIO) -> None:
+    handler, logger = logging.StreamHandler(log), logging.getLogger("msal.oauth2cli.oauth2")
+    logger.addHandler(handler)
+    with command_frame(CMD):
+        logger.exception("Token response is not in json format: %s", '{"access_token": "eyJ0')
+    logger.removeHandler(handler)
+    assert log.getvalue() == ""
