@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from azext_otelembed.azure.arm import make_transport
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
@@ -16,6 +15,7 @@ from azext_otelembed.console import Console
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.prune.deployed_images import find_deployed_images
+from azext_otelembed.prune.registry_transport import RegistryTransport
 from azext_otelembed.prune.retention import Decision, StoredImage, decide, needs_record
 from azext_otelembed.prune.site_records import SiteFolding, SiteRecords, delete_records, read_all
 from azext_otelembed.records.record_folding import RELEASES_KEPT
@@ -79,12 +79,13 @@ class Pruner:
 
         session, fell_back = self._session, self._client.http.tokens.fell_back
         scope = session.arm_scope if fell_back else session.acr_scope
+        address = f"https://{self._registry.login_server}"
         return ContainerRegistryClient(
-            f"https://{self._registry.login_server}",
+            address,
             session.bounded_credential,
             api_version=_API_VERSION,
             audience=scope.removesuffix("/.default"),
-            transport=make_transport(session),
+            transport=RegistryTransport(session, address),
         )
 
     def find(self, console: Console) -> Findings:
