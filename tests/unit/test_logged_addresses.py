@@ -35,7 +35,7 @@ class _BadHeader(socketserver.StreamRequestHandler):
 @pytest.fixture
 def host() -> Iterator[str]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _BadHeader) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield f"127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 
