@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from azext_otelembed.az_commands import option, placeholder
+from azext_otelembed.az_commands import option
 from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
-from azext_otelembed.redaction import Secrets
 from azext_otelembed.webapp.key_vault import check_reference
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image, set_image
 from azext_otelembed.webapp.plan import Plan
@@ -113,12 +112,7 @@ def restore_command(observed: Observed, image: str) -> str:
     if port := observed.container_properties.get("targetPort"):
         words += ["--target-port", str(port)]
     if startup := observed.container_properties.get("startUpCommand"):
-        secrets = Secrets()
-        secrets.add_settings(observed.settings)
-        if secrets.mask(str(startup)) == startup:
-            words += option("--startup-cmd", str(startup))
-        else:
-            words += ["--startup-cmd", placeholder("its startup command, which holds a secret")]
+        words += option("--startup-cmd", observed.startup_word(str(startup)))
     return site.command("webapp sitecontainers update", *words)
 
 
