@@ -187,7 +187,9 @@ def _tokens(pattern: str) -> list[_Token]:
             everything = position >= len(pattern) or (
                 position == 2 and not _SPECIAL.search(pattern, position)
             )
-            tokens.append(_EVERYTHING if everything else _FOLDERS)
+            token = _EVERYTHING if everything else _FOLDERS
+            if tokens[-1:] != [token]:  # any number of folders, twice, is any number of folders
+                tokens.append(token)
         elif char == "*":
             tokens.append(_MANY)
         elif char == "?":
