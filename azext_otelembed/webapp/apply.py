@@ -17,11 +17,16 @@ from azext_otelembed.webapp.plan import Plan
 
 
 def apply(
-    client: SiteClient, observed: Observed, plan: Plan, set_state: Callable[[str], None]
+    client: SiteClient,
+    observed: Observed,
+    plan: Plan,
+    set_state: Callable[[str], None],
+    continuing: str,
 ) -> list[str]:
     """Applies `plan` and returns notes about changes that other processes made meanwhile.
 
-    Before each write, `set_state` gets the state that things are in if the process ends there.
+    Before each write, `set_state` gets the state that things are in if the process ends there;
+    `continuing` is the command that continues the release from there.
     Settings and image are read again just before the write: a change between that read and the
     write can't be detected (see `write_setting`). Raises `Refused` if another process has changed
     the image, or if the settings that `plan` follows from were not read: the caller undoes what was
@@ -67,13 +72,7 @@ def apply(
         with _write(set_state, during, so_far):
             set_image(client, observed, str(plan.image))
     if plan.removes_setting:
-        fresh = client.settings()
-        set_state(
-            f"{site} runs the new image; the app setting {SETTING} may or may not be removed; "
-            f"continue with `{site.command('otelembed wait')}`"
-        )
-        if SETTING in fresh:
-            notes += write_setting(client, None, fresh)
+        notes += _remove_setting(client, set_state, continuing)
     return notes
 
 
@@ -100,6 +99,17 @@ def write_setting(client: SiteClient, value: str | None, fresh: Mapping[str, str
     if not names:
         return []
     return [f"Another process changed app settings right after they were written: {names}."]
+
+
+def _remove_setting(
+    client: SiteClient, set_state: Callable[[str], None], continuing: str
+) -> list[str]:
+    fresh = client.settings()
+    set_state(
+        f"{client.id} runs the new image; the app setting {SETTING} may or may not be removed; "
+        f"continue with `{continuing}`"
+    )
+    return write_setting(client, None, fresh) if SETTING in fresh else []
 
 
 def restore_command(observed: Observed, image: str) -> str:

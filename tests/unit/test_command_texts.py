@@ -124,6 +124,26 @@ FREE = ("az_commands", "_help", "_params", "dockerfile_template")
 """The module that makes commands, az's help, and the text of a Dockerfile."""
 
 
+def verifies_another_path(path: Path) -> list[str]:
+    """The commands of a module that verify a release, written out without its health path."""
+    return [
+        f"{path.name}:{node.lineno}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "command"
+        and any(
+            isinstance(one, ast.Constant) and one.value in ("otelembed wait", "otelembed rollback")
+            for one in node.args
+        )
+        and not any(isinstance(one, ast.Starred) for one in node.args)
+    ]
+
+
+def test_a_printed_command_that_verifies_asks_the_path_that_the_running_one_asks() -> None:
+    assert [one for path in PACKAGE.rglob("*.py") for one in verifies_another_path(path)] == []
+
+
 def texts(path: Path) -> Iterator[ast.Constant]:
     """The strings of a module that are no docstrings."""
     tree = ast.parse(path.read_text())
