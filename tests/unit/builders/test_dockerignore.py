@@ -49,6 +49,8 @@ from azext_otelembed.builders.dockerignore import InvalidPattern, parse
         ("*.md\n!README*.md\nREADME-secret.md", ["x.md", "README-secret.md"], ["README.md"]),
         ("a\n! a/keep", ["a", "a/b"], ["a/keep", "a/keep/all"]),
         ("a\n!a/b/keep", ["a/b", "a/b/x"], ["a/b/keep"]),
+        ("\u2003a\x85\n!\x1fb", ["a"], ["b"]),
+        ("a\x1c", ["a\x1c"], ["a"]),
     ],
 )
 def test_a_path_is_left_out_as_docker_does(rules: str, out: list[str], stays: list[str]) -> None:
