@@ -167,7 +167,7 @@ def parse(text: str) -> IgnoreRules:
         if not pattern:
             continue
         # `a/./b/../c/` as `a/c`; a leading slash has no effect.
-        cleaned = posixpath.normpath(pattern).lstrip("/") or "/"
+        cleaned = posixpath.normpath(pattern).lstrip("/").strip(_SPACE) or "/"
         try:
             rules.append(_Rule(exception, tuple(_tokens(cleaned))))
         except ValueError as problem:

@@ -51,6 +51,7 @@ from azext_otelembed.builders.dockerignore import InvalidPattern, parse
         ("a\n!a/b/keep", ["a/b", "a/b/x"], ["a/b/keep"]),
         ("\u2003a\x85\n!\x1fb", ["a"], ["b"]),
         ("a\x1c", ["a\x1c"], ["a"]),
+        ("a /\n/\tb", ["a", "b"], ["a "]),
     ],
 )
 def test_a_path_is_left_out_as_docker_does(rules: str, out: list[str], stays: list[str]) -> None:
