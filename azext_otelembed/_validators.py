@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from azure.cli.core.azclierror import InvalidArgumentValueError
 
+from azext_otelembed.printable import one_line
 from azext_otelembed.utf8_text import is_utf8
 
 LONGEST_TIMEOUT = 86_400
@@ -38,7 +39,7 @@ def validate_tag(namespace: Namespace) -> None:
     """--tag must be a tag alone, without repository or digest."""
     if namespace.tag is not None and not TAG.fullmatch(namespace.tag):
         raise InvalidArgumentValueError(
-            f"--tag '{namespace.tag}' isn't a valid image tag.",
+            f"--tag '{one_line(namespace.tag)}' isn't a valid image tag.",
             "Use at most 128 letters, digits, '_', '.' and '-', such as `--tag 1.4.2`.",
         )
 
@@ -75,6 +76,6 @@ def validate_health_path(namespace: Namespace) -> None:
     path = namespace.health_path
     if not path.startswith("/") or path.startswith("//") or re.search(r"[\s\x00-\x1f]", path):
         raise InvalidArgumentValueError(
-            f"--health-path '{path}' isn't a URL path on the site.",
+            f"--health-path '{one_line(path)}' isn't a URL path on the site.",
             "Start the path with one slash, such as `--health-path /health`.",
         )

@@ -12,6 +12,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from azext_otelembed.printable import printable_result
+
 AZ_LOGIN = "cli"
 """The value of `--credential` that means the account of `az login`."""
 _PLAIN_ON_WINDOWS = re.compile(r"[\w./:=+-]+", re.ASCII)
@@ -93,15 +95,20 @@ def option(name: str, value: str) -> tuple[str, ...]:
 
 
 def quote(word: str, *, windows: bool = os.name == "nt") -> str:
-    """A word of a command line, quoted if need be.
+    """A word of a command line, quoted if need be; a placeholder if it would be printed changed.
 
     On Windows in double quotes, which both cmd and PowerShell read: POSIX quotes mean nothing to
     cmd.
     """
     if isinstance(word, Verbatim):
         return word
+    if printable_result(word) != word:
+        return placeholder("a value that is not printable")
     if not windows:
         return shlex.quote(word)
     if _PLAIN_ON_WINDOWS.fullmatch(word):
         return word
-    return '"' + word.replace('"', '\\"') + '"'
+    # Backslashes before a double quote are doubled (learn.microsoft.com, "Parsing C command-line
+    # arguments").
+    doubled = re.sub(r'(\\*)("|$)', r"\1\1\2", word)
+    return '"' + doubled.replace('"', '\\"') + '"'

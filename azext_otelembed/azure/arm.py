@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from azext_otelembed.azure.arm_errors import error_text, translate_errors
 from azext_otelembed.azure.arm_json import (
@@ -131,8 +132,11 @@ class Arm:
         )
 
     def get(self, what: str, path: str, api_version: str, **query: str) -> Json:
-        """GET `path`. `what` is named in errors, such as "registry 'shop'"."""
-        return self._get(what, path, {"api-version": api_version, **query})
+        """GET `path`. `what` is named in errors, such as "registry 'shop'".
+
+        Paths are ARM ids, with any characters, and are percent-encoded here.
+        """
+        return self._get(what, quote(path), {"api-version": api_version, **query})
 
     def get_all(self, what: str, path: str, api_version: str, **query: str) -> list[Json]:
         """GET a collection, following its nextLink. A page without `value` is an error."""
@@ -157,7 +161,7 @@ class Arm:
     ) -> Json:
         """POST `path` and return the response, empty without one. `idempotent` as in `start`."""
         query = {"api-version": api_version}
-        response = self._send(what, "POST", path, query, body, idempotent=idempotent)
+        response = self._send(what, "POST", quote(path), query, body, idempotent=idempotent)
         return parse_object(what, response.content) if response.content else {}
 
     def start(
@@ -170,7 +174,7 @@ class Arm:
         repeated when its response is lost.
         """
         query = {"api-version": api_version}
-        response = self._send(what, "POST", path, query, body, idempotent=idempotent)
+        response = self._send(what, "POST", quote(path), query, body, idempotent=idempotent)
         link = ""
         while response.status_code == 202 or (link and _state(what, response) not in _ENDED):
             headers = response.headers

@@ -88,7 +88,8 @@ def check(arm: Arm, site: SiteId, method: PullMethod, registry: Registry) -> str
         return _check_identity(arm, site, method.principal_id, registry)
     if method.user is not None or registry.anonymous_pull:
         return None
-    creds = ("--generic-configurations", '{"acrUseManagedIdentityCreds": true}')
+    # As name=value: cmd and PowerShell read the double quotes of JSON in different ways.
+    creds = ("--generic-configurations", "acrUseManagedIdentityCreds=true")
     raise Refused(
         f"{site} has no way to pull from registry '{registry.name}' ({registry.login_server}): no "
         "managed identity is used and no credentials are set.",

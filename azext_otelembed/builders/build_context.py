@@ -68,7 +68,12 @@ def read_context(source: Source) -> BuildContext:
     if file.is_file():
         try:
             with file.open("rb") as opened:
-                text = opened.read(_MAX_IGNORE_FILE)
+                text = opened.read(_MAX_IGNORE_FILE + 1)
+            if len(text) > _MAX_IGNORE_FILE:
+                raise InvalidInput(
+                    f"{file} is larger than {_MAX_IGNORE_FILE} bytes.",
+                    "Shorten it: a pattern for a folder excludes everything below it.",
+                )
             if is_utf16(text):
                 raise InvalidInput(
                     f"{file} is UTF-16, as Windows PowerShell writes it with `>`: no line of it "

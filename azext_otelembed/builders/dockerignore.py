@@ -15,6 +15,10 @@ from dataclasses import dataclass
 
 _SPECIAL = re.compile(r"[*?\[\]\\]")
 _BOM = "\ufeff"
+_SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""The characters that Go's `strings.TrimSpace` removes; `str.strip` also removes four others."""
 _MOST_PLACES = 1 << 20
 """Places in all nodes that are kept, some 40 MB; ordinary rules need some thousands."""
 
@@ -154,20 +158,20 @@ def parse(text: str) -> IgnoreRules:
     for number, line in enumerate(text.removeprefix(_BOM).split("\n"), 1):
         if line.startswith("#"):
             continue
-        pattern = line.strip()
+        pattern = line.strip(_SPACE)
         exception = pattern.startswith("!")
         if exception:
-            pattern = pattern[1:].strip()
+            pattern = pattern[1:].strip(_SPACE)
             if not pattern:
                 raise InvalidPattern(number, "!", "is an exception from nothing.")
         if not pattern:
             continue
         # `a/./b/../c/` as `a/c`; a leading slash has no effect.
-        cleaned = posixpath.normpath(pattern).lstrip("/") or "/"
+        cleaned = posixpath.normpath(pattern).lstrip("/").strip(_SPACE) or "/"
         try:
             rules.append(_Rule(exception, tuple(_tokens(cleaned))))
         except ValueError as problem:
-            raise InvalidPattern(number, line.strip(), str(problem)) from None
+            raise InvalidPattern(number, line.strip(_SPACE), str(problem)) from None
     return IgnoreRules(tuple(rules))
 
 
@@ -187,7 +191,9 @@ def _tokens(pattern: str) -> list[_Token]:
             everything = position >= len(pattern) or (
                 position == 2 and not _SPECIAL.search(pattern, position)
             )
-            tokens.append(_EVERYTHING if everything else _FOLDERS)
+            token = _EVERYTHING if everything else _FOLDERS
+            if tokens[-1:] != [token]:  # any number of folders, twice, is any number of folders
+                tokens.append(token)
         elif char == "*":
             tokens.append(_MANY)
         elif char == "?":

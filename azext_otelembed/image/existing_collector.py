@@ -59,6 +59,8 @@ _WRAPPERS: dict[str, tuple[str, int]] = {
     "tini": ("pe", 0),
     "unbuffer": ("", 0),
 }
+# With these, `command` runs no program: `command -v otelcol` tells whether there is one.
+_DESCRIBES = re.compile(r"-p?[vV]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 # Outside of quotes, these characters have a meaning to a shell.
 _SPECIAL = re.compile(r"[$`*?\[\]{}()<>|;&#!~\n\r\\]")
@@ -230,21 +232,27 @@ def _scripts_of(command: Command) -> Iterator[str]:
 
 def _runs_collector(words: Sequence[str]) -> bool:
     program = _program(words)
-    return (
-        program is not None and _COLLECTOR.fullmatch(posixpath.basename(words[program])) is not None
-    )
+    return program is not None and _is_collector(words[program])
 
 
 def _may_run_collector(words: Sequence[str]) -> bool:
-    """Whether it isn't clear where the program begins: `timeout --signal TERM 9 otelcol`."""
+    """Whether it isn't clear where the program begins: `timeout --signal TERM 9 otelcol`.
+
+    Behind programs that aren't known, a collector's name counts if its --config follows.
+    """
+    place = next((n for n, word in enumerate(words) if _is_collector(word)), len(words))
+    if any(word.startswith("--config") for word in words[place:]):
+        return True
     if not words or posixpath.basename(words[0]) not in _WRAPPERS:
         return False
     unclear = any(
         word.startswith("-S") or (word.startswith("--") and "=" not in word) for word in words
     )
-    return unclear and any(
-        _COLLECTOR.fullmatch(posixpath.basename(part)) for word in words for part in word.split()
-    )
+    return unclear and any(_is_collector(part) for word in words for part in word.split())
+
+
+def _is_collector(word: str) -> bool:
+    return _COLLECTOR.fullmatch(posixpath.basename(word)) is not None
 
 
 def _words_of(command: Command) -> list[str]:
@@ -276,6 +284,8 @@ def _program(words: Sequence[str]) -> int | None:
             continue
         wrapper = _WRAPPERS.get(posixpath.basename(words[at]))
         if wrapper is None:
+            return at
+        if words[at] == "command" and _DESCRIBES.fullmatch("".join(words[at + 1 : at + 2])):
             return at
         with_value, operands = wrapper
         at += 1

@@ -19,6 +19,8 @@ from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.whole_number import whole_number
 
 _BASE_ONLY = ("subject", "artifactType")
+_LAST_PLACE = 1 << 22
+"""A manifest of 4 MiB has fewer fields."""
 # These name the manifest itself, or what it attests: `ref.name` in the OCI image spec's
 # annotations.md, the others as containerd and BuildKit (docs/attestations) write them.
 _BASE_ONLY_ANNOTATIONS = {
@@ -75,11 +77,15 @@ class RestoreData:
             or not isinstance(originals, dict)
             or not all(isinstance(value, dict) for value in originals.values())
             or not all(isinstance(each.get("hidden", {}), dict) for each in originals.values())
-            or not all(isinstance(each.get("at", 0), int) for each in originals.values())
+            or not all(_is_place(each.get("at", 0)) for each in originals.values())
         ):
             raise InvalidImage(f"The label {names.RESTORE} is malformed.")
         top_diff_id = Digest.parse(str(document.get("top")))
         return cls(layers, history, top_diff_id, str(document.get("seal")), originals)
+
+
+def _is_place(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= _LAST_PLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,8 +248,8 @@ def _with_base_only(document: Document, originals: Document) -> Document:
     """The inverse of `without_base_only` for fields; `originals` has the annotations' own."""
     fields = list(document.items())
     left_out = [(key, originals[key]) for key in _BASE_ONLY if "was" in originals.get(key, {})]
-    for key, original in sorted(left_out, key=lambda one: int(one[1].get("at", len(fields)))):
-        fields.insert(int(original.get("at", len(fields))), (key, original["was"]))
+    for key, original in sorted(left_out, key=lambda one: one[1].get("at", len(fields))):
+        fields.insert(original.get("at", len(fields)), (key, original["was"]))
     return dict(fields)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from azext_otelembed.az_commands import option
 from azext_otelembed.collector.connection_string import mask
 from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound, Refused
@@ -16,7 +17,12 @@ from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_history import added_the_setting, newest_release
 from azext_otelembed.release.recorded_site import RecordedSite
-from azext_otelembed.release.release_context import ReleaseImage, ReleaseOptions, ReleaseResult
+from azext_otelembed.release.release_context import (
+    ReleaseImage,
+    ReleaseOptions,
+    ReleaseResult,
+    health_path_words,
+)
 from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.webapp.observe import SETTING
 from azext_otelembed.webapp.plan import IMAGE, NO_CHANGE, Change, Plan
@@ -54,7 +60,8 @@ class PlannedRelease:
         """Makes the changes; returns the result object and the exit status."""
         site, earlier = self.site, self.earlier
         if self.is_done and earlier is not None:
-            further = site.observed.id.command("otelembed rollback", "--from", earlier.id)
+            pinned = (*health_path_words(options.health_path), *option("--from", earlier.id))
+            further = site.observed.id.command("otelembed rollback", *pinned)
             back = f", back from release {self._from}" if self._from else ""
             console.note(
                 f"Nothing was changed: release {earlier.id} has set {earlier.image} already{back}. "

@@ -85,7 +85,7 @@ def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: Recor
             console.stands(state)
 
         try:
-            notes = apply(context.client, observed, plan, set_state)
+            notes = apply(context.client, observed, plan, set_state, begun.wait_command)
         except OtelembedError as error:
             # A state is set before each write: without one, this process has changed nothing.
             _undo_changes(context, observed, plan, begun, error, wrote=bool(states))
@@ -121,7 +121,10 @@ def _undo_changes(
     context.session.deadline.extend(ROLLBACK_TIMEOUT)
     try:
         if wrote:
-            notes = restore(context.client, observed, previous, image, written, console.stands)
+            wait = begun.wait_command
+            notes = restore(
+                context.client, observed, previous, image, written, console.stands, wait
+            )
             for note in notes:
                 console.note(note)
         if not begun.resumed:
@@ -152,7 +155,8 @@ class ImageUndo:
         client, stands = self.context.client, self.context.console.stands
         log_since = newest_stamp(client)
         image, written = release.image, self.written
-        notes = restore(client, self.observed, self.previous, image, written, stands)
+        wait = self.context.command("wait")
+        notes = restore(client, self.observed, self.previous, image, written, stands, wait)
         writes_image = not same_image(image, self.image)
         both = writes_image and self.previous.restores_setting
         return Restored(self.observed, log_since, notes, starts_twice=both)

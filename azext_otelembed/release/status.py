@@ -17,6 +17,7 @@ from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
 from azext_otelembed.records.record_history import unproven_release
+from azext_otelembed.release.release_context import health_path_words
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions
@@ -61,7 +62,7 @@ def status(
         step.say(f"asking {observed.host} and the registry")
         seen, running, match = run_concurrently(
             lambda: look(session, client, observed, health_path),
-            partial(_report, session, observed, options),
+            partial(_report, session, observed, options, health_path),
             partial(_match, session, observed, app_insights),
         )
         step.say(f"{site}: {observed.state}")
@@ -140,7 +141,9 @@ def panel(found: Mapping[str, Any]) -> Panel:
     return Panel(table, title=title, title_align="left", border_style="green" if healthy else "red")
 
 
-def _report(session: Session, observed: Observed, options: EmbedOptions) -> ImageReport:
+def _report(
+    session: Session, observed: Observed, options: EmbedOptions, health_path: str
+) -> ImageReport:
     try:
         reference = image_for_site(session, observed, None, None).or_latest()
         registry = AppRegistry(session)
@@ -148,7 +151,7 @@ def _report(session: Session, observed: Observed, options: EmbedOptions) -> Imag
         report: ImageReport
         report, notes = run_concurrently(
             lambda: report_image(client, reference, options),
-            lambda: _release_notes(registry, observed),
+            lambda: _release_notes(registry, observed, health_path),
         )
     except OtelembedError as unread:
         # The site's own state is worth showing even where its registry can't be read.
@@ -156,7 +159,7 @@ def _report(session: Session, observed: Observed, options: EmbedOptions) -> Imag
     return replace(report, notes=(*report.notes, *notes))
 
 
-def _release_notes(registry: AppRegistry, observed: Observed) -> list[str]:
+def _release_notes(registry: AppRegistry, observed: Observed, health_path: str) -> list[str]:
     """A note if the newest release is unproven, and not accepted."""
     try:
         known = registry.records(observed).read()
@@ -167,7 +170,7 @@ def _release_notes(registry: AppRegistry, observed: Observed) -> list[str]:
         return []
     return [
         f"Release {release.id} is unproven: {release.reason}. Verify it again with "
-        f"`{observed.id.command('otelembed wait')}`."
+        f"`{observed.id.command('otelembed wait', *health_path_words(health_path))}`."
     ]
 
 

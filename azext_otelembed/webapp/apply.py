@@ -6,23 +6,27 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
-from azext_otelembed.az_commands import option, placeholder
+from azext_otelembed.az_commands import option
 from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
-from azext_otelembed.redaction import Secrets
 from azext_otelembed.webapp.key_vault import check_reference
 from azext_otelembed.webapp.observe import SETTING, Observed, current_image, set_image
 from azext_otelembed.webapp.plan import Plan
 
 
 def apply(
-    client: SiteClient, observed: Observed, plan: Plan, set_state: Callable[[str], None]
+    client: SiteClient,
+    observed: Observed,
+    plan: Plan,
+    set_state: Callable[[str], None],
+    continuing: str,
 ) -> list[str]:
     """Applies `plan` and returns notes about changes that other processes made meanwhile.
 
-    Before each write, `set_state` gets the state that things are in if the process ends there.
+    Before each write, `set_state` gets the state that things are in if the process ends there;
+    `continuing` is the command that continues the release from there.
     Settings and image are read again just before the write: a change between that read and the
     write can't be detected (see `write_setting`). Raises `Refused` if another process has changed
     the image, or if the settings that `plan` follows from were not read: the caller undoes what was
@@ -68,13 +72,7 @@ def apply(
         with _write(set_state, during, so_far):
             set_image(client, observed, str(plan.image))
     if plan.removes_setting:
-        fresh = client.settings()
-        set_state(
-            f"{site} runs the new image; the app setting {SETTING} may or may not be removed; "
-            f"continue with `{site.command('otelembed wait')}`"
-        )
-        if SETTING in fresh:
-            notes += write_setting(client, None, fresh)
+        notes += _remove_setting(client, set_state, continuing)
     return notes
 
 
@@ -103,6 +101,17 @@ def write_setting(client: SiteClient, value: str | None, fresh: Mapping[str, str
     return [f"Another process changed app settings right after they were written: {names}."]
 
 
+def _remove_setting(
+    client: SiteClient, set_state: Callable[[str], None], continuing: str
+) -> list[str]:
+    fresh = client.settings()
+    set_state(
+        f"{client.id} runs the new image; the app setting {SETTING} may or may not be removed; "
+        f"continue with `{continuing}`"
+    )
+    return write_setting(client, None, fresh) if SETTING in fresh else []
+
+
 def restore_command(observed: Observed, image: str) -> str:
     """The az command that makes the site (or its main container) run `image`."""
     site = observed.id
@@ -113,12 +122,7 @@ def restore_command(observed: Observed, image: str) -> str:
     if port := observed.container_properties.get("targetPort"):
         words += ["--target-port", str(port)]
     if startup := observed.container_properties.get("startUpCommand"):
-        secrets = Secrets()
-        secrets.add_settings(observed.settings)
-        if secrets.mask(str(startup)) == startup:
-            words += option("--startup-cmd", str(startup))
-        else:
-            words += ["--startup-cmd", placeholder("its startup command, which holds a secret")]
+        words += option("--startup-cmd", observed.startup_word(str(startup)))
     return site.command("webapp sitecontainers update", *words)
 
 

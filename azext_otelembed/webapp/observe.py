@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from azext_otelembed.az_commands import Verbatim, option
+from azext_otelembed.az_commands import Verbatim, option, placeholder
 from azext_otelembed.azure.arm_json import (
     AGAIN,
     Json,
@@ -20,6 +20,7 @@ from azext_otelembed.azure.arm_json import (
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Refused
 from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.redaction import Secrets
 
 SETTING = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 """The app setting that the collector's azuremonitor exporter reads."""
@@ -52,6 +53,18 @@ class Observed:
     def setting(self) -> str | None:
         """The connection string that the site has now, if any."""
         return self.settings.get(SETTING) or None
+
+    def mask(self, text: str) -> str:
+        """The text with the secrets in the app settings masked."""
+        secrets = Secrets()
+        secrets.add_settings(self.settings)
+        return secrets.mask(text)
+
+    def startup_word(self, command: str) -> str:
+        """A startup command as a word of a printed command; a placeholder if it holds a secret."""
+        if self.mask(command) == command:
+            return command
+        return placeholder("its startup command, which holds a secret")
 
     @property
     def image(self) -> str:

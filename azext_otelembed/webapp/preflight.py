@@ -56,10 +56,11 @@ def check_startup_command(observed: Observed) -> None:
         return
     new = "<the command that starts only the app>"
     if found.app is not None:
-        new = shlex.join(found.app.cmd)
+        new = observed.startup_word(shlex.join(found.app.cmd))
     raise Refused(
-        f"The startup command of {owner} starts a collector already: `{found.collector}`. With the "
-        "embedded one there would be two, on the same ports.",
+        f"The startup command of {owner} starts a collector already: "
+        f"`{observed.mask(found.collector)}`. With the embedded one there would be two, on the "
+        "same ports.",
         "--unwrap changes an image's command only. Remove the collector from the startup command "
         f"with `{site.command(*change, *option(flag, new))}`, and where Terraform or Bicep sets it "
         f"({name}) there as well. Then run the same command again.",

@@ -56,17 +56,19 @@ def restore(
     image: str,
     setting: str | None,
     set_state: Callable[[str], None],
+    continuing: str,
 ) -> list[str]:
     """Undoes what a release wrote, and nothing else; returns notes about what was not restored.
 
     `image` and `setting` are what the release wrote. If the site has something else now, another
-    process wrote that, and it stays. `set_state` gets the state that things are in meanwhile.
+    process wrote that, and it stays. `set_state` gets the state that things are in meanwhile;
+    `continuing` is the command that continues from there.
     """
     notes: list[str] = []
     site = client.id
     set_state(
         f"{site} may have its old or its new image and setting: see "
-        f"`{site.command('otelembed status')}`; continue with `{site.command('otelembed wait')}`"
+        f"`{site.command('otelembed status')}`; continue with `{continuing}`"
     )
     current = current_image(client, observed)
     if same_image(current, image) and not same_image(image, previous.image):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from azext_otelembed.az_commands import placeholder
+from azext_otelembed.az_commands import option, placeholder, quote
 from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.components import Component
@@ -141,5 +141,5 @@ def _only(components: Sequence[Component], observed: Observed) -> Setting:
     raise InvalidInput(
         f"Resource group '{observed.id.group}' has {len(components)} Application Insights "
         f"components to choose from: {names}.",
-        f"Choose one: `{name} {components[0].name}`.",
+        f"Choose one: `{' '.join(map(quote, option(name, components[0].name)))}`.",
     )

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 
 import zstandard
 
+from azext_otelembed.image import labels as names
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.embed import embed
 from azext_otelembed.image.launcher import Launcher
@@ -33,6 +34,14 @@ _IMAGE = Image(
 )
 
 EMBEDDED = embed(base(Family.OCI), collector(), b"receivers: {}", Launcher())
+
+
+def _restore_label(originals: dict[str, object]) -> bytes:
+    """The restore label of `EMBEDDED` with other originals."""
+    label = json.loads(EMBEDDED.config.labels[names.RESTORE])
+    return json.dumps({**label, "notes": originals}).encode()
+
+
 ALONE = layer([Entry("a", program(), 0o755)], "none").data
 _LAYERS = (_TAR, gzip.compress(_TAR), zstandard.ZstdCompressor().compress(_TAR))
 _WHEN = datetime(2026, 11, 22, 12, tzinfo=timezone.utc)
@@ -120,6 +129,10 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     "reference": (b"localhost:5000/a/b:1@sha256:" + b"0" * 64,),
     "digest": (b"sha256:" + b"0" * 64,),
     "launcher": (b"drain/2,grace=3,logs=stderr,memory=none",),
-    "restore-data": (b'{"layers":3,"history":0,"top":"sha256:' + b"0" * 64 + b'","seal":"x"}',),
+    "restore-data": (
+        b'{"layers":3,"history":0,"top":"sha256:' + b"0" * 64 + b'","seal":"x"}',
+        _restore_label({"Cmd": {"was": None}, "subject": {"was": {}, "at": 1}}),
+        _restore_label({"subject": {"was": {}, "at": 10**60}}),
+    ),
     **input_targets.SEEDS,
 }

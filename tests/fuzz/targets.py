@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from azext_otelembed.errors import InvalidImage, OtelembedError
+from azext_otelembed.image import labels as names
 from azext_otelembed.image.elf import check_static_program
 from azext_otelembed.image.embed import Base, check_base, original
 from azext_otelembed.image.existing_collector import (
@@ -24,7 +25,7 @@ from azext_otelembed.image.image_config import parse_config
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.manifest import Index, parse_manifest, platform_choices
 from azext_otelembed.image.prepared_collector import parse_prepared_collector
-from azext_otelembed.image.provenance import RestoreData
+from azext_otelembed.image.provenance import RestoreData, restore_base
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.image.single_file_layer import NotSingleFile, verified_single_file
 from azext_otelembed.image.tar_reader import read_file, scan
@@ -165,6 +166,17 @@ def redaction(data: bytes) -> None:
         assert setting not in secrets.mask(f"{words}({setting}){words}").replace("***", "\0")
 
 
+def restore_data(data: bytes) -> None:
+    """The restore label of an image whose other labels are valid."""
+    text = data.decode("utf-8", "surrogateescape")
+    RestoreData.parse(text)
+    embedded = seeds.EMBEDDED
+    document = json.loads(embedded.config.data)
+    document["config"]["Labels"][names.RESTORE] = text
+    _, restored = restore_base(embedded.manifest, parse_config(json.dumps(document).encode()))
+    _ = restored.entrypoint, restored.cmd, restored.labels
+
+
 def _one(read: Callable[[str], object]) -> Callable[[bytes], object]:
     return lambda data: read(data.decode("utf-8", "surrogateescape"))
 
@@ -187,7 +199,7 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "reference": _one(Reference.parse),
     "digest": _one(Digest.parse),
     "launcher": _one(Launcher.parse),
-    "restore-data": _one(RestoreData.parse),
+    "restore-data": restore_data,
     **input_targets.TARGETS,
 }
 

@@ -11,8 +11,13 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.az_commands import Caller, option, placeholder, quote
+from azext_otelembed.azure import pull_access
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.pull_access import PullMethod
 from azext_otelembed.azure.registries import Registry
+from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
+from azext_otelembed.errors import Refused
 
 PACKAGE = Path(__file__).resolve().parents[2] / "azext_otelembed"
 DEV, PROD = "dddddddd-0000-4000-8000-000000000000", "aaaaaaaa-0000-4000-8000-000000000000"
@@ -76,12 +81,32 @@ def test_a_shell_reads_a_name_as_it_is(name: str) -> None:
         ("prod (eu)", '"prod (eu)"'),
         ("Ada's", '"Ada\'s"'),
         ('{"a": 1}', '"{\\"a\\": 1}"'),
+        ('say "a\\"b"', '"say \\"a\\\\\\"b\\""'),
+        ("C:\\Program Files\\", '"C:\\Program Files\\\\"'),
+        ("a\\b c", '"a\\b c"'),
+        ("", '""'),
         (placeholder("its id"), "<its id>"),
         ("<its id>", '"<its id>"'),
     ],
 )
 def test_on_windows_double_quotes_are_used(word: str, quoted: str) -> None:
     assert quote(word, windows=True) == quoted
+
+
+def test_the_command_that_turns_the_identity_on_needs_no_quotes_in_any_shell() -> None:
+    session = Session(
+        credential=None,  # type: ignore[arg-type]  # nothing is requested
+        subscription=PROD,
+        tenant="t",
+        arm_endpoint="https://management.azure.com",
+        arm_scope="",
+        acr_suffix="azurecr.io",
+    )
+    registry = Registry("/r", "shop", "shop.azurecr.io")
+    with pytest.raises(Refused) as refused:
+        pull_access.check(Arm(session), SiteId(PROD, "rg", "shop"), PullMethod(), registry)
+    setting = "--generic-configurations acrUseManagedIdentityCreds=true`"
+    assert setting in str(refused.value.recommendation)
 
 
 def test_a_registry_whose_name_is_unknown_is_looked_up_in_its_subscription() -> None:
@@ -97,6 +122,26 @@ COMMAND = re.compile(r"(?:^|[`(\n]\s*)az (?P<words>[a-z][a-z -]*)")
 ABOUT_NO_RESOURCE = ("login", "account ", "extension ", "config set ")
 FREE = ("az_commands", "_help", "_params", "dockerfile_template")
 """The module that makes commands, az's help, and the text of a Dockerfile."""
+
+
+def verifies_another_path(path: Path) -> list[str]:
+    """The commands of a module that verify a release, written out without its health path."""
+    return [
+        f"{path.name}:{node.lineno}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "command"
+        and any(
+            isinstance(one, ast.Constant) and one.value in ("otelembed wait", "otelembed rollback")
+            for one in node.args
+        )
+        and not any(isinstance(one, ast.Starred) for one in node.args)
+    ]
+
+
+def test_a_printed_command_that_verifies_asks_the_path_that_the_running_one_asks() -> None:
+    assert [one for path in PACKAGE.rglob("*.py") for one in verifies_another_path(path)] == []
 
 
 def texts(path: Path) -> Iterator[ast.Constant]:

@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,17 @@ def test_an_argument_that_is_not_utf_8_is_named_and_not_shown(value: object) -> 
     with pytest.raises(InvalidArgumentValueError, match="The argument 'build-arg'") as raised:
         _validators.validate_text(Namespace(build_arg=value, name="ä", slot=None))
     assert "udc" not in ascii(str(raised.value))
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [(_validators.validate_tag, "tag"), (_validators.validate_health_path, "health_path")],
+)
+def test_the_message_about_an_argument_is_printable(
+    check: Callable[[Namespace], None], name: str
+) -> None:
+    with pytest.raises(InvalidArgumentValueError) as raised:
+        check(Namespace(**{name: "a\x1b[2J\n##vso[task.setvariable variable=a]b"}))
+    assert "\x1b" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert "##vso[" not in str(raised.value)

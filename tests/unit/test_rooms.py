@@ -43,7 +43,7 @@ SERVICES = PROTOCOL | {"azure", "embedding", "records"}
 SITES = SERVICES | {"webapp", "builders"}
 PARTS = SITES | {"target", "verification", "prune"}
 MAY: Mapping[str, set[str]] = {
-    "az_commands": set(),
+    "az_commands": {"printable"},
     "connection_errors": set(),
     "connection_guard": {"deadline"},
     "deadline": {"errors"},

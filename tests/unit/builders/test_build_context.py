@@ -190,3 +190,9 @@ def test_pieces_of_a_large_file_come_while_it_is_read(folder: Path) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_rules_that_are_too_long_are_refused_and_not_cut(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("# kept short\n" * 90_000 + "secret\n")
+    with pytest.raises(InvalidInput, match="larger than 1048576 bytes"):
+        read_context(Source(folder, folder / "Dockerfile"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -48,6 +49,9 @@ from azext_otelembed.builders.dockerignore import InvalidPattern, parse
         ("*.md\n!README*.md\nREADME-secret.md", ["x.md", "README-secret.md"], ["README.md"]),
         ("a\n! a/keep", ["a", "a/b"], ["a/keep", "a/keep/all"]),
         ("a\n!a/b/keep", ["a/b", "a/b/x"], ["a/b/keep"]),
+        ("\u2003a\x85\n!\x1fb", ["a"], ["b"]),
+        ("a\x1c", ["a\x1c"], ["a"]),
+        ("a /\n/\tb", ["a", "b"], ["a "]),
     ],
 )
 def test_a_path_is_left_out_as_docker_does(rules: str, out: list[str], stays: list[str]) -> None:
@@ -100,6 +104,7 @@ def test_what_is_no_pattern_is_refused_with_its_line(rules: str, said: str) -> N
         ("**/a/**/a/**/a/**/a/**/b", "/".join("a" * 2000)),
         ("**a**a**a**a**a**b", "a/a" * 700),
         ("\n".join(f"!*{end}*a*a*a*a*b" for end in "aaaa" * 20), "a" * 255),
+        ("!" + "?" * 30_000 + "**/x", "/".join("y" * 100)),
     ],
 )
 def test_the_time_grows_with_the_path_alone(rules: str, path: str) -> None:
@@ -108,6 +113,15 @@ def test_the_time_grows_with_the_path_alone(rules: str, path: str) -> None:
     assert not ignore.excludes(path)
     assert not ignore.may_contain_exception(f"{path}/x") or rules.startswith("!")
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("rule", ["**/" * 8_000 + "x", "*" * 16_000 + "b", "**/*" * 6_000 + "b"])
+def test_the_memory_grows_with_the_length_of_a_rule_alone(rule: str) -> None:
+    tracemalloc.start()
+    assert not parse(rule).excludes("a/a")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 32 << 20
 
 
 SEGMENTS = st.sampled_from(["a", "b", "ab", "*", "**", "?", "a*", "[ab]", "[^a]", "**b", "a**"])

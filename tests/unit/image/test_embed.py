@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.descriptor import Family
 from azext_otelembed.image.embed import Base, Embedded, embed, make_recipe, original
-from azext_otelembed.image.image_config import ImageConfig
+from azext_otelembed.image.image_config import ImageConfig, parse_config
 from azext_otelembed.image.launcher import LOGS, LONGEST_GRACE, Launcher
 from azext_otelembed.image.manifest import Manifest, parse_manifest
 from azext_otelembed.image.prepared_shell import PreparedShell
@@ -149,6 +150,18 @@ def test_an_embedded_image_is_no_referrer_though_its_base_is_one(family: Family)
         assert set(made["annotations"]) == {"com.acme.team", *names.PROVENANCE}
     restored, _ = restore_base(embedded.manifest, embedded.config)
     assert restored.data == manifest.data
+
+
+@pytest.mark.parametrize("place", [10**60, -1, 10**60 * -1])
+def test_a_place_that_no_manifest_has_makes_the_label_malformed(place: int) -> None:
+    embedded = as_base(embedded_in(base()))
+    document = json.loads(embedded.config.data)
+    labels = document["config"]["Labels"]
+    undo = json.loads(labels[names.RESTORE])
+    undo["notes"] = {"subject": {"was": {}, "at": place}}
+    labels[names.RESTORE] = json.dumps(undo)
+    with pytest.raises(InvalidImage, match="is malformed"):
+        restore_base(embedded.manifest, parse_config(json.dumps(document).encode()))
 
 
 def test_the_tag_follows_from_the_recipe_unless_one_is_given() -> None:

@@ -112,6 +112,13 @@ KEPT = [
     "dumb-init otelcol",
     "sudo -E otelcol; app",
     "su-exec app otelcol; app",
+    "unshare -n otelcol --config /c.yml & exec app",
+    "numactl -N 0 /usr/bin/otelcol --config=/c.yml & exec app",
+    "prlimit --nofile=99 otelcol-contrib --config /c.yml & exec app",
+    "busybox nohup otelcol --config /c.yml & exec app",
+    "start-stop-daemon -Sbx /otelcol -- --config /c.yml; exec app",
+    "coproc otelcol --config /c.yml; exec app",
+    "systemd-cat -t otel otelcol --feature-gates=x --config /c.yml & exec app",
 ]
 
 
@@ -166,6 +173,8 @@ def test_a_shell_with_options_that_change_the_app_stays(options: tuple[str, ...]
         "cat <<E\notelcol &\nE\napp",
         "case $A in otelcol) app;; esac",
         "for otelcol in otelcol; do app; done",
+        "pkill otelcol; app --config /app.yml",
+        "command -v otelcol || echo none; exec app",
     ],
 )
 def test_a_word_that_names_a_collector_is_none(script: str) -> None:

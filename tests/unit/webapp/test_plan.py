@@ -95,6 +95,9 @@ def test_the_command_that_restores_an_image_names_slot_and_image() -> None:
     [
         ("node 'app server.js'", """--startup-cmd 'node '"'"'app server.js'"'"''"""),
         ("app --token leaf-0f0e0d0c", "--startup-cmd <its startup command, which holds a secret>"),
+        ("sh -c 'a\nb'", "--startup-cmd <a value that is not printable>"),
+        ("app\t\x1b[31m", "--startup-cmd <a value that is not printable>"),
+        ("app ##[a]", "--startup-cmd <a value that is not printable>"),
     ],
 )
 def test_the_command_that_restores_an_image_shows_no_value_of_a_setting(

@@ -34,6 +34,42 @@ def test_a_collector_in_the_startup_command_is_refused(text: str, advice: str) -
     assert "app_command_line" in str(refused.value.recommendation)
 
 
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        (
+            "sh -c 'otelcol --set=k=leaf-0f0e0d0c & exec app --token leaf-0f0e0d0c'",
+            "--startup-file <its startup command, which holds a secret>",
+        ),
+        (
+            "sh -c 'otelcol & cd /srv\nexec app leaf-0f0e0d0c'",
+            "--startup-file <its startup command, which holds a secret>",
+        ),
+        (
+            "sh -c 'otelcol & cd /srv\nexec app'",
+            "--startup-file <a value that is not printable>",
+        ),
+    ],
+)
+@pytest.mark.parametrize("container", [None, "main"])
+def test_the_startup_command_is_shown_without_secrets_and_only_as_it_is(
+    text: str, advice: str, container: str | None
+) -> None:
+    if container:
+        advice = advice.replace("--startup-file", "--startup-cmd")
+    site = replace(
+        SITE,
+        settings={"TOKEN": "leaf-0f0e0d0c"},
+        startup_command=text,
+        container=container,
+        container_properties={"startUpCommand": text},
+    )
+    with pytest.raises(Refused) as refused:
+        check_startup_command(site)
+    assert "leaf-0f0e0d0c" not in f"{refused.value.message}{refused.value.recommendation}"
+    assert advice in str(refused.value.recommendation)
+
+
 def test_a_collector_in_a_main_containers_startup_command_is_refused() -> None:
     properties = {"startUpCommand": "sh -c 'otelcol & exec app'"}
     site = replace(SITE, container="main", container_properties=properties)
