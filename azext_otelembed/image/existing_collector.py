@@ -14,6 +14,17 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from azext_otelembed.image.script_programs import (
+    ASSIGNMENT,
+    MAX_SCRIPTS,
+    WRAPPERS,
+    Shell,
+    find_shells,
+    program_index,
+    programs,
+    scripts_of,
+    words_of,
+)
 from azext_otelembed.image.shell_script import (
     MAX_LENGTH,
     Command,
@@ -23,7 +34,6 @@ from azext_otelembed.image.shell_script import (
     unquoted,
 )
 
-_SHELLS = {"sh", "ash", "bash", "dash", "busybox"}
 _COLLECTOR = re.compile(
     r"otelcol(?:[-_].*)?|otel(?:contrib|core)col(?:[-_].*)?"
     r"|(?:aws-|splunk-|grafana-)?(?:otel|opentelemetry|otlp)[-_]collector(?:[-_].*)?",
@@ -35,33 +45,6 @@ _ANY_COLLECTOR = re.compile(
     r"[\s\w-]",
     re.ASCII,
 )
-# Programs that run another one: the options that take a value, and the number of operands before
-# the other program (GNU coreutils, util-linux, sudo, su-exec, gosu, tini, dumb-init; POSIX for the
-# builtins).
-_WRAPPERS: dict[str, tuple[str, int]] = {
-    **dict.fromkeys(("nohup", "setsid", "command", "builtin", "time", "dumb-init"), ("", 0)),
-    **dict.fromkeys(("su-exec", "gosu", "chroot", "s6-setuidgid", "setuidgid"), ("", 1)),
-    "catatonit": ("", 0),
-    "chpst": ("uUbe/nlLPolmdoftcr", 0),
-    "chrt": ("TPD", 1),
-    "doas": ("uC", 0),
-    "env": ("uCS", 0),
-    "exec": ("a", 0),
-    "flock": ("wE", 1),
-    "ionice": ("cn", 0),
-    "nice": ("n", 0),
-    "runuser": ("ugG", 0),
-    "setpriv": ("", 0),
-    "stdbuf": ("ioe", 0),
-    "sudo": ("ugCDhpRT", 0),
-    "taskset": ("", 1),
-    "timeout": ("sk", 1),
-    "tini": ("pe", 0),
-    "unbuffer": ("", 0),
-}
-# With these, `command` runs no program: `command -v otelcol` tells whether there is one.
-_DESCRIBES = re.compile(r"-p?[vV]+")
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 # Outside of quotes, these characters have a meaning to a shell.
 _SPECIAL = re.compile(r"[$`*?\[\]{}()<>|;&#!~\n\r\\]")
 # Only a shell runs these: builtins without a program of the same name, or with another effect.
@@ -74,7 +57,6 @@ _BUILTINS = frozenset(
     unalias unset until wait while if for case function
     """.split()  # noqa: SIM905  # one word a line fills a page
 )
-_MAX_SCRIPTS = 200
 # In a background job these change nothing outside of it.
 _WITHOUT_EFFECT = {"cd", "export", "umask", "ulimit", "set", "unset", ":", "true", "sleep"}
 # By these the rest of a script depends on a background job.
@@ -101,25 +83,13 @@ class ExistingCollector:
     app: StartCommand | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Shell:
-    """A shell in a command line: the indices of its program and of its `-c` script.
-
-    `plain`: it is no login shell, and has no other option that changes how a program starts.
-    """
-
-    index: int
-    script_index: int
-    plain: bool
-
-
 def find_collector(start: StartCommand, *, keep_shell: bool = False) -> ExistingCollector | None:
     """The collector that the image's own shell command starts; None if there is none.
 
     `keep_shell`: the shell is needed even for a single program.
     """
     words = (*start.entrypoint, *start.cmd)
-    for shell in _find_shells(words):
+    for shell in find_shells(words):
         script = words[shell.script_index]
         collector = _in_script(script)
         if collector is not None:
@@ -147,40 +117,6 @@ def find_in_startup_command(text: str) -> ExistingCollector | None:
     return None if collector is None else ExistingCollector(collector, None)
 
 
-def _find_shells(words: Sequence[str]) -> Iterator[_Shell]:
-    """The shells with a `-c` script in a command line."""
-    for number, word in enumerate(words):
-        if posixpath.basename(word.lstrip("-")) in _SHELLS:
-            shell = _shell_at(words, number)
-            if shell is not None:
-                yield shell
-
-
-def _shell_at(words: Sequence[str], number: int) -> _Shell | None:
-    """POSIX: `sh [-abCefhimnuvx] [-o option]… -c … script`; the script is the first operand."""
-    at = number + 1
-    if posixpath.basename(words[number]) == "busybox":
-        at += 1
-    has_script, plain = False, not words[number].startswith("-")
-    while at < len(words) and re.match(r"[-+]", words[at]):
-        option = words[at]
-        at += 1
-        if option in ("-", "--"):
-            break
-        if option.startswith("--"):
-            plain = False
-            at += option in ("--rcfile", "--init-file")
-            continue
-        has_script = has_script or "c" in option[1:]
-        value = words[at : at + 1] if option[-1] in "oO" else []
-        at += len(value)
-        if not set(option) <= set("-ceuo") or any(
-            one not in ("pipefail", "errexit", "nounset") for one in value
-        ):
-            plain = False
-    return _Shell(number, at, plain) if has_script and at < len(words) else None
-
-
 def _in_script(script: str, seen: set[str] | None = None) -> str | None:
     """The command in a script, or in a script that this one runs, that starts a collector.
 
@@ -191,16 +127,16 @@ def _in_script(script: str, seen: set[str] | None = None) -> str | None:
         return None
     seen.add(script)
     try:
-        jobs = read_jobs(script) if len(seen) <= _MAX_SCRIPTS else None
+        jobs = read_jobs(script) if len(seen) <= MAX_SCRIPTS else None
     except Unreadable:
         jobs = None
     if jobs is None:
         return script.strip() if _ANY_COLLECTOR.search(script + " ") else None
     for command in (command for job in jobs for command in job.commands):
-        words = _words_of(command)
+        words = words_of(command)
         if _runs_collector(words) or _may_run_collector(words):
             return _text_of(script, command)
-        for inner in _scripts_of(command):
+        for inner in scripts_of(command):
             if _in_script(inner, seen):
                 return _text_of(script, command)
     return None
@@ -211,27 +147,8 @@ def _text_of(script: str, command: Command) -> str:
     return script[parts[0].start : parts[-1].end]
 
 
-def _scripts_of(command: Command) -> Iterator[str]:
-    """The scripts in a command: its substitutions, the script of `sh -c` or `su -c`, of `eval`."""
-    for token in (*command.words, *command.redirections):
-        yield from token.inner
-    words = _words_of(command)
-    for shell in _find_shells(words):
-        yield words[shell.script_index]
-    program = _program(words)
-    if program is None:
-        return
-    name = posixpath.basename(words[program])
-    if name in ("su", "runuser", "script") and "-c" in words[program:]:
-        yield from words[words.index("-c", program) + 1 :][:1]
-    elif name == "eval":
-        yield " ".join(words[program + 1 :])
-    elif name == "trap":
-        yield from words[program + 1 : program + 2]
-
-
 def _runs_collector(words: Sequence[str]) -> bool:
-    program = _program(words)
+    program = program_index(words)
     return program is not None and _is_collector(words[program])
 
 
@@ -243,7 +160,7 @@ def _may_run_collector(words: Sequence[str]) -> bool:
     place = next((n for n, word in enumerate(words) if _is_collector(word)), len(words))
     if any(word.startswith("--config") for word in words[place:]):
         return True
-    if not words or posixpath.basename(words[0]) not in _WRAPPERS:
+    if not words or posixpath.basename(words[0]) not in WRAPPERS:
         return False
     unclear = any(
         word.startswith("-S") or (word.startswith("--") and "=" not in word) for word in words
@@ -253,50 +170,6 @@ def _may_run_collector(words: Sequence[str]) -> bool:
 
 def _is_collector(word: str) -> bool:
     return _COLLECTOR.fullmatch(posixpath.basename(word)) is not None
-
-
-def _words_of(command: Command) -> list[str]:
-    return [unquoted(token.text) for token in command.words]
-
-
-def _programs(script: str) -> Iterator[str]:
-    """The programs of a script and of the scripts in it. Raises `Unreadable`."""
-    scripts, seen = [script], {script}
-    while scripts:
-        if len(seen) > _MAX_SCRIPTS:
-            raise Unreadable
-        for command in (command for job in read_jobs(scripts.pop()) for command in job.commands):
-            words = _words_of(command)
-            program = _program(words)
-            if program is not None:
-                yield words[program]
-            inner = set(_scripts_of(command)) - seen
-            seen |= inner
-            scripts += inner
-
-
-def _program(words: Sequence[str]) -> int | None:
-    """The index of the program that a command runs, behind assignments and wrappers."""
-    at = 0
-    while at < len(words):
-        if _ASSIGNMENT.match(words[at]):
-            at += 1
-            continue
-        wrapper = _WRAPPERS.get(posixpath.basename(words[at]))
-        if wrapper is None:
-            return at
-        if words[at] == "command" and _DESCRIBES.fullmatch("".join(words[at + 1 : at + 2])):
-            return at
-        with_value, operands = wrapper
-        at += 1
-        while at < len(words) and words[at].startswith("-") and words[at] != "-":
-            option = words[at]
-            at += 1
-            if option == "--":
-                break
-            at += len(option) == 2 and option[1] in with_value
-        at += operands
-    return None
 
 
 def _without_collector(script: str) -> str | None:
@@ -313,7 +186,7 @@ def _without_collector(script: str) -> str | None:
         rest = (script[: job.tokens[0].start] + script[job.end :].lstrip(" \t")).strip(" \t\n")
         expected = [token for one in jobs if one is not job for token in one.tokens]
         kept = [token for one in read_jobs(rest) for token in one.tokens]
-        if not _NEEDS_JOB.isdisjoint(_programs(rest)):
+        if not _NEEDS_JOB.isdisjoint(programs(rest)):
             return None
     except Unreadable:
         return None
@@ -342,8 +215,8 @@ def _is_collector_job(job: Job) -> bool:
         return False
     collectors = 0
     for command in job.commands:
-        words = _words_of(command)
-        program = _program(words)
+        words = words_of(command)
+        program = program_index(words)
         if _runs_collector(words):
             collectors += 1
         elif program is not None and words[program] not in _WITHOUT_EFFECT:
@@ -354,8 +227,8 @@ def _is_collector_job(job: Job) -> bool:
 def _names_of(job: Job) -> Iterator[str]:
     """Names by which other commands refer to a job: its program, the files of its redirections."""
     for command in job.commands:
-        words = _words_of(command)
-        program = _program(words)
+        words = words_of(command)
+        program = program_index(words)
         if program is not None and _runs_collector(words):
             yield posixpath.basename(words[program])
     for token in job.tokens:
@@ -365,7 +238,7 @@ def _names_of(job: Job) -> Iterator[str]:
                 yield target
 
 
-def _app_command(start: StartCommand, shell: _Shell, script: str, keep_shell: bool) -> StartCommand:
+def _app_command(start: StartCommand, shell: Shell, script: str, keep_shell: bool) -> StartCommand:
     """The start command with `script` in the place of the shell's, without a needless shell."""
     words = [*start.entrypoint, *start.cmd]
     entrypoint_length = len(start.entrypoint)
@@ -422,6 +295,6 @@ def _simple_command(script: str) -> list[str] | None:
     if words[:1] == ["exec"]:
         words = words[1:]
     program = words[0] if words else ""
-    if not program or program.startswith("-") or _ASSIGNMENT.match(program):
+    if not program or program.startswith("-") or ASSIGNMENT.match(program):
         return None
     return None if program in _BUILTINS else words
