@@ -374,7 +374,8 @@ def test_five_thousand_releases(
         found = run_measured("tests.release.many_releases", *given[0], command, *given[1])
         figures[f"{number} {command}"] = found
         assert found["megabytes"] < 100, figures
-        assert found["seconds"] < (120 if command == "prune --delete" else 20), figures
+        # On an idle machine at most 72 and 12 s.
+        assert found["seconds"] < (240 if command == "prune --delete" else 60), figures
     with capsys.disabled():
         for name, figure in figures.items():
             print(f"\n{page or 'all'} a page: {name}: {figure}", end="")
