@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Protocol
 
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import OtelembedError, Refused
+from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release, State
-from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.records.record_history import newest_release, unfinished_release
 from azext_otelembed.release.release_context import (
     EXIT_NOT_ROLLED_BACK,
     EXIT_ROLLED_BACK,
@@ -26,6 +27,7 @@ from azext_otelembed.verification.verify import (
     LONGEST_BLOCK,
     Verdict,
     newest_stamp,
+    stamp_before,
     verify,
 )
 from azext_otelembed.webapp.observe import Observed
@@ -208,7 +210,28 @@ class RecordedRelease:
         is_pending = self.release.state == record.PENDING
         if is_pending and release_lock.lasts(self.release, seconds + SPARE):
             return
-        extended = release_lock.extended(self.release, seconds)
+        self._extend(self.release, seconds)
+
+    def count_starts_since(self, observed: Observed) -> None:
+        """Verifies a change that another process has made since `observed`, not this one.
+
+        Its container may have started before this release began. The log counts from `observed` on,
+        or from the release of that process, if it is on record.
+        """
+        if self.resumed:
+            return
+        store = self._context.store
+        try:
+            others = [one for one in store.read() if one.id != self.release.id]
+        except OtelembedError:
+            others = []
+        newest = newest_release(others)
+        is_twin = newest is not None and same_image(newest.image, self.release.image)
+        stamps = [stamp_before(observed.began), newest.log_since if newest and is_twin else ""]
+        self._extend(replace(self.release, log_stamp=max(stamps)), self._context.timeout)
+
+    def _extend(self, release: Release, seconds: float) -> None:
+        extended = release_lock.extended(release, seconds)
         try:
             self._context.store.write(extended)
         except OtelembedError as error:

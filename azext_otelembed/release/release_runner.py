@@ -67,14 +67,16 @@ def release_image(
         f"{site} is unchanged; its pending release {release.id} is recorded: the same command "
         "resumes it"
     )
-    _apply(context, observed, plan, begun)
+    if not _apply(context, observed, plan, begun) and not plan.empty:
+        begun.count_starts_since(observed)
     if not context.options.wait:
         return ReleaseResult(begun.release, None, 0)
     written = plan.setting.value if plan.setting else None
     return begun.finish(observed, ImageUndo(context, observed, previous, written))
 
 
-def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: RecordedRelease) -> None:
+def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: RecordedRelease) -> bool:
+    """Carries out `plan`; returns whether anything was written."""
     console = context.console
     with console.step("apply") as step:
         step.say(" and ".join(change.what for change in plan.changes) or "nothing to change")
@@ -97,6 +99,7 @@ def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: Recor
             f"{observed.id} was changed and not verified yet; verify it with "
             f"`{begun.wait_command}`, or restore the old image with `{command}`"
         )
+    return bool(states)
 
 
 def _undo_changes(

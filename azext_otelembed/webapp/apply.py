@@ -69,11 +69,11 @@ def apply(
             set_image(client, observed, str(plan.image))
     if plan.removes_setting:
         fresh = client.settings()
-        set_state(
-            f"{site} runs the new image; the app setting {SETTING} may or may not be removed; "
-            f"continue with `{site.command('otelembed wait')}`"
-        )
         if SETTING in fresh:
+            set_state(
+                f"{site} runs the new image; the app setting {SETTING} may or may not be removed; "
+                f"continue with `{site.command('otelembed wait')}`"
+            )
             notes += write_setting(client, None, fresh)
     return notes
 
