@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from azext_otelembed.console import Step
-from azext_otelembed.errors import OtelembedError
+from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
@@ -124,7 +124,7 @@ def _undo_changes(
     context.session.deadline.extend(ROLLBACK_TIMEOUT)
     try:
         if wrote:
-            notes = restore(context.client, observed, previous, image, written, console.stands)
+            _, notes = restore(context.client, observed, previous, image, written, console.stands)
             for note in notes:
                 console.note(note)
         if not begun.resumed:
@@ -155,7 +155,9 @@ class ImageUndo:
         client, stands = self.context.client, self.context.console.stands
         log_since = newest_stamp(client)
         image, written = release.image, self.written
-        notes = restore(client, self.observed, self.previous, image, written, stands)
+        is_restored, notes = restore(client, self.observed, self.previous, image, written, stands)
+        if not is_restored:
+            raise Refused(" ".join(notes))
         writes_image = not same_image(image, self.image)
         both = writes_image and self.previous.restores_setting
         return Restored(self.observed, log_since, notes, starts_twice=both)
