@@ -30,7 +30,7 @@ from azext_otelembed.verification.verify import (
     stamp_before,
     verify,
 )
-from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.webapp.observe import SETTING, Observed
 
 ROLLBACK_TIMEOUT = 120
 """Seconds that the old image has at least to start again, however short the timeout was."""
@@ -192,6 +192,10 @@ class RecordedRelease:
                 restart=None if self._was_unproven else self._restart_of(observed),
             )
             step.say(verdict.summary)
+        if verdict.healthy and not self._has_setting():
+            reason = f"another process has changed the app setting {SETTING} since"
+            unproven = replace(verdict, healthy=None, reason=reason)
+            return self._leave_unproven(unproven, "its connection string is another one")
         if verdict.healthy:
             self.complete(record.SUCCEEDED)
             return ReleaseResult(self.release, verdict, 0)
@@ -249,6 +253,19 @@ class RecordedRelease:
                 f"`{self.wait_command}`."
             )
 
+    def _has_setting(self) -> bool:
+        """Whether the site still has the connection string of the release, if it sets one. It was
+        read back after the write: one that can't be read now counts as present.
+        """
+        release = self.release
+        if not release.setting_fingerprint:
+            return True
+        try:
+            found = self._context.client.settings().get(SETTING)
+        except OtelembedError:
+            return True
+        return release.is_of(release.digest, found, release.command)
+
     def _restart_of(self, observed: Observed) -> Callable[[], None] | None:
         """The call that restarts the site, if a site container of it was written; None otherwise.
 
@@ -266,7 +283,9 @@ class RecordedRelease:
         else:
             self._console.note(f"{self._site} was restarted: no start of the new image showed.")
 
-    def _leave_unproven(self, verdict: Verdict) -> ReleaseResult:
+    def _leave_unproven(
+        self, verdict: Verdict, shown: str = "nothing shows that the new container serves"
+    ) -> ReleaseResult:
         """Completes a release that isn't shown to run; it stays in place."""
         status = self._options.status_of(verdict)
         if status == 0:
@@ -281,8 +300,8 @@ class RecordedRelease:
         pinned = ("--from", self.release.id) if self.release.command == record.ROLLBACK else ()
         self._alert_evidence(
             verdict,
-            f"{self._site} has the image {self.release.image}, but nothing shows that the new "
-            "container serves. The release is unproven and stays in place.",
+            f"{self._site} has the image {self.release.image}, but {shown}. The release is "
+            "unproven and stays in place.",
             f"Missing: {verdict.reason}.",
         )
         self._console.alert(

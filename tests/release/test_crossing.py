@@ -157,6 +157,22 @@ def test_an_image_that_another_process_sets_in_the_verification_is_not_called_ro
     assert f"DOCKER|{site.runs}" == other
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("value", [None, OLD], ids=["dropped", "replaced"])
+def test_a_connection_string_that_another_process_takes_in_the_verification_is_no_success(
+    site: Site, hand: Hand, cloud: Cloud, value: str | None
+) -> None:
+    change = lambda: site.set(**{SETTING: value})  # noqa: E731
+    with meanwhile(cloud, change, method="GET", path=f"{site.name}/instances"):
+        ended = hand.deploy(site, connection_string=NEW)
+    assert (ended.exit_status, ended.release) == (6, "unproven"), ended
+    assert f"another process has changed the app setting {SETTING} since" in ended.said
+    assert site.settings().get(SETTING) == value
+    again = hand.deploy(site, connection_string=NEW)
+    assert (again.exit_status, again.release) == (0, "succeeded"), again
+    assert site.settings()[SETTING] == NEW
+
+
 def test_remove_leaves_a_setting_that_another_process_changed_since(site: Site, hand: Hand) -> None:
     hand.deploy(site)
     site.set(**{SETTING: OLD})
