@@ -326,7 +326,7 @@ def test_a_swap_proves_the_image_that_a_deploy_gave_production_meanwhile(pair: P
     pair.hand.deploy(pair.slot)
     image = pair.slot.image("2.0")
     anchor = Digest.of(record.anchor(pair.production.id))
-    reads = {"service": "acr", "method": "GET", "path": f"/referrers/{anchor}$"}
+    reads: dict[str, Any] = {"service": "acr", "method": "GET", "path": f"/referrers/{anchor}$"}
     with meanwhile(pair.cloud, lambda: pair.hand.deploy(pair.production, image=image), **reads):
         ended = pair.swap()
     assert (ended.exit_status, ended.release) == (0, "succeeded"), ended
