@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from typing import Protocol
 
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import OtelembedError, Refused
+from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release, State
-from azext_otelembed.records.record_history import unfinished_release
+from azext_otelembed.records.record_history import newest_release, unfinished_release
 from azext_otelembed.release.release_context import (
     EXIT_NOT_ROLLED_BACK,
     EXIT_ROLLED_BACK,
@@ -26,9 +27,10 @@ from azext_otelembed.verification.verify import (
     LONGEST_BLOCK,
     Verdict,
     newest_stamp,
+    stamp_before,
     verify,
 )
-from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.webapp.observe import SETTING, Observed
 
 ROLLBACK_TIMEOUT = 120
 """Seconds that the old image has at least to start again, however short the timeout was."""
@@ -190,6 +192,10 @@ class RecordedRelease:
                 restart=None if self._was_unproven else self._restart_of(observed),
             )
             step.say(verdict.summary)
+        if verdict.healthy and not self._has_setting():
+            reason = f"another process has changed the app setting {SETTING} since"
+            unproven = replace(verdict, healthy=None, reason=reason)
+            return self._leave_unproven(unproven, "its connection string is another one")
         if verdict.healthy:
             self.complete(record.SUCCEEDED)
             return ReleaseResult(self.release, verdict, 0)
@@ -208,7 +214,28 @@ class RecordedRelease:
         is_pending = self.release.state == record.PENDING
         if is_pending and release_lock.lasts(self.release, seconds + SPARE):
             return
-        extended = release_lock.extended(self.release, seconds)
+        self._extend(self.release, seconds)
+
+    def count_starts_since(self, observed: Observed) -> None:
+        """Verifies a change that another process has made since `observed`, not this one.
+
+        Its container may have started before this release began. The log counts from `observed` on,
+        or from the release of that process, if it is on record.
+        """
+        if self.resumed:
+            return
+        store = self._context.store
+        try:
+            others = [one for one in store.read() if one.id != self.release.id]
+        except OtelembedError:
+            others = []
+        newest = newest_release(others)
+        is_twin = newest is not None and same_image(newest.image, self.release.image)
+        stamps = [stamp_before(observed.began), newest.log_since if newest and is_twin else ""]
+        self._extend(replace(self.release, log_stamp=max(stamps)), self._context.timeout)
+
+    def _extend(self, release: Release, seconds: float) -> None:
+        extended = release_lock.extended(release, seconds)
         try:
             self._context.store.write(extended)
         except OtelembedError as error:
@@ -225,6 +252,19 @@ class RecordedRelease:
                 f"The record of the release stays pending: {error.message} Complete it with "
                 f"`{self.wait_command}`."
             )
+
+    def _has_setting(self) -> bool:
+        """Whether the site still has the connection string of the release, if it sets one. It was
+        read back after the write: one that can't be read now counts as present.
+        """
+        release = self.release
+        if not release.setting_fingerprint:
+            return True
+        try:
+            found = self._context.client.settings().get(SETTING)
+        except OtelembedError:
+            return True
+        return release.is_of(release.digest, found, release.command)
 
     def _restart_of(self, observed: Observed) -> Callable[[], None] | None:
         """The call that restarts the site, if a site container of it was written; None otherwise.
@@ -243,7 +283,9 @@ class RecordedRelease:
         else:
             self._console.note(f"{self._site} was restarted: no start of the new image showed.")
 
-    def _leave_unproven(self, verdict: Verdict) -> ReleaseResult:
+    def _leave_unproven(
+        self, verdict: Verdict, shown: str = "nothing shows that the new container serves"
+    ) -> ReleaseResult:
         """Completes a release that isn't shown to run; it stays in place."""
         status = self._options.status_of(verdict)
         if status == 0:
@@ -258,8 +300,8 @@ class RecordedRelease:
         pinned = ("--from", self.release.id) if self.release.command == record.ROLLBACK else ()
         self._alert_evidence(
             verdict,
-            f"{self._site} has the image {self.release.image}, but nothing shows that the new "
-            "container serves. The release is unproven and stays in place.",
+            f"{self._site} has the image {self.release.image}, but {shown}. The release is "
+            "unproven and stays in place.",
             f"Missing: {verdict.reason}.",
         )
         self._console.alert(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from azext_otelembed.console import Step
-from azext_otelembed.errors import OtelembedError
+from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
@@ -67,14 +67,16 @@ def release_image(
         f"{site} is unchanged; its pending release {release.id} is recorded: the same command "
         "resumes it"
     )
-    _apply(context, observed, plan, begun)
+    if not _apply(context, observed, plan, begun) and not plan.empty:
+        begun.count_starts_since(observed)
     if not context.options.wait:
         return ReleaseResult(begun.release, None, 0)
     written = plan.setting.value if plan.setting else None
     return begun.finish(observed, ImageUndo(context, observed, previous, written))
 
 
-def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: RecordedRelease) -> None:
+def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: RecordedRelease) -> bool:
+    """Carries out `plan`; returns whether anything was written."""
     console = context.console
     with console.step("apply") as step:
         step.say(" and ".join(change.what for change in plan.changes) or "nothing to change")
@@ -97,6 +99,7 @@ def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: Recor
             f"{observed.id} was changed and not verified yet; verify it with "
             f"`{begun.wait_command}`, or restore the old image with `{command}`"
         )
+    return bool(states)
 
 
 def _undo_changes(
@@ -122,7 +125,7 @@ def _undo_changes(
     try:
         if wrote:
             wait = begun.wait_command
-            notes = restore(
+            _, notes = restore(
                 context.client, observed, previous, image, written, console.stands, wait
             )
             for note in notes:
@@ -156,7 +159,11 @@ class ImageUndo:
         log_since = newest_stamp(client)
         image, written = release.image, self.written
         wait = self.context.command("wait")
-        notes = restore(client, self.observed, self.previous, image, written, stands, wait)
+        is_restored, notes = restore(
+            client, self.observed, self.previous, image, written, stands, wait
+        )
+        if not is_restored:
+            raise Refused(" ".join(notes))
         writes_image = not same_image(image, self.image)
         both = writes_image and self.previous.restores_setting
         return Restored(self.observed, log_since, notes, starts_twice=both)

@@ -103,15 +103,21 @@ def swap(
     """
     known = context.store.read()
     check_free(known, image.digest, see_history=see_history(observed.id))
-    return complete_swap(context, slot, _record(context, slot, observed, image, known), known)
+    release = _record(context, slot, observed, image, known)
+    return complete_swap(context, slot, observed, release, known)
 
 
 def complete_swap(
-    context: ReleaseContext, slot: SiteId, release: Release, known: list[Release]
+    context: ReleaseContext,
+    slot: SiteId,
+    observed: Observed,
+    release: Release,
+    known: list[Release],
 ) -> ReleaseResult:
     """Carries out the swap `release`: a new one, or one that an earlier run has begun.
 
-    `known` are the records of production, which `context` is of. Raises errors as `swap` does.
+    `known` are the records of production, which `context` and `observed` are of. Raises errors as
+    `swap` does.
     """
     console, site = context.console, context.client.id
     begun = RecordedRelease.begin(context, release, known)
@@ -119,7 +125,7 @@ def complete_swap(
     try:
         with console.step("swap") as step:
             step.say(f"{site} takes over {release.image}")
-            after, _ = slot_swap.swap(release.image, release.previous_image, step)
+            after, swapped = slot_swap.swap(release.image, release.previous_image, step)
     except OtelembedError as error:
         # A resumed release may have been swapped by an earlier run.
         if error.refused and not begun.resumed:
@@ -130,6 +136,8 @@ def complete_swap(
         f"{site} runs {release.image} and wasn't verified yet; run the same command again to "
         f"verify it, or swap back with `{slot_swap.command}`"
     )
+    if not swapped:
+        begun.count_starts_since(observed)
     return begun.finish(after, slot_swap)
 
 

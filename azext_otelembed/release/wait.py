@@ -42,6 +42,6 @@ def _complete_swap(
 ) -> tuple[dict[str, Any], int]:
     slot = replace(site.client.id, slot=pending.slot)
     context = site.context(options, console)
-    ended = complete_swap(context, slot, pending, site.known)
+    ended = complete_swap(context, slot, site.observed, pending, site.known)
     changes = [Change(IMAGE, pending.previous_image, pending.image)]
     return site.result(changes, ended, console), ended.exit_status

@@ -306,7 +306,12 @@ def newest_stamp(client: SiteClient) -> str:
     # A line without a stamp of Azure's may begin with any time that the app writes.
     latest = (now + timedelta(days=1)).timestamp()
     stamp = platform_log.newest_stamp(_log(client), latest)
-    return stamp or f"{now - CLOCKS_DIFFER:%Y-%m-%dT%H:%M:%S}Z"
+    return stamp or stamp_before(now)
+
+
+def stamp_before(moment: datetime) -> str:
+    """A time by Azure's clock that is not later than `moment` by this machine's."""
+    return f"{moment - CLOCKS_DIFFER:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def _log_words(tracker: VerdictTracker) -> str:

@@ -105,11 +105,13 @@ def _remove_setting(
     client: SiteClient, set_state: Callable[[str], None], continuing: str
 ) -> list[str]:
     fresh = client.settings()
+    if SETTING not in fresh:
+        return []
     set_state(
         f"{client.id} runs the new image; the app setting {SETTING} may or may not be removed; "
         f"continue with `{continuing}`"
     )
-    return write_setting(client, None, fresh) if SETTING in fresh else []
+    return write_setting(client, None, fresh)
 
 
 def restore_command(observed: Observed, image: str) -> str:

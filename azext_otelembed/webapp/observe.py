@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from functools import partial
 
 from azext_otelembed.az_commands import Verbatim, option, placeholder
@@ -33,6 +34,7 @@ class Observed:
     """A site as read from config/web, the site itself and its app settings (secrets: no repr).
 
     `resource` and `configuration` are ARM's answers, for what is asked of them now and then.
+    `began` is when the reading began.
     """
 
     id: SiteId
@@ -48,6 +50,7 @@ class Observed:
     container: str | None = None
     """Name of the main container of a SITECONTAINERS site."""
     container_properties: Json = field(repr=False, default_factory=dict)
+    began: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
 
     @property
     def setting(self) -> str | None:
@@ -81,6 +84,7 @@ def observe(client: SiteClient) -> Observed:
     from config/web. Raises `NotFound` naming the site, slot or group that isn't there, and
     `AzureFailed` for an answer that lacks a part which is relied on.
     """
+    began = datetime.now(timezone.utc)
     try:
         site, configuration, settings = run_concurrently(
             partial(_read_site, client), client.configuration, client.settings
@@ -112,6 +116,7 @@ def observe(client: SiteClient) -> Observed:
         configuration=configuration,
         container=main[0] if main else None,
         container_properties=main[1] if main else {},
+        began=began,
     )
 
 

@@ -57,8 +57,9 @@ def restore(
     setting: str | None,
     set_state: Callable[[str], None],
     continuing: str,
-) -> list[str]:
-    """Undoes what a release wrote, and nothing else; returns notes about what was not restored.
+) -> tuple[bool, list[str]]:
+    """Undoes what a release wrote, and nothing else. Returns whether the site has the previous
+    image now, and notes about what was not restored.
 
     `image` and `setting` are what the release wrote. If the site has something else now, another
     process wrote that, and it stays. `set_state` gets the state that things are in meanwhile;
@@ -71,15 +72,17 @@ def restore(
         f"`{site.command('otelembed status')}`; continue with `{continuing}`"
     )
     current = current_image(client, observed)
+    is_restored = any(same_image(current, one) for one in (image, previous.image))
     if same_image(current, image) and not same_image(image, previous.image):
         set_image(client, observed, previous.image)
-    elif not same_image(current, previous.image):
+    elif not is_restored:
         notes.append(f"Another process has changed the image to {current}: it was not restored.")
     if not previous.restores_setting:
-        return notes
+        return is_restored, notes
     fresh = client.settings()
     if fresh.get(SETTING) == previous.setting:
-        return notes
+        return is_restored, notes
     if setting is not None and fresh.get(SETTING) != setting:
-        return [*notes, f"Another process has changed {SETTING}: it was not restored."]
-    return notes + write_setting(client, previous.setting, fresh)
+        notes.append(f"Another process has changed {SETTING}: it was not restored.")
+        return is_restored, notes
+    return is_restored, notes + write_setting(client, previous.setting, fresh)

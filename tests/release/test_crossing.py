@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -136,6 +137,40 @@ def test_an_image_that_another_process_sets_around_the_write_of_the_setting_stay
         hand.deploy(site)
     assert f"DOCKER|{site.runs}" == other
     assert site.settings() == before
+
+
+@pytest.mark.thorough
+def test_an_image_that_another_process_sets_in_the_verification_is_not_called_rolled_back(
+    site: Site, hand: Hand, cloud: Cloud
+) -> None:
+    """The way back ends at once: nothing that it could wait for will come."""
+    other = f"DOCKER|{site.image()}-other"
+    site.push("1.0-other", IMAGES / "app", source="1.0")
+    change = lambda: site.configure(linuxFxVersion=other)  # noqa: E731
+    began = time.monotonic()
+    with meanwhile(cloud, change, method="GET", path=f"{site.name}/instances"):
+        ended = hand.deploy(site, timeout=8)
+    assert time.monotonic() - began < 60
+    assert (ended.exit_status, ended.release) == (5, "failed"), ended
+    assert "was not rolled back: Another process has changed the image" in ended.said
+    assert "was rolled back to" not in ended.said
+    assert f"DOCKER|{site.runs}" == other
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("value", [None, OLD], ids=["dropped", "replaced"])
+def test_a_connection_string_that_another_process_takes_in_the_verification_is_no_success(
+    site: Site, hand: Hand, cloud: Cloud, value: str | None
+) -> None:
+    change = lambda: site.set(**{SETTING: value})  # noqa: E731
+    with meanwhile(cloud, change, method="GET", path=f"{site.name}/instances"):
+        ended = hand.deploy(site, connection_string=NEW)
+    assert (ended.exit_status, ended.release) == (6, "unproven"), ended
+    assert f"another process has changed the app setting {SETTING} since" in ended.said
+    assert site.settings().get(SETTING) == value
+    again = hand.deploy(site, connection_string=NEW)
+    assert (again.exit_status, again.release) == (0, "succeeded"), again
+    assert site.settings()[SETTING] == NEW
 
 
 def test_remove_leaves_a_setting_that_another_process_changed_since(site: Site, hand: Hand) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from azext_otelembed.console import Console
 from azext_otelembed.errors import AzureFailed, NotFound, OtelembedError, Refused
-from azext_otelembed.records import release_lock
+from azext_otelembed.image.reference import Digest
+from azext_otelembed.records import record, release_lock
 from azext_otelembed.records.record import Release
 from azext_otelembed.release import recorded_release, slot_swap
 from azext_otelembed.release.deploy import deploy
@@ -317,6 +318,19 @@ def test_a_pending_record_outlives_a_long_swap(
     (release,) = seen
     assert release.state == "pending"
     assert release.expires - release.started > release_lock.MARGIN + timedelta(seconds=20)
+
+
+@pytest.mark.thorough
+def test_a_swap_proves_the_image_that_a_deploy_gave_production_meanwhile(pair: Pair) -> None:
+    """The swap has read production before, and its records afterwards."""
+    pair.hand.deploy(pair.slot)
+    image = pair.slot.image("2.0")
+    anchor = Digest.of(record.anchor(pair.production.id))
+    reads: dict[str, Any] = {"service": "acr", "method": "GET", "path": f"/referrers/{anchor}$"}
+    with meanwhile(pair.cloud, lambda: pair.hand.deploy(pair.production, image=image), **reads):
+        ended = pair.swap()
+    assert (ended.exit_status, ended.release) == (0, "succeeded"), ended
+    assert [one.state for one in pair.releases()] == ["succeeded"] * 2
 
 
 def test_a_release_of_production_in_progress_stops_a_swap_at_once(pair: Pair) -> None:
