@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
 ACCEPTED = b'{"itemsReceived":1,"itemsAccepted":1,"errors":[]}'
@@ -89,8 +89,10 @@ class IngestionEndpoint:
         status, _, form = self._mode.partition(" ")
         headers = ""
         if status == "429":
-            later = format_datetime(datetime.now(UTC) + timedelta(seconds=10), usegmt=True)
+            later = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=10), usegmt=True)
             headers = f"Retry-After: {later if form else 10}\r\n"
         body = ACCEPTED if status == "ok" else b"{}"
         status = "200" if status == "ok" else status
-        return f"HTTP/1.1 {status} x\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        return (
+            f"HTTP/1.1 {status} x\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        )

@@ -1,4 +1,4 @@
-"""Application Insights refuses: the app isn't slowed down, and the collector's memory is bounded."""
+"""While Application Insights refuses, the app isn't slowed down and the memory is bounded."""
 
 from __future__ import annotations
 
