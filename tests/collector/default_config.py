@@ -33,6 +33,16 @@ def template() -> str:
     )
 
 
+def traces(**resource: str) -> dict[str, Any]:
+    """A span of an app with these resource attributes, `__` in place of dots, in OTLP/JSON."""
+    attributes = [
+        {"key": key.replace("__", "."), "value": {"stringValue": value}}
+        for key, value in resource.items()
+    ]
+    about = {"attributes": attributes}
+    return {"resourceSpans": [{"resource": about, "scopeSpans": [{"spans": [SPAN]}]}]}
+
+
 def launched(environment: Mapping[str, str], recipe: Digest) -> dict[str, str]:
     """The environment that a launcher gives the collector."""
     done = subprocess.run(
@@ -53,12 +63,6 @@ def exported_resource(
     `own` are the app's own, with `__` in place of dots. Each value is in OTLP/JSON, by type:
     `{"stringValue": "007"}`.
     """
-    attributes = [
-        {"key": key.replace("__", "."), "value": {"stringValue": value}}
-        for key, value in own.items()
-    ]
-    resource = {"attributes": attributes}
-    spans = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [SPAN]}]}]}
     with Ingestion() as insights, Ingestion() as otlp, tempfile.TemporaryDirectory() as folder:
         address = otlp.connection_string.partition("IngestionEndpoint=")[2].rstrip("/")
         # A second exporter shows the types, which Application Insights doesn't have.
@@ -73,7 +77,7 @@ def exported_resource(
         )
         with started as collector:
             collector.wait_until_ready()
-            collector.post("traces", spans)
+            collector.post("traces", traces(**own))
             (sent,) = eventually(lambda: otlp.envelopes)
             eventually(lambda: insights.envelopes)
     (found,) = sent["resourceSpans"]
