@@ -28,7 +28,7 @@ UNKNOWN_COMPONENT = DEFAULT.replace(b"[memory_limiter, resource, batch]", b"[non
 SMALL_MEMORY = (
     DEFAULT.replace(b"limit_mib: 256", b"limit_mib: 60")
     .replace(b"check_interval: 1s", b"check_interval: 100ms")
-    .replace(b"spike_limit_mib: 51", b"spike_limit_mib: 10")
+    .replace(b"spike_limit_mib: 96", b"spike_limit_mib: 10")
     .replace(b"timeout: 1s", b"timeout: 30s")
     .replace(b"send_batch_size: 512", b"send_batch_size: 1000000")
     .replace(b"send_batch_max_size: 1024", b"send_batch_max_size: 1000000")

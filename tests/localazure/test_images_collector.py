@@ -287,5 +287,6 @@ def test_a_post_to_a_busy_endpoint_is_retried(
     with Collector(binary, tmp_path, ingestion.connection_string) as collector:
         collector.wait_until_ready()
         collector.post("traces", traces(span("a", SERVER)))
-        eventually(lambda: ingestion.envelopes)
+        # The first pause is 10 s.
+        eventually(lambda: ingestion.envelopes, 30)
     assert len(ingestion.posts) == 2

@@ -55,13 +55,20 @@ def test_the_default_configuration_is_as_designed() -> None:
     assert protocols["grpc"]["endpoint"] == "localhost:4317"
     assert protocols["http"]["endpoint"] == "localhost:4318"
     assert default["extensions"]["health_check"]["endpoint"] == "localhost:13133"
-    assert default["service"]["telemetry"]["metrics"]["level"] == "none"
+    metrics = default["service"]["telemetry"]["metrics"]
+    assert metrics["readers"] == [{"periodic": {"interval": 600_000, "exporter": {"console": {}}}}]
     for pipeline in default["service"]["pipelines"].values():
         assert pipeline["processors"] == ["memory_limiter", "resource", "batch"]
         assert pipeline["exporters"] == ["azuremonitor"]
     assert set(default["service"]["pipelines"]) == {"traces", "metrics", "logs"}
-    exporter = default["exporters"]["azuremonitor"]
-    assert exporter == {"connection_string": "${env:APPLICATIONINSIGHTS_CONNECTION_STRING}"}
+    assert default["exporters"]["azuremonitor"] == {
+        "connection_string": "${env:APPLICATIONINSIGHTS_CONNECTION_STRING}",
+        "timeout": "10s",
+        "sending_queue": {"enabled": False},
+    }
+    limiter = default["processors"]["memory_limiter"]
+    # Go's own limit (80 %) is above the limit from which data is refused.
+    assert limiter["limit_mib"] - limiter["spike_limit_mib"] < limiter["limit_mib"] * 0.8
 
 
 CONNECTED = (
