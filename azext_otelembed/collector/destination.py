@@ -96,8 +96,8 @@ def problems(text: str) -> tuple[str, ...]:
     elif is_zero_key(found.instrumentation_key):
         reasons.append(ZERO_KEY_PROBLEM)
     if given := found.pairs.get(INGESTION):
-        if problem := value_problem(INGESTION, given):
-            reasons.append(f"its {INGESTION} {problem}: the exporter can't send to it")
+        if wrong := value_problem(INGESTION, given):
+            reasons.append(f"its {INGESTION} {wrong}: the exporter can't send to it")
     elif any(name.lower() == INGESTION.lower() for name in found.pairs if name != INGESTION):
         reasons.append(
             f"its {INGESTION} isn't spelt exactly so, and the exporter ignores it: it sends to "

@@ -68,13 +68,8 @@ def status(
             partial(_setting_of, session, client, observed, app_insights),
         )
         step.say(f"{site}: {observed.state}")
-    problems = _problems(observed, running, setting.match)
-    match, notes = setting.match, [*running.notes, *setting.notes]
-    problems += [f"{one.reason}. {one.fix}" for one in setting.refusals]
-    if one := setting.local_auth:
-        # A configuration of the user's may send otherwise, with the site's identity.
-        sends_by_key = running.config == str(Digest.of(default()))
-        (problems if sends_by_key else notes).append(f"{one.reason}. {one.fix}")
+    problems, notes = _problems(observed, running, setting)
+    match = setting.match
     if not seen.healthy:
         problems.append(seen.reason)
     return {
@@ -193,8 +188,12 @@ def _setting_of(
     return _Setting(match, tuple(found), local_auth, tuple(notes))
 
 
-def _problems(observed: Observed, running: ImageReport, match: Match) -> list[str]:
+def _problems(
+    observed: Observed, running: ImageReport, setting: _Setting
+) -> tuple[list[str], list[str]]:
+    """The conditions that don't hold, and the notes."""
     problems: list[str] = []
+    match, notes = setting.match, [*running.notes, *setting.notes]
     if observed.state.lower() != "running":
         problems.append(f"the site is {observed.state.lower() or 'in an unknown state'}")
     if running.embedded is None:
@@ -205,7 +204,12 @@ def _problems(observed: Observed, running: ImageReport, match: Match) -> list[st
         problems.append(f"the app setting {SETTING} is missing")
     elif match.matches is False:
         problems.append(f"the app setting {SETTING} is {match.note}")
-    return problems
+    problems += [f"{one.reason}. {one.fix}" for one in setting.refusals]
+    if one := setting.local_auth:
+        # A configuration of the user's may send otherwise, with the site's identity.
+        sends_by_key = running.config == str(Digest.of(default()))
+        (problems if sends_by_key else notes).append(f"{one.reason}. {one.fix}")
+    return problems, notes
 
 
 def _setting(setting: Mapping[str, Any]) -> str:

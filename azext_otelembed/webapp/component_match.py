@@ -21,8 +21,13 @@ from azext_otelembed.webapp.key_vault import reference_note
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.setting import Setting, linked_component, with_key
 
-_AZURE = (".applicationinsights.azure.com", ".applicationinsights.azure.cn", ".visualstudio.com")
-_AZURE += (".applicationinsights.us", ".applicationinsights.io", ".azure.us")
+_AZURE = (
+    ".applicationinsights.azure.com",
+    ".applicationinsights.azure.cn",
+    ".applicationinsights.us",
+    ".services.visualstudio.com",
+)
+"""Ends of Application Insights' own hosts, in the public cloud and the sovereign ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,9 +125,9 @@ def _fix(site: SiteId, status: str, reference: str) -> str:
     if status == "msinotenabled":
         return f"Give the site an identity: `{site.command('webapp identity assign')}`."
     if is_app_configuration_reference(reference):
-        what, words = "Let the site's identity read its keys", _GRANT_KEYS
-        command = site.caller.command(words[0], *words[1:], subscription=site.subscription)
-        return f"{what}: `{command}`. Check the reference's Endpoint, Key and Label."
+        verb, *options = _GRANT_KEYS
+        command = site.caller.command(verb, *options, subscription=site.subscription)
+        return f"Let the site's identity read its keys: `{command}`. Check the reference's Endpoint, Key and Label."
     if status not in _FIXES:
         return f"See `{site.command('webapp show')}` and the vault's access rights."
     what, words = _FIXES[status]
