@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azext_otelembed.collector.config import default, load, uses_azuremonitor
 from azext_otelembed.collector.connection_string import (
     completed,
     differences,
@@ -16,6 +17,7 @@ from azext_otelembed.collector.connection_string import (
 )
 from azext_otelembed.collector.destination import PUBLIC_ENDPOINT, destination, problems
 from azext_otelembed.errors import InvalidConfig
+from localazure.client import ROOT
 from tests.exporter_strings import EXITS, KEY, SENDS, STARTS
 
 FULL = f"InstrumentationKey={KEY};IngestionEndpoint=https://localhost:1/"
@@ -155,6 +157,28 @@ def test_an_app_configuration_reference_is_told_and_shown() -> None:
     assert is_reference(text)
     assert mask(text) == text
     assert not is_reference(FULL)
+
+
+PIPELINE = """\
+receivers: {{otlp: {{protocols: {{http: {{endpoint: localhost:4318}}}}}}}}
+exporters: {{azuremonitor/x: {{}}, debug: {{}}}}
+service: {{pipelines: {{traces: {{receivers: [otlp], exporters: {0}}}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("exporters", "uses"),
+    [("[debug]", False), ("[debug, azuremonitor/x]", True), ("'${env:X:-[debug]}'", None)],
+)
+def test_a_configuration_uses_the_exporter_or_not(exporters: str, uses: bool | None) -> None:
+    assert uses_azuremonitor(PIPELINE.format(exporters).encode()) is uses
+
+
+def test_the_documented_configuration_signs_in_with_the_sites_identity() -> None:
+    data = (ROOT / "docs" / "examples" / "entra-id.yml").read_bytes()
+    assert load(data).data == data
+    assert uses_azuremonitor(data) is False
+    assert uses_azuremonitor(default()) is True
 
 
 @given(st.text(max_size=60), st.text('InstrumentationKey=;-0 \t\xa0\x1c"', max_size=80))
