@@ -53,7 +53,12 @@ def deploy_result(
         "dryRun": False,
         "changes": [change.as_result() for change in plan.changes],
         "reachable": None if answer is None else not answer.unreachable,
-        "setting": {"name": SETTING, "value": setting.masked, "source": setting.source},
+        "setting": {
+            "name": SETTING,
+            "value": setting.masked,
+            "source": setting.source,
+            "note": next((change.note for change in plan.changes if change.note), None),
+        },
         "problems": [],
         **verdict_result(None),
         "release": None,

@@ -71,7 +71,6 @@ def status(
         )
         step.say(f"{site}: {observed.state}")
     problems, notes = _problems(observed, running, setting)
-    match = setting.match
     if not seen.healthy:
         problems.append(seen.reason)
     return {
@@ -87,14 +86,7 @@ def status(
         "config": running.config,
         "launcher": running.launcher,
         "recipe": running.recipe,
-        "setting": {
-            "name": SETTING,
-            "present": observed.setting is not None,
-            "value": mask(observed.setting) if observed.setting else None,
-            "component": match.component.name if match.component else None,
-            "matches": match.matches,
-            "note": match.note or None,
-        },
+        "setting": _setting_result(observed, setting.match),
         "startupCommand": session.secrets.mask(observed.startup_command) or None,
         "instances": seen.evidence["instances"],
         "http": seen.evidence["http"],
@@ -192,6 +184,17 @@ def _setting_of(
         return _Setting(match)
     found, local_auth, notes = refusals(arm, observed, match.component, reads_quota=reads_quota)
     return _Setting(match, tuple(found), local_auth, tuple(notes))
+
+
+def _setting_result(observed: Observed, match: Match) -> dict[str, Any]:
+    return {
+        "name": SETTING,
+        "present": observed.setting is not None,
+        "value": mask(observed.setting) if observed.setting else None,
+        "component": match.component.name if match.component else None,
+        "matches": match.matches,
+        "note": match.note or None,
+    }
 
 
 def _problems(

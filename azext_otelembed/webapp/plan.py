@@ -26,9 +26,8 @@ class Change:
     note: str | None = None
 
     def as_result(self) -> dict[str, str | None]:
-        """The entry of `changes` in the result object; `note` is left out without one."""
-        shown = {"what": self.what, "before": self.before, "after": self.after}
-        return {**shown, "note": self.note} if self.note else shown
+        """The entry of `changes` in the result object."""
+        return {"what": self.what, "before": self.before, "after": self.after}
 
     def __str__(self) -> str:
         note = f" ({self.note})" if self.note else ""

@@ -77,9 +77,9 @@ def test_status_finds_what_ends_the_collector_and_deploy_removes_it_or_refuses(
             hand.deploy(plain, dry_run=True)
         return
     ended = hand.deploy(plain, dry_run=True)
-    change = ended.result["changes"][0]
-    assert change["note"].startswith("normalised: ")
-    assert f"({change['note']})" in ended.said
+    note = ended.result["setting"]["note"]
+    assert note.startswith("normalised: ")
+    assert f"({note})" in ended.said
     assert parts["InstrumentationKey"] not in ended.said
     assert f"`az otelembed deploy {id_of(plain).arguments}` sets it in order" in problem
 
@@ -90,10 +90,10 @@ def test_a_masked_change_tells_what_differs(plain: Site, hand: Hand) -> None:
     ended = hand.deploy(plain, dry_run=True)
     change = ended.result["changes"][0]
     assert change["before"] == change["after"]
-    assert change["note"] == "normalised: trailing ';' removed"
+    assert ended.result["setting"]["note"] == "normalised: trailing ';' removed"
     plain.set(**{SETTING: text.replace("/;", "/s3cret;", 1)})
     ended = hand.deploy(plain, dry_run=True, app_insights=plain.component)
-    assert ended.result["changes"][0]["note"] == "the value of IngestionEndpoint differs"
+    assert ended.result["setting"]["note"] == "the value of IngestionEndpoint differs"
     assert "s3cret" not in ended.said
 
 
@@ -142,9 +142,9 @@ def test_a_string_without_an_endpoint_is_completed(plain: Site, hand: Hand, rest
     assert "https://dc.services.visualstudio.com/" in problem
     endpoint = "https://dc.ai.contoso.com/" if rest else parts["IngestionEndpoint"]
     for given in ({}, {"connection_string": text}):
-        change = hand.deploy(plain, dry_run=True, **given).result["changes"][0]
-        assert f"IngestionEndpoint={endpoint}" in change["after"]
-        assert change["note"] == "normalised: IngestionEndpoint added"
+        result = hand.deploy(plain, dry_run=True, **given).result
+        assert f"IngestionEndpoint={endpoint}" in result["changes"][0]["after"]
+        assert result["setting"]["note"] == "normalised: IngestionEndpoint added"
 
 
 @pytest.mark.thorough
@@ -284,6 +284,7 @@ def test_an_app_configuration_reference_is_kept_and_resolved(
         "name": SETTING,
         "value": reference(name),
         "source": "already set",
+        "note": None,
     }
     assert site.settings()[SETTING] == reference(name)
     assert site.get("/spans?n=1").status_code == 200
