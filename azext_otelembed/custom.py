@@ -203,6 +203,7 @@ def status(
             app_insights=app_insights,
             health_path=health_path,
             console=console,
+            reads_quota=check,
         )
         if check and not found["healthy"]:
             console.alert(f"otelembed: not healthy: {'; '.join(found['problems'])}.")
