@@ -16,17 +16,19 @@ HOST = "otelembed.host"
 """The resource attribute with the site's own host name, which tells slots and sites apart."""
 MOST_GROUPS = 1000
 """Groups of rows (by table, instance, recipe) that are asked for."""
-TABLES: Mapping[str, tuple[str, str]] = {
-    "requests": ("request", "requests"),
-    "dependencies": ("dependency", "dependencies"),
-    "traces": ("log", "logs"),
-    "exceptions": ("exception", "exceptions"),
-    "customMetrics": ("metric", "metrics"),
-    "customEvents": ("event", "events"),
+KINDS: Mapping[str, tuple[str, str]] = {
+    "request": ("requests", "request"),
+    "dependency": ("dependencies", "dependency"),
+    "trace": ("logs", "log"),
+    "exception": ("exceptions", "exception"),
+    "customMetric": ("metrics", "metric"),
+    "customEvent": ("events", "event"),
 }
-"""The tables that the exporter fills, and what a row of each is called: one, and several."""
-COLUMNS = ("source", "role", "instance", "recipe", "host", "rows", "newest", "asked")
-"""The columns of the result: `source` is the table, `asked` the service's time of the query."""
+"""The rows of the tables that the exporter fills, by their `itemType`: the names that results have,
+and a single row's. (The tables themselves are views with these columns over the workspace's.)"""
+COLUMNS = ("itemType", "role", "instance", "recipe", "host", "rows", "newest", "asked")
+"""The columns of the result; `asked` is the service's time of the query."""
+_TABLES = ("requests", "dependencies", "traces", "exceptions", "customMetrics", "customEvents")
 
 
 def kusto_text(value: str) -> str:
@@ -40,26 +42,28 @@ def kusto_text(value: str) -> str:
 
 
 def logs_query(name: str, host: str, recipe: str, seconds: float) -> str:
-    """Counts the rows of the last `seconds` that may be a site's, by table, instance and recipe.
+    """Counts the rows of the last `seconds` that may be a site's, by kind, instance and recipe.
 
     `name` is the Web App's, `host` its (or its slot's) own host name, `recipe` the 12 digits of
-    the running image's (empty if unknown). Which of these rows are the site's: `Sender.sends`.
+    the running image's (empty if unknown). `Sender.sends` chooses the site's among them.
     """
-    role, suffix = kusto_text(name), kusto_text(f".{name}")
-    conditions = [f"cloud_RoleName =~ {role}", f"cloud_RoleName endswith {suffix}"]
-    conditions.append(f"host =~ {kusto_text(host)}")
+    conditions = [
+        f"cloud_RoleName =~ {kusto_text(name)}",
+        f"cloud_RoleName endswith {kusto_text(f'.{name}')}",
+        f"host =~ {kusto_text(host)}",
+    ]
     if recipe:
         conditions.append(f"recipe == {kusto_text(recipe)}")
     return " | ".join(
         (
-            f"union withsource=source {', '.join(TABLES)}",
+            f"union {', '.join(_TABLES)}",
             f"where timestamp > ago({max(round(seconds), 1)}s)",
             f'extend recipe = tostring(customDimensions["{RECIPE}"]), '
             f'host = tostring(customDimensions["{HOST}"])',
             f"where {' or '.join(conditions)}",
-            "summarize rows = count(), newest = max(timestamp) by source, "
+            "summarize rows = count(), newest = max(timestamp) by itemType, "
             "role = cloud_RoleName, instance = cloud_RoleInstance, recipe, host",
-            "extend asked = now()",
             f"top {MOST_GROUPS} by newest desc",
+            "extend asked = now()",
         )
     )
