@@ -17,6 +17,12 @@ from azext_otelembed.errors import InvalidConfig, OtelembedError
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
 from azext_otelembed.records.record_history import unproven_release
+from azext_otelembed.release.telemetry_check import (
+    NOT_CHECKED,
+    TelemetryCheck,
+    TelemetryQuestion,
+    check_telemetry,
+)
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions
@@ -27,6 +33,9 @@ from azext_otelembed.webapp.setting import linked_component
 
 if TYPE_CHECKING:
     from rich.panel import Panel
+
+
+_COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +55,13 @@ def status(
     app_insights: str | None,
     health_path: str,
     console: Console,
+    question: TelemetryQuestion | None = None,
 ) -> dict[str, Any]:
     """The image that `site` runs, and whether its telemetry is set up. Changes nothing.
 
     `healthy` is true when the site is running with an embedded image and a valid setting of the
-    expected component, answers, and has no stopped instance; `problems` lists the conditions that
+    expected component, answers, and has no stopped instance; with a `question`, also if telemetry
+    of the running release arrives (null if that is open). `problems` lists the conditions that
     don't hold. `updates` lists what a deploy with `options` would change in the image.
     """
     client = SiteClient(session, site)
@@ -65,22 +76,22 @@ def status(
             partial(_match, session, observed, app_insights),
         )
         step.say(f"{site}: {observed.state}")
-    problems = _problems(observed, running, match)
-    if not seen.healthy:
-        problems.append(seen.reason)
+    telemetry = None
+    if question is not None:
+        with console.step("telemetry") as step:
+            step.say("asking Application Insights")
+            ask = partial(check_telemetry, session, observed, question, running.recipe)
+            telemetry = ask(app_insights=app_insights, health_path=health_path, say=step.say)
+            step.say(telemetry.arrival.words)
+    problems = _problems(observed, running, match, telemetry)
+    problems += [] if seen.healthy else [seen.reason]
     return {
         "site": site.label,
         "resourceGroup": site.group,
         "state": observed.state,
         "host": observed.host,
         "image": {"name": observed.image, "digest": running.digest},
-        "embedded": running.embedded,
-        "embeddedBy": running.by,
-        "base": running.base,
-        "collector": running.collector,
-        "config": running.config,
-        "launcher": running.launcher,
-        "recipe": running.recipe,
+        **_embedded(running),
         "setting": {
             "name": SETTING,
             "present": observed.setting is not None,
@@ -94,8 +105,21 @@ def status(
         "http": seen.evidence["http"],
         "updates": list(running.updates),
         "notes": list(running.notes),
-        "healthy": not problems,
+        "telemetry": telemetry.as_result() if telemetry else dict(NOT_CHECKED),
+        "healthy": False if problems else telemetry.seen if telemetry else True,
         "problems": problems,
+    }
+
+
+def _embedded(running: ImageReport) -> dict[str, Any]:
+    return {
+        "embedded": running.embedded,
+        "embeddedBy": running.by,
+        "base": running.base,
+        "collector": running.collector,
+        "config": running.config,
+        "launcher": running.launcher,
+        "recipe": running.recipe,
     }
 
 
@@ -130,14 +154,19 @@ def panel(found: Mapping[str, Any]) -> Panel:
     row("startup", found["startupCommand"])
     row("instances", found["instances"])
     row("answers", found["http"])
+    telemetry = found["telemetry"]
+    row("telemetry", telemetry.get("summary") or "not checked", _COLOURS[telemetry.get("seen")])
+    if healthy is None:
+        row("unproven", telemetry["reason"], "yellow")
     for update in found["updates"]:
         row("update", update, "yellow")
     for note in found["notes"]:
         row("note", note, "yellow")
     for problem in found["problems"]:
         row("problem", problem, "red")
-    title = "[green]● healthy" if healthy else "[red]● not healthy"
-    return Panel(table, title=title, title_align="left", border_style="green" if healthy else "red")
+    title = {True: "healthy", False: "not healthy", None: "not proven healthy"}[healthy]
+    colour = _COLOURS[healthy]
+    return Panel(table, title=f"[{colour}]● {title}", title_align="left", border_style=colour)
 
 
 def _report(session: Session, observed: Observed, options: EmbedOptions) -> ImageReport:
@@ -212,7 +241,9 @@ def _same_key(connection_string: str, key: str) -> bool:
         return False
 
 
-def _problems(observed: Observed, running: ImageReport, match: _Match) -> list[str]:
+def _problems(
+    observed: Observed, running: ImageReport, match: _Match, telemetry: TelemetryCheck | None
+) -> list[str]:
     problems: list[str] = []
     if observed.state.lower() != "running":
         problems.append(f"the site is {observed.state.lower() or 'in an unknown state'}")
@@ -224,6 +255,8 @@ def _problems(observed: Observed, running: ImageReport, match: _Match) -> list[s
         problems.append(f"the app setting {SETTING} is missing")
     elif match.matches is False:
         problems.append(f"the app setting {SETTING} is {match.note}")
+    if telemetry and telemetry.seen is False:
+        problems.append(telemetry.reason)
     return problems
 
 
