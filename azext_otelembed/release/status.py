@@ -78,9 +78,8 @@ def status(
         step.say(f"{site}: {observed.state}")
     telemetry = None
     if question is not None:
+        ask = partial(check_telemetry, session, observed, question, running.recipe)
         with console.step("telemetry") as step:
-            step.say("asking Application Insights")
-            ask = partial(check_telemetry, session, observed, question, running.recipe)
             telemetry = ask(app_insights=app_insights, health_path=health_path, say=step.say)
             step.say(telemetry.arrival.words)
     problems = _problems(observed, running, match, telemetry)

@@ -83,6 +83,7 @@ def check_telemetry(
     `recipe` is that of the image that the site runs; None if it isn't known. Raises no error of
     `errors.py`: what couldn't be asked is open, with the reason.
     """
+    say("asking Application Insights")
     arm, sender = Arm(session), Sender.of(observed.id, observed.host, recipe, former_host)
     if not observed.setting:
         problem = f"the app setting {SETTING} is missing"
@@ -147,7 +148,6 @@ def verify_telemetry(
         return verdict
     question = TelemetryQuestion(wait.seconds, age, 0.0 if wait.required else LATENCY)
     with console.step("telemetry") as step:
-        step.say("asking Application Insights")
         check = check_telemetry(
             *(context.session, _with_present_setting(context, observed), question, recipe),
             app_insights=wait.app_insights,
