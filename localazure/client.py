@@ -230,6 +230,14 @@ class LocalAzure:
         """Add a component: `{"app_id", "instrumentation_key", "connection_string"}`."""
         return self._add("/components", spec)
 
+    def change_component(self, name: str, /, **fields: Any) -> None:
+        """Change fields of a component, such as `disable_local_auth=True`."""
+        self._call("PATCH", f"/components/{name}", fields)
+
+    def add_store(self, spec: Mapping[str, Any]) -> dict[str, Any]:
+        """Add an App Configuration store (`Double.add_store`): `{"id"}`."""
+        return self._add("/stores", spec)
+
     def add_vault(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Add a key vault (`Double.add_vault`): `{"id"}`."""
         return self._add("/vaults", spec)

@@ -27,6 +27,7 @@ from localazure.loopback_proxy import LoopbackProxy
 from localazure.server import Listeners
 from localazure.state import (
     Component,
+    ConfigurationStore,
     Federation,
     Group,
     Host,
@@ -38,6 +39,14 @@ from localazure.state import (
     Site,
     State,
     Vault,
+)
+
+_COMPONENT_STATES = (
+    "own_endpoint",
+    "disable_local_auth",
+    "public_ingestion",
+    "over_quota",
+    "workspace_state",
 )
 
 
@@ -135,7 +144,7 @@ class Double:
         return identifier
 
     async def add_component(self, spec: Mapping[str, Any]) -> Component:
-        """Add an Application Insights component: `group`, `name`, (`location`, `tags`)."""
+        """Add an Application Insights component. `spec` holds fields of `Component`."""
         key, app_id = str(uuid.uuid4()), str(uuid.uuid4())
         component = Component(
             app_id=spec.get("app_id", app_id),
@@ -145,10 +154,12 @@ class Double:
             name=spec["name"],
             location=spec.get("location", "westeurope"),
             tags=dict(spec.get("tags", {})),
+            **{name: spec[name] for name in _COMPONENT_STATES if name in spec},
         )
+        at = f"{self.insights}/at/{component.name}" if component.own_endpoint else self.insights
         component.connection_string = (
             f"InstrumentationKey={component.instrumentation_key};"
-            f"IngestionEndpoint={self.insights}/;LiveEndpoint={self.insights}/;"
+            f"IngestionEndpoint={at}/;LiveEndpoint={self.insights}/;"
             f"ApplicationId={component.app_id}"
         )
         self.state.components[component.group.lower(), component.name.lower()] = component
@@ -191,6 +202,12 @@ class Double:
         if site.state == "Running":
             self.runtime.start(site)
         return site
+
+    def add_store(self, spec: Mapping[str, Any]) -> ConfigurationStore:
+        """Add an App Configuration store, or replace one (fields of `ConfigurationStore`)."""
+        store = ConfigurationStore(**spec)
+        self.state.stores[store.name.lower()] = store
+        return store
 
     def add_vault(self, spec: Mapping[str, Any]) -> Vault:
         """Add a key vault, or replace one. `spec` holds fields of `Vault`."""

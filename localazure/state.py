@@ -158,8 +158,17 @@ class Vault:
 
 
 @dataclass(slots=True)
+class ConfigurationStore:
+    """An App Configuration store, at https://NAME.azconfig.io. `values` are those without label."""
+
+    name: str
+    group: str
+    values: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Component:
-    """An Application Insights component."""
+    """An Application Insights component. It refuses telemetry as Application Insights does."""
 
     group: str
     name: str
@@ -168,6 +177,16 @@ class Component:
     instrumentation_key: str
     connection_string: str
     tags: dict[str, str] = field(default_factory=dict)
+    own_endpoint: bool = False
+    """Its IngestionEndpoint has a path of its own; other paths don't know its key."""
+    disable_local_auth: bool = False
+    """Telemetry needs a token of Entra ID."""
+    public_ingestion: str = "Enabled"
+    """`publicNetworkAccessForIngestion`: Enabled, Disabled or SecuredByPerimeter."""
+    over_quota: bool = False
+    """The daily cap of the component is reached."""
+    workspace_state: str = "RespectQuota"
+    """The dataIngestionStatus of its workspace: RespectQuota, OverQuota, ForceOff …"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +340,7 @@ class State:
     identities: dict[str, Identity] = field(default_factory=dict)
     """User-assigned identities, by lower-case resource id."""
     vaults: dict[str, Vault] = field(default_factory=dict)
+    stores: dict[str, ConfigurationStore] = field(default_factory=dict)
     """By lower-case name, which is unique in all of Azure."""
     hosts: dict[str, Host] = field(default_factory=dict)
     """Machines with managed identities, by name."""
@@ -362,6 +382,11 @@ class State:
         """The ARM id of a registry."""
         group = self.group_id(registry.group)
         return f"{group}/providers/Microsoft.ContainerRegistry/registries/{registry.name}"
+
+    def store_id(self, store: ConfigurationStore) -> str:
+        """The ARM id of an App Configuration store."""
+        group = self.group_id(store.group)
+        return f"{group}/providers/Microsoft.AppConfiguration/configurationStores/{store.name}"
 
     def vault_id(self, vault: Vault) -> str:
         """The ARM id of a key vault."""

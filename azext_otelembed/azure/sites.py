@@ -188,7 +188,7 @@ class SiteClient:
 
         The status is `Resolved`, `Initialized` while it is in progress, or the name of an error.
         """
-        what = f"Key Vault reference '{setting}' of {self.id}"
+        what = f"Reference '{setting}' of {self.id}"
         operation = "get_app_setting_key_vault_reference"
         found = required_object_at(what, self._json(what, operation, setting), "properties")
         details = self._secrets.brief(str(found.get("details") or ""))

@@ -89,6 +89,16 @@ def load(data: bytes | None) -> CollectorConfig:
     return CollectorConfig(data, _memory_mib(root, used), tuple(warnings))
 
 
+def uses_azuremonitor(data: bytes) -> bool:
+    """Whether a pipeline of a checked configuration sends with the azuremonitor exporter."""
+    if data == default():
+        return True
+    pipelines = parse(_decode(data)).find("service", "pipelines")
+    used = (pipeline.get("exporters") for _, pipeline in (pipelines.items if pipelines else ()))
+    names = (one.text or "" for exporters in used if exporters for one in exporters.elements)
+    return any(name.partition("/")[0] == _EXPORTER for name in names)
+
+
 def _decode(text: bytes) -> str:
     try:
         source = decode_utf8(text)

@@ -11,6 +11,7 @@ from typing import Any
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.collector.config import uses_azuremonitor
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Reference, same_image
@@ -54,6 +55,7 @@ from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.verification.verify import look, verdict_result
+from azext_otelembed.webapp.component_match import check_setting
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
 from azext_otelembed.webapp.preflight import (
@@ -129,7 +131,8 @@ class _Deploy:
     """One deploy: `run` is the flow, the other methods are its steps.
 
     `build` is the result of the app image's build where it is built from source. `answers` holds
-    the answers of sites, by their hosts, to the request before their change.
+    the answers of sites, by their hosts, to the request before their change. `problems` may keep
+    telemetry from arriving.
     """
 
     session: Session
@@ -140,6 +143,7 @@ class _Deploy:
     registry: AppRegistry
     build: dict[str, Any] | None = None
     answers: dict[str, Ping] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def run(self) -> Outcome:
@@ -220,6 +224,7 @@ class _Deploy:
                 checks.append(partial(check_pull, self.session, site.observed, target.base))
             if not plan.empty:
                 checks.append(partial(self._ask, site.observed))
+                checks.append(partial(self._check_setting, site, target))
             if site.production and not site.is_swapped(target):
                 checks.append(partial(self._ask, site.production.observed))
             if wait := self.request.release.telemetry:
@@ -231,7 +236,21 @@ class _Deploy:
         notes = (*notes, *telemetry_notes(site.observed, target.base, read))
         for note in filter(None, notes):
             self.console.note(note)
+        for problem in self.problems:
+            self.console.alert(f"otelembed: telemetry may not arrive: {problem}")
         return target, plan
+
+    def _check_setting(self, site: _Site, target: Target) -> None:
+        """Collects the problems of the setting. Raises `Refused` if its component takes nothing."""
+        sends_by_key: bool | None = uses_azuremonitor(self.request.embed.config)
+        if isinstance(target, Existing) and not target.recipe:
+            sends_by_key = None  # its own Dockerfile put the configuration in
+        if sends_by_key is False:
+            return
+        arm = partial(Arm, self.session)
+        self.problems += check_setting(
+            site.client, arm, site.observed, site.setting, sends_by_key=sends_by_key
+        )
 
     def _ask(self, observed: Observed) -> str | None:
         """Asks a site once before its change; a note if this machine can't reach it.
@@ -390,7 +409,8 @@ class _Deploy:
         build, setting = self.build, site.setting
         answer = self.answers.get(site.observed.host)
         result = deploy_result(site.observed, target, build, setting, plan, answer)
-        return {**result, "seconds": dict(self.console.seconds)}
+        seconds = dict(self.console.seconds)
+        return {**result, "problems": list(self.problems), "seconds": seconds}
 
 
 def _is_released(target: Existing, known: list[Release]) -> bool:

@@ -54,6 +54,7 @@ def deploy_result(
         "changes": [change.as_result() for change in plan.changes],
         "reachable": None if answer is None else not answer.unreachable,
         "setting": {"name": SETTING, "value": setting.masked, "source": setting.source},
+        "problems": [],
         **verdict_result(None),
         "release": None,
         "swap": None,

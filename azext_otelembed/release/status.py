@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.components import Refusal
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.collector.connection_string import is_key_vault_reference, mask, parse
+from azext_otelembed.collector.config import default
+from azext_otelembed.collector.connection_string import mask
 from azext_otelembed.console import Console
-from azext_otelembed.errors import InvalidConfig, OtelembedError
+from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.reference import Digest
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
 from azext_otelembed.records.record_history import unproven_release
 from azext_otelembed.release.telemetry_check import (
     NOT_CHECKED,
-    TelemetryCheck,
     TelemetryQuestion,
     check_telemetry,
 )
@@ -28,8 +29,8 @@ from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions
 from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
+from azext_otelembed.webapp.component_match import Match, match_setting, refusals
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
-from azext_otelembed.webapp.setting import linked_component
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -39,12 +40,25 @@ _COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Match:
-    """The component that the site should send to, and whether the setting says so."""
+class _Setting:
+    """The app setting and its component; `refusals` are those of the component."""
 
-    component: str | None
-    matches: bool | None
-    note: str
+    match: Match
+    refusals: tuple[Refusal, ...] = ()
+    local_auth: Refusal | None = None
+    notes: tuple[str, ...] = ()
+
+    def as_result(self, observed: Observed) -> dict[str, Any]:
+        """The field `setting` of the result."""
+        component = self.match.component
+        return {
+            "name": SETTING,
+            "present": observed.setting is not None,
+            "value": mask(observed.setting) if observed.setting else None,
+            "component": component.name if component else None,
+            "matches": self.match.matches,
+            "note": self.match.note or None,
+        }
 
 
 def status(
@@ -70,10 +84,10 @@ def status(
         observed = observe(client)
         check_kind(observed)
         step.say(f"asking {observed.host} and the registry")
-        seen, running, match = run_concurrently(
+        seen, running, setting = run_concurrently(
             lambda: look(session, client, observed, health_path),
             partial(_report, session, observed, options),
-            partial(_match, session, observed, app_insights),
+            partial(_setting_of, session, client, observed, app_insights),
         )
         step.say(f"{site}: {observed.state}")
     telemetry = None
@@ -82,7 +96,8 @@ def status(
         with console.step("telemetry") as step:
             telemetry = ask(app_insights=app_insights, health_path=health_path, say=step.say)
             step.say(telemetry.arrival.words)
-    problems = _problems(observed, running, match, telemetry)
+    problems, notes = _problems(observed, running, setting)
+    problems += [telemetry.reason] if telemetry and telemetry.seen is False else []
     problems += [] if seen.healthy else [seen.reason]
     return {
         "site": site.label,
@@ -91,19 +106,12 @@ def status(
         "host": observed.host,
         "image": {"name": observed.image, "digest": running.digest},
         **_embedded(running),
-        "setting": {
-            "name": SETTING,
-            "present": observed.setting is not None,
-            "value": mask(observed.setting) if observed.setting else None,
-            "component": match.component,
-            "matches": match.matches,
-            "note": match.note or None,
-        },
+        "setting": setting.as_result(observed),
         "startupCommand": session.secrets.mask(observed.startup_command) or None,
         "instances": seen.evidence["instances"],
         "http": seen.evidence["http"],
         "updates": list(running.updates),
-        "notes": list(running.notes),
+        "notes": notes,
         "telemetry": telemetry.as_result() if telemetry else dict(NOT_CHECKED),
         "healthy": False if problems else telemetry.seen if telemetry else True,
         "problems": problems,
@@ -199,51 +207,25 @@ def _release_notes(registry: AppRegistry, observed: Observed) -> list[str]:
     ]
 
 
-def _match(session: Session, observed: Observed, app_insights: str | None) -> _Match:
-    value = observed.setting
-    if value is None:
-        return _Match(None, None, "")
-    if is_key_vault_reference(value):
-        return _Match(None, None, "a Key Vault reference: its value isn't read")
-    try:
-        key = parse(value).instrumentation_key
-    except InvalidConfig as problem:
-        return _Match(None, False, f"malformed: {problem.message}")
-    site = observed.id
+def _setting_of(
+    session: Session, client: SiteClient, observed: Observed, app_insights: str | None
+) -> _Setting:
+    if observed.setting is None:
+        return _Setting(Match(None, None))
     arm = Arm(session)
-    try:
-        if app_insights:
-            expected = [components.find(arm, site.subscription, site.group, app_insights)]
-        elif linked := linked_component(observed.tags):
-            expected = [components.get(arm, linked)]
-        else:
-            expected = components.find_all(arm, site.subscription, site.group)
-            if not any(_same_key(one.connection_string, key) for one in expected):
-                # One of another group may have been named at the deploy.
-                others = components.find_all(arm, site.subscription)
-                found = [one for one in others if _same_key(one.connection_string, key)]
-                expected = found or expected
-    except OtelembedError as unseen:
-        return _Match(None, None, f"its component can't be read: {unseen.message}")
-    for component in expected:
-        if _same_key(component.connection_string, key):
-            return _Match(component.name, True, "")
-    if len(expected) == 1:
-        return _Match(expected[0].name, False, f"not the key of component '{expected[0].name}'")
-    return _Match(None, None, f"of none of the components in resource group '{site.group}'")
-
-
-def _same_key(connection_string: str, key: str) -> bool:
-    try:
-        return parse(connection_string).instrumentation_key == key
-    except InvalidConfig:
-        return False
+    match = match_setting(client, lambda: arm, observed, observed.setting, app_insights)
+    if match.component is None or match.matches is False:
+        return _Setting(match)
+    found, local_auth, notes = refusals(arm, observed, match.component)
+    return _Setting(match, tuple(found), local_auth, tuple(notes))
 
 
 def _problems(
-    observed: Observed, running: ImageReport, match: _Match, telemetry: TelemetryCheck | None
-) -> list[str]:
+    observed: Observed, running: ImageReport, setting: _Setting
+) -> tuple[list[str], list[str]]:
+    """The conditions that don't hold, and the notes."""
     problems: list[str] = []
+    match, notes = setting.match, [*running.notes, *setting.notes]
     if observed.state.lower() != "running":
         problems.append(f"the site is {observed.state.lower() or 'in an unknown state'}")
     if running.embedded is None:
@@ -254,9 +236,12 @@ def _problems(
         problems.append(f"the app setting {SETTING} is missing")
     elif match.matches is False:
         problems.append(f"the app setting {SETTING} is {match.note}")
-    if telemetry and telemetry.seen is False:
-        problems.append(telemetry.reason)
-    return problems
+    problems += [f"{one.reason}. {one.fix}" for one in setting.refusals]
+    if one := setting.local_auth:
+        # A configuration of the user's may send otherwise, with the site's identity.
+        sends_by_key = running.config == str(Digest.of(default()))
+        (problems if sends_by_key else notes).append(f"{one.reason}. {one.fix}")
+    return problems, notes
 
 
 def _setting(setting: Mapping[str, Any]) -> str:

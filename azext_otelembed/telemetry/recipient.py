@@ -5,10 +5,10 @@ from __future__ import annotations
 from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.components import Component
-from azext_otelembed.collector.connection_string import parse
+from azext_otelembed.collector.connection_string import is_reference, parse
 from azext_otelembed.errors import InvalidConfig, NotFound
 from azext_otelembed.webapp.observe import SETTING, Observed
-from azext_otelembed.webapp.setting import linked_component
+from azext_otelembed.webapp.setting import find_by_key, linked_component
 
 NAME_IT = "Name it with --app-insights <name or id>."
 
@@ -25,17 +25,15 @@ def recipient(arm: Arm, observed: Observed, value: str, app_insights: str | None
     named = (
         components.find(arm, site.subscription, site.group, app_insights) if app_insights else None
     )
-    if value.startswith("@"):
+    if is_reference(value):
         return named or _expected(arm, observed)
     key = _key(value)
     if key is None:
         raise NotFound(f"The app setting {SETTING} of {site} is no valid connection string.")
-    if named is not None and _key(named.connection_string) == key:
+    if named is not None and named.instrumentation_key.lower() == key:
         return named
-    for group in (site.group, None):
-        for component in components.find_all(arm, site.subscription, group):
-            if _key(component.connection_string) == key:
-                return component
+    if found := find_by_key(arm, site, key):
+        return found
     raise NotFound(
         f"No Application Insights component of subscription '{site.subscription}' that you can see "
         f"has the instrumentation key of the app setting {SETTING}.",

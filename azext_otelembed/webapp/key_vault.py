@@ -1,4 +1,4 @@
-"""Checks that App Service resolves a Key Vault reference, before the image that needs it runs."""
+"""Whether App Service resolves a reference to a Key Vault secret or an App Configuration key."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ import time
 
 from azext_otelembed.az_commands import placeholder
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.collector.connection_string import is_key_vault_reference
-from azext_otelembed.errors import Refused
+from azext_otelembed.collector.connection_string import (
+    is_app_configuration_reference,
+    is_key_vault_reference,
+    is_reference,
+)
+from azext_otelembed.errors import NotFound, OtelembedError, Refused
 from azext_otelembed.webapp.observe import SETTING
 
 PATIENCE = 60.0
 """Seconds that App Service has to resolve a reference."""
 INTERVAL = 2.0
 PENDING = ("", "initialized", "fetchtimedout")
+_UNKNOWN = "unknown"
 
 _VAULT = re.compile(r"SecretUri=https://(?P<uri>[^./:;)]+)|VaultName=(?P<name>[^;)]+)", re.I)
 _SECRET = re.compile(r"/secrets/(?P<uri>[^/;)]+)|SecretName=(?P<name>[^;)]+)", re.I)
@@ -22,6 +27,12 @@ _GRANT = (
     *("role assignment create", "--role", "Key Vault Secrets User"),
     *("--assignee-object-id", placeholder("its principal id")),
     *("--assignee-principal-type", "ServicePrincipal", "--scope", placeholder("the vault's id")),
+)
+# learn.microsoft.com: "Use App Configuration references for App Service and Azure Functions".
+_GRANT_KEYS = (
+    *("role assignment create", "--role", "App Configuration Data Reader"),
+    *("--assignee-object-id", placeholder("its principal id")),
+    *("--assignee-principal-type", "ServicePrincipal", "--scope", placeholder("the store's id")),
 )
 _NAMED = ("--vault-name", placeholder("vault"), "-n", placeholder("secret"))
 # How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting): what,
@@ -47,27 +58,76 @@ def check_reference(client: SiteClient, value: str) -> None:
 
     Raises `Refused` with the cause and the command that fixes it.
     """
-    if not is_key_vault_reference(value):
+    if not is_reference(value):
         return
     deadline = time.monotonic() + PATIENCE
-    status, details = client.reference_status(SETTING)
+    status, details = _status(client, value)
     while status.lower() in PENDING and time.monotonic() < deadline:
-        client.deadline.sleep(INTERVAL, f"App Service resolved the Key Vault reference {SETTING}")
-        status, details = client.reference_status(SETTING)
-    if status.lower() == "resolved":
+        client.deadline.sleep(INTERVAL, f"App Service resolved the {_kind(value)} {SETTING}")
+        status, details = _status(client, value)
+    if status.lower() in ("resolved", _UNKNOWN):
         return
-    detail = f" ({details})" if details else ""
     raise Refused(
-        f"{client.id} can't read the Key Vault secret of {SETTING}: "
-        f"{status or 'no status yet'}{detail}.",
+        f"{client.id} can't read the {_target(value)} of {SETTING}: "
+        f"{status or 'no status yet'}{details and f' ({details})'}.",
         _fix(client.id, status.lower(), value),
     )
+
+
+def reference_note(client: SiteClient, value: str) -> tuple[bool | None, str]:
+    """Whether App Service resolves the reference that the setting has: true, false, or unknown.
+
+    With a phrase about the setting. One read; the value itself isn't read, so it is never "true".
+    """
+    kind = f"{'an' if is_app_configuration_reference(value) else 'a'} {_kind(value)}"
+    try:
+        status, _ = _status(client, value)
+    except OtelembedError as unread:
+        return None, f"{kind}, whose status can't be read: {unread.message}"
+    if status.lower() == "resolved":
+        return None, f"{kind}, which App Service resolves: its value isn't read"
+    if status.lower() in PENDING:
+        return None, f"{kind}, which App Service hasn't resolved yet: its value isn't read"
+    if status.lower() == _UNKNOWN:
+        return None, f"{kind}, for which App Service reports no status: its value isn't read"
+    fix = _fix(client.id, status.lower(), value).rstrip(".")
+    return False, f"{kind} that App Service can't resolve: {status}. {fix}"
+
+
+def _status(client: SiteClient, value: str) -> tuple[str, str]:
+    """The status of the reference, and details. `_UNKNOWN` if App Service lists none for it.
+
+    The API is documented for Key Vault references only ("Web Apps - Get App Setting Key Vault
+    Reference"), so the one of an App Configuration reference may be missing.
+    """
+    try:
+        return client.reference_status(SETTING)
+    except NotFound:
+        if is_key_vault_reference(value):
+            raise
+        return _UNKNOWN, ""
+
+
+def _kind(value: str) -> str:
+    return (
+        "App Configuration reference"
+        if is_app_configuration_reference(value)
+        else "Key Vault reference"
+    )
+
+
+def _target(value: str) -> str:
+    return "App Configuration key" if is_app_configuration_reference(value) else "Key Vault secret"
 
 
 def _fix(site: SiteId, status: str, reference: str) -> str:
     """How to fix a status, with the names of the vault and the secret where they are known."""
     if status == "msinotenabled":
         return f"Give the site an identity: `{site.command('webapp identity assign')}`."
+    if is_app_configuration_reference(reference):
+        verb, *options = _GRANT_KEYS
+        command = site.caller.command(verb, *options, subscription=site.subscription)
+        return f"Let the site's identity read its keys: `{command}`. Check the reference's Endpoint, Key and Label."
     if status not in _FIXES:
         return f"See `{site.command('webapp show')}` and the vault's access rights."
     what, words = _FIXES[status]

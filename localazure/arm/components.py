@@ -1,4 +1,8 @@
-"""Microsoft.Insights components. Ids and types are lower case, properties PascalCase."""
+"""Microsoft.Insights components, and their Log Analytics workspaces.
+
+Ids and types are lower case, properties PascalCase. Quota status and capping have the fields of
+azure-mgmt-applicationinsights' and azure-mgmt-loganalytics' models; their bodies are unconfirmed.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ from localazure.state import Component, State
 
 TYPE = "microsoft.insights/components"
 BASE = "/providers/Microsoft.Insights/components"
+WORKSPACES = "/providers/Microsoft.OperationalInsights/workspaces"
+_RESET = "2026-11-28T00:00:00.0000000Z"
 
 _HEADERS = {
     "access-control-expose-headers": "Request-Context",
@@ -42,6 +48,8 @@ def summary(state: State, component: Component) -> dict[str, Any]:
 def resource(state: State, component: Component) -> dict[str, Any]:
     """GET of a component."""
     group = state.group_id(component.group)
+    # Azure leaves it out until it is set.
+    local = {"DisableLocalAuth": True} if component.disable_local_auth else {}
     return {
         "id": component_id(state, component),
         "name": component.name,
@@ -68,7 +76,8 @@ def resource(state: State, component: Component) -> dict[str, Any]:
                 f"{group}/providers/Microsoft.OperationalInsights/workspaces/{component.name}"
             ),
             "IngestionMode": "LogAnalytics",
-            "publicNetworkAccessForIngestion": "Enabled",
+            **local,
+            "publicNetworkAccessForIngestion": component.public_ingestion,
             "publicNetworkAccessForQuery": "Enabled",
             "Ver": "v2",
         },
@@ -105,7 +114,43 @@ async def put_component(call: Call) -> Response:
         found = await call.double.add_component(fields)
     if body.get("tags") is not None:
         found.tags = dict(body["tags"])
+    properties = call.properties()
+    found.disable_local_auth = properties.get("DisableLocalAuth") is True
+    found.public_ingestion = str(properties.get("publicNetworkAccessForIngestion") or "Enabled")
     return arm(200, resource(call.state, found), _HEADERS)
+
+
+async def get_quota(call: Call) -> Response:
+    """GET of a component's quotastatus."""
+    group, name = call.group(), call.names["component"]
+    found = call.state.components.get((group.name.lower(), name.lower()))
+    if found is None:
+        raise errors.resource_not_found(TYPE, name, group.name)
+    until = {"ExpirationTime": _RESET} if found.over_quota else {}
+    quota = {"AppId": found.app_id, "ShouldBeThrottled": found.over_quota, **until}
+    return arm(200, quota, _HEADERS)
+
+
+async def get_workspace(call: Call) -> Response:
+    """GET of the workspace of a component, which has the component's name."""
+    group, name = call.group(), call.names["workspace"]
+    found = call.state.components.get((group.name.lower(), name.lower()))
+    if found is None:
+        kind = "Microsoft.OperationalInsights/workspaces"
+        raise errors.resource_not_found(kind, name, group.name)
+    capping = {
+        "dailyQuotaGb": -1.0 if found.workspace_state == "RespectQuota" else 1.0,
+        "quotaNextResetTime": _RESET,
+        "dataIngestionStatus": found.workspace_state,
+    }
+    body = {
+        "id": f"{call.state.group_id(found.group)}{WORKSPACES}/{found.name}",
+        "name": found.name,
+        "type": "Microsoft.OperationalInsights/workspaces",
+        "location": found.location,
+        "properties": {"provisioningState": "Succeeded", "workspaceCapping": capping},
+    }
+    return arm(200, body, _HEADERS)
 
 
 ROUTES = (
@@ -113,4 +158,6 @@ ROUTES = (
     Route("GET", GROUP + BASE, list_components),
     Route("GET", GROUP + BASE + "/{component}", get_component),
     Route("PUT", GROUP + BASE + "/{component}", put_component),
+    Route("GET", GROUP + BASE + "/{component}/quotastatus", get_quota),
+    Route("GET", GROUP + WORKSPACES + "/{workspace}", get_workspace),
 )

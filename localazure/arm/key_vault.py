@@ -1,4 +1,4 @@
-"""Key Vault references: the secret that one names, and whether the site can read it.
+"""References in app settings: the secret or key that one names, and whether the site can read it.
 
 Statuses are those of azure-mgmt-web's ResolveStatus. Rules and syntax: learn.microsoft.com, "Use
 Key Vault references as app settings". The details of MSINotEnabled and AccessToKeyVaultDenied are
@@ -15,6 +15,9 @@ from localazure.arm.access import roles_of
 from localazure.state import Identity, Site, State, Vault
 
 _REFERENCE = re.compile(r"@Microsoft\.KeyVault\((.*)\)", re.IGNORECASE)
+_KEY_REFERENCE = re.compile(r"@Microsoft\.AppConfiguration\((.*)\)", re.IGNORECASE)
+_STORE = re.compile(r"https://([^./]+)\.azconfig\.io/?", re.IGNORECASE)
+_READER = "app configuration data reader"
 _URI = re.compile(r"https://([^./]+)\.[^/]+/secrets/([^/]+)(?:/([^/]*))?/?", re.IGNORECASE)
 _FAILED = "Key Vault reference was not able to be resolved because"
 _DETAILS = {
@@ -49,7 +52,29 @@ class Reference:
 def values(state: State, site: Site) -> dict[str, str]:
     """The values of a site's references that are resolved, by setting."""
     found = {name: resolve(state, site, value) for name, value in site.app_settings.items()}
-    return {name: one.value for name, one in found.items() if one and one.value is not None}
+    secrets = {name: one.value for name, one in found.items() if one and one.value is not None}
+    keys = {name: _key(state, site, value) for name, value in site.app_settings.items()}
+    return secrets | {name: value for name, value in keys.items() if value is not None}
+
+
+def _key(state: State, site: Site, value: str) -> str | None:
+    """The value of a setting's App Configuration reference; None if it isn't resolved.
+
+    ("Use App Configuration references for App Service and Azure Functions", learn.microsoft.com.)
+    Labels aren't known here.
+    """
+    match = _KEY_REFERENCE.fullmatch(value.strip())
+    if match is None:
+        return None
+    pairs = (part.partition("=") for part in match[1].split(";") if part.strip())
+    parts = {name.strip().lower(): text.strip() for name, _, text in pairs}
+    host = _STORE.fullmatch(parts.get("endpoint", ""))
+    store = state.stores.get(host[1].lower()) if host else None
+    identity, _ = _identity(site)
+    if store is None or identity is None or "label" in parts:
+        return None
+    roles = roles_of(state, identity.principal_id, state.store_id(store))
+    return store.values.get(parts.get("key", "")) if _READER in roles else None
 
 
 def resolve(state: State, site: Site, value: str) -> Reference | None:

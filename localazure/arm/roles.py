@@ -139,6 +139,12 @@ ROLES = (
         data_actions=(f"{REGISTRY}/catalog/read",),
     ),
     Role(
+        "App Configuration Data Reader",
+        "516239f1-63e1-4d78-a4de-a74fb236a071",
+        "Allows read access to App Configuration data.",
+        data_actions=("Microsoft.AppConfiguration/configurationStores/*/read",),
+    ),
+    Role(
         "Key Vault Secrets User",
         "4633458b-17de-408a-b874-0445c86b69e6",
         "Read secret contents.",

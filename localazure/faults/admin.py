@@ -37,6 +37,8 @@ def make(double: Double) -> ASGIApp:
             _route("POST", "/registries", controls.add_registry),
             _route("PATCH", "/registries/{name}", controls.change_registry),
             _route("POST", "/components", controls.add_component),
+            _route("PATCH", "/components/{name}", controls.change_component),
+            _route("POST", "/stores", controls.add_store),
             _route("POST", "/vaults", controls.add_vault),
             _route("POST", "/images", controls.add_image),
             _route("PATCH", "/images", controls.backdate),
@@ -145,6 +147,19 @@ class _Controls:
             "instrumentation_key": component.instrumentation_key,
             "connection_string": component.connection_string,
         }
+
+    async def change_component(self, request: Request) -> None:
+        name = request.path_params["name"].lower()
+        known = self._double.state.components.values()
+        component = next(one for one in known if one.name.lower() == name)
+        for field, value in (await request.json()).items():
+            if not hasattr(component, field):
+                raise ValueError(f"{field} of a component can't be changed.")
+            setattr(component, field, value)
+
+    async def add_store(self, request: Request) -> Any:
+        store = self._double.add_store(await request.json())
+        return {"id": self._double.state.store_id(store)}
 
     async def add_vault(self, request: Request) -> Any:
         vault = self._double.add_vault(await request.json())

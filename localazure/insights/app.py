@@ -18,7 +18,7 @@ def make(double: Double) -> ASGIApp:
     """The app of the insights listener."""
 
     async def track(request: Request) -> Response:
-        return await ingestion.track(double, request)
+        return await ingestion.track(double, request, request.path_params.get("at"))
 
     async def by_app(request: Request) -> Response:
         wanted = request.path_params["app"].lower()
@@ -30,6 +30,7 @@ def make(double: Double) -> ASGIApp:
         routes=[
             Route("/v2.1/track", track, methods=["POST"]),
             Route("/v2/track", track, methods=["POST"]),
+            Route("/at/{at}/v2.1/track", track, methods=["POST"]),
             Route("/v1/apps/{app}/query", by_app, methods=["GET", "POST"]),
         ]
     )

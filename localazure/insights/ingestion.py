@@ -26,8 +26,17 @@ _HEADERS = {
 }
 
 
-async def track(double: Double, request: Request) -> Response:
-    """POST /v2.1/track: 200, 206 if some envelopes are refused, 400 if all are."""
+_STOPPED = ("OverQuota", "ForceOff", "SubscriptionSuspended")
+"""States of a workspace in which it ingests nothing."""
+
+
+async def track(double: Double, request: Request, at: str | None = None) -> Response:
+    """POST /v2.1/track: 200, 206 if some envelopes are refused; the refusals' status if all are.
+
+    `at` is the component whose own endpoint it is. Without the token that it requires a component
+    answers 401, over its quota 439 (azure-monitor-opentelemetry-exporter's reactions); 403 for a
+    public network and the bodies of the three are unconfirmed.
+    """
     body = await request.body()
     try:
         if request.headers.get("content-encoding", "").lower() == "gzip":
@@ -38,9 +47,9 @@ async def track(double: Double, request: Request) -> Response:
     known = {c.instrumentation_key.lower(): c for c in double.state.components.values()}
     errors = []
     for index, envelope in enumerate(envelopes):
-        problem = _check(envelope, known)
+        problem = _check(envelope, known, at)
         if problem:
-            errors.append(_error(index, problem))
+            errors.append(_error(index, *problem))
         else:
             double.telemetry.add(envelope["iKey"], envelope)
     return _answer(len(envelopes), errors)
@@ -55,21 +64,35 @@ def parse(body: bytes) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def _check(envelope: Any, known: dict[str, Component]) -> str | None:
+def _check(
+    envelope: Any, known: dict[str, Component], at: str | None
+) -> tuple[str] | tuple[str, int] | None:
+    """The reason why an envelope is refused, and its status if that isn't 400."""
     if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), dict):
-        return "Field 'data' on type 'Envelope' is required but missing or empty."
-    if str(envelope.get("iKey", "")).lower() not in known:
-        return "Invalid instrumentation key"
-    return None if envelope.get("time") else "Field 'time' on type 'Envelope' is required."
+        return ("Field 'data' on type 'Envelope' is required but missing or empty.",)
+    component = known.get(str(envelope.get("iKey", "")).lower())
+    own = component.name if component and component.own_endpoint else None
+    if component is None or own != at:
+        return ("Invalid instrumentation key",)
+    if component.public_ingestion == "Disabled":
+        return "Ingestion from public networks is disabled for this resource", 403
+    if component.disable_local_auth:
+        return "Unauthorized - please provide the valid authorization token", 401
+    if component.over_quota or component.workspace_state in _STOPPED:
+        return "Daily quota exceeded", 439
+    if not envelope.get("time"):
+        return ("Field 'time' on type 'Envelope' is required.",)
+    return None
 
 
-def _error(index: int, message: str) -> dict[str, Any]:
-    return {"index": index, "statusCode": 400, "message": message}
+def _error(index: int, message: str, status: int = 400) -> dict[str, Any]:
+    return {"index": index, "statusCode": status, "message": message}
 
 
 def _answer(received: int, errors: list[dict[str, Any]]) -> Response:
     accepted = received - len(errors)
-    status = 200 if not errors else 206 if accepted else 400
+    alike = {error["statusCode"] for error in errors}
+    status = 200 if not errors else 206 if accepted else alike.pop() if len(alike) == 1 else 400
     body = {"itemsReceived": received, "itemsAccepted": accepted, "errors": errors}
     session = {"x-ms-session-id": str(uuid.uuid4()).upper()}
     return Response(json.dumps(body, separators=(",", ":")).encode(), status, _HEADERS | session)
