@@ -10,7 +10,7 @@ from typing import Any
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import OtelembedError, Refused
-from azext_otelembed.release.release_context import ReleaseContext, TelemetryWait
+from azext_otelembed.release.release_context import ReleaseContext, TelemetryWait, health_path_words
 from azext_otelembed.telemetry.arrival import Arrival, Seen, await_arrival
 from azext_otelembed.telemetry.arrived import LATENCY, Sender, ask
 from azext_otelembed.telemetry.recipient import recipient
@@ -103,6 +103,10 @@ def check_telemetry(
         say=say,
         latency=question.latency,
     )
+    if arrival.seen is Seen.OPEN and not arrival.problem:
+        words = (*health_path_words(health_path), "--telemetry", "--wait", f"{LATENCY:.0f}")
+        again = observed.id.command("otelembed status", *words)
+        arrival = replace(arrival, advice=f"Ask again with `{again}`")
     return TelemetryCheck(component.name, arrival)
 
 

@@ -38,7 +38,7 @@ def refused(answer: Answer) -> list[str]:
 
 
 def test_a_site_that_runs_embedded_is_told_in_full(shared: Site) -> None:
-    answer = shared.status("--check")
+    answer = shared.status("--check", "--wait", "60")
     assert answer.returncode == 0, answer.show()
     result = answer.json
     assert result["site"] == shared.name
@@ -103,7 +103,7 @@ def test_a_component_of_another_group_is_found_by_its_key(shared: Site) -> None:
     cloud.local.add_component({"name": "elsewhere-insights", "group": group})
     shared.set(**{SETTING: cloud.connection_string("elsewhere-insights")})
     shared.answers()
-    answer = shared.status("--check")
+    answer = shared.status("--check", "--wait", "60")
     assert answer.returncode == 0, answer.show()
     assert answer.json["setting"]["component"] == "elsewhere-insights"
     assert answer.json["setting"]["matches"] is True
@@ -137,7 +137,7 @@ def test_a_stopped_site_fails_the_check_until_it_is_started(shared: Site) -> Non
             assert "the site is stopped" in refused(answer)
             assert answer.json["state"] == "Stopped"
     shared.answers()
-    assert shared.status("--check", "--only-show-errors").returncode == 0
+    assert shared.status("--check", "--wait", "60", "--only-show-errors").returncode == 0
 
 
 def test_an_image_that_cannot_be_read_is_not_guessed_about(shared: Site) -> None:
