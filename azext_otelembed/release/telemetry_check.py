@@ -28,12 +28,14 @@ WINDOW = 900.0
 class TelemetryQuestion:
     """What is asked: about rows of the last `window` seconds, for `seconds` at most.
 
-    `latency` are the seconds after which missing rows are lost; see `await_arrival`.
+    `latency` are the seconds after which missing rows are lost. With `only_named`, rows that name
+    no release count only if they are newer than the question. See `await_arrival`.
     """
 
     seconds: float = 0.0
     window: float = WINDOW
     latency: float = LATENCY
+    only_named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,12 @@ class TelemetryCheck:
     def seen(self) -> bool | None:
         """Whether telemetry of the running release arrives; None if that is open."""
         return {Seen.YES: True, Seen.NO: False, Seen.OPEN: None}[self.arrival.seen]
+
+    @property
+    def names_release(self) -> bool:
+        """Whether rows were seen that name the running release."""
+        arrived = self.arrival.arrived
+        return arrived is not None and arrived.released is not None
 
     @property
     def reason(self) -> str:
@@ -100,6 +108,7 @@ def check_telemetry(
         partial(ping, session, observed.host, health_path),
         question.seconds,
         age=question.window,
+        unnamed_age=0.0 if question.only_named else question.window,
         say=say,
         latency=question.latency,
     )
@@ -150,7 +159,9 @@ def verify_telemetry(
     wait, console = context.options.telemetry, context.console
     if wait is None or verdict.healthy is False:
         return verdict
-    question = TelemetryQuestion(wait.seconds, age, 0.0 if wait.required else LATENCY)
+    latency = 0.0 if wait.required else LATENCY
+    # The container from before may have sent rows that name no release.
+    question = TelemetryQuestion(wait.seconds, age, latency, only_named=True)
     with console.step("telemetry") as step:
         check = check_telemetry(
             *(context.session, _with_present_setting(context, observed), question, recipe),
@@ -162,8 +173,9 @@ def verify_telemetry(
         step.say(check.arrival.words)
     evidence = {**verdict.evidence, "telemetry": context.session.secrets.brief(check.arrival.words)}
     if check.seen:
-        is_shown = verdict.healthy or is_new_image
-        return replace(verdict, evidence=evidence) if not is_shown else Verdict(True, "", evidence)
+        if verdict.healthy or (is_new_image and check.names_release):
+            return Verdict(True, "", evidence, verdict.log)
+        return replace(verdict, evidence=evidence)
     if wait.required:
         return Verdict(check.seen, check.reason, evidence, verdict.log)
     console.note(f"{observed.id}: {check.reason}.")

@@ -67,12 +67,14 @@ def await_arrival(
     seconds: float,
     *,
     age: float,
+    unnamed_age: float,
     say: Callable[[str], None],
     latency: float = LATENCY,
     interval: float = INTERVAL,
 ) -> Arrival:
     """Asks until rows of the release have arrived that are at most `age` seconds older than this
-    call, `seconds` at most, and sends a few requests to the site meanwhile (`send`).
+    call, `seconds` at most, and sends a few requests to the site meanwhile (`send`). Rows that name
+    no release (a custom configuration) may be `unnamed_age` seconds older.
 
     Rows that are still missing after `latency` seconds are not seen; before, it is open whether
     they arrive. Errors of the query are not raised: the last one is told where no answer came.
@@ -91,7 +93,8 @@ def await_arrival(
             if isinstance(unseen, Unauthorized):
                 return Arrival(time.monotonic() - began, arrived, Seen.OPEN, problem, advice)
         passed = time.monotonic() - began
-        if arrived and _is_new(arrived, age + passed):
+        oldest = unnamed_age if arrived and arrived.released is None else age
+        if arrived and _is_new(arrived, oldest + passed):
             return Arrival(passed, arrived, Seen.YES)
         if passed >= seconds:
             is_complete = arrived is not None and arrived.proof is not None and not arrived.partial

@@ -43,6 +43,7 @@ def waited(
         lambda: sent.append(None),
         seconds,
         age=age,
+        unnamed_age=0.0,
         say=lambda _words: None,
         latency=latency,
         interval=0.02,
@@ -69,6 +70,15 @@ def test_rows_from_before_the_release_do_not_count() -> None:
     arrival, _ = waited(rows(60), age=30)
     assert arrival.seen is Seen.OPEN
     assert waited(rows(60), age=90)[0].seen is Seen.YES
+
+
+def test_rows_that_name_no_release_count_from_the_question_on() -> None:
+    now = datetime.now(timezone.utc)
+    counts = {"requests": 1}, {"i": 1}, {"": 1}
+    old = Arrived(900, now, RECIPE, *counts, now - timedelta(seconds=60))
+    assert waited(old)[0].seen is Seen.OPEN
+    new = Arrived(900, now, RECIPE, *counts, now)
+    assert waited(new)[0].seen is Seen.YES
 
 
 def test_missing_rows_are_lost_only_after_the_time_that_rows_take() -> None:
