@@ -18,7 +18,7 @@ from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
-from azext_otelembed.records.record_history import unproven_release
+from azext_otelembed.records.record_history import running_release, unproven_release
 from azext_otelembed.release.telemetry_check import (
     NOT_CHECKED,
     TelemetryQuestion,
@@ -30,7 +30,7 @@ from azext_otelembed.target.embed_target import EmbedOptions
 from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
 from azext_otelembed.webapp.component_match import Match, match_setting, refusals
-from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
+from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe, observe_host
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -94,7 +94,8 @@ def status(
     if question is not None:
         ask = partial(check_telemetry, session, observed, question, running.recipe)
         with console.step("telemetry") as step:
-            telemetry = ask(app_insights=app_insights, health_path=health_path, say=step.say)
+            from_slot = partial(ask, former_host=_former_host(session, observed), say=step.say)
+            telemetry = from_slot(app_insights=app_insights, health_path=health_path)
             step.say(telemetry.arrival.words)
     problems, notes = _problems(observed, running, setting)
     problems += [telemetry.reason] if telemetry and telemetry.seen is False else []
@@ -162,7 +163,7 @@ def panel(found: Mapping[str, Any]) -> Panel:
     row("instances", found["instances"])
     row("answers", found["http"])
     telemetry = found["telemetry"]
-    row("telemetry", telemetry.get("summary") or "not checked", _COLOURS[telemetry.get("seen")])
+    row("telemetry", telemetry["summary"], _COLOURS[telemetry["seen"]])
     if healthy is None:
         row("unproven", telemetry["reason"], "yellow")
     for update in found["updates"]:
@@ -205,6 +206,17 @@ def _release_notes(registry: AppRegistry, observed: Observed) -> list[str]:
         f"Release {release.id} is unproven: {release.reason}. Verify it again with "
         f"`{observed.id.command('otelembed wait')}`."
     ]
+
+
+def _former_host(session: Session, observed: Observed) -> str:
+    """The host name of the slot that the running release came from by a swap; empty without one."""
+    try:
+        known = AppRegistry(session).records(observed).read()
+        release = running_release(observed.image, known)
+        slot = release and release.slot and replace(observed.id, slot=release.slot)
+        return observe_host(SiteClient(session, slot)) if slot else ""
+    except OtelembedError:
+        return ""
 
 
 def _setting_of(

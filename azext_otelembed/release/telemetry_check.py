@@ -12,13 +12,20 @@ from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.release.release_context import ReleaseContext, TelemetryWait, health_path_words
 from azext_otelembed.telemetry.arrival import Arrival, Seen, await_arrival
-from azext_otelembed.telemetry.arrived import LATENCY, Sender, ask
+from azext_otelembed.telemetry.arrived import LATENCY, NO_ROWS, Sender, ask
 from azext_otelembed.telemetry.recipient import recipient
 from azext_otelembed.verification.site_answer import ping
 from azext_otelembed.verification.verify import Verdict
 from azext_otelembed.webapp.observe import SETTING, Observed
 
-NOT_CHECKED = {"checked": False}
+NOT_CHECKED: dict[str, Any] = {
+    "checked": False,
+    "seen": None,
+    "component": None,
+    "summary": "not checked",
+    "reason": None,
+    **NO_ROWS,
+}
 """The field `telemetry` of a result if nothing was asked."""
 WINDOW = 900.0
 """Seconds before the question within which rows count, by default."""
@@ -71,7 +78,7 @@ class TelemetryCheck:
             "component": self.component,
             "summary": self.arrival.words,
             "reason": self.reason or None,
-            **(arrived.as_result() if arrived else {}),
+            **(arrived.as_result() if arrived else NO_ROWS),
         }
 
 

@@ -27,6 +27,10 @@ ROLE = "Monitoring Reader"
 LATENCY = 180.0
 """Seconds until rows can be queried: 20 s to 3 min on average ("Log data ingestion time in Azure
 Monitor", learn.microsoft.com)."""
+NO_ROWS: Mapping[str, Any] = dict.fromkeys(
+    ("rows", "instances", "recipes", "newest", "thisRelease", "window", "incomplete")
+)
+"""The fields of `Arrived.as_result`, without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +166,14 @@ class Arrived:
     def as_result(self) -> dict[str, Any]:
         """The fields of the rows in a command's result."""
         return {
+            **NO_ROWS,
             "rows": dict(self.by_table),
             "instances": dict(self.by_instance),
             "recipes": dict(self.by_recipe),
             "newest": self.newest and self.newest.isoformat(timespec="seconds"),
             "thisRelease": self.released is not None,
             "window": round(self.window),
-            "partial": self.partial or None,
+            "incomplete": self.partial or None,
         }
 
 

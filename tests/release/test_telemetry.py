@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from azext_otelembed.errors import Refused
 from azext_otelembed.release.build import build
 from azext_otelembed.release.release_context import TelemetryWait
 from azext_otelembed.release.status import status
-from azext_otelembed.release.telemetry_check import TelemetryQuestion
-from tests.e2e.support import SETTING, Site
+from azext_otelembed.release.telemetry_check import NOT_CHECKED, TelemetryQuestion
+from tests.e2e.support import SETTING, Cloud, Site, eventually
 from tests.release.support import Ended, Hand, MakeSite, id_of, request_of, session_of
 from tests.release.test_unproven import hidden_log
 
@@ -27,6 +28,7 @@ OWNED = "OTEL_RESOURCE_ATTRIBUTES"
 SILENT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:9"}
 """App settings of an app whose telemetry gets nowhere."""
 QUICKLY = TelemetryWait(40)
+REQUIRED_SOON = TelemetryWait(40, required=True)
 REQUIRED = TelemetryWait(3, required=True)
 
 
@@ -60,7 +62,7 @@ def found(session: Session, site: Site, question: TelemetryQuestion | None) -> d
 
 
 @pytest.fixture(scope="module")
-def sending(cloud: Any, hand: Hand) -> Iterator[Site]:
+def sending(cloud: Cloud, hand: Hand) -> Iterator[Site]:
     """A site whose telemetry arrives; each test leaves it that way."""
     site = cloud.make_site()
     name_recipe(site, recipe_of(hand, site))
@@ -102,7 +104,8 @@ def test_status_tells_what_has_arrived(sending: Site, hand: Hand) -> None:
 def test_status_without_the_question_says_that_it_was_not_asked(sending: Site, hand: Hand) -> None:
     mark = sending.cloud.mark()
     told = found(hand.session, sending, None)
-    assert told["telemetry"] == {"checked": False}
+    assert told["telemetry"] == NOT_CHECKED
+    assert told["telemetry"]["summary"] == "not checked"
     assert not [one for one in sending.cloud.requests(mark) if one["path"].endswith("/query")]
 
 
@@ -248,3 +251,50 @@ def test_rows_that_name_no_release_do_not_prove_it(site: Site, hand: Hand) -> No
     with hidden_log(site):
         ended = hand.deploy(site, timeout=10, telemetry=TelemetryWait(8))
     assert (ended.exit_status, ended.release) == (6, "unproven"), ended.said
+
+
+@pytest.mark.thorough
+def test_a_swapped_slot_is_seen_in_production_too(
+    cloud: Cloud, make_site: MakeSite, hand: Hand
+) -> None:
+    production = make_site()
+    slot = cloud.make_site(
+        group=production.group,
+        name=production.name,
+        slot="staging",
+        repository=production.repository,
+        component=False,
+    )
+    slot.push("1.1", source="1.0")
+    console = Console(stream=io.StringIO())
+    embed = request_of().embed
+    built = build(hand.session, slot.image("1.1"), None, embed, None, console)
+    name_recipe(slot, str(built["image"]["name"]).rpartition("-otelembed-")[2])
+    ended = hand.deploy(slot, image=slot.image("1.1"), swap=True, telemetry=REQUIRED_SOON)
+    assert (ended.exit_status, ended.release) == (0, "succeeded"), ended.said
+    for one in ("slot", "production"):
+        told = ended.result["swap"][one]["evidence"]["telemetry"]
+        assert "from this release" in told, ended.result
+    recipe = str(built["image"]["name"]).rpartition("-otelembed-")[2]
+    # A container that App Service doesn't start again keeps the host name of its former slot.
+    host = slot.url.removeprefix("https://")
+    cloud.local.clear_telemetry()
+    send(production, {"otelembed.recipe": recipe, "otelembed.host": host})
+    swapped = found(hand.session, production, TelemetryQuestion(seconds=20))
+    assert swapped["healthy"] is True, swapped
+    assert host not in swapped["telemetry"]["summary"]
+
+
+def send(site: Site, properties: dict[str, str], role: str = "checkout") -> None:
+    """Sends one request's row to the site's component, as an exporter does."""
+    now = datetime.now(timezone.utc)
+    key = site.cloud.connection_string(site.component or "").split(";")[0].partition("=")[2]
+    row = {
+        "name": "Microsoft.ApplicationInsights.Request",
+        "time": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
+        "iKey": key,
+        "tags": {"ai.cloud.role": role},
+        "data": {"baseType": "RequestData", "baseData": {"properties": properties}},
+    }
+    with site.cloud.local.http() as http:
+        http.post(f"{site.cloud.local.insights}/v2.1/track", json=[row]).raise_for_status()
