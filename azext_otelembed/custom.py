@@ -214,6 +214,7 @@ def status(
             health_path=health_path,
             console=console,
             question=question,
+            reads_quota=check,
         )
         if check and found["healthy"] is None:
             console.alert(f"otelembed: not proven healthy: {found['telemetry']['reason']}.")

@@ -89,14 +89,20 @@ def load(data: bytes | None) -> CollectorConfig:
     return CollectorConfig(data, _memory_mib(root, used), tuple(warnings))
 
 
-def uses_azuremonitor(data: bytes) -> bool:
-    """Whether a pipeline of a checked configuration sends with the azuremonitor exporter."""
+def uses_azuremonitor(data: bytes) -> bool | None:
+    """Whether a pipeline of a checked configuration sends with the azuremonitor exporter.
+
+    None if that depends on the environment (`exporters: ${env:…}`).
+    """
     if data == default():
         return True
     pipelines = parse(_decode(data)).find("service", "pipelines")
-    used = (pipeline.get("exporters") for _, pipeline in (pipelines.items if pipelines else ()))
-    names = (one.text or "" for exporters in used if exporters for one in exporters.elements)
-    return any(name.partition("/")[0] == _EXPORTER for name in names)
+    used = [pipeline.get("exporters") for _, pipeline in (pipelines.items if pipelines else ())]
+    names = [one.text or "" for exporters in used if exporters for one in exporters.elements]
+    if any(name.partition("/")[0].strip() == _EXPORTER for name in names):
+        return True
+    texts = [*names, *(exporters.text or "" for exporters in used if exporters)]
+    return None if any("$" in text for text in texts) else False
 
 
 def _decode(text: bytes) -> str:

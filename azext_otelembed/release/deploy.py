@@ -242,7 +242,7 @@ class _Deploy:
 
     def _check_setting(self, site: _Site, target: Target) -> None:
         """Collects the problems of the setting. Raises `Refused` if its component takes nothing."""
-        sends_by_key: bool | None = uses_azuremonitor(self.request.embed.config)
+        sends_by_key = uses_azuremonitor(self.request.embed.config)
         if isinstance(target, Existing) and not target.recipe:
             sends_by_key = None  # its own Dockerfile put the configuration in
         if sends_by_key is False:

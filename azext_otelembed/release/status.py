@@ -70,13 +70,15 @@ def status(
     health_path: str,
     console: Console,
     question: TelemetryQuestion | None = None,
+    reads_quota: bool = True,
 ) -> dict[str, Any]:
     """The image that `site` runs, and whether its telemetry is set up. Changes nothing.
 
     `healthy` is true when the site is running with an embedded image and a valid setting of the
     expected component, answers, and has no stopped instance; with a `question`, also if telemetry
     of the running release arrives (null if that is open). `problems` lists the conditions that
-    don't hold. `updates` lists what a deploy with `options` would change in the image.
+    don't hold. `reads_quota`: whether its daily cap is reached is asked, too (two requests).
+    `updates` lists what a deploy with `options` would change in the image.
     """
     client = SiteClient(session, site)
     with console.step("status") as step:
@@ -87,7 +89,7 @@ def status(
         seen, running, setting = run_concurrently(
             lambda: look(session, client, observed, health_path),
             partial(_report, session, observed, options),
-            partial(_setting_of, session, client, observed, app_insights),
+            partial(_setting_of, session, client, observed, app_insights, reads_quota),
         )
         step.say(f"{site}: {observed.state}")
     telemetry = None
@@ -220,7 +222,11 @@ def _former_host(session: Session, observed: Observed) -> str:
 
 
 def _setting_of(
-    session: Session, client: SiteClient, observed: Observed, app_insights: str | None
+    session: Session,
+    client: SiteClient,
+    observed: Observed,
+    app_insights: str | None,
+    reads_quota: bool,
 ) -> _Setting:
     if observed.setting is None:
         return _Setting(Match(None, None))
@@ -228,7 +234,7 @@ def _setting_of(
     match = match_setting(client, lambda: arm, observed, observed.setting, app_insights)
     if match.component is None or match.matches is False:
         return _Setting(match)
-    found, local_auth, notes = refusals(arm, observed, match.component)
+    found, local_auth, notes = refusals(arm, observed, match.component, reads_quota=reads_quota)
     return _Setting(match, tuple(found), local_auth, tuple(notes))
 
 

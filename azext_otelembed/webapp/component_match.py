@@ -87,7 +87,7 @@ def match_setting(
 
 
 def refusals(
-    arm: Arm, observed: Observed, component: Component
+    arm: Arm, observed: Observed, component: Component, *, reads_quota: bool = True
 ) -> tuple[list[Refusal], Refusal | None, list[str]]:
     """Why `component` doesn't accept what the azuremonitor exporter of the site sends.
 
@@ -101,7 +101,7 @@ def refusals(
         else [components.network_refusal(arm, component, observed.id)]
     )
     try:
-        found.append(components.quota_refusal(arm, component))
+        found.append(components.quota_refusal(arm, component) if reads_quota else None)
     except OtelembedError as unread:
         notes.append(f"The daily cap was not checked: {unread.message}")
     local_auth = components.local_auth_refusal(arm, component)

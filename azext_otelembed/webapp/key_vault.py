@@ -127,7 +127,10 @@ def _fix(site: SiteId, status: str, reference: str) -> str:
     if is_app_configuration_reference(reference):
         verb, *options = _GRANT_KEYS
         command = site.caller.command(verb, *options, subscription=site.subscription)
-        return f"Let the site's identity read its keys: `{command}`. Check the reference's Endpoint, Key and Label."
+        return (
+            f"Let the site's identity read its keys: `{command}`. Check the reference's "
+            "Endpoint, Key and Label."
+        )
     if status not in _FIXES:
         return f"See `{site.command('webapp show')}` and the vault's access rights."
     what, words = _FIXES[status]
