@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import drain_script
+from azext_otelembed.image.collector_environment import set_environment
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
 from azext_otelembed.image.reference import Digest
 
@@ -115,15 +116,15 @@ class Launcher:
         `stop_signal` is the base's STOPSIGNAL, empty if it has none.
         """
         start = _write_start_line(recipe) if recipe else ""
+        collector = set_environment(recipe) + self._collector_command()
         if self.kind == "drain":
-            collector = self._collector_command("exec ")
             return start + drain_script.script(collector, self.grace, stop_signal)
-        return f'{start}{self._collector_command()} & exec "$@"'
+        return f'{start}{{ {collector}; }} & exec "$@"'
 
-    def _collector_command(self, prefix: str = "") -> str:
+    def _collector_command(self) -> str:
         """The collector's command. If the collector is missing or crashes, the app isn't affected.
 
-        `prefix` precedes the program: "exec " if the collector replaces its shell.
+        The collector replaces the shell of the command.
 
         Go's crypto/x509 reads the first bundle file that exists and then every folder listed in
         SSL_CERT_DIR (root_unix.go), so both the base's and the added CA certificates are trusted.
@@ -133,7 +134,7 @@ class Launcher:
         logs = ">/dev/null 2>&1" if self.collector_logs == "null" else ">&2"
         return (
             f'SSL_CERT_DIR="{folders}:{CERTIFICATES}"{memory} '
-            f"{prefix}{BINARY} --config={CONFIG} </dev/null {logs}"
+            f"exec {BINARY} --config={CONFIG} </dev/null {logs}"
         )
 
     def wrap(

@@ -109,6 +109,7 @@ class Collector:
     folder: Path
     connection_string: str
     config: str = PIPELINES
+    environment: Mapping[str, str] = field(default_factory=lambda: {"WEBSITE_SITE_NAME": "shop"})
     otlp: int = field(default_factory=free_port)
     health: int = field(default_factory=free_port)
 
@@ -116,7 +117,7 @@ class Collector:
         config = self.folder / "config.yml"
         config.write_text(self.config.format(otlp=self.otlp, health=self.health))
         self.log = self.folder / "collector.log"
-        environment = {VARIABLE: self.connection_string, "WEBSITE_SITE_NAME": "shop"}
+        environment = {VARIABLE: self.connection_string, **self.environment}
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [self.binary, f"--config={config}"],

@@ -30,7 +30,7 @@ func connect(config *Config) (connection, error) {
 		if config.InstrumentationKey == "" {
 			return connection{}, errors.New("neither a connection string nor an instrumentation key is given")
 		}
-		return connection{string(config.InstrumentationKey), track(config.Endpoint)}, nil
+		return connection{string(config.InstrumentationKey), track(config.ClientConfig.Endpoint)}, nil
 	}
 	if len(text) > longest {
 		return connection{}, errors.New("the connection string is longer than 4096 characters")

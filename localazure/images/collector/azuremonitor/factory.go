@@ -5,7 +5,9 @@
 // It takes the real one's configuration and keeps what was seen of its behaviour: the environment
 // variable APPLICATIONINSIGHTS_CONNECTION_STRING wins over connection_string, a connection string
 // that isn't exactly right ends the collector at start, an endpoint that can't be parsed means the
-// public one, each batch is posted as soon as it arrives, and a stop loses what hasn't left yet.
+// public one, each batch is posted as soon as it arrives, and a stop loses what hasn't left yet. A
+// batch that is refused stays in memory for its attempts; then it is dropped, which only the log of
+// level debug says (inmemorychannel.go and transmitter.go of ApplicationInsights-Go 0.4.4).
 package azuremonitor
 
 import (
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configopaque"
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/exporter"
@@ -20,9 +23,9 @@ import (
 )
 
 // Config has the keys of the real exporter; those about batching and stopping change nothing here.
+// Since 0.139 they include those of an HTTP client (open-telemetry/opentelemetry-collector-contrib#41107).
 type Config struct {
 	QueueSettings       configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
-	Endpoint            string                                                   `mapstructure:"endpoint"`
 	ConnectionString    configopaque.String                                      `mapstructure:"connection_string"`
 	InstrumentationKey  configopaque.String                                      `mapstructure:"instrumentation_key"`
 	MaxBatchSize        int                                                      `mapstructure:"maxbatchsize"`
@@ -30,6 +33,7 @@ type Config struct {
 	SpanEventsEnabled   bool                                                     `mapstructure:"spaneventsenabled"`
 	CustomEventsEnabled bool                                                     `mapstructure:"customeventsenabled"`
 	ShutdownTimeout     time.Duration                                            `mapstructure:"shutdown_timeout"`
+	ClientConfig        confighttp.ClientConfig                                  `mapstructure:",squash"`
 }
 
 // NewFactory makes the exporter known under the name of the real one.
@@ -54,19 +58,19 @@ func defaults() component.Config {
 
 func newTraces(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Traces, error) {
 	config := cfg.(*Config)
-	post := newSender(config, set.Logger)
+	post := newSender(config, set.TelemetrySettings)
 	return exporterhelper.NewTraces(ctx, set, cfg, post.traces, options(config, post)...)
 }
 
 func newLogs(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Logs, error) {
 	config := cfg.(*Config)
-	post := newSender(config, set.Logger)
+	post := newSender(config, set.TelemetrySettings)
 	return exporterhelper.NewLogs(ctx, set, cfg, post.logs, options(config, post)...)
 }
 
 func newMetrics(ctx context.Context, set exporter.Settings, cfg component.Config) (exporter.Metrics, error) {
 	config := cfg.(*Config)
-	post := newSender(config, set.Logger)
+	post := newSender(config, set.TelemetrySettings)
 	return exporterhelper.NewMetrics(ctx, set, cfg, post.metrics, options(config, post)...)
 }
 
