@@ -16,7 +16,7 @@ import pytest
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Console
 from azext_otelembed.errors import Refused
-from azext_otelembed.release.build import build
+from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.release.release_context import TelemetryWait
 from azext_otelembed.release.status import status
 from azext_otelembed.release.telemetry_check import NOT_CHECKED, TelemetryQuestion
@@ -24,25 +24,17 @@ from tests.e2e.support import SETTING, Cloud, Site, eventually
 from tests.release.support import Ended, Hand, MakeSite, id_of, request_of, session_of
 from tests.release.test_unproven import hidden_log
 
-OWNED = "OTEL_RESOURCE_ATTRIBUTES"
+CUSTOM = b"""
+receivers: {otlp: {protocols: {http: {endpoint: localhost:4318}}}}
+exporters: {azuremonitor: {connection_string: "${env:APPLICATIONINSIGHTS_CONNECTION_STRING}"}}
+service: {pipelines: {traces: {receivers: [otlp], exporters: [azuremonitor]}}}
+"""
+"""A collector configuration that adds no attribute."""
 SILENT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:9"}
 """App settings of an app whose telemetry gets nowhere."""
 QUICKLY = TelemetryWait(40)
 REQUIRED_SOON = TelemetryWait(40, required=True)
 REQUIRED = TelemetryWait(3, required=True)
-
-
-def recipe_of(hand: Hand, site: Site) -> str:
-    """The recipe that a deploy embeds: it is embedded here before."""
-    console = Console(stream=io.StringIO())
-    built = build(hand.session, site.image(), None, request_of().embed, None, console)
-    return str(built["image"]["name"]).rpartition("-otelembed-")[2]
-
-
-def name_recipe(site: Site, recipe: str) -> None:
-    """The app's own SDK names the recipe, whatever the collector's configuration adds."""
-    site.set(**{OWNED: f"otelembed.recipe={recipe}"})
-    site.answers()
 
 
 def recipe_in(envelopes: list[dict[str, Any]]) -> bool:
@@ -65,7 +57,6 @@ def found(session: Session, site: Site, question: TelemetryQuestion | None) -> d
 def sending(cloud: Cloud, hand: Hand) -> Iterator[Site]:
     """A site whose telemetry arrives; each test leaves it that way."""
     site = cloud.make_site()
-    name_recipe(site, recipe_of(hand, site))
     assert hand.deploy(site, wait=False).exit_status == 0
     eventually(lambda: recipe_in(cloud.local.telemetry()))
     yield site
@@ -237,7 +228,6 @@ def test_a_query_that_fails_during_the_wait_leaves_a_required_release_unproven(
 def test_telemetry_of_the_new_image_proves_a_release_that_nothing_else_does(
     site: Site, hand: Hand
 ) -> None:
-    name_recipe(site, recipe_of(hand, site))
     with hidden_log(site):
         ended: Ended = hand.deploy(site, timeout=10, telemetry=QUICKLY)
     assert (ended.exit_status, ended.release) == (0, "succeeded"), ended.said
@@ -247,10 +237,47 @@ def test_telemetry_of_the_new_image_proves_a_release_that_nothing_else_does(
 
 @pytest.mark.thorough
 def test_rows_that_name_no_release_do_not_prove_it(site: Site, hand: Hand) -> None:
-    name_recipe(site, "")
+    site.set(OTEL_SERVICE_NAME=site.name)
+    site.answers()
     with hidden_log(site):
-        ended = hand.deploy(site, timeout=10, telemetry=TelemetryWait(8))
+        telemetry = TelemetryWait(15)
+        ended = hand.deploy(site, timeout=10, telemetry=telemetry, collector_config=CUSTOM)
     assert (ended.exit_status, ended.release) == (6, "unproven"), ended.said
+    assert "which name no release" in ended.evidence["telemetry"]
+
+
+@pytest.mark.thorough
+def test_a_custom_configuration_without_the_recipe_is_seen_too(site: Site, hand: Hand) -> None:
+    site.set(OTEL_SERVICE_NAME=f"store.{site.name}")
+    site.answers()
+    ended = hand.deploy(site, telemetry=REQUIRED_SOON, collector_config=CUSTOM)
+    assert (ended.exit_status, ended.release) == (0, "succeeded"), ended.said
+    assert "which name no release" in ended.evidence["telemetry"]
+
+
+@pytest.mark.thorough
+def test_rows_are_told_by_instance_and_by_release_after_a_rollback(
+    make_site: MakeSite, hand: Hand
+) -> None:
+    site = make_site(workers=2)
+    recipes = []
+    for launcher in (None, Launcher("drain")):
+        ended = hand.deploy(site, launcher=launcher, telemetry=REQUIRED_SOON)
+        assert ended.exit_status == 0, ended.said
+        recipes.append(str(ended.result["image"]["name"]).rpartition("-otelembed-")[2])
+    assert hand.rollback(site).exit_status == 0
+    asked = eventually(lambda: seen_rows(hand, site, instances=2))
+    assert asked["seen"] is True
+    assert set(asked["recipes"]) == set(recipes)
+    assert "of them from this release" in asked["summary"]
+
+
+def seen_rows(hand: Hand, site: Site, instances: int) -> dict[str, Any] | None:
+    """The field `telemetry` once so many instances have sent rows of this release."""
+    for _ in range(8):
+        site.get("/spans?n=1")
+    telemetry: dict[str, Any] = found(hand.session, site, TelemetryQuestion())["telemetry"]
+    return telemetry if telemetry["seen"] and len(telemetry["instances"]) >= instances else None
 
 
 @pytest.mark.thorough
@@ -266,16 +293,12 @@ def test_a_swapped_slot_is_seen_in_production_too(
         component=False,
     )
     slot.push("1.1", source="1.0")
-    console = Console(stream=io.StringIO())
-    embed = request_of().embed
-    built = build(hand.session, slot.image("1.1"), None, embed, None, console)
-    name_recipe(slot, str(built["image"]["name"]).rpartition("-otelembed-")[2])
     ended = hand.deploy(slot, image=slot.image("1.1"), swap=True, telemetry=REQUIRED_SOON)
     assert (ended.exit_status, ended.release) == (0, "succeeded"), ended.said
     for one in ("slot", "production"):
         told = ended.result["swap"][one]["evidence"]["telemetry"]
         assert "from this release" in told, ended.result
-    recipe = str(built["image"]["name"]).rpartition("-otelembed-")[2]
+    recipe = production.runs.rpartition("-otelembed-")[2]
     # A container that App Service doesn't start again keeps the host name of its former slot.
     host = slot.url.removeprefix("https://")
     cloud.local.clear_telemetry()
