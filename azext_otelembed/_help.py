@@ -46,6 +46,8 @@ examples:
         --app-insights /subscriptions/MySubscription/resourceGroups/ops/providers/Microsoft.Insights/components/shop
   - name: Release to a slot, and swap the slot with production after it is verified.
     text: az otelembed deploy -g shop-rg -n shop --slot staging --image shop:1.4.2 --swap
+  - name: Roll back unless telemetry of the release has arrived within five minutes.
+    text: az otelembed deploy -g shop-rg -n shop --require-telemetry --wait-for-telemetry 300
   - name: Deploy to many Web Apps, and start no further one after three failures.
     text: az otelembed deploy --apps-file apps.txt --max-failures 3
   - name: Release with the managed identity of this machine, without az login.
@@ -90,11 +92,17 @@ type: command
 short-summary: Show the image, the collector and the telemetry setup of a Web App.
 long-summary: >
     Draws a panel on a terminal. Prints the result object with -o or --query, and in scripts.
+
+
+    With --check, ends with status 5 when the site isn't healthy, or 6 when only whether its
+    telemetry arrives is open.
 examples:
   - name: Show the status of a Web App.
     text: az otelembed status -g shop-rg -n shop
-  - name: Fail a release step unless the site runs an embedded image and answers.
-    text: az otelembed status -g shop-rg -n shop --check --only-show-errors -o none
+  - name: Show which telemetry of the last hour has arrived in Application Insights.
+    text: az otelembed status -g shop-rg -n shop --telemetry --window 1h
+  - name: Fail a release step unless the site runs an embedded image, answers, and its telemetry arrives.
+    text: az otelembed status -g shop-rg -n shop --check --wait 180 --only-show-errors -o none
   - name: Print only the name of the image, for a script.
     text: az otelembed status -g shop-rg -n shop --query image.name -o tsv
 """

@@ -17,7 +17,9 @@ from azext_otelembed._validators import (
     validate_keep,
     validate_max_failures,
     validate_tag,
+    validate_telemetry_wait,
     validate_timeout,
+    validate_wait,
 )
 from azext_otelembed.azure.credentials import CLI, KINDS
 
@@ -319,7 +321,45 @@ def _status(c: Any) -> None:
         "check",
         arg_type=FLAG,
         help="Exit with status 5 and a reason unless the site is running with an embedded image, "
-        "has a valid app setting of the expected component, answers, and has no stopped instance.",
+        "has a valid app setting of the expected component, answers, has no stopped instance, and "
+        "its telemetry arrives (as with --telemetry). Exit with status 6 if that can't be told.",
+    )
+    c.argument(
+        "telemetry",
+        arg_type=FLAG,
+        help="Ask Application Insights which telemetry of this site has arrived: how much, when, "
+        "and from which release. Needs the role Monitoring Reader or Reader on the component.",
+    )
+    c.argument(
+        "window",
+        help="Time span before now within which telemetry counts, such as 90s, 15m, 2h or 1d.",
+    )
+    c.argument(
+        "wait",
+        type=int,
+        validator=validate_wait,
+        help="Seconds to wait for telemetry of the running release. A few requests are sent to "
+        "--health-path meanwhile. Telemetry can be queried 20 s to 3 min after it was sent, so "
+        "missing telemetry counts as lost from 180 on.",
+    )
+
+
+def _telemetry_wait(c: Any) -> None:
+    c.argument(
+        "wait_for_telemetry",
+        type=int,
+        validator=validate_telemetry_wait,
+        help="Seconds to wait, once the site is verified, until telemetry of this release can be "
+        "queried in Application Insights. A few requests are sent to --health-path meanwhile. "
+        "Telemetry that isn't seen is a warning; it takes 20 s to 3 min. Telemetry that is seen "
+        "also proves a release that is otherwise unproven. Needs the role Monitoring Reader or "
+        "Reader on the component.",
+    )
+    c.argument(
+        "require_telemetry",
+        arg_type=FLAG,
+        help="Telemetry that isn't seen within --wait-for-telemetry seconds (default: 300) fails "
+        "the verification, and so rolls the release back.",
     )
 
 
@@ -369,7 +409,7 @@ ARGUMENTS = (
         "otelembed deploy",
         (
             *(_image_of_the_site, _tag, _source, _embedding, _launcher),
-            *(_telemetry, _several_sites, _release),
+            *(_telemetry, _several_sites, _release, _telemetry_wait),
         ),
     ),
     (
@@ -378,6 +418,7 @@ ARGUMENTS = (
     ),
     ("otelembed dockerfile", (_image_of_the_dockerfile, _registry_in_the_image, _launcher)),
     ("otelembed status", (_status,)),
+    ("otelembed wait", (_telemetry_wait,)),
     ("otelembed rollback", (_rollback,)),
     ("otelembed remove", (_remove,)),
     ("otelembed prune", (_prune,)),

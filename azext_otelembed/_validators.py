@@ -53,6 +53,26 @@ def validate_timeout(namespace: Namespace) -> None:
         )
 
 
+def validate_telemetry_wait(namespace: Namespace) -> None:
+    """--wait-for-telemetry must be a number of seconds above 0, up to a day."""
+    seconds = namespace.wait_for_telemetry
+    if seconds is not None and not 0 < seconds <= LONGEST_TIMEOUT:
+        raise InvalidArgumentValueError(
+            f"--wait-for-telemetry {seconds} isn't a number of seconds from 1 to "
+            f"{LONGEST_TIMEOUT}.",
+            "Give a number of seconds, such as `--wait-for-telemetry 300`.",
+        )
+
+
+def validate_wait(namespace: Namespace) -> None:
+    """--wait must be a number of seconds, up to a day."""
+    if not 0 <= namespace.wait <= LONGEST_TIMEOUT:
+        raise InvalidArgumentValueError(
+            f"--wait {namespace.wait} isn't a number of seconds from 0 to {LONGEST_TIMEOUT}.",
+            "Give a number of seconds, such as `--wait 180`.",
+        )
+
+
 def validate_keep(namespace: Namespace) -> None:
     """--keep must be a number of releases, at least 1."""
     if namespace.keep < 1:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from azext_otelembed.az_commands import DEFAULT
 from azext_otelembed.command_frame import (
     command_frame,
     confirmed,
@@ -23,18 +24,24 @@ from azext_otelembed.inputs import (
     login_of,
     named_sites,
     read_config,
+    seconds_of,
     setting_options,
 )
 
 if TYPE_CHECKING:
     from azext_otelembed.azure.session import Session
-    from azext_otelembed.builders.source import Builder
     from azext_otelembed.release.deploy import DeployRequest
     from azext_otelembed.release.deploy_result import Outcome
     from azext_otelembed.release.planned_release import PlannedRelease
     from azext_otelembed.release.release_context import ReleaseOptions
+    from azext_otelembed.target.embed_target import EmbedOptions
+    from azext_otelembed.target.from_source import AppSource
 
 DEFAULT_COLLECTOR = "docker.io/otel/opentelemetry-collector-contrib:0.150.0"
+
+DEFAULT_WINDOW = "15m"
+TELEMETRY_SECONDS = 300
+"""Seconds that --require-telemetry waits alone: rows take up to 3 minutes."""
 
 Result = dict[str, Any]
 
@@ -75,25 +82,25 @@ def deploy(
     collector_logs: str = "null",
     grace: int | None = None,
     shell_image: str | None = None,
+    wait_for_telemetry: int | None = None,
+    require_telemetry: bool = False,
 ) -> Result:
     """`az otelembed deploy`."""
     with command_frame(cmd) as console:
         from azext_otelembed.release.deploy import DeployRequest
-        from azext_otelembed.target.from_source import app_source
 
         setting = setting_options(connection_string, connection_string_secret, app_insights)
         session = _session_opener(cmd, credential, Deadline(None if ids or apps_file else timeout))
-        app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
-        embed = embed_options(
-            collector_image,
-            read_config(collector_config),
-            launcher_of(launcher, collector_logs, grace),
+        app = _app(session, console, (source, file, build_arg, target, builder, tag))
+        embed = _embed(
+            *(collector_image, collector_config, launcher, collector_logs, grace),
             tag=None if app else tag,
             unwrap=unwrap,
             shell_image=shell_image,
             login=login_of(collector_username, collector_password, connection_string),
         )
-        release = _options(timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
+        verdict = (timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
+        release = _options(*verdict, (wait_for_telemetry, require_telemetry, app_insights))
         request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
         named = (resource_group_name, name, slot)
         outcome = _deploy(session, named, (ids, apps_file), request, max_failures, console)
@@ -125,14 +132,11 @@ def build(
     """`az otelembed build`."""
     with command_frame(cmd) as console:
         from azext_otelembed.release.build import build as run
-        from azext_otelembed.target.from_source import app_source
 
         session = _session_opener(cmd, credential, Deadline())
-        app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
-        embed = embed_options(
-            collector_image,
-            read_config(collector_config),
-            launcher_of(launcher, collector_logs, grace),
+        app = _app(session, console, (source, file, build_arg, target, builder, tag))
+        embed = _embed(
+            *(collector_image, collector_config, launcher, collector_logs, grace),
             tag=None if app else tag,
             unwrap=unwrap,
             shell_image=shell_image,
@@ -189,12 +193,18 @@ def status(
     health_path: str = "/",
     check: bool = False,
     credential: str = "cli",
+    telemetry: bool = False,
+    window: str = DEFAULT_WINDOW,
+    wait: int = 0,
 ) -> Result | None:
     """`az otelembed status`."""
     with command_frame(cmd) as console:
         from azext_otelembed.azure.sign_in import open_session
         from azext_otelembed.release.status import status as run
+        from azext_otelembed.release.telemetry_check import TelemetryQuestion
 
+        asks = telemetry or check or wait > 0
+        question = TelemetryQuestion(wait, seconds_of(window)) if asks else None
         session = open_session(cmd.cli_ctx, credential, Deadline(longest=READING))
         found = run(
             session,
@@ -203,9 +213,13 @@ def status(
             app_insights=app_insights,
             health_path=health_path,
             console=console,
+            question=question,
             reads_quota=check,
         )
-        if check and not found["healthy"]:
+        if check and found["healthy"] is None:
+            console.alert(f"otelembed: not proven healthy: {found['telemetry']['reason']}.")
+            end_with(cmd, 6)
+        elif check and not found["healthy"]:
             console.alert(f"otelembed: not healthy: {'; '.join(found['problems'])}.")
             end_with(cmd, 5)
         if console.live and person_reads(cmd):
@@ -283,6 +297,8 @@ def wait(
     no_rollback: bool = False,
     accept_unproven: bool = False,
     credential: str = "cli",
+    wait_for_telemetry: int | None = None,
+    require_telemetry: bool = False,
 ) -> Result:
     """`az otelembed wait`."""
     with command_frame(cmd) as console:
@@ -290,7 +306,8 @@ def wait(
 
         named = (resource_group_name, name, slot)
         site = _opened(cmd, *named, credential, console, Deadline(timeout), health_path)
-        options = _options(timeout, health_path, accept_unproven, not no_rollback)
+        demand = (wait_for_telemetry, require_telemetry, None)
+        options = _options(timeout, health_path, accept_unproven, not no_rollback, True, demand)
         result, exit_status = run(site, options, console)
         end_with(cmd, exit_status)
         return result
@@ -346,17 +363,44 @@ def _options(
     accept_unproven: bool,  # as az gives it
     rollback: bool = True,
     wait: bool = True,
+    telemetry: tuple[int | None, bool, str | None] = (None, False, None),
 ) -> ReleaseOptions:
-    """How a release is verified, and what follows from the verdict."""
-    from azext_otelembed.release.release_context import ReleaseOptions
+    """How a release is verified, and what follows from the verdict.
 
-    return ReleaseOptions(timeout, health_path, rollback, wait, accept_unproven=accept_unproven)
+    `telemetry` has --wait-for-telemetry, --require-telemetry and --app-insights.
+    """
+    from azext_otelembed.release.release_context import ReleaseOptions, TelemetryWait
+
+    seconds, required, app_insights = telemetry
+    waits = None
+    if seconds is not None or required:
+        if not wait:
+            raise InvalidInput(
+                "--wait-for-telemetry and --require-telemetry cannot be combined with --no-wait.",
+                f"Give them to `{DEFAULT.command('otelembed wait', subscription=None)}`.",
+            )
+        seconds = TELEMETRY_SECONDS if seconds is None else seconds
+        waits = TelemetryWait(seconds, required, app_insights)
+    return ReleaseOptions(
+        timeout, health_path, rollback, wait, accept_unproven=accept_unproven, telemetry=waits
+    )
 
 
-def _acr(session: Callable[[], Session], console: Console) -> Builder:
+def _embed(
+    image: str, config: str | None, kind: str, logs: str, grace: int | None, **more: Any
+) -> EmbedOptions:
+    """What is embedded, and how; `more` is as for `embed_options`."""
+    return embed_options(image, read_config(config), launcher_of(kind, logs, grace), **more)
+
+
+def _app(
+    session: Callable[[], Session], console: Console, source: tuple[Any, Any, Any, Any, Any, Any]
+) -> AppSource | None:
+    """The source to build the app image from, of the arguments of --source; None without it."""
     from azext_otelembed.builders.acr_tasks import AcrBuilder
+    from azext_otelembed.target.from_source import app_source
 
-    return AcrBuilder(session, console.stands)
+    return app_source(*source, AcrBuilder(session, console.stands))
 
 
 def _deploy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = 1 << 20
 """Bytes. Every file that is read here is far smaller."""
+
+LONGEST_WINDOW = 30 * 86_400
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 Content = TypeVar("Content", str, bytes)
 
@@ -46,6 +50,18 @@ def named_sites(
         return _standard_input().splitlines()
     data = _file(apps_file, "--apps-file") or b""
     return _guarded(lambda: decode_utf8(data), f"--apps-file: '{apps_file}'").splitlines()
+
+
+def seconds_of(span: str) -> int:
+    """The seconds of a span such as `90s`, `15m`, `2h` or `1d`. Raises `InvalidInput`."""
+    match = re.fullmatch(r"([0-9]{1,7})([smhd])", span)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < seconds <= LONGEST_WINDOW:
+        raise InvalidInput(
+            f"--window '{span}' isn't a time span of up to 30 days.",
+            "Give a number and a unit (s, m, h, d), such as `--window 15m`.",
+        )
+    return seconds
 
 
 def login_of(username: str | None, password: str | None, other: str | None = None) -> Basic | None:

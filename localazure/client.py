@@ -288,6 +288,15 @@ class LocalAzure:
         finally:
             self._call("PATCH", "/runtime", former)
 
+    @contextmanager
+    def ingestion(self, latency: float) -> Iterator[None]:
+        """Queries find telemetry `latency` seconds after it was received, inside the block."""
+        former = self._call("PATCH", "/telemetry", {"latency": latency})
+        try:
+            yield
+        finally:
+            self._call("PATCH", "/telemetry", former)
+
     def engine(self, socket: Path | None) -> None:
         """Set the Docker engine that ACR Tasks build with, by its socket; None for no engine."""
         self._call("PATCH", "/engine", {"socket": str(socket or "")})

@@ -39,6 +39,7 @@ from azext_otelembed.release.release_context import (
 )
 from azext_otelembed.release.release_runner import release_image
 from azext_otelembed.release.swap import Production, read_production, swap, swap_target
+from azext_otelembed.release.telemetry_check import WINDOW, check_may_ask, verify_telemetry
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import (
@@ -226,6 +227,9 @@ class _Deploy:
                 checks.append(partial(self._check_setting, site, target))
             if site.production and not site.is_swapped(target):
                 checks.append(partial(self._ask, site.production.observed))
+            if wait := self.request.release.telemetry:
+                value = site.setting.value
+                checks.append(partial(check_may_ask, self.session, site.observed, wait, value))
             notes = run_concurrently(*checks)
             step.say(summary(plan, target))
         read = target.source.config if isinstance(target, ToEmbed | ToPrepare) else None
@@ -361,6 +365,11 @@ class _Deploy:
             health_path = self.request.release.health_path
             verdict = look(self.session, site.client, observed, health_path)
             step.say(verdict.summary)
+        if self.request.release.telemetry is not None:
+            context = self._context(site.client, observed)
+            verdict = verify_telemetry(
+                context, observed, verdict, target.recipe, age=WINDOW, is_new_image=False
+            )
         result = {**self._result(site, target, NO_CHANGE), **verdict_result(verdict)}
         status = self.request.release.status_of(verdict)
         if verdict.healthy:

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Protocol
 
+from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.console import Console, Step
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
@@ -23,6 +24,7 @@ from azext_otelembed.release.release_context import (
     ReleaseResult,
     see_history,
 )
+from azext_otelembed.release.telemetry_check import verify_telemetry
 from azext_otelembed.verification.verify import (
     LONGEST_BLOCK,
     Verdict,
@@ -30,7 +32,7 @@ from azext_otelembed.verification.verify import (
     stamp_before,
     verify,
 )
-from azext_otelembed.webapp.observe import SETTING, Observed
+from azext_otelembed.webapp.observe import SETTING, Observed, observe_host
 
 ROLLBACK_TIMEOUT = 120
 """Seconds that the old image has at least to start again, however short the timeout was."""
@@ -196,17 +198,44 @@ class RecordedRelease:
             reason = f"another process has changed the app setting {SETTING} since"
             unproven = replace(verdict, healthy=None, reason=reason)
             return self._leave_unproven(unproven, "its connection string is another one")
+        started, verdict = verdict.healthy, self._with_telemetry(observed, verdict)
         if verdict.healthy:
             self.complete(record.SUCCEEDED)
             return ReleaseResult(self.release, verdict, 0)
         if verdict.healthy is None:
-            return self._leave_unproven(verdict)
-        self._alert_evidence(verdict, f"{self._site} fails to start: {verdict.reason}.")
+            shown = "its telemetry arrives" if started else "the new container serves"
+            return self._leave_unproven(verdict, f"nothing shows that {shown}")
+        fails = "fails to start" if started is False else "fails the verification"
+        self._alert_evidence(verdict, f"{self._site} {fails}: {verdict.reason}.")
         if self._options.rollback:
             return self._roll_back(undo, verdict)
         self.complete(record.FAILED, verdict.reason)
         self._console.alert(*undo.instructions(self.release))
         return ReleaseResult(self.release, verdict, EXIT_NOT_ROLLED_BACK)
+
+    def _with_telemetry(self, observed: Observed, verdict: Verdict) -> Verdict:
+        """The verdict with the release's telemetry, if that is waited for."""
+        wait, release = self._options.telemetry, self.release
+        if wait is None or (release.command and not release.recipe):
+            return verdict
+        self.keep_pending(wait.seconds)
+        is_new_image = not same_image(release.image, release.previous_image)
+        since = (datetime.now(timezone.utc) - release.started).total_seconds()
+        return verify_telemetry(
+            *(self._context, observed, verdict, release.recipe),
+            # The container of the same image from before has sent rows, too.
+            age=max(since, 0.0) if is_new_image else 0.0,
+            is_new_image=is_new_image,
+            former_host=self._slot_host() if release.slot else "",
+        )
+
+    def _slot_host(self) -> str:
+        """The host name of the slot that this release swaps; empty if it can't be read."""
+        slot = replace(self._site, slot=self.release.slot)
+        try:
+            return observe_host(SiteClient(self._context.session, slot))
+        except OtelembedError:
+            return ""
 
     def keep_pending(self, seconds: float | None = None) -> None:
         """Extends the record, unless it outlasts another `seconds` (default: the timeout)."""
@@ -283,9 +312,7 @@ class RecordedRelease:
         else:
             self._console.note(f"{self._site} was restarted: no start of the new image showed.")
 
-    def _leave_unproven(
-        self, verdict: Verdict, shown: str = "nothing shows that the new container serves"
-    ) -> ReleaseResult:
+    def _leave_unproven(self, verdict: Verdict, but: str) -> ReleaseResult:
         """Completes a release that isn't shown to run; it stays in place."""
         status = self._options.status_of(verdict)
         if status == 0:
@@ -300,7 +327,7 @@ class RecordedRelease:
         pinned = ("--from", self.release.id) if self.release.command == record.ROLLBACK else ()
         self._alert_evidence(
             verdict,
-            f"{self._site} has the image {self.release.image}, but {shown}. The release is "
+            f"{self._site} has the image {self.release.image}, but {but}. The release is "
             "unproven and stays in place.",
             f"Missing: {verdict.reason}.",
         )

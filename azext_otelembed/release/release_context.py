@@ -35,10 +35,23 @@ def see_history(site: SiteId) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class TelemetryWait:
+    """`seconds` to wait for telemetry of the release; `required`: whether it fails without any.
+
+    `app_insights` names the component that is asked, if the caller gave one.
+    """
+
+    seconds: float
+    required: bool = False
+    app_insights: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseOptions:
     """`timeout` is in seconds, for the verification (None: as the site's start limit requires);
     `wait`: whether there is one. `rollback`: whether a release that fails is rolled back.
-    `accept_unproven`: whether an unproven release is as good as a proven one.
+    `accept_unproven`: whether an unproven release is as good as a proven one. `telemetry`: how long
+    telemetry is waited for (None: not at all).
     """
 
     timeout: int | None
@@ -47,6 +60,7 @@ class ReleaseOptions:
     wait: bool = True
     pace: Pace = PACE
     accept_unproven: bool = False
+    telemetry: TelemetryWait | None = None
 
     def seconds(self, *sites: Observed) -> int:
         """The timeout of a release of a site that gets the settings of one of `sites`."""

@@ -18,18 +18,26 @@ from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
-from azext_otelembed.records.record_history import unproven_release
+from azext_otelembed.records.record_history import running_release, unproven_release
 from azext_otelembed.release.release_context import health_path_words
+from azext_otelembed.release.telemetry_check import (
+    NOT_CHECKED,
+    TelemetryQuestion,
+    check_telemetry,
+)
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions
 from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
 from azext_otelembed.webapp.component_match import Match, match_setting, refusals
-from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
+from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe, observe_host
 
 if TYPE_CHECKING:
     from rich.panel import Panel
+
+
+_COLOURS = {True: "green", False: "red", None: "yellow"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,18 @@ class _Setting:
     local_auth: Refusal | None = None
     notes: tuple[str, ...] = ()
 
+    def as_result(self, observed: Observed) -> dict[str, Any]:
+        """The field `setting` of the result."""
+        component = self.match.component
+        return {
+            "name": SETTING,
+            "present": observed.setting is not None,
+            "value": mask(observed.setting) if observed.setting else None,
+            "component": component.name if component else None,
+            "matches": self.match.matches,
+            "note": self.match.note or None,
+        }
+
 
 def status(
     session: Session,
@@ -50,12 +70,14 @@ def status(
     app_insights: str | None,
     health_path: str,
     console: Console,
+    question: TelemetryQuestion | None = None,
     reads_quota: bool = True,
 ) -> dict[str, Any]:
     """The image that `site` runs, and whether its telemetry is set up. Changes nothing.
 
     `healthy` is true when the site is running with an embedded image and a valid setting of the
-    expected component, answers, and has no stopped instance; `problems` lists the conditions that
+    expected component, answers, and has no stopped instance; with a `question`, also if telemetry
+    of the running release arrives (null if that is open). `problems` lists the conditions that
     don't hold. `reads_quota`: whether its daily cap is reached is asked, too (two requests).
     `updates` lists what a deploy with `options` would change in the image.
     """
@@ -71,15 +93,37 @@ def status(
             partial(_setting_of, session, client, observed, app_insights, reads_quota),
         )
         step.say(f"{site}: {observed.state}")
+    telemetry = None
+    if question is not None:
+        ask = partial(check_telemetry, session, observed, question, running.recipe)
+        with console.step("telemetry") as step:
+            from_slot = partial(ask, former_host=_former_host(session, observed), say=step.say)
+            telemetry = from_slot(app_insights=app_insights, health_path=health_path)
+            step.say(telemetry.arrival.words)
     problems, notes = _problems(observed, running, setting)
-    if not seen.healthy:
-        problems.append(seen.reason)
+    problems += [telemetry.reason] if telemetry and telemetry.seen is False else []
+    problems += [] if seen.healthy else [seen.reason]
     return {
         "site": site.label,
         "resourceGroup": site.group,
         "state": observed.state,
         "host": observed.host,
         "image": {"name": observed.image, "digest": running.digest},
+        **_embedded(running),
+        "setting": setting.as_result(observed),
+        "startupCommand": session.secrets.mask(observed.startup_command) or None,
+        "instances": seen.evidence["instances"],
+        "http": seen.evidence["http"],
+        "updates": list(running.updates),
+        "notes": notes,
+        "telemetry": telemetry.as_result() if telemetry else dict(NOT_CHECKED),
+        "healthy": False if problems else telemetry.seen if telemetry else True,
+        "problems": problems,
+    }
+
+
+def _embedded(running: ImageReport) -> dict[str, Any]:
+    return {
         "embedded": running.embedded,
         "embeddedBy": running.by,
         "base": running.base,
@@ -87,14 +131,6 @@ def status(
         "config": running.config,
         "launcher": running.launcher,
         "recipe": running.recipe,
-        "setting": _setting_result(observed, setting.match),
-        "startupCommand": session.secrets.mask(observed.startup_command) or None,
-        "instances": seen.evidence["instances"],
-        "http": seen.evidence["http"],
-        "updates": list(running.updates),
-        "notes": notes,
-        "healthy": not problems,
-        "problems": problems,
     }
 
 
@@ -129,14 +165,19 @@ def panel(found: Mapping[str, Any]) -> Panel:
     row("startup", found["startupCommand"])
     row("instances", found["instances"])
     row("answers", found["http"])
+    telemetry = found["telemetry"]
+    row("telemetry", telemetry["summary"], _COLOURS[telemetry["seen"]])
+    if healthy is None:
+        row("unproven", telemetry["reason"], "yellow")
     for update in found["updates"]:
         row("update", update, "yellow")
     for note in found["notes"]:
         row("note", note, "yellow")
     for problem in found["problems"]:
         row("problem", problem, "red")
-    title = "[green]● healthy" if healthy else "[red]● not healthy"
-    return Panel(table, title=title, title_align="left", border_style="green" if healthy else "red")
+    title = {True: "healthy", False: "not healthy", None: "not proven healthy"}[healthy]
+    colour = _COLOURS[healthy]
+    return Panel(table, title=f"[{colour}]● {title}", title_align="left", border_style=colour)
 
 
 def _report(
@@ -170,6 +211,17 @@ def _release_notes(registry: AppRegistry, observed: Observed, health_path: str) 
         f"Release {release.id} is unproven: {release.reason}. Verify it again with "
         f"`{observed.id.command('otelembed wait', *health_path_words(health_path))}`."
     ]
+
+
+def _former_host(session: Session, observed: Observed) -> str:
+    """The host name of the slot that the running release came from by a swap; empty without one."""
+    try:
+        known = AppRegistry(session).records(observed).read()
+        release = running_release(observed.image, known)
+        slot = release and release.slot and replace(observed.id, slot=release.slot)
+        return observe_host(SiteClient(session, slot)) if slot else ""
+    except OtelembedError:
+        return ""
 
 
 def _setting_of(

@@ -13,6 +13,7 @@ from azext_otelembed.release.planned_release import plan_completion
 from azext_otelembed.release.recorded_site import RecordedSite
 from azext_otelembed.release.release_context import ReleaseOptions
 from azext_otelembed.release.swap import complete_swap
+from azext_otelembed.release.telemetry_check import check_may_ask
 from azext_otelembed.webapp.plan import IMAGE, Change
 from azext_otelembed.webapp.preflight import check_running
 
@@ -31,6 +32,10 @@ def wait(
     if pending is None:
         raise NotFound(f"{site.observed.id} has no pending release.", site.see_history)
     check_running(site.observed)
+    if options.telemetry and site.observed.setting:
+        setting = site.observed.setting
+        if note := check_may_ask(site.session, site.observed, options.telemetry, setting):
+            console.note(note)
     planned = plan_completion(site, pending)
     if pending.slot:
         return _complete_swap(site, pending, options, console)

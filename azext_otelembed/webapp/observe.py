@@ -120,6 +120,13 @@ def observe(client: SiteClient) -> Observed:
     )
 
 
+def observe_host(client: SiteClient) -> str:
+    """The site's own host name alone. Raises as `observe` does."""
+    what = str(client.id)
+    properties = required_object_at(what, _read_site(client), "properties")
+    return text_at(what, properties, "defaultHostName")
+
+
 def main_container(client: SiteClient) -> tuple[str, Json] | None:
     """`(name, properties)` of the main one among a site's containers, if it has one."""
     return next((one for one in client.containers() if one[1].get("isMain")), None)

@@ -54,6 +54,7 @@ def make(double: Double) -> ASGIApp:
             _route("POST", "/manifests", controls.add_manifests),
             _route("GET", "/telemetry", controls.telemetry),
             _route("DELETE", "/telemetry", controls.clear_telemetry),
+            _route("PATCH", "/telemetry", controls.change_telemetry),
         ],
         exception_handlers={ValueError: _bad, TypeError: _bad, KeyError: _bad, re.error: _bad},
     )
@@ -242,6 +243,11 @@ class _Controls:
 
     async def clear_telemetry(self, _request: Request) -> None:
         self._double.telemetry.clear()
+
+    async def change_telemetry(self, request: Request) -> Any:
+        telemetry = self._double.telemetry
+        former, telemetry.latency = telemetry.latency, float((await request.json())["latency"])
+        return {"latency": former}
 
 
 def _id(text: str | None) -> int | None:

@@ -1,7 +1,9 @@
-"""A small part of the Kusto query language.
+"""A small part of the Kusto query language, evaluated over the rows that were ingested.
 
-`TABLE | where …  | project … | take N | count | order by … | top N by … | distinct … |
-summarize [n =] count() [by …]`; conditions are joined by `and`.
+`TABLE` or `union TABLE, …`, then `where … | extend … | project … | take N | count | order by … |
+top N by … | distinct … | summarize [n =] count()|max(…)|min(…), … [by …]`. Conditions are joined by
+`and`, which binds tighter, and `or`; expressions are columns, members of dynamic columns,
+`tostring(…)` and `now()`. Everything else is a syntax error.
 """
 
 from __future__ import annotations
@@ -42,12 +44,18 @@ class Table:
 
 def run(query: str, source: Callable[[str], Table | None]) -> Table:
     """Run a query; `source` returns a table by name, None for an unknown one."""
-    name, *steps = [part.strip() for part in _split(query.strip().rstrip(";"), "|")]
-    table = source(name)
-    if table is None:
-        operator = f"'{steps[0].split()[0]}' operator: " if steps and steps[0] else ""
-        text = f"{operator}Failed to resolve table or column expression named '{name}'"
-        raise QueryError("SEM0100", text)
+    first, *steps = [part.strip() for part in _split(query.strip().rstrip(";"), "|")]
+    is_union = re.fullmatch(r"union\s+(.+)", first, re.DOTALL)
+    names = [part.strip() for part in is_union[1].split(",")] if is_union else [first]
+    tables = []
+    for name in names:
+        found = source(name)
+        if found is None:
+            operator = f"'{steps[0].split()[0]}' operator: " if steps and steps[0] else ""
+            text = f"{operator}Failed to resolve table or column expression named '{name}'"
+            raise QueryError("SEM0100", text)
+        tables.append(found)
+    table = _union(tables)
     for step in steps:
         table = _step(table, step)
     return table
@@ -61,9 +69,20 @@ def _step(table: Table, step: str) -> Table:
     raise QueryError("SYN0002", f"Query could not be parsed at '{step[:40]}'")
 
 
+def _union(tables: list[Table]) -> Table:
+    """All rows, with every column of each table; a row lacks those of the others."""
+    columns = {name: kind for table in tables for name, kind in table.columns.items()}
+    rows = [{name: row.get(name) for name in columns} for table in tables for row in table.rows]
+    return Table(columns, rows)
+
+
 def _where(table: Table, text: str) -> Table:
-    tests = [_condition(table, part) for part in re.split(rf"\s+and\s+(?={_COLUMN}\s)", text)]
-    return Table(table.columns, [row for row in table.rows if all(test(row) for test in tests)])
+    either = [
+        [_condition(table, part) for part in _split_at_word(each, "and")]
+        for each in _split_at_word(text, "or")
+    ]
+    rows = [row for row in table.rows if any(all(test(row) for test in tests) for tests in either)]
+    return Table(table.columns, rows)
 
 
 def _condition(table: Table, text: str) -> Callable[[Row], bool]:
@@ -107,7 +126,7 @@ def _value(table: Table, path: str) -> Callable[[Row], Any]:
 def _literal(text: str) -> Any:
     text = text.strip()
     if re.fullmatch(_LITERAL, text):
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
+        return re.sub(r"\\(?:u([0-9a-fA-F]{4})|(.))", _unescaped, text[1:-1])
     if re.fullmatch(r"-?\d+(\.\d+)?", text):
         return float(text)
     if text.lower() in ("true", "false"):
@@ -124,14 +143,50 @@ def _literal(text: str) -> Any:
     raise QueryError("SYN0002", f"Query could not be parsed at '{text[:40]}'")
 
 
+def _unescaped(match: re.Match[str]) -> str:
+    return chr(int(match[1], 16)) if match[1] else match[2]
+
+
+def _named(text: str, position: int = 1) -> tuple[str, str]:
+    """`(name, expression)` of `name = expression`, or of an expression alone, as Kusto names it."""
+    match = re.fullmatch(r"([A-Za-z_]\w*)\s*=\s*(.+)", text.strip(), re.DOTALL)
+    if match:
+        return match[1], match[2]
+    call = re.fullmatch(r"(\w+)\(\s*(.*?)\s*\)", text.strip())
+    if call:
+        plain = re.sub(r"\W+", "_", call[2]).strip("_")
+        return (f"Column{position}" if call[1] == "tostring" else f"{call[1]}_{plain}"), text
+    return re.sub(r"\W+", "_", text.strip()).strip("_"), text
+
+
+def _expression(table: Table, text: str) -> tuple[str, Callable[[Row], Any]]:
+    """The type and the value of an expression in a row."""
+    text = text.strip()
+    if re.fullmatch(r"now\(\s*\)", text):
+        now = datetime.now(timezone.utc)
+        return "datetime", lambda _row: now
+    shown = re.fullmatch(r"tostring\((.+)\)", text, re.DOTALL)
+    if shown:
+        _, inner = _expression(table, shown[1])
+        return "string", lambda row: "" if inner(row) is None else str(inner(row))
+    return table.columns.get(text, "dynamic"), _value(table, text)
+
+
+def _extend(table: Table, text: str) -> Table:
+    columns, values = dict(table.columns), {}
+    for position, part in enumerate(_split(text, ","), 1):
+        name, expression = _named(part, position)
+        columns[name], values[name] = _expression(table, expression)
+    rows = [{**row, **{name: value(row) for name, value in values.items()}} for row in table.rows]
+    return Table(columns, rows)
+
+
 def _project(table: Table, text: str) -> Table:
     chosen = {}
-    for part in _split(text, ","):
-        name, equals, path = part.partition("=")
-        path = path.strip() if equals else part.strip()
-        name = name.strip() if equals else re.sub(r"\W+", "_", path).strip("_")
-        chosen[name] = path, _value(table, path)
-    columns = {name: table.columns.get(path, "dynamic") for name, (path, _) in chosen.items()}
+    for position, part in enumerate(_split(text, ","), 1):
+        name, expression = _named(part, position)
+        chosen[name] = _expression(table, expression)
+    columns = {name: kind for name, (kind, _) in chosen.items()}
     rows = [{name: value(row) for name, (_, value) in chosen.items()} for row in table.rows]
     return Table(columns, rows)
 
@@ -168,15 +223,31 @@ def _distinct(table: Table, text: str) -> Table:
     return Table(table.columns, list(unique.values()))
 
 
-def _summarize(table: Table, name: str | None, by: str | None) -> Table:
-    name = name or "count_"
-    if by is None:
-        return Table({name: "long"}, [{name: len(table.rows)}])
-    keys = _project(table, by)
-    counts: dict[str, Row] = {}
-    for row in keys.rows:
-        counts.setdefault(repr(row), {**row, name: 0})[name] += 1
-    return Table({**keys.columns, name: "long"}, list(counts.values()))
+def _summarize(table: Table, text: str) -> Table:
+    aggregates, *by = _split_at_word(text, "by")
+    keys = _project(table, by[0]) if by else Table({}, [{} for _ in table.rows])
+    groups: dict[str, tuple[Row, list[Row]]] = {} if by else {"{}": ({}, [])}
+    for key, row in zip(keys.rows, table.rows, strict=True):
+        groups.setdefault(repr(key), (key, []))[1].append(row)
+    columns = dict(keys.columns)
+    made: list[Row] = [dict(key) for key, _ in groups.values()]
+    for part in _split(aggregates, ","):
+        name, expression = _named(part)
+        call = re.fullmatch(r"(count|max|min)\(\s*(.*?)\s*\)", expression.strip())
+        if not call:
+            raise QueryError("SYN0002", f"Query could not be parsed at '{expression[:40]}'")
+        kind, value = ("long", None) if call[1] == "count" else _expression(table, call[2])
+        columns[name] = kind
+        for target, (_, rows) in zip(made, groups.values(), strict=True):
+            target[name] = _aggregate(call[1], rows, value)
+    return Table(columns, made)
+
+
+def _aggregate(function: str, rows: list[Row], value: Callable[[Row], Any] | None) -> Any:
+    if value is None:
+        return len(rows)
+    found = [one for row in rows if (one := value(row)) is not None]
+    return (max if function == "max" else min)(found, default=None)
 
 
 _OPERATORS: list[tuple[str, Callable[..., Table]]] = [
@@ -187,7 +258,8 @@ _OPERATORS: list[tuple[str, Callable[..., Table]]] = [
     (r"(?:order|sort)\s+by\s+(.+)", _order),
     (r"top\s+(\d+)\s+by\s+(.+)", _top),
     (r"distinct\s+(.+)", _distinct),
-    (r"summarize\s+(?:(\w+)\s*=\s*)?count\(\s*\)(?:\s+by\s+(.+))?", _summarize),
+    (r"extend\s+(.+)", _extend),
+    (r"summarize\s+(.+)", _summarize),
 ]
 
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
@@ -219,3 +291,15 @@ def _split(text: str, separator: str) -> list[str]:
         else:
             parts[-1] += token
     return parts
+
+
+def _split_at_word(text: str, word: str) -> list[str]:
+    """`text` split at a word that stands alone, outside of strings and parentheses."""
+    parts, depth = [""], 0
+    for token in re.findall(rf"{_LITERAL}|\w+|.", text, re.DOTALL):
+        depth += (token in "([") - (token in ")]") if len(token) == 1 else 0
+        if token == word and not depth:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [part.strip() for part in parts]

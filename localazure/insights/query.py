@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from localazure.aad.metadata import ARM_AUDIENCE
 from localazure.aad.tokens import Problem
+from localazure.arm import access, errors
 from localazure.double import Double
 from localazure.insights import kql, tables
 from localazure.state import Component
@@ -25,6 +26,8 @@ _COMPONENT = re.compile(
     re.IGNORECASE,
 )
 _EXPOSED = "Retry-After,Age,WWW-Authenticate,x-resource-identities,x-ms-status-location"
+_QUERIES, _SECONDS = 200, 30.0
+"""Queries that a caller may send in so many seconds ("Service limits", learn.microsoft.com)."""
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
@@ -36,10 +39,24 @@ def make(double: Double) -> ASGIApp:
         match = _COMPONENT.fullmatch(request.scope["path"])
         key = (match[1].lower(), match[2].lower()) if match else ("", "")
         component = double.state.components.get(key)
-        response = await answer(double, request, component, (ARM_AUDIENCE, double.management))
+        refusal = _refused_by_arm(double, request)
+        response = refusal or await answer(
+            double, request, component, (ARM_AUDIENCE, double.management)
+        )
         await response(scope, receive, send)
 
     return app
+
+
+def _refused_by_arm(double: Double, request: Request) -> Response | None:
+    """Azure Resource Manager's own refusal of a caller without the right to query, if it is one."""
+    audiences = (ARM_AUDIENCE, double.management)
+    claims = double.tokens.check(request.headers.get("authorization"), audiences)
+    need = access.demand(request.method, request.url.path.replace("/api/query", "/query"))
+    if isinstance(claims, Problem) or access.allowed(double.state, claims.object_id, need):
+        return None
+    refusal = errors.forbidden(claims.client_id, claims.object_id, need.action, need.scope)
+    return _json(refusal.status, refusal.body)
 
 
 async def answer(
@@ -50,6 +67,11 @@ async def answer(
     if isinstance(claims, Problem):
         text = "Valid authentication was not provided"
         return _error(401, "AuthorizationRequiredError", text, {"message": claims.message})
+    if wait := double.telemetry.throttled(claims.object_id, _QUERIES, _SECONDS):
+        # The body isn't recorded anywhere; the code is the one that clients look for.
+        late = _error(429, "ThrottledError", "Rate limit is exceeded. Try again later.")
+        late.headers["retry-after"] = str(wait)
+        return late
     if component is None or request.method not in ("GET", "POST"):
         return _error(404, "PathNotFoundError", "The requested path does not exist")
     asked: Any = dict(request.query_params)

@@ -177,7 +177,7 @@ def test_deploy_and_status_recognise_such_an_image_and_never_wrap_it(builds: Bui
         assert again.returncode == 0, again.show()
         assert again.json["changed"] is False
         assert again.writes == []
-    status = builds.otelembed("status", *site.arguments, "--check").json
+    status = builds.otelembed("status", *site.arguments, "--check", "--wait", "60").json
     assert (status["embedded"], status["embeddedBy"]) == (True, "dockerfile")
     assert status["collector"]["name"] == builds.collector
     assert status["healthy"] is True

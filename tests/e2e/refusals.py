@@ -355,6 +355,28 @@ ARGUMENTS = (
     Row("an empty tag", "--tag ''", ("isn't a valid image tag",)),
     Row("a timeout of nothing", "--timeout 0", ("--timeout 0", "`--timeout 600`")),
     Row("a timeout below nothing", "--timeout=-5", ("--timeout -5", "`--timeout 600`")),
+    Row(
+        "a wait for telemetry of nothing",
+        "--wait-for-telemetry 0",
+        ("--wait-for-telemetry 0", "`--wait-for-telemetry 300`"),
+    ),
+    Row(
+        "a wait for telemetry without a verification",
+        "--require-telemetry --no-wait",
+        ("cannot be combined with --no-wait", "`az otelembed wait`"),
+    ),
+    Row(
+        "a window that is no time span",
+        "status -g {plain.group} -n {plain.name} --telemetry --window 15",
+        ("--window '15'", "`--window 15m`"),
+        whole=True,
+    ),
+    Row(
+        "a wait of less than nothing",
+        "status -g {plain.group} -n {plain.name} --wait=-1",
+        ("--wait -1", "`--wait 180`"),
+        whole=True,
+    ),
     Row("a timeout that isn't a number", "--timeout abc", ("'abc'",), status=2),
     Row("a health path without a slash", "--health-path health", ("'health'", "/health")),
     Row("a health path on another host", "--health-path //evil", ("'//evil'", "/health")),

@@ -155,7 +155,7 @@ def test_the_other_commands_sign_in_so_too(
     call = Caller(cloud, stranger, "environment", secret(cloud.local, tmp_path))
     assert call("deploy", *site.arguments, "--no-wait").json["release"]["state"] == "pending"
     assert call("wait", *site.arguments).json["release"]["state"] == "succeeded"
-    assert call("status", *site.arguments, "--check").returncode == 0
+    assert call("status", *site.arguments, "--check", "--wait", "60").returncode == 0
     assert [one["state"] for one in call("history", *site.arguments).json] == ["succeeded"]
 
 

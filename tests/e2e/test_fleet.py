@@ -155,4 +155,4 @@ def test_the_fleet_waits_for_its_slowest_container(cloud: Cloud, make_site: Make
     assert answer.returncode == 0, answer.show()
     for site in sites:
         assert "-otelembed-" in site.runs
-        assert site.status("--check", "-o", "none").returncode == 0
+        assert site.status("--check", "--wait", "60", "-o", "none").returncode == 0

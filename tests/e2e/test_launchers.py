@@ -110,7 +110,7 @@ def test_a_base_without_a_shell_is_embedded_with_one_brought_along(
     assert answer.returncode == 0, answer.show()
     assert answer.json["healthy"] is True
     assert bare.get("/pid").json()["pid"] == 1
-    status = bare.status("--check")
+    status = bare.status("--check", "--wait", "60")
     assert status.returncode == 0, status.show()
     assert status.json["updates"] == []
     again = bare.deploy("--shell-image", busybox)

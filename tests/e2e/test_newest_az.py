@@ -61,7 +61,7 @@ def test_a_site_is_embedded_and_its_slot_swapped(
     cloud: Cloud, production: Site, newest: Az
 ) -> None:
     checked(production.deploy(az=newest))
-    status = checked(production.status("--check", az=newest)).json
+    status = checked(production.status("--check", "--wait", "60", az=newest)).json
     assert status["image"]["name"] == production.runs
     slot = cloud.make_site(
         group=production.group,

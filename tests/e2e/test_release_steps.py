@@ -270,7 +270,7 @@ def test_the_workflow_releases(shared: Site, job: Callable[[str], Job], tmp_path
         ("Install az otelembed", 0, ""),
         ("Show the plan", 0, ""),
         ("Release, and roll back if the container fails to start", 0, ""),
-        ("Check that telemetry is set up", 0, ""),
+        ("Check that telemetry arrives", 0, ""),
         ("Add the release history to the summary", 0, ""),
     ], [done.stderr for _, done in ended]
     assert shared.runs.startswith(shared.image("3.0-otelembed-"))

@@ -74,10 +74,10 @@ def results(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Results:
 
     run("deploy", "deploy", *site.arguments, "--dry-run")
     run("deploy", "deploy", *site.arguments)
-    run("deploy", "deploy", *site.arguments)
+    run("deploy", "deploy", *site.arguments, "--wait-for-telemetry", "40")
     run("status", "status", *site.arguments)
     run("deploy", "deploy", *site.arguments, "--image", site.image("2.0"), "--no-wait")
-    run("release", "wait", *site.arguments)
+    run("release", "wait", *site.arguments, "--wait-for-telemetry", "40")
     run("release", "rollback", *site.arguments, "--yes")
     run("release", "remove", *site.arguments, "--yes")
     run("status", "status", *site.arguments)

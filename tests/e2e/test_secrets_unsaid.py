@@ -116,7 +116,7 @@ def test_deploying_again_with_debug_leaks_nothing(secret: Site) -> None:
 
 
 def test_a_status_with_debug_leaks_nothing(secret: Site) -> None:
-    answer = secret.status("--debug", "--check")
+    answer = secret.status("--debug", "--check", "--wait", "60")
     assert answer.returncode == 0, answer.stderr[-3000:]
     quiet(secret, answer)
 

@@ -103,7 +103,7 @@ def test_running_it_again_finishes_what_was_interrupted(half_done: Site) -> None
     assert answer.json["seconds"]["verify"] < 30, "the log of the interrupted run counts"
     assert half_done.runs == answer.json["image"]["name"]
     assert half_done.get("/spans?n=1").json() == {"spans": 1}
-    assert half_done.status("--check").returncode == 0
+    assert half_done.status("--check", "--wait", "60").returncode == 0
 
 
 def test_a_status_that_is_interrupted_says_that_nothing_was_changed(

@@ -37,8 +37,24 @@ def refused(answer: Answer) -> list[str]:
     return list(result["problems"])
 
 
+def test_a_check_that_sees_no_telemetry_yet_proves_nothing(shared: Site) -> None:
+    with shared.cloud.local.ingestion(latency=3600):
+        answer = shared.status("--check")
+    assert answer.returncode == 6, answer.show()
+    assert (answer.json["healthy"], answer.json["problems"]) == (None, [])
+    assert (
+        "otelembed: not proven healthy: no telemetry of this release has arrived" in answer.stderr
+    )
+
+
+def test_telemetry_is_not_asked_for_without_an_option(shared: Site) -> None:
+    answer = shared.status()
+    assert (answer.json["telemetry"]["summary"], answer.json["healthy"]) == ("not checked", True)
+    assert not [one for one in answer.requests if one["service"] == "insights"]
+
+
 def test_a_site_that_runs_embedded_is_told_in_full(shared: Site) -> None:
-    answer = shared.status("--check")
+    answer = shared.status("--check", "--wait", "60")
     assert answer.returncode == 0, answer.show()
     result = answer.json
     assert result["site"] == shared.name
@@ -58,6 +74,7 @@ def test_a_site_that_runs_embedded_is_told_in_full(shared: Site) -> None:
     assert result["setting"]["present"] is True
     assert result["setting"]["component"] == shared.component
     assert result["setting"]["matches"] is True
+    assert result["telemetry"]["seen"] is True
     assert re.fullmatch(r"InstrumentationKey=[0-9a-f]{4}\*{4}-….*", result["setting"]["value"])
     assert result["startupCommand"] is None
     assert result["instances"] == "1 UNKNOWN"
@@ -103,7 +120,7 @@ def test_a_component_of_another_group_is_found_by_its_key(shared: Site) -> None:
     cloud.local.add_component({"name": "elsewhere-insights", "group": group})
     shared.set(**{SETTING: cloud.connection_string("elsewhere-insights")})
     shared.answers()
-    answer = shared.status("--check")
+    answer = shared.status("--check", "--wait", "60")
     assert answer.returncode == 0, answer.show()
     assert answer.json["setting"]["component"] == "elsewhere-insights"
     assert answer.json["setting"]["matches"] is True
@@ -137,7 +154,7 @@ def test_a_stopped_site_fails_the_check_until_it_is_started(shared: Site) -> Non
             assert "the site is stopped" in refused(answer)
             assert answer.json["state"] == "Stopped"
     shared.answers()
-    assert shared.status("--check", "--only-show-errors").returncode == 0
+    assert shared.status("--check", "--wait", "60", "--only-show-errors").returncode == 0
 
 
 def test_an_image_that_cannot_be_read_is_not_guessed_about(shared: Site) -> None:

@@ -38,7 +38,7 @@ def test_a_slot_that_came_up_is_swapped_and_production_is_verified(cloud: Cloud)
     assert "WHERE" not in production.settings(), "a sticky setting stays in its slot"
     assert slot.settings()["WHERE"] == "staging"
     assert "swap" in answer.json["seconds"]
-    assert production.status("--check", "-o", "none").returncode == 0
+    assert production.status("--check", "--wait", "60", "-o", "none").returncode == 0
     listed = cloud.otelembed("history", *production.arguments).json
     assert [one["state"] for one in listed] == ["succeeded"]
 

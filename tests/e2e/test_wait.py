@@ -99,7 +99,7 @@ def test_what_nothing_shows_is_unproven_and_told_by_status_until_it_is_accepted(
         assert done.json["healthy"] is None
         assert done.json["release"] == {**begun.json["release"], "state": "unproven"}
         assert shared.runs == begun.json["image"]["name"]
-        told = shared.status("--check")
+        told = shared.status("--check", "--wait", "60")
         assert told.returncode == 0, told.show()
         (note,) = told.json["notes"]
         assert note.startswith(f"Release {begun.json['release']['id']} is unproven: after 2 s ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from localazure.client import LocalAzure
+from localazure.insights.telemetry import Telemetry
 
 NOW = datetime.now(timezone.utc)
 
@@ -248,3 +250,69 @@ def test_a_query_needs_a_token_for_application_insights_and_a_known_app(
     assert http.post(url, content=b"{", headers=own).status_code == 400
     got = http.get(url, params={"query": "requests | count"}, headers=own)
     assert got.status_code == 200
+
+
+def test_tables_are_united_and_summarised(filled: LocalAzure, http: httpx.Client) -> None:
+    text = (
+        "union requests, dependencies | where name == '/' or name == 'GET /' | "
+        "extend route = tostring(customDimensions['http.route']) | "
+        "summarize n = count(), newest = max(timestamp) "
+        "by itemType, role = cloud_RoleName, route | "
+        "extend asked = now()"
+    )
+    table = query(filled, http, text)
+    names = [column["name"] for column in table["columns"]]
+    assert names == ["itemType", "role", "route", "n", "newest", "asked"]
+    assert [row[:4] for row in table["rows"]] == [
+        ["request", "shop", "/", 1],
+        ["dependency", "shop", "", 1],
+    ]
+    assert all(row[4] < row[5] for row in table["rows"])
+
+
+def test_and_binds_tighter_than_or(filled: LocalAzure, http: httpx.Client) -> None:
+    text = "requests | where name == '/' or name == '/cart' and resultCode == '500' | count"
+    assert rows(filled, http, text) == [[1]]
+    assert rows(filled, http, "requests | where name == ' or ' or name == '/' | count") == [[1]]
+
+
+def test_queries_find_telemetry_after_the_time_of_ingestion(
+    azure: LocalAzure, http: httpx.Client, key: str
+) -> None:
+    with azure.ingestion(latency=1):
+        assert http.post(f"{azure.insights}/v2.1/track", json=[request(key, "/")]).is_success
+        assert len(azure.telemetry()) == 1
+        assert rows(azure, http, "requests | count") == [[0]]
+        time.sleep(1.1)
+        assert rows(azure, http, "requests | count") == [[1]]
+
+
+def test_a_query_through_arm_needs_the_right_to_read(azure: LocalAzure, http: httpx.Client) -> None:
+    group = f"/subscriptions/{azure.subscription}/resourceGroups/shop-rg"
+    component = f"{group}/providers/microsoft.insights/components/shop-insights"
+    url = f"{azure.management}{component}/query"
+    parameters = {"api-version": "2018-04-20", "query": "requests | count"}
+    for number, roles in enumerate(([], [{"role": "Monitoring Reader", "scope": component}])):
+        client_id = f"c04e0000-0000-4000-8000-0000000001{number:02}"
+        azure.add_principal(client_id, "not-a-secret", roles)
+        token = azure.token(client_id=client_id, secret="not-a-secret")
+        headers = {"authorization": f"Bearer {token}"}
+        answer = http.get(url, params=parameters, headers=headers)
+        if roles:
+            assert answer.status_code == 200
+            # A POST is an action, and a reader may read.
+            posted = http.post(url, params=parameters, json={}, headers=headers)
+            assert posted.status_code == 403
+            continue
+        assert answer.status_code == 403
+        error = answer.json()["error"]
+        assert error["code"] == "AuthorizationFailed"
+        assert "'Microsoft.Insights/components/query/read'".lower() in error["message"].lower()
+
+
+def test_a_caller_who_queries_too_often_has_to_wait() -> None:
+    telemetry = Telemetry()
+    assert [telemetry.throttled("one", 2, 30) for _ in range(2)] == [0, 0]
+    assert 28 < telemetry.throttled("one", 2, 30) <= 30
+    assert telemetry.throttled("another", 2, 30) == 0
+    assert telemetry.throttled("one", 2, 0) == 0, "the time is over"

@@ -26,7 +26,7 @@ from azext_otelembed.registry.auth import Basic
 from azext_otelembed.release.deploy import DeployRequest, deploy
 from azext_otelembed.release.deploy_result import Outcome
 from azext_otelembed.release.recorded_site import RecordedSite, open_site
-from azext_otelembed.release.release_context import ReleaseOptions
+from azext_otelembed.release.release_context import ReleaseOptions, TelemetryWait
 from azext_otelembed.release.rollback import plan_removal, plan_rollback
 from azext_otelembed.release.wait import wait as wait_for_release
 from azext_otelembed.verification.verdict_tracker import Pace
@@ -103,6 +103,7 @@ def request_of(
     rollback: bool = True,
     wait: bool = True,
     accept_unproven: bool = False,
+    telemetry: TelemetryWait | None = None,
     connection_string: str | None = None,
     app_insights: str | None = None,
     secret_uri: str | None = None,
@@ -125,7 +126,7 @@ def request_of(
         unwrap=unwrap,
         login=login,
     )
-    options = ReleaseOptions(timeout, health_path, rollback, wait, pace, accept_unproven)
+    options = ReleaseOptions(timeout, health_path, rollback, wait, pace, accept_unproven, telemetry)
     setting = SettingOptions(connection_string, app_insights, secret_uri)
     return DeployRequest(embed, options, setting, **given)
 
@@ -202,9 +203,10 @@ class Hand:
         rollback: bool = True,
         timeout: int = 60,
         accept_unproven: bool = False,
+        telemetry: TelemetryWait | None = None,
     ) -> Ended:
         """`az otelembed wait`."""
-        return self._release(site, timeout, wait_for_release, rollback, accept_unproven)
+        return self._release(site, timeout, wait_for_release, rollback, accept_unproven, telemetry)
 
     def _release(
         self,
@@ -213,11 +215,17 @@ class Hand:
         run: Callable[[RecordedSite, ReleaseOptions, Console], tuple[dict[str, Any], int]],
         rollback: bool = True,
         accept_unproven: bool = False,
+        telemetry: TelemetryWait | None = None,
     ) -> Ended:
         stream = io.StringIO()
         console = Console(stream=stream)
         options = ReleaseOptions(
-            timeout, "/", rollback, pace=self.pace, accept_unproven=accept_unproven
+            timeout,
+            "/",
+            rollback,
+            pace=self.pace,
+            accept_unproven=accept_unproven,
+            telemetry=telemetry,
         )
         opened = open_site(self.session, id_of(site), console, options.health_path)
         result, exit_status = run(opened, options, console)

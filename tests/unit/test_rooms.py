@@ -41,7 +41,7 @@ PURE = {"image", "collector"} | GROUND
 PROTOCOL = PURE | {"registry"}
 SERVICES = PROTOCOL | {"azure", "embedding", "records"}
 SITES = SERVICES | {"webapp", "builders"}
-PARTS = SITES | {"target", "verification", "prune"}
+PARTS = SITES | {"target", "verification", "telemetry", "prune"}
 MAY: Mapping[str, set[str]] = {
     "az_commands": {"printable"},
     "connection_errors": set(),
@@ -72,6 +72,7 @@ MAY: Mapping[str, set[str]] = {
     "builders": SERVICES,
     "target": SITES | {"console"},
     "verification": SITES,
+    "telemetry": SITES,
     "prune": SITES | {"console"},
     "release": PARTS | {"console"},
     "console": GROUND,

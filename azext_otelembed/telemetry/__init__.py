@@ -1,0 +1,1 @@
+"""What of a site's telemetry has arrived in Application Insights."""
