@@ -7,10 +7,12 @@ that makes the collector exit at start is an error here; a suspicious setting is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
 from azext_otelembed.collector import listen_addresses
+from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.yaml_document import Node, parse
 from azext_otelembed.errors import InvalidConfig
 from azext_otelembed.utf8_text import NotUtf8, decode_utf8
@@ -44,6 +46,43 @@ class CollectorConfig:
     data: bytes
     memory_mib: int | None
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration file: the name by which messages call it, and its content."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One or several files as the collector reads them.
+
+    `root` is the merged document, an empty mapping where a file can't be read: `unreadable` says
+    why. `data` is the YAML text that goes into the image.
+    """
+
+    files: tuple[ConfigFile, ...]
+    data: bytes
+    root: Node
+    unreadable: tuple[Problem, ...] = ()
+
+
+def read(files: Sequence[ConfigFile]) -> Config:
+    """The files, parsed and merged; never raises: what can't be read is a problem."""
+    raise NotImplementedError
+
+
+def problems(config: Config) -> tuple[Problem, ...]:
+    """All problems of a configuration, in the order of their lines; errors and warnings."""
+    raise NotImplementedError
+
+
+def check(config: Config) -> CollectorConfig:
+    """The configuration for an image, with its warnings. Raises InvalidConfig for the first error."""
+    raise NotImplementedError
 
 
 def default() -> bytes:
