@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from azext_otelembed.collector.yaml_document import Node
 from azext_otelembed.errors import InvalidConfig
 
 
@@ -24,13 +25,36 @@ class Problem:
     advice: str = ""
     file: str = ""
 
-    def __str__(self) -> str:
-        place = f"line {self.line}: " if self.line is not None else ""
-        return f"{place}{self.message}"
+    @classmethod
+    def of(
+        cls,
+        node: Node,
+        path: tuple[str, ...],
+        message: str,
+        advice: str = "",
+        *,
+        is_error: bool = True,
+    ) -> Problem:
+        """The problem of a value, whose keys are `path`."""
+        return cls(node.line, "::".join(path), message, is_error, advice, node.file)
 
-    def as_error(self) -> InvalidConfig:
-        """The exception that ends a command because of this problem."""
-        return InvalidConfig(self.message, self.advice or None, self.line)
+    @property
+    def sentence(self) -> str:
+        """The message with its line."""
+        return self.message if self.line is None else f"Line {self.line}: {self.message}"
+
+    @classmethod
+    def from_error(cls, error: InvalidConfig, file: str) -> Problem:
+        """The problem that made a file unreadable."""
+        return cls(error.line, "", error.reason, True, error.recommendation or "", file)
+
+    def as_error(self, others: int = 0) -> InvalidConfig:
+        """The exception that ends a command because of this problem, and of `others` more."""
+        advice = [self.advice] if self.advice else []
+        if others:
+            errors = "1 more error" if others == 1 else f"{others} more errors"
+            advice.append(f"`az otelembed config validate` lists {errors}.")
+        return InvalidConfig(self.message, " ".join(advice) or None, self.line)
 
     def as_result(self) -> dict[str, object]:
         """The entry in the result of `config validate`."""
