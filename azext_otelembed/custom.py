@@ -18,6 +18,7 @@ from azext_otelembed.console import Console, write
 from azext_otelembed.deadline import READING, Deadline
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.inputs import (
+    config_problems,
     embed_options,
     launcher_of,
     login_of,
@@ -86,7 +87,7 @@ def deploy(
         app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
         embed = embed_options(
             collector_image,
-            read_config(collector_config),
+            read_config(collector_config, collector_image),
             launcher_of(launcher, collector_logs, grace),
             tag=None if app else tag,
             unwrap=unwrap,
@@ -131,7 +132,7 @@ def build(
         app = app_source(source, file, build_arg, target, builder, tag, _acr(session, console))
         embed = embed_options(
             collector_image,
-            read_config(collector_config),
+            read_config(collector_config, collector_image),
             launcher_of(launcher, collector_logs, grace),
             tag=None if app else tag,
             unwrap=unwrap,
@@ -159,10 +160,11 @@ def dockerfile(
     with command_frame(cmd) as console:
         from azext_otelembed.release import dockerfile as files
 
-        config = read_config(collector_config)
+        config = read_config(collector_config, collector_image)
         if collector_config is None and output_dir is not None:
             # An earlier run's configuration is used again: it may have been edited.
-            config = read_config(files.config_in(output_dir), "--output-dir")
+            written = files.config_in(output_dir)
+            config = read_config(written, collector_image, "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
         session = _session_opener(cmd, credential, Deadline(longest=READING))
@@ -199,7 +201,7 @@ def status(
         found = run(
             session,
             _site(session, resource_group_name, name, slot),
-            options=embed_options(collector_image, read_config(collector_config)),
+            options=embed_options(collector_image, read_config(collector_config, collector_image)),
             app_insights=app_insights,
             health_path=health_path,
             console=console,
@@ -330,6 +332,26 @@ def prune(
         if not chosen:
             return [one.as_result() for one in findings.decisions]
         return [{**one.as_result(), "deleted": True} for one in chosen]
+
+
+def validate_config(cmd: Any, files: list[str], collector_image: str = DEFAULT_COLLECTOR) -> Result:
+    """`az otelembed config validate`."""
+    with command_frame(cmd) as console:
+        problems, exact = config_problems(files, collector_image)
+        errors = [problem for problem in problems if problem.is_error]
+        warnings = [problem for problem in problems if not problem.is_error]
+        console.alert(*(f"otelembed: {problem.report}" for problem in errors))
+        for problem in warnings:
+            console.note(problem.report)
+        end_with(cmd, 1 if errors else 0)
+        return {
+            "valid": not errors,
+            "files": files,
+            "collectorImage": collector_image,
+            "typesKnown": exact,
+            "errors": [problem.as_result() for problem in errors],
+            "warnings": [problem.as_result() for problem in warnings],
+        }
 
 
 def _session_opener(cmd: Any, credential: str, deadline: Deadline) -> Callable[[], Session]:

@@ -109,7 +109,8 @@ def check_addresses(root: Node) -> Iterator[Problem]:
         node = root.get(section)
         for path, leaf in node.leaves((section,)) if node is not None else ():
             if path[-1] in _ADDRESSES and len(path) > 2 and leaf.scalar != "string":
-                message = f"'{path[-1]}' of '{path[1]}' must be an address, not a {leaf.scalar}."
+                kind = "a number" if leaf.scalar in ("int", "float") else "true or false"
+                message = f"'{path[-1]}' of '{path[1]}' must be an address, not {kind}."
                 port = leaf.text if leaf.scalar == "int" else "PORT"
                 advice = f"Write '{path[-1]}: localhost:{port}'."
                 yield Problem.of(leaf, path, message, advice)

@@ -138,4 +138,5 @@ def _otlp(node: Node, path: tuple[str, ...]) -> Iterator[Problem]:
                 settings,
                 (*path, "protocols", protocol),
                 f"receiver '{path[-1]}' has an unknown protocol '{protocol}' (known: grpc, http).",
+                "Write 'grpc:' or 'http:'.",
             )

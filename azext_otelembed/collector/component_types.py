@@ -104,6 +104,11 @@ class Release:
         return f"Did you mean '{near}'?" if near else ""
 
 
+def is_release(repository: str, tag: str | None) -> bool:
+    """Whether an image is the release whose types are known, in any registry."""
+    return repository.rpartition("/")[2] == REPOSITORY and tag == release().version
+
+
 @cache
 def release() -> Release:
     """The release whose types are known: that of the default collector image."""

@@ -7,7 +7,7 @@ that makes the collector exit at start is an error here; a suspicious setting is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from importlib import resources
 
@@ -62,7 +62,7 @@ class Config:
     """One or several files as the collector reads them.
 
     `root` is the merged document, an empty mapping where a file can't be read. `data` is the YAML
-    text that goes into the image, in UTF-8. `found` are the problems of the files themselves.
+    text of the first file, in UTF-8. `found` are the problems of the files themselves.
     """
 
     files: tuple[ConfigFile, ...]
@@ -99,6 +99,9 @@ def problems(config: Config, *, exact: bool = True) -> tuple[Problem, ...]:
     if not any(problem.is_error for problem in found):
         found += _problems(config.root, exact=exact)
 
+    whole = ", ".join(file.name for file in config.files)
+    found = [one if one.file else replace(one, file=whole) for one in found]
+
     def order(one: Problem) -> tuple[bool, bool, str, int]:
         return not one.is_error, one.line is None, one.file, one.line or 0
 
@@ -131,11 +134,6 @@ def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
     nothing = Node("map", 1, file=file.name)
     try:
         source, data = _decode(file.data)
-        if len(data) > MAX_BYTES:
-            raise InvalidConfig(
-                f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit.",
-                "Remove comments, and what repeats the defaults.",
-            )
     except InvalidConfig as error:
         return nothing, file.data, [Problem.from_error(error, file.name)]
     found = list(plain_secrets.check_text(source, file.name))
@@ -151,6 +149,11 @@ def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
 
 def _decode(data: bytes) -> tuple[str, bytes]:
     """The text, and its bytes in UTF-8: the collector reads UTF-16 with a byte order mark, too."""
+    if len(data) > MAX_BYTES * (2 if is_utf16(data) else 1):
+        raise InvalidConfig(
+            f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit.",
+            "Remove comments, and what repeats the defaults.",
+        )
     try:
         if is_utf16(data):
             source = data.decode("utf-16")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from azext_otelembed.az_commands import quote
 from azext_otelembed.collector.yaml_document import Node
 from azext_otelembed.errors import InvalidConfig
 
@@ -53,13 +54,21 @@ class Problem:
         advice = [self.advice] if self.advice else []
         if others:
             errors = "1 more error" if others == 1 else f"{others} more errors"
-            advice.append(f"`az otelembed config validate` lists {errors}.")
+            advice.append(f"`az otelembed config validate {quote(self.file)}` lists {errors}.")
         return InvalidConfig(self.message, " ".join(advice) or None, self.line)
+
+    @property
+    def report(self) -> str:
+        """One line: file, line, severity, path, message and advice."""
+        place = ":".join(part for part in (self.file, str(self.line or "")) if part)
+        severity = "error" if self.is_error else "warning"
+        advice = f" {self.advice}" if self.advice else ""
+        path = f" ({self.path})" if self.path else ""
+        return f"{place}: {severity}: {self.message}{advice}{path}"
 
     def as_result(self) -> dict[str, object]:
         """The entry in the result of `config validate`."""
         return {
-            "severity": "error" if self.is_error else "warning",
             "file": self.file or None,
             "line": self.line,
             "path": self.path or None,
