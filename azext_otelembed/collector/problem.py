@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from azext_otelembed.az_commands import quote
+from azext_otelembed.az_commands import DEFAULT
 from azext_otelembed.collector.yaml_document import Node
 from azext_otelembed.errors import InvalidConfig
 
@@ -54,7 +54,8 @@ class Problem:
         advice = [self.advice] if self.advice else []
         if others:
             errors = "1 more error" if others == 1 else f"{others} more errors"
-            advice.append(f"`az otelembed config validate {quote(self.file)}` lists {errors}.")
+            check = DEFAULT.command("otelembed config validate", self.file, subscription=None)
+            advice.append(f"`{check}` lists {errors}.")
         return InvalidConfig(self.message, " ".join(advice) or None, self.line)
 
     @property

@@ -218,7 +218,7 @@ SECTIONS = (
         changed(
             (
                 "exporters:\n",
-                "  filter:\n  tail_sampling:\n  resourcedetection: {detectors: [env]}\nexporters:\n",
+                "  filter:\n  tail_sampling:\n  resourcedetection:\nexporters:\n",
             )
         ),
         collector=False,
