@@ -134,12 +134,14 @@ def _check_name(text: str, node: Node) -> Iterator[Problem]:
 
 def _check_pipeline(root: Node, pipeline: Pipeline) -> Iterator[Problem]:
     path = ("service", "pipelines", pipeline.name)
-    yield from check.unknown_keys(pipeline.node, ROLES, path)
+    misspelt = list(check.unknown_keys(pipeline.node, ROLES, path))
+    yield from misspelt
     for role, sections in ROLES.items():
         node, names = pipeline.node.get(role), pipeline.roles[role]
         wrong = list(_list_of_names(node, (*path, role), f"'{role}' of pipeline '{pipeline.name}'"))
         yield from wrong
-        if not names.names and names.all_known and not wrong and role != "processors":
+        missing = not names.names and names.all_known and role != "processors"
+        if missing and not wrong and not misspelt:
             yield Problem.of(
                 pipeline.node,
                 (*path, role),

@@ -406,7 +406,7 @@ COLLECTORS = (
             (
                 "has an unknown key",
                 "typo.yml",
-                ("typo.yml", "line 10: the key 'exportes'", "Did you mean 'exporters'?", "1 more"),
+                ("typo.yml", "line 10: the key 'exportes'", "Did you mean 'exporters'?"),
             ),
             ("has no pipelines", "idle.yml", ("--collector-config", "idle.yml", "no pipelines")),
             (
