@@ -214,6 +214,15 @@ SECTIONS = (
     accepted("a former name of a type", exporter("otlphttp: {endpoint: 'http://x'}")),
     accepted("today's name of a type", exporter("otlp_http: {endpoint: 'http://x'}")),
     Case(
+        "azuremonitor",
+        changed(exporter("azuremonitor: {maxbatchsize: 100, shutdown_timeout: 1s}")),
+    ),
+    refused(
+        "azuremonitor misspelt",
+        "'conection_string' is",
+        exporter("azuremonitor: {conection_string: x}"),
+    ),
+    Case(
         "components of contrib",
         changed(
             (
@@ -585,7 +594,19 @@ service:
     traces/out: {receivers: [forward], exporters: [debug]}
 """
 CONNECTORS = (
-    Case("a connector", _TWO.encode(), collector=False, differs=LACKS),
+    Case("a connector", _TWO.encode()),
+    Case("a connector that no pipeline uses", _TWO.replace("forward/2:", "forward/x:").encode()),
+    Case(
+        "three pipelines in a row",
+        (
+            _TWO.replace("[debug]}", "[forward/2]}")
+            + "    traces/end: {receivers: [forward/2], exporters: [debug]}\n"
+        ).encode(),
+    ),
+    Case(
+        "exporters from the environment",
+        _TWO.replace("exporters: [forward]", "exporters: ['${env:E:-forward}']").encode(),
+    ),
     Case(
         "a connector without receiver",
         _TWO.replace("s: [forward], exporters: [d", "s: [otlp], exporters: [d").encode(),

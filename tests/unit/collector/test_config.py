@@ -70,7 +70,7 @@ CONNECTED = (
     .encode()
     + b"    metrics:\n      receivers: [spanmetrics]\n      exporters: [azuremonitor]\n"
 )
-MERGED = changed("azuremonitor:\n", "azuremonitor: &a {x: 1}\n  azuremonitor/2: {<<: *a}\n")
+MERGED = changed("azuremonitor:\n", "azuremonitor: &a {timeout: 1s}\n  azuremonitor/2: {<<: *a}\n")
 MERGED = MERGED.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")
 
 
