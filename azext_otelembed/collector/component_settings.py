@@ -5,26 +5,13 @@ Rules: open-telemetry/opentelemetry-collector v0.150.0. A value that comes from 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
-from dataclasses import replace
 
 from azext_otelembed.collector import settings_check as check
 from azext_otelembed.collector.component_id import component_id, component_type
 from azext_otelembed.collector.expansion import unknown
 from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.yaml_document import Node
-
-# exporter/azuremonitorexporter/config.schema.yaml of contrib, ClientConfig of config/confighttp.
-_AZUREMONITOR = (
-    *("connection_string", "instrumentation_key", "maxbatchsize", "maxbatchinterval"),
-    *("sending_queue", "shutdown_timeout", "spaneventsenabled", "custom_events_enabled"),
-    *("exception_events_enabled", "endpoint", "timeout", "headers", "auth", "tls", "proxy_url"),
-    *("compression", "compression_params", "cookies", "disable_keep_alives", "middlewares"),
-    *("force_attempt_http2", "http2_ping_timeout", "http2_read_idle_timeout"),
-    *("idle_conn_timeout", "max_conns_per_host", "max_idle_conns", "max_idle_conns_per_host"),
-    *("read_buffer_size", "write_buffer_size"),
-)
 
 
 def check_settings(root: Node) -> Iterator[Problem]:
@@ -33,7 +20,6 @@ def check_settings(root: Node) -> Iterator[Problem]:
         ("processors", "memory_limiter", _memory_limiter),
         ("processors", "batch", _batch),
         ("receivers", "otlp", _otlp),
-        ("exporters", "azuremonitor", _azuremonitor),
     ):
         node = root.get(section)
         for text, component in node.items if node is not None else ():
@@ -147,6 +133,7 @@ def _otlp(node: Node, path: tuple[str, ...]) -> Iterator[Problem]:
         )
         return
     for protocol, settings in protocols.items:
+        yield from check.mapping(settings, (*path, "protocols", protocol))
         if protocol not in ("grpc", "http"):
             yield Problem.of(
                 settings,
@@ -154,11 +141,3 @@ def _otlp(node: Node, path: tuple[str, ...]) -> Iterator[Problem]:
                 f"receiver '{path[-1]}' has an unknown protocol '{protocol}' (known: grpc, http).",
                 "Write 'grpc:' or 'http:'.",
             )
-
-
-def _azuremonitor(node: Node, path: tuple[str, ...]) -> Iterator[Problem]:
-    """Misspelt keys are errors, other unknown ones warnings: releases add keys."""
-    for problem in check.unknown_keys(node, _AZUREMONITOR, path):
-        key = problem.path.rpartition("::")[2]
-        misspelt = difflib.get_close_matches(key, _AZUREMONITOR, 1, 0.8)
-        yield replace(problem, is_error=bool(misspelt))

@@ -15,6 +15,7 @@ from azext_otelembed.collector import (
     component_sections,
     component_settings,
     expansion,
+    known_keys,
     listen_addresses,
     plain_secrets,
     settings_check,
@@ -177,6 +178,7 @@ def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
     yield from component_sections.check_types(root, known, exact=exact)
     yield from component_sections.check_addresses(root)
     yield from component_settings.check_settings(root)
+    yield from known_keys.check_keys(root, exact=exact)
     service = root.get("service")
     if service is not None:
         yield from settings_check.mapping(service, ("service",))

@@ -563,6 +563,22 @@ SETTINGS = (
         True,
         AT_START,
     ),
+    refused(
+        "a misspelt endpoint",
+        "'endpiont' is unknown",
+        ("http:", "http: {endpiont: 'localhost:4318'}"),
+    ),
+    refused("a port of otlp", "'port'", ("grpc:", "grpc: {port: 4317}")),
+    refused(
+        "an unknown key of debug",
+        "'traces' is unknown",
+        ("  debug:\n", "  debug: {traces: true}\n"),
+    ),
+    refused(
+        "an unknown key of otlp_http",
+        "'endpoints' is unknown",
+        exporter("otlp_http: {endpoints: 'http://x'}"),
+    ),
     accepted("one port on two addresses", ("http:", "http: {endpoint: '[::1]:4317'}")),
     accepted("a socket", ("grpc:", "grpc: {transport: unix, endpoint: /tmp/x.sock}")),
     accepted("a random port", ("http:", "http: {endpoint: ''}")),
