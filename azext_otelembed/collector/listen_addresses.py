@@ -41,10 +41,9 @@ class _Listener:
 
     @property
     def endpoint(self) -> str:
-        """`host:port`, as written or by default."""
+        """`host:port`, as written or by default. With null, the collector takes any port."""
         node = self.settings.get("endpoint")
-        written = node.text if node is not None else None
-        return f"localhost:{self.port}" if written is None else written
+        return f"localhost:{self.port}" if node is None else node.text or ""
 
     @property
     def address(self) -> tuple[str, int] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -13,22 +12,8 @@ import pytest
 from azext_otelembed.collector import config
 from tests.unit.collector.configurations import CASES, Case
 
-IMAGE = Path(__file__).resolve().parents[3] / ".local" / "images" / "collector"
 SAMPLE = 8
 """`make test` asks the collector for every eighth verdict."""
-
-
-@pytest.fixture(scope="session")
-def otelcol(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The test collector's binary, from its image."""
-    layer = max((IMAGE / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
-    binary = tmp_path_factory.mktemp("otelcol") / "otelcol-contrib"
-    with tarfile.open(layer) as archive:
-        content = archive.extractfile("otelcol-contrib")
-        assert content is not None
-        binary.write_bytes(content.read())
-    binary.chmod(0o755)
-    return binary
 
 
 def test_there_are_enough_cases_of_both_kinds() -> None:

@@ -171,6 +171,10 @@ def test_an_instrumentation_key_in_plain_text_is_refused_and_not_repeated(value:
         ),
         (changed("http:\n", "http: {endpoint: ':4318'}\n"), "listens on :4318, which is not only"),
         (changed("http:\n", "http: {endpoint: 'localhost:9999'}\n"), "Nothing listens on port"),
+        (
+            changed("http:\n", "http: {endpoint: }\n      grpc:\n"),
+            "Line 4: 'otlp/http' listens on a random port",
+        ),
         (changed("      processors: [memory_limiter]\n", ""), None),
         (changed("processors: [memory_limiter]", "processors: []"), "pass a memory_limiter"),
         (
