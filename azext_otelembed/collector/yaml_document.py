@@ -182,8 +182,10 @@ class _Composer:
     def _alias(self, anchor: str, line: int) -> Node:
         if anchor not in self._anchors:
             raise InvalidConfig(
-                f"not valid YAML: undefined alias '{anchor}', or one inside of its own anchor.",
-                line=line,
+                # The name may be a password that begins with an asterisk: it isn't repeated.
+                "not valid YAML: undefined alias, or one inside of its own anchor.",
+                "A value that begins with * is an alias: put it in quotes.",
+                line,
             )
         node, size = self._anchors[anchor]
         self._left -= size

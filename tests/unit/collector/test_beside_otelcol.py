@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.collector import config
-from tests.unit.collector.configurations import CASES, Case
+from tests.unit.collector.configurations import AT_START, CASES, Case
 
 SAMPLE = 8
 """`make test` asks the collector for every eighth verdict."""
@@ -51,3 +51,15 @@ def test_otelcol_says_the_same_or_the_case_tells_why(
     command = [str(otelcol), "validate", "--config", str(file)]
     said = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=60)
     assert (said.returncode == 0) == case.collector_accepts, said.stderr
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.differs == AT_START], ids=lambda case: case.name
+)
+def test_the_collector_exits_at_start(case: Case, otelcol: Path, tmp_path: Path) -> None:
+    file = tmp_path / "shop.yml"
+    file.write_bytes(case.text)
+    command = [str(otelcol), "--config", str(file)]
+    said = subprocess.run(command, env={}, capture_output=True, text=True, check=False, timeout=60)
+    assert said.returncode == 1, said.stderr
