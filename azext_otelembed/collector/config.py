@@ -15,6 +15,7 @@ from azext_otelembed.collector import (
     component_sections,
     component_settings,
     expansion,
+    extension_references,
     known_keys,
     listen_addresses,
     plain_secrets,
@@ -191,6 +192,7 @@ def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
         return
     used = _used(found)
     yield from listen_addresses.check(root, used)
+    yield from extension_references.check(root, used)
     yield from _missing_limiter(root, found)
     exporters = [pipeline.roles["exporters"] for pipeline in found]
     if all(one.all_known for one in exporters) and not any(

@@ -6,7 +6,7 @@ service/pipelines/config.go and service/internal/graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
@@ -86,10 +86,11 @@ def check_pipelines(root: Node) -> Iterator[Problem]:
                 file=root.file,
             )
         return
+    configured = _configured(root)
     extensions = service.get("extensions")
     yield from _list_of_names(extensions, ("service", "extensions"), "'extensions' of the service")
     for name, node in listed(extensions).names:
-        if not _configured(root, name, ("extensions",)):
+        if _lacks(configured, ("extensions",), name):
             yield _undefined(node, ("service", "extensions"), "the service", "extension", name)
     section = service.get("pipelines")
     if unknown(section):
@@ -107,7 +108,7 @@ def check_pipelines(root: Node) -> Iterator[Problem]:
         yield from _check_name(text, node)
         yield from check.mapping(node, ("service", "pipelines", text))
     for pipeline in pipelines(root):
-        yield from _check_pipeline(root, pipeline)
+        yield from _check_pipeline(configured, pipeline)
     yield from _check_connectors(root)
 
 
@@ -132,7 +133,9 @@ def _check_name(text: str, node: Node) -> Iterator[Problem]:
         )
 
 
-def _check_pipeline(root: Node, pipeline: Pipeline) -> Iterator[Problem]:
+def _check_pipeline(
+    configured: Mapping[str, frozenset[str] | None], pipeline: Pipeline
+) -> Iterator[Problem]:
     path = ("service", "pipelines", pipeline.name)
     misspelt = list(check.unknown_keys(pipeline.node, ROLES, path))
     yield from misspelt
@@ -149,7 +152,7 @@ def _check_pipeline(root: Node, pipeline: Pipeline) -> Iterator[Problem]:
                 f"Write '{role}: [NAME]'.",
             )
         for name, element in names.names:
-            if not _configured(root, name, sections):
+            if _lacks(configured, sections, name):
                 whose = f"pipeline '{pipeline.name}'"
                 yield _undefined(element, (*path, role), whose, role[:-1], name)
     seen: set[str] = set()
@@ -178,14 +181,21 @@ def _list_of_names(node: Node | None, path: tuple[str, ...], what: str) -> Itera
             yield Problem.of(element, path, message, GRAMMAR)
 
 
-def _configured(root: Node, name: str, sections: tuple[str, ...]) -> bool:
-    for section in sections:
+def _configured(root: Node) -> dict[str, frozenset[str] | None]:
+    """The names in each section; None for a section that comes from an expression."""
+    found: dict[str, frozenset[str] | None] = {}
+    for section in (*ROLES, "connectors", "extensions"):
         node = root.get(section)
-        if unknown(node):
-            return True
-        if node is not None and any(component_id(text) == name for text, _ in node.items):
-            return True
-    return False
+        names = (component_id(text) for text, _ in node.items) if node is not None else ()
+        found[section] = None if unknown(node) else frozenset(filter(None, names))
+    return found
+
+
+def _lacks(
+    configured: Mapping[str, frozenset[str] | None], sections: Iterable[str], name: str
+) -> bool:
+    known = [configured[section] for section in sections]
+    return all(names is not None and name not in names for names in known)
 
 
 def _undefined(node: Node, path: tuple[str, ...], whose: str, role: str, name: str) -> Problem:

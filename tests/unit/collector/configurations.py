@@ -596,6 +596,40 @@ SETTINGS = (
     ),
 )
 
+QUEUE = exporter("otlphttp: {endpoint: 'http://x', sending_queue: {storage: health_check}}")
+AUTHENTICATOR = exporter("otlphttp: {endpoint: 'http://x', auth: {authenticator: oidc}}")
+USED = ("[debug]", "[debug, otlphttp]")
+HEALTH = ("exporters:\n", "extensions: {health_check: }\nexporters:\n")
+REFERENCES = (
+    accepted("an authenticator of an unused exporter", AUTHENTICATOR),
+    accepted(
+        "a storage from the environment",
+        exporter("otlphttp: {endpoint: 'http://x', sending_queue: {storage: '${env:S:-a}'}}"),
+        USED,
+    ),
+    accepted("an extension that runs", QUEUE, USED, HEALTH, service("extensions: [health_check]")),
+    Case(
+        "an authenticator that isn't configured",
+        changed(AUTHENTICATOR, USED),
+        "uses the extension 'oidc'",
+        True,
+        AT_START,
+    ),
+    Case(
+        "a storage that isn't started",
+        changed(QUEUE, USED, HEALTH),
+        "uses the extension 'health_check'",
+        True,
+        AT_START,
+    ),
+    Case(
+        "an authenticator of a receiver",
+        changed(("http:", "http: {auth: {authenticator: oidc}}")),
+        "uses the extension 'oidc'",
+        True,
+        AT_START,
+    ),
+)
 _TWO = """\
 receivers:
   otlp: {protocols: {http: }}
@@ -649,5 +683,5 @@ CONNECTORS = (
 
 CASES = (
     *(YAML + NAMES + SECTIONS + SERVICE),
-    *(TELEMETRY + EXPRESSIONS + SETTINGS + CONNECTORS),
+    *(TELEMETRY + EXPRESSIONS + SETTINGS + REFERENCES + CONNECTORS),
 )
