@@ -159,6 +159,33 @@ examples:
     text: az otelembed wait -g shop-rg -n shop --timeout 120
 """
 
+helps["otelembed config"] = """
+type: group
+short-summary: Check the configuration of the collector.
+"""
+
+helps["otelembed config validate"] = """
+type: command
+short-summary: Check a collector configuration without running the collector.
+long-summary: >
+    Finds what makes the collector exit at start: unknown keys, names, component types that the
+    collector's release lacks, missing components, invalid limits and addresses, expressions that it
+    can't expand. `deploy` and `build` make the same check before anything changes. Each problem has
+    its file, line and path, and what to write instead.
+
+
+    The component types are those of the default --collector-image. For another image, a type
+    that is not among them is a warning. Values that come from ${env:NAME} are not checked.
+
+
+    Ends with status 0 if there is no error, and with 1 otherwise. Warnings don't change the status.
+examples:
+  - name: Check a configuration.
+    text: az otelembed config validate collector.yml
+  - name: Fail a pipeline step at an error, and print the errors alone.
+    text: az otelembed config validate collector.yml --query errors -o table
+"""
+
 helps["otelembed prune"] = """
 type: command
 short-summary: List, and delete, embedded images that are not needed.

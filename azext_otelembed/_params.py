@@ -386,6 +386,16 @@ def _remove(c: Any) -> None:
     )
 
 
+def _config_validate(c: Any) -> None:
+    c.positional(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="Collector configuration file (YAML). Several files are merged in their order: "
+        "mappings key by key, other values are replaced.",
+    )
+
+
 def _prune(c: Any) -> None:
     c.argument("registry", help="Name of the container registry.")
     c.argument("repository", help="Name of the repository. Default: all repositories.")
@@ -422,5 +432,6 @@ ARGUMENTS = (
     ("otelembed rollback", (_rollback,)),
     ("otelembed remove", (_remove,)),
     ("otelembed prune", (_prune,)),
+    ("otelembed config validate", (_config_validate,)),
 )
 """The argument groups of every command, and of each one."""

@@ -22,6 +22,8 @@ def load_command_table(loader: Any, _args: Any) -> None:
         group.custom_command("remove", "remove", table_transformer=RELEASE_TABLE)
         group.custom_command("prune", "prune", table_transformer=PRUNE_TABLE)
         group.custom_command("wait", "wait", table_transformer=RELEASE_TABLE)
+    with loader.command_group("otelembed config", transform=printable_result) as group:
+        group.custom_command("validate", "validate_config", table_transformer=PROBLEM_TABLE)
 
 
 BUILD_TABLE = "{image:image.name, base:base.name, built:built}"
@@ -34,6 +36,7 @@ HISTORY_TABLE = (
     "previous:previousImage, reason:reason}"
 )
 RELEASE_TABLE = "{site:site, image:image.name, state:release.state, healthy:healthy}"
+PROBLEM_TABLE = "[errors, warnings][].{file:file, line:line, path:path, message:message}"
 PRUNE_TABLE = (
     "[].{repository:repository, tags:join(', ', tags), created:created, keptBecause:keptBecause}"
 )

@@ -19,6 +19,7 @@ from azext_otelembed.console import Console, write
 from azext_otelembed.deadline import READING, Deadline
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.inputs import (
+    config_problems,
     embed_options,
     launcher_of,
     login_of,
@@ -163,10 +164,11 @@ def dockerfile(
     with command_frame(cmd) as console:
         from azext_otelembed.release import dockerfile as files
 
-        config = read_config(collector_config)
+        config = read_config(collector_config, collector_image)
         if collector_config is None and output_dir is not None:
             # An earlier run's configuration is used again: it may have been edited.
-            config = read_config(files.config_in(output_dir), "--output-dir")
+            written = files.config_in(output_dir)
+            config = read_config(written, collector_image, "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
         session = _session_opener(cmd, credential, Deadline(longest=READING))
@@ -209,7 +211,7 @@ def status(
         found = run(
             session,
             _site(session, resource_group_name, name, slot),
-            options=embed_options(collector_image, read_config(collector_config)),
+            options=embed_options(collector_image, read_config(collector_config, collector_image)),
             app_insights=app_insights,
             health_path=health_path,
             console=console,
@@ -350,6 +352,26 @@ def prune(
         return [{**one.as_result(), "deleted": True} for one in chosen]
 
 
+def validate_config(cmd: Any, files: list[str], collector_image: str = DEFAULT_COLLECTOR) -> Result:
+    """`az otelembed config validate`."""
+    with command_frame(cmd) as console:
+        problems, exact = config_problems(files, collector_image)
+        errors = [problem for problem in problems if problem.is_error]
+        warnings = [problem for problem in problems if not problem.is_error]
+        console.alert(*(f"otelembed: {problem.report}" for problem in errors))
+        for problem in warnings:
+            console.note(problem.report)
+        end_with(cmd, 1 if errors else 0)
+        return {
+            "valid": not errors,
+            "files": files,
+            "collectorImage": collector_image,
+            "typesKnown": exact,
+            "errors": [problem.as_result() for problem in errors],
+            "warnings": [problem.as_result() for problem in warnings],
+        }
+
+
 def _session_opener(cmd: Any, credential: str, deadline: Deadline) -> Callable[[], Session]:
     """Opens the session at the first call: not every command needs one."""
     from azext_otelembed.azure.sign_in import open_session
@@ -390,7 +412,7 @@ def _embed(
     image: str, config: str | None, kind: str, logs: str, grace: int | None, **more: Any
 ) -> EmbedOptions:
     """What is embedded, and how; `more` is as for `embed_options`."""
-    return embed_options(image, read_config(config), launcher_of(kind, logs, grace), **more)
+    return embed_options(image, read_config(config, image), launcher_of(kind, logs, grace), **more)
 
 
 def _app(

@@ -58,6 +58,8 @@ class InvalidConfig(InvalidInput):
         self, message: str, recommendation: str | None = None, line: int | None = None
     ) -> None:
         super().__init__(message if line is None else f"line {line}: {message}", recommendation)
+        self.reason = message
+        self.line = line
 
 
 # Looking at a site and its image

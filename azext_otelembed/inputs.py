@@ -14,6 +14,7 @@ from azext_otelembed.utf8_text import NotUtf8, decode_utf8
 
 if TYPE_CHECKING:
     from azext_otelembed.collector.config import CollectorConfig
+    from azext_otelembed.collector.problem import Problem
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.registry.auth import Basic
     from azext_otelembed.target.embed_target import EmbedOptions
@@ -166,16 +167,41 @@ def _standard_input() -> str:
     return _guarded(lambda: decode_utf8(data), "Standard input")
 
 
-def read_config(path: str | None, option: str = "--collector-config") -> CollectorConfig:
+def read_config(
+    path: str | None, collector_image: str, option: str = "--collector-config"
+) -> CollectorConfig:
     """The collector configuration in a file, checked; the default one without a file.
 
     Raises `InvalidInput`, naming the option and the file.
     """
-    from azext_otelembed.collector.config import load
+    from azext_otelembed.collector.config import ConfigFile, check, load, read
 
     data = _file(path, option)
+    if data is None:
+        return load(None)
     with about(f"{option}: '{path}'"):
-        return load(data)
+        return check(read([ConfigFile(path or "", data)]), exact=_is_release(collector_image))
+
+
+def config_problems(paths: list[str], collector_image: str) -> tuple[tuple[Problem, ...], bool]:
+    """The problems of configuration files, merged in their order, and whether the collector image
+    is the release whose components are known.
+
+    Raises `InvalidInput` for a file that can't be read.
+    """
+    from azext_otelembed.collector.config import ConfigFile, problems, read
+
+    files = [ConfigFile(path, _file(path, "FILE") or b"") for path in paths]
+    exact = _is_release(collector_image)
+    return problems(read(files), exact=exact), exact
+
+
+def _is_release(collector_image: str) -> bool:
+    from azext_otelembed.collector.component_types import is_release
+    from azext_otelembed.target.app_image import parse_reference
+
+    reference = parse_reference(collector_image, "--collector-image")
+    return is_release(reference.repository, reference.tag)
 
 
 def _file(path: str | None, option: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Checks a collector configuration before it is embedded in an image.
+"""Reads and checks a collector configuration before it is embedded in an image.
 
 In the container the collector's output goes to /dev/null, so it would report no mistake. A mistake
 that makes the collector exit at start is an error here; a suspicious setting is a warning.
@@ -6,31 +6,36 @@ that makes the collector exit at start is an error here; a suspicious setting is
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from importlib import resources
 
-from azext_otelembed.collector import listen_addresses
-from azext_otelembed.collector.yaml_document import Node, parse
+from azext_otelembed.collector import (
+    component_sections,
+    component_settings,
+    expansion,
+    extension_references,
+    known_keys,
+    listen_addresses,
+    plain_secrets,
+    settings_check,
+)
+from azext_otelembed.collector.component_id import component_id, component_type
+from azext_otelembed.collector.component_types import release
+from azext_otelembed.collector.expansion import unknown
+from azext_otelembed.collector.pipelines import Pipeline, check_pipelines, pipelines
+from azext_otelembed.collector.problem import Problem
+from azext_otelembed.collector.service_section import check_service
+from azext_otelembed.collector.yaml_document import Node, merge, parse
 from azext_otelembed.errors import InvalidConfig
-from azext_otelembed.utf8_text import NotUtf8, decode_utf8
-from azext_otelembed.whole_number import whole_number
+from azext_otelembed.utf8_text import NotUtf8, decode_utf8, is_utf16
 
 # With the manifest and the image configuration, an embed uploads less than 64 KB.
 MAX_BYTES = 48 * 1024
 
-_SECTIONS = {"receivers", "processors", "exporters", "connectors", "extensions"}
-_SIGNALS = ("traces", "metrics", "logs", "profiles")
-_ID = re.compile(r"[A-Za-z][0-9A-Za-z_]{0,62}(/[^\s/].{0,1023})?", re.ASCII)
-_GUID = r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
-_PLAIN_KEY = re.compile(rf"instrumentation_?key[\"']?\s*[=:]\s*[\"']?{_GUID}", re.IGNORECASE)
-_SECRET_NAME = re.compile(
-    r"(?:password|passwd|secret|token|api_?key|access_?key|authorization)$", re.IGNORECASE
-)
 _EXPORTER = "azuremonitor"
 _DEFAULT_MEMORY_MIB = 204
-_LARGEST_MIB = 2**32 - 1
-_LIMITS = ("limit_mib", "limit_percentage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,47 +51,84 @@ class CollectorConfig:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A configuration file: the name by which messages call it, and its content."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One or several files as the collector reads them.
+
+    `root` is the merged document, an empty mapping where a file can't be read. `data` is the YAML
+    text of the first file, in UTF-8. `found` are the problems of the files themselves.
+    """
+
+    files: tuple[ConfigFile, ...]
+    data: bytes
+    root: Node
+    found: tuple[Problem, ...] = ()
+
+
 def default() -> bytes:
     """The default configuration (YAML)."""
     return resources.files("azext_otelembed.collector").joinpath("default.yml").read_bytes()
 
 
+def read(files: Sequence[ConfigFile]) -> Config:
+    """The files, parsed and merged; what can't be read is a problem of the result.
+
+    Without files: the default configuration.
+    """
+    given = tuple(files) or (ConfigFile("", default()),)
+    read_files = [_read(file) for file in given]
+    found = tuple(problem for _, _, problems_of_file in read_files for problem in problems_of_file)
+    root = reduce(merge, (root for root, _, _ in read_files))
+    data = read_files[0][1]
+    return Config(given, data, root, found)
+
+
+def problems(config: Config, *, exact: bool = True) -> tuple[Problem, ...]:
+    """All problems of a configuration: errors and warnings, each in the order of the lines.
+
+    `exact` says that the collector image is the release whose components are known; for another
+    image, components that this release lacks are warnings.
+    """
+    found = list(config.found)
+    if not any(problem.is_error for problem in found):
+        found += _problems(config.root, exact=exact)
+
+    whole = ", ".join(file.name for file in config.files)
+    found = [one if one.file else replace(one, file=whole) for one in found]
+
+    def order(one: Problem) -> tuple[bool, bool, str, int]:
+        return not one.is_error, one.line is None, one.file, one.line or 0
+
+    return tuple(sorted(dict.fromkeys(found), key=order))
+
+
+def check(config: Config, *, exact: bool = True) -> CollectorConfig:
+    """The configuration for an image. Raises InvalidConfig for the first error."""
+    found = problems(config, exact=exact)
+    errors = [problem for problem in found if problem.is_error]
+    if errors:
+        raise errors[0].as_error(len(errors) - 1)
+    warnings = tuple(problem.sentence for problem in found)
+    return CollectorConfig(config.data, _memory_mib(config.root), warnings)
+
+
 def load(data: bytes | None) -> CollectorConfig:
-    """The configuration `data` (YAML, UTF-8), checked; the default one for None.
+    """The configuration `data` (YAML), checked; the default one for None.
 
     Raises InvalidConfig if the collector would exit at start.
     """
     if data is None:
         # Not parsed on every run: a test checks that the result is the same.
         return CollectorConfig(default(), _DEFAULT_MEMORY_MIB)
-    if len(data) > MAX_BYTES:
-        raise InvalidConfig(
-            f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit."
-        )
-    source = _decode(data)
-    _refuse_secrets(source)
-    root = parse(source)
-    _check_sections(root)
-    pipelines = _pipelines(root)
-    used: set[str] = set()
-    for name, pipeline in pipelines.items():
-        used |= _check_pipeline(root, name, pipeline)
-    for name, line in _names(root.find("service", "extensions"), "'extensions' of the service"):
-        if root.find("extensions", name) is None:
-            raise InvalidConfig(
-                f"the service references extension '{name}', which is not configured.", line=line
-            )
-    for name in sorted(used):
-        if name.partition("/")[0] == "memory_limiter":
-            _check_memory_limiter(name, root.find("processors", name))
-    warnings = _warn_of_missing_limiter(root, pipelines)
-    warnings += listen_addresses.check(root, used)
-    warnings += _warn_of_plain_secrets(root)
-    if not any(component.partition("/")[0] == _EXPORTER for component in used):
-        warnings.append(
-            f"No pipeline exports to '{_EXPORTER}': nothing will reach Application Insights."
-        )
-    return CollectorConfig(data, _memory_mib(root, used), tuple(warnings))
+    return check(read([ConfigFile("", data)]))
 
 
 def uses_azuremonitor(data: bytes) -> bool | None:
@@ -96,7 +138,7 @@ def uses_azuremonitor(data: bytes) -> bool | None:
     """
     if data == default():
         return True
-    pipelines = parse(_decode(data)).find("service", "pipelines")
+    pipelines = read([ConfigFile("", data)]).root.find("service", "pipelines")
     used = [pipeline.get("exporters") for _, pipeline in (pipelines.items if pipelines else ())]
     names = [one.text or "" for exporters in used if exporters for one in exporters.elements]
     if any(name.partition("/")[0].strip() == _EXPORTER for name in names):
@@ -105,171 +147,115 @@ def uses_azuremonitor(data: bytes) -> bool | None:
     return None if any("$" in text for text in texts) else False
 
 
-def _decode(text: bytes) -> str:
+def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
+    """Root, text in UTF-8 and problems of one file."""
+    nothing = Node("map", 1, file=file.name)
     try:
-        source = decode_utf8(text)
+        source, data = _decode(file.data)
+    except InvalidConfig as error:
+        return nothing, file.data, [Problem.from_error(error, file.name)]
+    found = list(plain_secrets.check_text(source, file.name))
+    try:
+        document = parse(source, file.name)
+    except InvalidConfig as error:
+        return nothing, data, [*found, Problem.from_error(error, file.name)]
+    if document.second is not None:
+        message = "the collector reads the first document only; what follows '---' is ignored."
+        found.append(Problem(document.second, "", message, False, file=file.name))
+    return document.root, data, found
+
+
+def _decode(data: bytes) -> tuple[str, bytes]:
+    """The text, and its bytes in UTF-8: the collector reads UTF-16 with a byte order mark, too."""
+    if len(data) > MAX_BYTES * (2 if is_utf16(data) else 1):
+        raise InvalidConfig(
+            f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit.",
+            "Remove comments, and what repeats the defaults.",
+        )
+    try:
+        if is_utf16(data):
+            source = data.decode("utf-16")
+            return source, source.encode()
+        return decode_utf8(data), data
     except NotUtf8 as error:
         raise InvalidConfig(
             f"the collector configuration is not UTF-8 text: {error}.",
             "Save it as UTF-8.",
             error.line,
         ) from error
-    if "\0" in source:
-        raise InvalidConfig("The collector configuration is not text.", "Save it as UTF-8.")
-    return source
-
-
-def _refuse_secrets(source: str) -> None:
-    # Search the text, not the document: comments are part of the image as well.
-    for number, line in enumerate(source.splitlines(), 1):
-        if _PLAIN_KEY.search(line):
-            raise InvalidConfig(
-                "this is an instrumentation key in plain text; everyone with pull access to the "
-                "image could read it.",
-                "Write ${env:APPLICATIONINSIGHTS_CONNECTION_STRING} instead: the value is stored "
-                "in an app setting.",
-                number,
-            )
-
-
-def _check_sections(root: Node) -> None:
-    for name, section in root.items:
-        if name == "service":
-            continue
-        if name not in _SECTIONS:
-            raise InvalidConfig(
-                f"'{name}' is not a section of a collector configuration.",
-                f"Sections are {', '.join(sorted(_SECTIONS))} and service.",
-                section.line,
-            )
-        if section.kind not in ("map", "null"):
-            raise InvalidConfig(f"'{name}' must be a mapping.", line=section.line)
-        for identifier, component in section.items:
-            if not _ID.fullmatch(identifier):
-                raise InvalidConfig(
-                    f"'{identifier}' is not a component name (type or type/name).",
-                    line=component.line,
-                )
-            if component.kind not in ("map", "null"):
-                raise InvalidConfig(
-                    f"the settings of '{identifier}' must be a mapping.", line=component.line
-                )
-
-
-def _pipelines(root: Node) -> dict[str, Node]:
-    service = root.get("service")
-    if service is None:
-        raise InvalidConfig("The collector configuration has no 'service' section.")
-    pipelines = service.get("pipelines")
-    if pipelines is None or not pipelines.items:
-        raise InvalidConfig("the service has no pipelines.", line=service.line)
-    return dict(pipelines.items)
-
-
-def _check_pipeline(root: Node, name: str, pipeline: Node) -> set[str]:
-    """Check one pipeline; returns the names of the components that it uses."""
-    if name.partition("/")[0] not in _SIGNALS:
+    except UnicodeError as error:
         raise InvalidConfig(
-            f"pipeline '{name}' has no known signal ({', '.join(_SIGNALS)}).", line=pipeline.line
-        )
-    used: set[str] = set()
-    for role, sections in (
-        ("receivers", ("receivers", "connectors")),
-        ("processors", ("processors",)),
-        ("exporters", ("exporters", "connectors")),
+            "the collector configuration is not UTF-16 text.", "Save it as UTF-8."
+        ) from error
+
+
+def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
+    known = release()
+    yield from component_sections.check_sections(root)
+    yield from component_sections.check_types(root, known, exact=exact)
+    yield from component_sections.check_addresses(root)
+    yield from component_settings.check_settings(root)
+    yield from known_keys.check_keys(root, exact=exact)
+    service = root.get("service")
+    if service is not None:
+        yield from settings_check.mapping(service, ("service",))
+        yield from check_service(service)
+    yield from check_pipelines(root)
+    yield from expansion.check(root, known.schemes, known.name)
+    yield from plain_secrets.check_values(root)
+    found = pipelines(root)
+    if not found or unknown(service) or unknown(root.find("service", "pipelines")):
+        return
+    used = _used(found)
+    yield from listen_addresses.check(root, used)
+    yield from extension_references.check(root, used)
+    yield from _missing_limiter(root, found)
+    exporters = [pipeline.roles["exporters"] for pipeline in found]
+    if all(one.all_known for one in exporters) and not any(
+        component_type(name) == _EXPORTER for one in exporters for name in one.identifiers
     ):
-        names = _names(pipeline.get(role), f"'{role}' of pipeline '{name}'")
-        if not names and role != "processors":
-            raise InvalidConfig(f"pipeline '{name}' has no {role}.", line=pipeline.line)
-        for component, line in names:
-            if not any(root.find(section, component) for section in sections):
-                raise InvalidConfig(
-                    f"pipeline '{name}' references {role[:-1]} '{component}', "
-                    "which is not configured.",
-                    line=line,
-                )
-            used.add(component)
-    return used
+        message = f"No pipeline exports to '{_EXPORTER}': nothing will reach Application Insights."
+        yield Problem(None, "service::pipelines", message, is_error=False)
 
 
-def _warn_of_missing_limiter(root: Node, pipelines: dict[str, Node]) -> list[str]:
+def _used(found: Sequence[Pipeline]) -> frozenset[str]:
+    roles = (names for pipeline in found for names in pipeline.roles.values())
+    return frozenset(name for names in roles for name in names.identifiers)
+
+
+def _missing_limiter(root: Node, found: Sequence[Pipeline]) -> Iterator[Problem]:
     """A warning if telemetry from outside doesn't pass a memory_limiter first."""
-    found = []
-    for name, pipeline in pipelines.items():
-        processors, receivers = pipeline.get("processors"), pipeline.get("receivers")
-        first = next((item.text for item in processors.elements), None) if processors else None
-        sources = [item.text or "" for item in receivers.elements] if receivers else []
-        outside = any(root.find("receivers", source) for source in sources)
-        if outside and (first or "").partition("/")[0] != "memory_limiter":
-            found.append(f"'{name}'")
-    if not found:
-        return []
-    return [
-        f"Telemetry of {', '.join(found)} doesn't pass a memory_limiter first: "
-        "a burst of it can take memory from the app."
-    ]
+    receivers = root.get("receivers")
+    outside = (
+        {component_id(text) for text, _ in receivers.items} if receivers is not None else set()
+    )
+    without = []
+    for pipeline in found:
+        processors = pipeline.roles["processors"]
+        first = next(iter(processors.identifiers), "")
+        limited = component_type(first) == "memory_limiter" or not processors.all_known
+        if not limited and outside.intersection(pipeline.roles["receivers"].identifiers):
+            without.append(f"'{pipeline.name}'")
+    if without:
+        yield Problem(
+            None,
+            "service::pipelines",
+            f"Telemetry of {', '.join(without)} doesn't pass a memory_limiter first: "
+            "a burst of it can take memory from the app.",
+            is_error=False,
+        )
 
 
-def _check_memory_limiter(name: str, limiter: Node | None) -> None:
-    """Raise InvalidConfig for whole numbers with which the collector exits at start.
-
-    The fields are uint32, percentages end at 100, and the spike is below the limit
-    (open-telemetry/opentelemetry-collector, internal/memorylimiter/config.go).
-    """
-    given = [key for key in _LIMITS if limiter is not None and limiter.get(key) is not None]
-    only = given[0] if len(given) == 1 else ""
-    for limit, spike, largest in (
-        ("limit_mib", "spike_limit_mib", _LARGEST_MIB),
-        ("limit_percentage", "spike_limit_percentage", 100),
-    ):
-        numbers: list[int] = []
-        for key in (limit, spike):
-            node = limiter.get(key) if limiter is not None else None
-            text = (node.text if node is not None else None) or ""
-            number = whole_number(text, largest)
-            invalid = number is None and re.fullmatch(r"[-+]?[0-9]+", text)
-            if node is not None and (invalid or (number == 0 and key == only)):
-                raise InvalidConfig(
-                    f"'{key}' of '{name}' must be a number from 1 to {largest}.", line=node.line
-                )
-            numbers.append(number or 0)
-        if limiter is not None and 0 < numbers[0] <= numbers[1]:
-            raise InvalidConfig(
-                f"'{spike}' of '{name}' must be smaller than its '{limit}'.", line=limiter.line
-            )
-
-
-def _names(node: Node | None, what: str) -> list[tuple[str, int]]:
-    if node is None or node.kind == "null":
-        return []
-    found = []
-    for item in node.elements if node.kind == "list" else (node,):
-        if item.text is None or node.kind != "list":
-            raise InvalidConfig(f"{what} must be a list of names.", line=item.line)
-        found.append((item.text, item.line))
-    return found
-
-
-def _warn_of_plain_secrets(root: Node) -> list[str]:
-    found = []
-    for path, node in root.leaves():
-        text = node.text or ""
-        if path and _SECRET_NAME.search(path[-1]) and text and "${" not in text:
-            found.append(
-                f"Line {node.line}: '{'.'.join(path)}' is in plain text in the image; "
-                "${env:NAME} reads it from an app setting."
-            )
-    return found
-
-
-def _memory_mib(root: Node, used: set[str]) -> int | None:
+def _memory_mib(root: Node) -> int | None:
     limits = []
-    for name in used:
-        if name.partition("/")[0] != "memory_limiter":
+    processors = root.get("processors")
+    used = _used(pipelines(root))
+    for text, node in processors.items if processors is not None else ():
+        name = component_id(text) or ""
+        if component_type(name) != "memory_limiter" or name not in used:
             continue
-        node = root.find("processors", name, "limit_mib")
-        limit = whole_number((node.text if node is not None else None) or "", _LARGEST_MIB)
+        limit = settings_check.number(node.get("limit_mib"))
         if limit is None or limit < 10:
             return None
-        limits.append(limit)
+        limits.append(int(limit))
     return min(limits) * 4 // 5 if limits else None

@@ -2,86 +2,147 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from azext_otelembed.collector.component_id import component_id, component_type
+from azext_otelembed.collector.expansion import unknown
+from azext_otelembed.collector.pipelines import listed
+from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.yaml_document import Node
-from azext_otelembed.errors import InvalidConfig
 from azext_otelembed.whole_number import whole_number
 
 # Default ports of components that listen. An `endpoint` of other components is a remote address.
 _PORTS = {"grpc": 4317, "http": 4318}
+_OWN_METRICS = 8888
 _EXTENSIONS = {"health_check": 13133, "zpages": 55679, "pprof": 1777}
+_HOST = re.compile(r"[\w.-]*|\[[0-9A-Fa-f:.]+(%\w+)?\]")
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
+_EVERY = ("", "0.0.0.0", "[::]")  # noqa: S104
+_SAME = {"localhost": "127.0.0.1"}
 
 
-def check(root: Node, used: set[str]) -> list[str]:
-    """Warnings about listen addresses. Raises InvalidConfig if two components use the same port.
+@dataclass(frozen=True, slots=True)
+class _Listener:
+    """A listener: its name in messages, the path of its settings, these, the default port."""
+
+    name: str
+    path: tuple[str, ...]
+    settings: Node
+    port: int
+
+    @property
+    def known(self) -> bool:
+        """Whether it listens on a TCP address that is written in the configuration."""
+        kinds = [self.settings.get(key) for key in ("transport", "endpoint")]
+        transport = (kinds[0].text or "tcp") if kinds[0] is not None else "tcp"
+        return transport.startswith("tcp") and not any(map(unknown, (*kinds, self.settings)))
+
+    @property
+    def endpoint(self) -> str:
+        """`host:port`, as written or by default. With null, the collector takes any port."""
+        node = self.settings.get("endpoint")
+        return f"localhost:{self.port}" if node is None else node.text or ""
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port; None for what isn't `host:port`."""
+        host, colon, number = self.endpoint.rpartition(":")
+        port = whole_number(number or "0", 65535)
+        if port is None or (self.endpoint and not colon) or not _HOST.fullmatch(host):
+            return None
+        return host, port
+
+
+def check(root: Node, used: frozenset[str]) -> Iterator[Problem]:
+    """Errors for two listeners on one port and for what is no address; warnings of open ones.
 
     `used` are the components in pipelines: the collector starts no others.
     """
-    warnings: list[str] = []
-    taken: dict[int, str] = {}
-    for name, node, endpoint, port in _listeners(root, used):
-        host, _, number = endpoint.rpartition(":")
-        if "${" in endpoint:
+    taken: list[tuple[str, int, str]] = []
+    listeners = list(_listeners(root, used))
+    for one in listeners:
+        node, path = one.settings.get("endpoint") or one.settings, (*one.path, "endpoint")
+        if not one.known or (node is not one.settings and node.scalar not in ("", "string")):
             continue
-        bound = whole_number(number, 65535)
-        if bound is None:
-            raise InvalidConfig(
-                f"'{name}' must listen on host:port, e.g. localhost:{port}.", line=node.line
+        if one.address is None:
+            message = f"'{one.name}' must listen on host:port, e.g. localhost:{one.port}."
+            yield Problem.of(node, path, message, f"Write 'endpoint: localhost:{one.port}'.")
+            continue
+        host, port = one.address
+        for host_of_other, port_of_other, other in taken:
+            if port and port == port_of_other and _overlap(host, host_of_other):
+                message = f"'{one.name}' and '{other}' both listen on port {port}."
+                yield Problem.of(node, path, message, "Give one of them another port.")
+        taken.append((host, port, one.name))
+        if not port:
+            message = f"'{one.name}' listens on a random port, to which nothing can send."
+            advice = f"Write 'endpoint: localhost:{one.port}'."
+            yield Problem.of(node, path, message, advice, is_error=False)
+        elif host not in _LOCAL:
+            yield Problem.of(
+                node,
+                path,
+                f"'{one.name}' listens on {one.endpoint}, which is not only the container's "
+                f"localhost; localhost:{port} is enough for an app in the same container.",
+                is_error=False,
             )
-        if bound in taken:
-            raise InvalidConfig(
-                f"'{name}' and '{taken[bound]}' both listen on port {bound}.", line=node.line
-            )
-        if bound:
-            taken[bound] = name
-        if host not in _LOCAL:
-            warnings.append(
-                f"'{name}' listens on {endpoint}, which is not only the container's localhost; "
-                f"localhost:{number} is enough for an app in the same container."
-            )
-    known = any("${" in endpoint for *_, endpoint, _ in _listeners(root, used))
-    if not known and not set(_PORTS.values()) & set(taken):
-        warnings.append(
+    yield from _own_metrics(root, taken)
+    ports = {port for _, port, _ in taken}
+    if all(one.known for one in listeners) and not set(_PORTS.values()) & ports:
+        yield Problem(
+            None,
+            "receivers",
             "Nothing listens on port 4318 (OTLP/HTTP) or 4317 (OTLP/gRPC), where OpenTelemetry "
-            "SDKs send by default."
+            "SDKs send by default.",
+            is_error=False,
         )
-    return warnings
 
 
-def _listeners(root: Node, used: set[str]) -> Iterator[tuple[str, Node, str, int]]:
-    """Component, node, endpoint and default port of each listener."""
-    receivers = root.get("receivers")
-    for name, receiver in receivers.items if receivers is not None else ():
-        if name.partition("/")[0] == "otlp" and name in used:
-            yield from _otlp(name, receiver)
-    started = root.find("service", "extensions")
-    for item in started.elements if started is not None else ():
-        name = item.text or ""
-        port = _EXTENSIONS.get(name.partition("/")[0])
-        extension = root.find("extensions", name)
-        if port is not None and extension is not None:
-            yield name, extension, _endpoint(extension, port), port
+def _own_metrics(root: Node, taken: list[tuple[str, int, str]]) -> Iterator[Problem]:
+    """An error if the collector's own metrics need a port that is taken: localhost:8888 by default.
 
-
-def _otlp(name: str, receiver: Node) -> Iterator[tuple[str, Node, str, int]]:
-    protocols = receiver.get("protocols")
-    if protocols is None or not protocols.items:
-        raise InvalidConfig(
-            f"receiver '{name}' must specify at least one protocol (grpc, http).",
-            line=receiver.line,
-        )
-    for protocol, settings in protocols.items:
-        port = _PORTS.get(protocol)
-        if port is None:
-            raise InvalidConfig(
-                f"receiver '{name}' has an unknown protocol '{protocol}' (known: grpc, http).",
-                line=settings.line,
+    (service/telemetry/otelconftelemetry/factory.go)
+    """
+    metrics = root.find("service", "telemetry", "metrics")
+    level = metrics.get("level") if metrics is not None else None
+    given = (metrics, level, root.find("service", "telemetry"))
+    off = level is not None and (level.text or "").lower() == "none"
+    if off or any(map(unknown, given)) or (metrics is not None and metrics.get("readers")):
+        return
+    for host, port, name in taken:
+        if port == _OWN_METRICS and _overlap(host, "localhost"):
+            yield Problem(
+                None,
+                "service::telemetry::metrics",
+                f"'{name}' and the collector's own metrics both listen on port {port}.",
+                advice="Write 'telemetry: {metrics: {level: none}}' in the section 'service'.",
+                file=root.file,
             )
-        yield f"{name}/{protocol}", settings, _endpoint(settings, port), port
 
 
-def _endpoint(settings: Node, port: int) -> str:
-    node = settings.get("endpoint")
-    return node.text if node is not None and node.text is not None else f"localhost:{port}"
+def _overlap(host: str, other: str) -> bool:
+    return _SAME.get(host, host) == _SAME.get(other, other) or host in _EVERY or other in _EVERY
+
+
+def _listeners(root: Node, used: frozenset[str]) -> Iterator[_Listener]:
+    receivers = root.get("receivers")
+    for text, receiver in receivers.items if receivers is not None else ():
+        name = component_id(text) or ""
+        if component_type(name) == "otlp" and name in used:
+            path = ("receivers", text, "protocols")
+            protocols = receiver.get("protocols")
+            if unknown(receiver) or unknown(protocols):
+                yield _Listener(name, path, protocols or receiver, _PORTS["http"])
+            for protocol, settings in protocols.items if protocols is not None else ():
+                if protocol in _PORTS:
+                    port = _PORTS[protocol]
+                    yield _Listener(f"{name}/{protocol}", (*path, protocol), settings, port)
+    extensions = root.get("extensions")
+    started = listed(root.find("service", "extensions")).identifiers
+    for text, extension in extensions.items if extensions is not None else ():
+        name = component_id(text) or ""
+        extension_port = _EXTENSIONS.get(component_type(name))
+        if name in started and extension_port is not None:
+            yield _Listener(name, ("extensions", text), extension, extension_port)

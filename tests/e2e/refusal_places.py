@@ -143,6 +143,7 @@ def write_files(files: Path) -> None:
         "syntax.yml": "receivers:\n  otlp:\n   protocols: [\nexporters: {}\n",
         "undefined.yml": CONFIGURATION.replace("[azuremonitor]", "[nosuch]"),
         "idle.yml": CONFIGURATION.partition("service:")[0] + "service: {}\n",
+        "typo.yml": CONFIGURATION.replace("exporters: [", "processors: []\n      exportes: ["),
         "secret.yml": CONFIGURATION.replace(
             "azuremonitor: {}", f"azuremonitor:\n      connection_string: {GOOD}"
         ),

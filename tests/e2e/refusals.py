@@ -425,6 +425,11 @@ COLLECTORS = (
                 "undefined.yml",
                 ("--collector-config", "undefined.yml", "ine 9", "'nosuch', which is not conf"),
             ),
+            (
+                "has an unknown key",
+                "typo.yml",
+                ("typo.yml", "line 10: the key 'exportes'", "Did you mean 'exporters'?"),
+            ),
             ("has no pipelines", "idle.yml", ("--collector-config", "idle.yml", "no pipelines")),
             (
                 "holds a key in plain text",

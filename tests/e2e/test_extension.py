@@ -97,6 +97,7 @@ def test_the_wheel_holds_the_extension_and_nothing_else() -> None:
     }
     assert "azext_otelembed/azext_metadata.json" in names
     assert "azext_otelembed/collector/default.yml" in names
+    assert "azext_otelembed/collector/component_types.json" in names
     assert not [name for name in names if "test" in name or "localazure" in name]
     assert re.search(r"^Name: otelembed$", metadata, re.MULTILINE)
     required = set(re.findall(r"^Requires-Dist: ([\w.-]+)", metadata, re.MULTILINE))

@@ -2,9 +2,11 @@ package main
 
 import (
 	"localazure/collector/azuremonitor"
+	"localazure/collector/forward"
 
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/healthcheckextension"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/processor/resourceprocessor"
+	"go.opentelemetry.io/collector/connector"
 	"go.opentelemetry.io/collector/exporter"
 	"go.opentelemetry.io/collector/exporter/debugexporter"
 	"go.opentelemetry.io/collector/exporter/otlphttpexporter"
@@ -39,6 +41,11 @@ func components() (otelcol.Factories, error) {
 		azuremonitor.NewFactory(),
 		debugexporter.NewFactory(),
 		otlphttpexporter.NewFactory(),
+	); err != nil {
+		return factories, err
+	}
+	if factories.Connectors, err = otelcol.MakeFactoryMap[connector.Factory](
+		forward.NewFactory(),
 	); err != nil {
 		return factories, err
 	}

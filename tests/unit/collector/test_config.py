@@ -77,7 +77,7 @@ CONNECTED = (
     .encode()
     + b"    metrics:\n      receivers: [spanmetrics]\n      exporters: [azuremonitor]\n"
 )
-MERGED = changed("azuremonitor:\n", "azuremonitor: &a {x: 1}\n  azuremonitor/2: {<<: *a}\n")
+MERGED = changed("azuremonitor:\n", "azuremonitor: &a {timeout: 1s}\n  azuremonitor/2: {<<: *a}\n")
 MERGED = MERGED.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")
 
 
@@ -90,16 +90,17 @@ MERGED = MERGED.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")
         (b"just text", 1, "must be a mapping"),
         (b"a: [1\nb: 2\n", 2, "not valid YAML"),
         (b"a: 1\n\tb: 2\n", 2, "not valid YAML"),
-        (b"a: 1\n---\nb: 2\n", 2, "not valid YAML: but found another document"),
         (b"a: *nowhere\n", 1, "undefined alias"),
         (b"a: 1\nb: \x07\n", 2, "control character"),
         (b"a: 1\nb: \xff\n", 2, "not UTF-8"),
-        (GOOD.encode("utf-16"), 1, "it is UTF-16, as Windows PowerShell writes it"),
-        (b"%YAML " + b"9" * 5000 + b".1\n---\na: 1\n", None, "a number is too large"),
-        (b'a: "\\UFFFFFFFF"\n', None, "a number is too large"),
-        (b"a: \0", None, "not text"),
-        (b"[" * 20_000, None, "nested too deeply"),
-        (b"a: &a [*a]\n", None, "nested too deeply"),
+        (GOOD.encode("utf-16-le"), 1, "not valid YAML: a control character"),
+        (b"\xff\xfea", None, "not UTF-16 text"),
+        (b"%YAML " + b"9" * 5000 + b".1\n---\na: 1\n", 1, "extremely long version number"),
+        (b"%YAML 1.2\n---\na: 1\n", 1, "doesn't read YAML of this version"),
+        (b'a: "\\UFFFFFFFF"\n', 1, "invalid Unicode character escape code"),
+        (b"a: \0", 1, "control character"),
+        (b"[" * 20_000, 1, "maximum nesting depth"),
+        (b"a: &a [*a]\n", 1, "one inside of its own anchor"),
         (b"? [a]\n: 1\n", 1, "a key must be plain text"),
         (b"<<: 3\n", 1, "can only merge mappings"),
         (b"receivers:\nreceivers:\n", 2, "'receivers' is duplicated"),
@@ -131,7 +132,7 @@ MERGED = MERGED.replace(b"exporters: [", b"exporters: [azuremonitor/2, ")
         (changed("      http:\n", "      thrift:\n"), 4, "unknown protocol 'thrift'"),
         (
             changed("http:\n", "http:\n        endpoint: localhost\n"),
-            4,
+            5,
             "must listen on host:port, e.g. localhost:4318",
         ),
         (
@@ -177,6 +178,10 @@ def test_an_instrumentation_key_in_plain_text_is_refused_and_not_repeated(value:
         ),
         (changed("http:\n", "http: {endpoint: ':4318'}\n"), "listens on :4318, which is not only"),
         (changed("http:\n", "http: {endpoint: 'localhost:9999'}\n"), "Nothing listens on port"),
+        (
+            changed("http:\n", "http: {endpoint: }\n      grpc:\n"),
+            "Line 4: 'otlp/http' listens on a random port",
+        ),
         (changed("      processors: [memory_limiter]\n", ""), None),
         (changed("processors: [memory_limiter]", "processors: []"), "pass a memory_limiter"),
         (
@@ -207,6 +212,8 @@ def test_what_is_odd_is_warned_of(text: bytes, warning: str | None) -> None:
         changed("http:\n", "http: {endpoint: '[::1]:4318'}\n"),
         changed("http:\n", "http: {endpoint: '${env:HOST}:4318'}\n"),
         changed("  azuremonitor:\n", "  azuremonitor:\n  otlp: {headers: {api_key: '${env:K}'}}\n"),
+        GOOD.encode("utf-16"),
+        b"\xfe\xff" + GOOD.encode("utf-16-be"),
         changed(
             "exporters:\n", "extensions: {health_check: {endpoint: 'localhost:4318'}}\nexporters:\n"
         ),
@@ -227,26 +234,28 @@ def test_what_is_fine_is_not_warned_of(text: bytes) -> None:
         ("{limit_percentage: 101}", "'limit_percentage' of 'memory_limiter' must be a number from"),
         ("{limit_mib: 9, spike_limit_mib: -1}", "'spike_limit_mib' of 'memory_limiter' must be"),
         ("{limit_mib: 9, spike_limit_mib: 9}", "'spike_limit_mib' of 'memory_limiter' must be sm"),
+        ("{limit_mib: '512'}", "'limit_mib' of 'memory_limiter' must be a number"),
+        ("{limit_mib: ²}", "'limit_mib' of 'memory_limiter' must be a number"),
+        ("{}", "'memory_limiter' has neither a 'limit_mib' nor a 'limit_percentage'"),
     ],
 )
 def test_limits_with_which_the_collector_exits_are_refused(limiter: str, message: str) -> None:
     with pytest.raises(InvalidConfig, match=message):
-        config.load(changed("{limit_mib: 100, check_interval: 1s}", limiter))
+        config.load(changed("limit_mib: 100", limiter.strip("{}") or "limit_mib: "))
 
 
 @pytest.mark.parametrize(
     ("limiter", "expected"),
     [
-        *(("{limit_mib: 100}", 80), ("{limit_mib: 512}", 409)),
-        *(("{limit_percentage: 50}", None), ("{limit_mib: '${env:LIMIT}'}", None)),
-        *(("{limit_mib: '512'}", 409), ("{limit_mib: ²}", None), ("{limit_mib: 1_0}", None)),
-        *(("{limit_mib: 4294967295}", 3435973836), ("", None)),
+        *(("limit_mib: 100", 80), ("limit_mib: 512", 409), ("limit_mib: 0x64", 80)),
+        *(("limit_percentage: 50", None), ("limit_mib: '${env:LIMIT}'", None)),
+        *(("limit_mib: 1_0", 8), ("limit_mib: 4294967295", 3435973836)),
     ],
 )
 def test_gomemlimit_follows_the_memory_limiter_of_a_pipeline(
     limiter: str, expected: int | None
 ) -> None:
-    text = changed("{limit_mib: 100, check_interval: 1s}", limiter)
+    text = changed("limit_mib: 100", limiter)
     assert config.load(text).memory_mib == expected
     unused = text.replace(b"processors: [memory_limiter]", b"")
     assert config.load(unused).memory_mib is None
