@@ -391,15 +391,22 @@ def _options(
 
     `telemetry` has --wait-for-telemetry, --require-telemetry and --app-insights.
     """
-    from azext_otelembed.release.release_context import ReleaseOptions, TelemetryWait
+    from azext_otelembed.release.release_context import (
+        ReleaseOptions,
+        TelemetryWait,
+        health_path_words,
+    )
 
     seconds, required, app_insights = telemetry
     waits = None
     if seconds is not None or required:
         if not wait:
+            command = DEFAULT.command(
+                "otelembed wait", *health_path_words(health_path), subscription=None
+            )
             raise InvalidInput(
                 "--wait-for-telemetry and --require-telemetry cannot be combined with --no-wait.",
-                f"Give them to `{DEFAULT.command('otelembed wait', subscription=None)}`.",
+                f"Give them to `{command}`.",
             )
         seconds = TELEMETRY_SECONDS if seconds is None else seconds
         waits = TelemetryWait(seconds, required, app_insights)
