@@ -216,6 +216,7 @@ def moving(make_site: MakeSite, cloud: Cloud) -> tuple[Site, str]:
     return site, f"{cloud.local.registries[other]}/{site.repository}:2.0"
 
 
+@pytest.mark.thorough
 def test_a_site_that_moves_to_another_registry_can_go_back(
     moving: tuple[Site, str], hand: Hand
 ) -> None:

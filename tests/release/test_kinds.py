@@ -205,6 +205,7 @@ def test_a_site_of_containers_that_can_not_be_restarted_is_unproven(
     )
 
 
+@pytest.mark.thorough
 def test_the_command_that_puts_a_main_container_back_keeps_all_of_it(
     site: Site, hand: Hand, push: Push, az: Az
 ) -> None:
@@ -267,7 +268,12 @@ def test_in_abac_mode_another_role_counts(
     ("spec", "words"),
     [
         pytest.param({"system_identity": False}, "and has none", id="no identity"),
-        pytest.param(WITHOUT_IDENTITY, "no way to pull", id="identity not in use"),
+        pytest.param(
+            WITHOUT_IDENTITY,
+            "no way to pull",
+            id="identity not in use",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_site_that_lacks_a_way_to_pull_is_told_the_commands_that_give_it_one(

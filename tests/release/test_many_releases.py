@@ -87,6 +87,7 @@ def test_a_site_with_many_releases_is_deployed_shown_and_rolled_back(
     assert hand.states(site)[0] == "succeeded"
 
 
+@pytest.mark.thorough
 def test_without_delete_prune_tells_which_records_would_go(
     make_site: MakeSite, hand: Hand, shelf: str, cloud: Cloud
 ) -> None:
