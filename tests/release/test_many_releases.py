@@ -135,6 +135,24 @@ def test_a_release_that_begins_meanwhile_is_never_deleted(
     assert {"late", "early", made[0].id} <= found
 
 
+def test_an_image_that_a_deploy_takes_while_others_are_deleted_stays(
+    make_site: MakeSite, hand: Hand, shelf: str, push: Push
+) -> None:
+    site = make_site(registry=shelf, wait=False, state="Stopped", component=False)
+    for tag in ("1-otelembed-000000000001", "2-otelembed-000000000002"):
+        push(site, tag, f"echo {tag}")
+        site.cloud.local.backdate(shelf, site.repository, tag, "2026-01-05T08:00:00.0000000Z")
+    mine, console = pruner(hand.session, shelf, look_again=0), Console(quiet=True)
+    findings = mine.find(console)
+    first, second = (one.image for one in findings.images)
+    (made,) = history(site, 1)
+    image = site.image(second.tags[0])
+    taken = replace(made, image=image, digest=second.digest, state=record.PENDING, finished=None)
+    put_releases(site.cloud.local, shelf, [taken])
+    assert [one.image.digest for one in mine.delete(findings, console)] == [first.digest]
+    assert second.digest in Contents(site.cloud, site.host).manifests(site.repository)
+
+
 def test_the_record_of_an_image_that_only_it_tells_stays_as_long_as_the_image(
     make_site: MakeSite, hand: Hand, shelf: str, push: Push
 ) -> None:
