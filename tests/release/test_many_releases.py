@@ -366,7 +366,8 @@ def test_the_requests_of_prune_grow_with_sites_and_not_with_images(
     assert asked["arm"] == others["arm"] + 3
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=4)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [0, 100], ids=["one page", "pages of 100"])
 def test_five_thousand_releases(
     make_site: MakeSite, hand: Hand, cloud: Cloud, page: int, capsys: pytest.CaptureFixture[str]
