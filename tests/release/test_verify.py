@@ -304,7 +304,7 @@ def test_a_configuration_that_can_never_be_read_proves_nothing(
         cloud.local.fault(method="GET", path=f"{site.name}/config/web", status=403, times=0)
 
     with meanwhile(cloud, fail, after=True, method="PATCH", path=f"{site.name}/config/web"):
-        ended = hand.deploy(site, timeout=12)
+        ended = hand.deploy(site, timeout=30)
     assert ended.exit_status == 6, ended
-    assert ended.result["reason"].startswith("after 12 s its configuration not seen: ")
+    assert ended.result["reason"].startswith("after 30 s its configuration not seen: ")
     assert site.runs == ended.result["image"]["name"], "it is not rolled back"
