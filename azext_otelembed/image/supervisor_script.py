@@ -13,6 +13,7 @@ ksh93 and zsh. Their behaviour is the reason for these parts:
   supervisor must not end at a signal that is sent to all processes, or at a closed stderr.
 - An image without `sleep` has nothing to wait with, except a pipe that this process itself can
   write to: reading from it ends at a signal only.
+- Before the first child, `$!` is 0 in zsh, and `kill 0` would reach the app.
 - Shells report a child that a signal has ended, also in `wait`: 2>/dev/null.
 
 Names begin with `otelembed_`, because a variable that is already in the environment is exported to
@@ -50,6 +51,7 @@ otelembed_uptime() {
 }
 otelembed_stop() {
   trap "" TERM HUP
+  case $! in "" | 0) exit 0 ;; esac
   otelembed_signal=KILL
   if [ "$otelembed_runs" ]; then
     @GRACE@

@@ -28,7 +28,7 @@ _FOLDERS = os.pathsep.join(
     [str(Path(sys.executable).parent), os.environ["PATH"], "/usr/local/sbin", "/usr/sbin", "/sbin"]
 )
 DIES = "sleep 0.7; exit {}"
-HEALTHY = "exec sleep 1000"
+HEALTHY = f"exec {shutil.which('sleep')} 1000"
 
 
 def installed(name: str, package: str | None = None) -> str:
@@ -67,7 +67,8 @@ class Running:
     def __init__(self, unshare: subprocess.Popen[bytes]) -> None:
         self._unshare = unshare
         self._output = bytearray()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         # A pipe, since some programs open /dev/stderr anew: in a file they would overwrite lines.
@@ -87,13 +88,20 @@ class Running:
         """Whether PID 1 has ended by itself."""
         return self._unshare.poll() is not None
 
+    @property
+    def status(self) -> int:
+        """The exit status, once PID 1 has ended."""
+        status = self._unshare.wait()
+        self._reader.join()
+        return status if status >= 0 else 128 - status
+
     def lines(self) -> list[str]:
         """What the processes wrote so far."""
         return self._output.decode(errors="replace").splitlines()
 
     def processes(self) -> dict[int, tuple[str, str]]:
         """The processes of its namespace: state and command line."""
-        namespace = os.readlink(f"/proc/{self.pid}/ns/pid")
+        namespace = Path(f"/proc/{self.pid}/ns/pid").readlink()
         found = {}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
@@ -126,10 +134,10 @@ class Running:
         return Ending(status if status >= 0 else 128 - status, time.monotonic() - began)
 
 
-def _in(namespace: str, folder: Path, parent: str) -> bool:
+def _in(namespace: Path, folder: Path, parent: str) -> bool:
     for each in (folder, Path(f"/proc/{parent}")):
         try:
-            return os.readlink(each / "ns" / "pid") == namespace
+            return (each / "ns" / "pid").readlink() == namespace
         except OSError:
             continue
     return False

@@ -85,7 +85,9 @@ def _php_fpm(folder: Path) -> Sequence[str]:
         f"[global]\nerror_log=/dev/stderr\n[www]\nuser=daemon\nlisten={folder}/ready\n"
         "pm=static\npm.max_children=2\n"
     )
-    found = next((f"php-fpm{n}" for n in ("8.2", "8.4") if os.access(f"/usr/sbin/php-fpm{n}", 1)), "")
+    found = next(
+        (f"php-fpm{n}" for n in ("8.2", "8.4") if os.access(f"/usr/sbin/php-fpm{n}", 1)), ""
+    )
     return [installed(found or "php-fpm", "php-fpm"), "-F", "-R", "-y", str(folder / "fpm.conf")]
 
 
@@ -142,7 +144,9 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(5))
 os.wait()
 os._exit(6)
 """
-_CHLD = "set -m; trap 'exit 6' CHLD; trap 'exit 5' TERM; : >ready; sleep 1000 & while :; do wait; done"
+_CHLD = (
+    "set -m; trap 'exit 6' CHLD; trap 'exit 5' TERM; : >ready; sleep 1000 & while :; do wait; done"
+)
 _PROCESS_WAIT = """\
 fork { File.write("ready", ""); sleep 1000 }
 trap("TERM") { exit! 5 }

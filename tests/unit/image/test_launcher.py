@@ -203,7 +203,8 @@ def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path)
     script = Launcher("drain", grace=0).script(recipe=None)
     script = script.replace("/otelembed/", f"{folder}/")
     for _ in range(20):  # one in six or so is held while it still is the shell's own copy
-        with subprocess.Popen([program("dash"), "-c", script, "x", program("sleep"), "99"]) as shell:
+        words = [program("dash"), "-c", script, "x", program("sleep"), "99"]
+        with subprocess.Popen(words) as shell:
             children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
             while not (found := children.read_text().split()):
                 pass
