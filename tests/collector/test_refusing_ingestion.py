@@ -113,6 +113,7 @@ def test_what_does_not_fit_is_refused_and_counted(program: Path, tmp_path: Path)
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(600)
 def test_the_app_answers_as_fast_and_the_memory_stays_below_its_limit_for_two_minutes(
     program: Path, tmp_path: Path
 ) -> None:
