@@ -1,8 +1,8 @@
 """`python -m tests.collector.load_generator RATE SECONDS PORT…`: requests to several apps in turn.
 
-Sends GET / to each port RATE times a second, or as often as the machine can. Prints one line for each port: the durations of its
-requests in milliseconds. The apps are asked in turn, so each of them meets the same load of the
-machine, and their medians can be compared.
+Sends GET / to each port RATE times a second, or as often as the machine can. Prints one line for
+each port: the durations of its requests in milliseconds. The apps are asked in turn, so each of
+them meets the same load of the machine, and their medians can be compared.
 """
 
 from __future__ import annotations
