@@ -83,8 +83,8 @@ def test_the_added_layers_come_on_top_in_the_bases_family(family: Family) -> Non
 @pytest.mark.parametrize(
     ("family", "expected"),
     [
-        (Family.DOCKER, "57afd21f0df5f2fa7d2ae0b26717c72e0b0987b7128d7c914ff24012fd7db25a"),
-        (Family.OCI, "4a3790cf791734594f71a7bbab259fda157b73b8522d8b415bcd3a06655af8a1"),
+        (Family.DOCKER, "f7e4d43b42e34ebf0cee7ae54183da70680f2a7a04d8611a6d7db73edb353128"),
+        (Family.OCI, "c21ebf6c47185d500db5e4692fad1702e8e85ddfe6b6a63697195abd4c0bb901"),
     ],
 )
 def test_an_embedded_image_is_the_same_byte_for_byte_everywhere(
