@@ -31,6 +31,15 @@ DIES = "sleep 0.7; exit {}"
 HEALTHY = f"exec {shutil.which('sleep')} 1000"
 
 
+every_shell = pytest.mark.parametrize(
+    "shell",
+    [
+        pytest.param(shell, marks=() if shell in ("dash", "busybox") else pytest.mark.thorough)
+        for shell in SHELLS
+    ],
+)
+
+
 def installed(name: str, package: str | None = None) -> str:
     """The path of a program, or the test is skipped."""
     found = shutil.which(name, path=_FOLDERS)
@@ -143,7 +152,7 @@ def _in(namespace: Path, folder: Path, parent: str) -> bool:
     return False
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.image.launcher import START_LINE, Launcher
-from tests.launchers.first_process import HEALTHY, SHELLS, installed, started, wrapped
+from tests.launchers.first_process import HEALTHY, every_shell, installed, started, wrapped
 
 # The first are applets of Debian's busybox, the others builtins of shells.
 NAMES = ("httpd", "env", "crontab", "watchdog", "sh", "sleep", "echo", "test", "true", "kill")
 
-every_shell = pytest.mark.parametrize("shell", SHELLS)
 both = pytest.mark.parametrize(
     "launcher", [Launcher(), Launcher("drain", grace=0)], ids=lambda launcher: launcher.kind
 )
