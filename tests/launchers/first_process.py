@@ -130,8 +130,8 @@ class Running:
         """The processes of its namespace that no process has waited for."""
         return [pid for pid, (state, _) in self.processes().items() if state == "Z"]
 
-    def stop(self, number: signal.Signals, limit: float = 6) -> Ending:
-        """Send PID 1 a signal, and after `limit` seconds KILL, as App Service does."""
+    def stop(self, number: signal.Signals, limit: float = 20) -> Ending:
+        """Send PID 1 a signal, and after `limit` seconds KILL."""
         began = time.monotonic()
         os.kill(self.pid, number)
         try:
