@@ -69,7 +69,8 @@ def node(directory: Path) -> Path:
 
     def install(folder: Path) -> None:
         (folder / "package.json").write_text(wanted)
-        _run([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+        quiet = ("--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline")
+        _run([npm, "install", *quiet], folder)
 
     modules = _kept("node", wanted, install) / "node_modules"
     program = Path(needs.program("node")).resolve()
@@ -87,21 +88,18 @@ def go(directory: Path) -> Path:
     lines = files("Go")
     written = {"main.go": sources.GO, "telemetry.go": lines["telemetry.go"]}
     go = toolchain.find_go(ROOT / ".local")
-    environment = {**go.environment(), "GOFLAGS": "-modcacherw -buildvcs=false"}
 
     def build(folder: Path) -> None:
-        (folder / "go.mod").write_text("module shop\n\ngo 1.25.0\n")
+        # The sample app needs the same modules; `go mod tidy` would fetch their tests' modules too.
+        for name in ("go.mod", "go.sum"):
+            shutil.copy(toolchain.SOURCES / "sampleapp" / name, folder)
         for name, text in written.items():
             (folder / name).write_text(text)
-        _run([str(go.command), "mod", "tidy"], folder, environment)
         command = [str(go.command), "build", "-trimpath", "-ldflags=-s -w", "-o", "shop", "."]
-        _run(command, folder, environment)
+        _run(command, folder, go.environment())
 
     program = _kept("go", json.dumps(written), build) / "shop"
-    layers = [
-        layer(shell.base(), level=1),
-        layer([Entry("shop", program.read_bytes(), 0o755)], level=1),
-    ]
+    layers = [layer([Entry("shop", program.read_bytes(), 0o755)], level=1)]
     return _write(directory, layers, lines["Dockerfile"], cmd=["/shop"])
 
 
@@ -126,7 +124,6 @@ def rails(directory: Path) -> Path:
     extensions = [path for one in [*folders, kept] for path in one.rglob("*.so")]
     initializer = "config/initializers/opentelemetry.rb"
     layers = [
-        layer(shell.base(), level=1),
         machine([Path(ruby)], extensions),
         *(layer(tree(folder, str(folder)), level=1) for folder in folders),
         layer(tree(kept, "app"), level=1),

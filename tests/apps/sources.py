@@ -81,7 +81,7 @@ app.get('/orders/:number', (request, response) => {{
 }});
 const server = app.listen(8080);
 """
-NODE_PACKAGES = {"express": "5.1.0", "pino": "9.9.0"}
+NODE_PACKAGES = {"express": "5.3.0", "pino": "10.4.0"}
 
 GO = f"""
 package main
