@@ -131,10 +131,7 @@ def spans() -> bytes:
         }
         for number in range(1, SPANS_A_REQUEST + 1)
     ]
-    resource = {"attributes": []}
-    return json.dumps(
-        {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": made}]}]}
-    ).encode()
+    return json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": made}]}]}).encode()
 
 
 def resident(collector: Collector) -> int:

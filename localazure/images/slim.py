@@ -29,7 +29,7 @@ def build_slim(go: Go, folder: Path) -> Path:
     The builder has the manifest's own version, as upstream asks for.
     """
     text = MANIFEST.read_text()
-    (version,), (name,) = _VERSION.findall(text), _NAME.findall(text)
+    version, name = str(_VERSION.findall(text)[0]), str(_NAME.findall(text)[0])
     shutil.rmtree(folder, ignore_errors=True)
     exporter = folder / "azuremonitorexporter"
     shutil.copytree(SOURCES / "collector" / "azuremonitor", exporter)

@@ -12,7 +12,7 @@ import yaml
 
 from azext_otelembed.collector import config as collector_config
 from localazure.client import ROOT
-from localazure.images import build, contents, slim
+from localazure.images import build, contents, slim, toolchain
 from localazure.images.assemble import Entry, Image, layer, write_layout
 from tests.apps.test_apps_page import rows
 from tests.e2e import images
@@ -38,7 +38,7 @@ def test_the_manifest_has_the_components_of_the_default_configuration_and_no_oth
 
 
 def test_all_its_versions_are_of_the_release_of_the_test_collector() -> None:
-    used = (slim.SOURCES / "collector" / "go.mod").read_text()
+    used = (toolchain.SOURCES / "collector" / "go.mod").read_text()
     assert MANIFEST["dist"]["version"] == contents.COLLECTOR_VERSION
     for kind in (*KINDS, "providers"):
         for each in MANIFEST[kind]:
