@@ -51,8 +51,9 @@ def python(framework: str, directory: Path) -> Path:
         *_scripts(packages / "bin", "venv/bin", "/venv/bin/python"),
         *tree(packages, f"venv/lib/{version}/site-packages", r"^/bin/"),
     ]
+    extensions = [*(library / "lib-dynload").glob("*.so"), *packages.rglob("*.so")]
     layers = [
-        machine([program], (library / "lib-dynload").glob("*.so")),
+        machine([program], extensions),
         layer(tree(library, str(library), _UNUSED), level=1),
         layer([*environment, *app(sources.PYTHON[framework])], level=1),
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,19 +40,13 @@ def test_requests_logs_and_metrics_arrive_with_the_name_and_the_release_of_the_s
     assert answer.returncode == 0, answer.show()
     recipe = answer.json["image"]["name"].rpartition("-otelembed-")[2]
 
-    def arrived() -> bool:
-        site.get("/orders/7")
-        found = rows(site)
-        return all(kind in found for kind in ("RequestData", "MessageData", "MetricData"))
-
-    eventually(arrived, within=40, every=0.5)
-    found = rows(site)
-    orders = [one for one in found["RequestData"] if "orders" in str(one["data"])]
-    assert orders, found["RequestData"]
-    late = [one for one in found["MessageData"] if LOGGED in one["data"]["baseData"]["message"]]
+    assert site.get("/orders/7").status_code == 200
+    orders = eventually(lambda: having("orders", rows(site)["RequestData"]), within=40)
+    late = eventually(lambda: having(LOGGED, rows(site)["MessageData"]), within=40)
+    metrics = eventually(lambda: rows(site)["MetricData"], within=40)
     operations = {one["tags"]["ai.operation.id"] for one in orders}
     assert operations & {one["tags"].get("ai.operation.id") for one in late}, late
-    for one in [*orders, *late, *found["MetricData"]]:
+    for one in [*orders, *late, *metrics]:
         assert one["tags"]["ai.cloud.role"] == site.name
         assert one["data"]["baseData"]["properties"]["otelembed.recipe"] == recipe
 
@@ -58,8 +54,13 @@ def test_requests_logs_and_metrics_arrive_with_the_name_and_the_release_of_the_s
 def rows(site: Site) -> dict[str, list[dict[str, Any]]]:
     """What the site's component has received, by the kind of row."""
     key = site.cloud.connection_string(str(site.component)).split(";")[0].partition("=")[2]
-    found: dict[str, list[dict[str, Any]]] = {}
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for one in site.cloud.local.telemetry():
         if one["iKey"] == key:
-            found.setdefault(one["data"]["baseType"], []).append(one)
+            found[one["data"]["baseType"]].append(one)
     return found
+
+
+def having(text: str, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with a text in their data."""
+    return [one for one in found if text in json.dumps(one["data"])]

@@ -92,4 +92,4 @@ def test_telemetry_arrives_through_it(
     )
     assert answer.returncode == 0, answer.show()
     site.get("/spans?n=3")
-    eventually(lambda: rows(site).get("RequestData"))
+    eventually(lambda: rows(site)["RequestData"])
