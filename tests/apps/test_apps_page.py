@@ -30,7 +30,7 @@ QUICK = {"OTEL_METRIC_EXPORT_INTERVAL": "1000", "OTEL_BSP_SCHEDULE_DELAY": "500"
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[] if name == "Flask" else pytest.mark.thorough) for name in APPS],
+    [pytest.param(name, marks=[] if name == "Go" else pytest.mark.thorough) for name in APPS],
 )
 def test_requests_logs_and_metrics_arrive_with_the_name_and_the_release_of_the_site(
     make_site: Callable[..., Site], tmp_path: Path, name: str
