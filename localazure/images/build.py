@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from localazure.images import assemble, contents, shell
+from localazure.images import assemble, contents, shell, slim
 from localazure.images.assemble import Image, write_layout
 from localazure.images.progress import Step
 from localazure.images.toolchain import SOURCES, Go, find_go
@@ -27,6 +27,19 @@ def collector_binary(local: Path) -> Path:
     """The collector's program, `otelcol-contrib`, built if it is outdated."""
     with _locked(local):
         return _collector_binary(local)
+
+
+def slim_binary(local: Path) -> Path:
+    """The program of docs/examples/slim-collector.yaml, built if it is outdated."""
+    with _locked(local):
+        go = find_go(local)
+        output, kept = local / "go" / "bin" / "otelcol-slim", local / "go" / "bin" / ".slim.stamp"
+        sources = sorted(p for p in (SOURCES / "collector").rglob("*") if p.is_file())
+        stamp = _digest([slim.MANIFEST, Path(slim.__file__), *sources], go.version)
+        if not (output.exists() and _fits(kept, stamp)):
+            slim.build_slim(go, local / "go" / "slim").replace(output)
+            kept.write_text(stamp)
+        return output
 
 
 def collector(local: Path, out: Path, ca: Path | None) -> bool:
