@@ -113,9 +113,12 @@ def _collector(c: Any) -> None:
     c.argument("collector_image", help="OpenTelemetry Collector image, by tag or digest.")
     c.argument(
         "collector_config",
+        action="append",
+        nargs="+",
         help="Collector configuration file (YAML). Default: receive OTLP on localhost and export "
-        "to Application Insights. Do not put the connection string into this file: the exporter "
-        "reads it from the app setting.",
+        "to Application Insights. Several files are merged in their order, as the collector does: "
+        "mappings key by key, other values are replaced. Do not put the connection string into "
+        "a file: the exporter reads it from the app setting.",
     )
     c.argument(
         "app_insights",

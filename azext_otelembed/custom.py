@@ -54,7 +54,7 @@ def deploy(
     slot: str | None = None,
     image: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     app_insights: str | None = None,
     connection_string: str | None = None,
     registry: str | None = None,
@@ -114,7 +114,7 @@ def build(
     image: str,
     registry: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     tag: str | None = None,
     source: str | None = None,
     file: str | None = None,
@@ -153,7 +153,7 @@ def dockerfile(
     image_entrypoint: str | None = None,
     image_cmd: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     output_dir: str | None = None,
     credential: str = "cli",
     launcher: str = "exec",
@@ -168,7 +168,8 @@ def dockerfile(
         if collector_config is None and output_dir is not None:
             # An earlier run's configuration is used again: it may have been edited.
             written = files.config_in(output_dir)
-            config = read_config(written, collector_image, "--output-dir")
+            found = [[written]] if written else None
+            config = read_config(found, collector_image, "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
         session = _session_opener(cmd, credential, Deadline(longest=READING))
@@ -190,7 +191,7 @@ def status(
     name: str,
     slot: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     app_insights: str | None = None,
     health_path: str = "/",
     check: bool = False,
@@ -416,7 +417,12 @@ def _options(
 
 
 def _embed(
-    image: str, config: str | None, kind: str, logs: str, grace: int | None, **more: Any
+    image: str,
+    config: list[list[str]] | None,
+    kind: str,
+    logs: str,
+    grace: int | None,
+    **more: Any,
 ) -> EmbedOptions:
     """What is embedded, and how; `more` is as for `embed_options`."""
     return embed_options(image, read_config(config, image), launcher_of(kind, logs, grace), **more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -168,19 +168,21 @@ def _standard_input() -> str:
 
 
 def read_config(
-    path: str | None, collector_image: str, option: str = "--collector-config"
+    paths: Sequence[Sequence[str]] | None, collector_image: str, option: str = "--collector-config"
 ) -> CollectorConfig:
-    """The collector configuration in a file, checked; the default one without a file.
+    """The collector configuration in files, merged and checked; the default one without a file.
 
-    Raises `InvalidInput`, naming the option and the file.
+    `paths` are those of each use of the option. Raises `InvalidInput`, naming option and files.
     """
     from azext_otelembed.collector.config import ConfigFile, check, load, read
 
-    data = _file(path, option)
-    if data is None:
+    names = [name for use in paths or () for name in use]
+    if not names:
         return load(None)
-    with about(f"{option}: '{path}'"):
-        return check(read([ConfigFile(path or "", data)]), exact=_is_release(collector_image))
+    files = [ConfigFile(name, _file(name, option) or b"") for name in names]
+    listed = ", ".join(f"'{name}'" for name in names)
+    with about(f"{option}: {listed}"):
+        return check(read(files), exact=_is_release(collector_image))
 
 
 def config_problems(paths: list[str], collector_image: str) -> tuple[tuple[Problem, ...], bool]:

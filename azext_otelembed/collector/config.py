@@ -28,6 +28,7 @@ from azext_otelembed.collector.pipelines import Pipeline, check_pipelines, pipel
 from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.service_section import check_service
 from azext_otelembed.collector.yaml_document import Node, merge, parse
+from azext_otelembed.collector.yaml_text import yaml_text
 from azext_otelembed.errors import InvalidConfig
 from azext_otelembed.utf8_text import NotUtf8, decode_utf8, is_utf16
 
@@ -64,7 +65,8 @@ class Config:
     """One or several files as the collector reads them.
 
     `root` is the merged document, an empty mapping where a file can't be read. `data` is the YAML
-    text of the first file, in UTF-8. `found` are the problems of the files themselves.
+    text in UTF-8: that of a single file, else what the merge gives, without comments. `found` are
+    the problems of the files themselves.
     """
 
     files: tuple[ConfigFile, ...]
@@ -87,7 +89,11 @@ def read(files: Sequence[ConfigFile]) -> Config:
     read_files = [_read(file) for file in given]
     found = tuple(problem for _, _, problems_of_file in read_files for problem in problems_of_file)
     root = reduce(merge, (root for root, _, _ in read_files))
-    data = read_files[0][1]
+    if len(given) == 1:
+        return Config(given, read_files[0][1], root, found)
+    data = yaml_text(root)
+    if len(data) > MAX_BYTES:  # aliases are written out
+        found += (Problem.from_error(_too_long(len(data)), ""),)
     return Config(given, data, root, found)
 
 
@@ -115,7 +121,7 @@ def check(config: Config, *, exact: bool = True) -> CollectorConfig:
     found = problems(config, exact=exact)
     errors = [problem for problem in found if problem.is_error]
     if errors:
-        raise errors[0].as_error(len(errors) - 1)
+        raise errors[0].as_error(len(errors) - 1, [file.name for file in config.files])
     warnings = tuple(problem.sentence for problem in found)
     return CollectorConfig(config.data, _memory_mib(config.root), warnings)
 
@@ -168,10 +174,7 @@ def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
 def _decode(data: bytes) -> tuple[str, bytes]:
     """The text, and its bytes in UTF-8: the collector reads UTF-16 with a byte order mark, too."""
     if len(data) > MAX_BYTES * (2 if is_utf16(data) else 1):
-        raise InvalidConfig(
-            f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit.",
-            "Remove comments, and what repeats the defaults.",
-        )
+        raise _too_long(len(data))
     try:
         if is_utf16(data):
             source = data.decode("utf-16")
@@ -187,6 +190,13 @@ def _decode(data: bytes) -> tuple[str, bytes]:
         raise InvalidConfig(
             "the collector configuration is not UTF-16 text.", "Save it as UTF-8."
         ) from error
+
+
+def _too_long(size: int) -> InvalidConfig:
+    return InvalidConfig(
+        f"The collector configuration is {size} bytes long; at most {MAX_BYTES} fit.",
+        "Remove comments, and what repeats the defaults.",
+    )
 
 
 def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
