@@ -15,6 +15,7 @@ from azext_otelembed.collector import (
     component_sections,
     component_settings,
     expansion,
+    exporter_setting,
     extension_references,
     known_keys,
     listen_addresses,
@@ -23,7 +24,7 @@ from azext_otelembed.collector import (
 )
 from azext_otelembed.collector.component_id import component_id, component_type
 from azext_otelembed.collector.component_types import release
-from azext_otelembed.collector.expansion import unknown
+from azext_otelembed.collector.expansion import environment_names, unknown
 from azext_otelembed.collector.pipelines import Pipeline, check_pipelines, pipelines
 from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.service_section import check_service
@@ -137,6 +138,26 @@ def load(data: bytes | None) -> CollectorConfig:
     return check(read([ConfigFile("", data)]))
 
 
+def listening_ports(data: bytes) -> dict[int, str]:
+    """The TCP ports on which the collector listens with a checked configuration, each with the
+    component that does. Ports that come from the environment aren't known.
+    """
+    root = read([ConfigFile("", data)]).root
+    return listen_addresses.ports(root, _used(pipelines(root)))
+
+
+def required_variables(data: bytes) -> tuple[str, ...]:
+    """The environment variables that a checked configuration reads, without a default of its own.
+
+    The default configuration reads only what App Service and the launcher set.
+    """
+    if data == default():
+        return ()
+    root = read([ConfigFile("", data)]).root
+    found = environment_names(root)
+    return tuple(dict.fromkeys(name for name, has_default, _ in found if not has_default))
+
+
 def uses_azuremonitor(data: bytes) -> bool | None:
     """Whether a pipeline of a checked configuration sends with the azuremonitor exporter.
 
@@ -218,6 +239,7 @@ def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
         return
     used = _used(found)
     yield from listen_addresses.check(root, used)
+    yield from exporter_setting.check(root, used)
     yield from extension_references.check(root, used)
     yield from _missing_limiter(root, found)
     exporters = [pipeline.roles["exporters"] for pipeline in found]

@@ -11,9 +11,14 @@ from typing import Any
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.collector.config import uses_azuremonitor
+from azext_otelembed.collector.config import (
+    listening_ports,
+    required_variables,
+    uses_azuremonitor,
+)
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import Release
@@ -65,7 +70,7 @@ from azext_otelembed.webapp.preflight import (
     check_startup_command,
 )
 from azext_otelembed.webapp.setting import Setting, SettingOptions, resolve
-from azext_otelembed.webapp.telemetry_notes import telemetry_notes
+from azext_otelembed.webapp.telemetry_notes import missing_variables, telemetry_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,12 +238,22 @@ class _Deploy:
             notes = run_concurrently(*checks)
             step.say(summary(plan, target))
         read = target.source.config if isinstance(target, ToEmbed | ToPrepare) else None
-        notes = (*notes, *telemetry_notes(site.observed, target.base, read))
+        notes = (*notes, *self._config_notes(site.observed, target, read))
         for note in filter(None, notes):
             self.console.note(note)
         for problem in self.problems:
             self.console.alert(f"otelembed: telemetry may not arrive: {problem}")
         return target, plan
+
+    def _config_notes(
+        self, observed: Observed, target: Target, read: ImageConfig | None
+    ) -> list[str]:
+        """Notes on the site's settings, and on what of them the collector's configuration reads."""
+        config = self.request.embed.config
+        notes = telemetry_notes(observed, target.base, read, listening_ports(config))
+        if isinstance(target, Existing) and not target.recipe:
+            return notes  # its own Dockerfile put the configuration in
+        return notes + missing_variables(observed, read, required_variables(config), SETTING)
 
     def _check_setting(self, site: _Site, target: Target) -> None:
         """Collects the problems of the setting. Raises `Refused` if its component takes nothing."""
