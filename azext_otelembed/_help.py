@@ -161,7 +161,20 @@ examples:
 
 helps["otelembed config"] = """
 type: group
-short-summary: Check the configuration of the collector.
+short-summary: Check and show the configuration of the collector.
+"""
+
+helps["otelembed config show"] = """
+type: command
+short-summary: Show the collector's configuration in the image that a Web App runs.
+long-summary: >
+    Reads the configuration from the image in its registry, and prints it as YAML. Secrets in it are
+    masked. With --output, the result has the configuration and its digest. Changes nothing.
+examples:
+  - name: Save the default configuration, to change it.
+    text: az otelembed config show --default > collector.yml
+  - name: Show the configuration of a slot.
+    text: az otelembed config show -g shop-rg -n shop --slot staging
 """
 
 helps["otelembed config validate"] = """

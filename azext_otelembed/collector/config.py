@@ -7,7 +7,7 @@ that makes the collector exit at start is an error here; a suspicious setting is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib import resources
 
@@ -46,11 +46,13 @@ class CollectorConfig:
 
     `memory_mib` is the GOMEMLIMIT that fits its memory_limiter: 80 % of `limit_mib`, as the
     limiter's documentation recommends. None if it has no limiter, or one relative to the machine.
+    `source` has the files that it was read from; None for the default configuration.
     """
 
     data: bytes
     memory_mib: int | None
     warnings: tuple[str, ...] = ()
+    source: Config | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ def check(config: Config, *, exact: bool = True) -> CollectorConfig:
     if errors:
         raise errors[0].as_error(len(errors) - 1, [file.name for file in config.files])
     warnings = tuple(problem.sentence for problem in found)
-    return CollectorConfig(config.data, _memory_mib(config.root), warnings)
+    return CollectorConfig(config.data, _memory_mib(config.root), warnings, config)
 
 
 def load(data: bytes | None) -> CollectorConfig:

@@ -32,6 +32,8 @@ def build(
     """
     for warning in options.warnings:
         console.note(f"--collector-config: {warning}")
+    if options.validation:
+        options.validation.check_possible()
     app_registry = AppRegistry(session)
     reference = image_in_registry(session, image, registry)
     built = None
@@ -50,7 +52,7 @@ def build(
         finder = TargetFinder(app_registry.open(reference), options, moves_tags=True)
         target = finder.find(reference)
         existed = isinstance(target, Existing)
-        made = embed_target(session, finder, target, stands, step)
+        made = embed_target(session, finder, target, stands, step, console)
         if isinstance(target, ToEmbed | ToPrepare):
             ports = listening_ports(options.config)
             notes = telemetry_notes(None, target.base, target.source.config, ports)

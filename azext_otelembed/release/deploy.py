@@ -55,7 +55,7 @@ from azext_otelembed.target.embed_target import (
     ToEmbed,
     ToPrepare,
 )
-from azext_otelembed.target.embedder import BuildOnce, embed_target
+from azext_otelembed.target.embedder import BuildOnce, embed_target, validate_config
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 from azext_otelembed.verification.site_answer import Ping, ping
@@ -154,6 +154,8 @@ class _Deploy:
     def run(self) -> Outcome:
         for warning in self.request.embed.warnings:
             self.console.note(f"--collector-config: {warning}")
+        if self.request.embed.validation:
+            self.request.embed.validation.check_possible()
         site = self._observe()
         app = self._app_image(site)
         target, plan = self._plan(site, app)
@@ -322,6 +324,7 @@ class _Deploy:
         """The target, in the registry: embedded now, or by a deploy beside this one."""
         assert not isinstance(target, ToBuild)  # noqa: S101  # only a dry run doesn't build
         if isinstance(target, Existing):
+            self._validate_existing(app, target)
             return target
         finder, stands = self._finder(app), self.console.stands
         deadline = self.session.deadline
@@ -329,13 +332,23 @@ class _Deploy:
             if pushed and isinstance(target, ToEmbed):
                 existing = target.existing
             else:
-                existing = embed_target(self.session, finder, target, stands, step)
+                existing = embed_target(self.session, finder, target, stands, step, self.console)
             step.say(f"{existing.image}")
         stands(
             f"{existing.image} is in the registry; {self.id} is unchanged: run the same command "
             "again to continue"
         )
         return existing
+
+    def _validate_existing(self, app: Reference, target: Existing) -> None:
+        """The image may have been embedded without a validation."""
+        validation = self.request.embed.validation
+        if validation is None or not target.recipe:
+            return
+        client, console = self.registry.open(app), self.console
+        with console.step("validate") as step:
+            call = partial(validate_config, self.session, client, validation, step, console)
+            self.build_once.validate_once(client.host, call)
 
     def _release(self, site: _Site, target: Existing, known: list[Release]) -> Outcome:
         observed = site.observed

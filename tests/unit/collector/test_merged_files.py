@@ -47,7 +47,8 @@ MORE = {
     "types stay": "exporters: {otlp_http/own: {headers: {x: '2024-10-01', z: '0x1f', w: 'null'}}}",
     "expressions stay": "exporters: {otlp_http/own: {headers: {x: '${env:A}', z: '$$a', w: $$$$}}}",
     "expressions in place of a mapping": "processors: {batch: '${env:B}'}",
-    "text of odd characters": 'exporters: {otlp_http/own: {headers: {x: "a\\u2028\\U0001F600\\t \\n"}}}',
+    "text of odd characters": "exporters: {otlp_http/own: {headers: "
+    '{x: "a\\u2028\\U0001F600\\t \\n"}}}',
     "a new component": "extensions: {health_check: }\nservice: {extensions: [health_check]}",
     "aliases": "exporters: {otlp_http/own: {headers: &h {q: '1'}}, otlp_http/b: "
     "{endpoint: 'http://localhost:8', headers: {<<: *h, p: '2'}}}",
