@@ -95,19 +95,18 @@ def deploy(
         setting = setting_options(connection_string, connection_string_secret, app_insights)
         session = _session_opener(cmd, credential, Deadline(None if ids or apps_file else timeout))
         app = _app(session, console, (source, file, build_arg, target, builder, tag))
+        validation = (validate, cmd.cli_ctx.config.config_dir)
         embed = _embed(
             *(collector_image, collector_config, launcher, collector_logs, grace),
             tag=None if app else tag,
-            unwrap=unwrap,
-            shell_image=shell_image,
             login=login_of(collector_username, collector_password, connection_string),
-            validation=(validate, cmd.cli_ctx.config.config_dir),
+            **{"unwrap": unwrap, "shell_image": shell_image, "validation": validation},
         )
         verdict = (timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
         release = _options(*verdict, (wait_for_telemetry, require_telemetry, app_insights))
         request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
-        named = (resource_group_name, name, slot)
-        outcome = _deploy(session, named, (ids, apps_file), request, max_failures, console)
+        sites = (resource_group_name, name, slot), (ids, apps_file)
+        outcome = _deploy(session, *sites, request, max_failures, console)
         end_with(cmd, outcome.exit_status)
         return outcome.result
 

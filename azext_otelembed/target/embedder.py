@@ -34,8 +34,8 @@ def embed_target(
     """The target, in the registry of `finder`; one that exists is returned as it is.
 
     The collector validates its configuration first, if the options say so: raises InvalidConfig,
-    and the errors of `validate`. `standing` is told what a failure would leave behind. Raises `Refused`, before anything is
-    written, for a base without a shell.
+    and the errors of `validate`. `standing` is told what a failure would leave behind. Raises
+    `Refused`, before anything is written, for a base without a shell.
     """
     client, options = finder.client, finder.options
     if isinstance(target, ToPrepare):

@@ -33,7 +33,7 @@ from azext_otelembed.validation.verdict import ACR, Verdict
 
 _FILE = "config.yml"
 _STARTED = re.compile(r"^Step \d+/\d+ : RUN ")
-_REFUSED = re.compile(r"returned a non-zero code: 1$")
+_REFUSED = re.compile(r"returned a non-zero code: 1\b")
 
 
 def validate_in_acr(

@@ -32,7 +32,7 @@ def check_machine() -> None:
     system, machine = platform.system(), platform.machine()
     if (system, machine) != ("Linux", "x86_64") or not sys.executable:
         raise Refused(
-            f"The collector's binary is for Linux on x86-64; this machine is {system} on {machine}.",
+            f"The collector's binary is for Linux on x86-64; this is {system} on {machine}.",
             _ELSEWHERE,
         )
 
