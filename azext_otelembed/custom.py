@@ -95,12 +95,12 @@ def deploy(
         setting = setting_options(connection_string, connection_string_secret, app_insights)
         session = _session_opener(cmd, credential, Deadline(None if ids or apps_file else timeout))
         app = _app(session, console, (source, file, build_arg, target, builder, tag))
-        validation = (validate, cmd.cli_ctx.config.config_dir)
         embed = _embed(
-            *(collector_image, collector_config, launcher, collector_logs, grace),
+            *(cmd, collector_image, collector_config, launcher, collector_logs, grace, validate),
             tag=None if app else tag,
             login=login_of(collector_username, collector_password, connection_string),
-            **{"unwrap": unwrap, "shell_image": shell_image, "validation": validation},
+            unwrap=unwrap,
+            shell_image=shell_image,
         )
         verdict = (timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
         release = _options(*verdict, (wait_for_telemetry, require_telemetry, app_insights))
@@ -140,12 +140,11 @@ def build(
         session = _session_opener(cmd, credential, Deadline())
         app = _app(session, console, (source, file, build_arg, target, builder, tag))
         embed = _embed(
-            *(collector_image, collector_config, launcher, collector_logs, grace),
+            *(cmd, collector_image, collector_config, launcher, collector_logs, grace, validate),
             tag=None if app else tag,
             unwrap=unwrap,
             shell_image=shell_image,
             login=login_of(collector_username, collector_password),
-            validation=(validate, cmd.cli_ctx.config.config_dir),
         )
         return run(session(), image, registry, embed, app, console)
 
@@ -486,15 +485,19 @@ def _options(
 
 
 def _embed(
+    cmd: Any,
     image: str,
     config: list[list[str]] | None,
     kind: str,
     logs: str,
     grace: int | None,
+    validate: str | None,
     **more: Any,
 ) -> EmbedOptions:
     """What is embedded, and how; `more` is as for `embed_options`."""
-    return embed_options(image, read_config(config, image), launcher_of(kind, logs, grace), **more)
+    validation = (validate, cmd.cli_ctx.config.config_dir)
+    used = launcher_of(kind, logs, grace)
+    return embed_options(image, read_config(config, image), used, validation=validation, **more)
 
 
 def _app(
