@@ -99,8 +99,7 @@ def deploy(
             *(cmd, collector_image, collector_config, launcher, collector_logs, grace, validate),
             tag=None if app else tag,
             login=login_of(collector_username, collector_password, connection_string),
-            unwrap=unwrap,
-            shell_image=shell_image,
+            **{"unwrap": unwrap, "shell_image": shell_image},
         )
         verdict = (timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
         release = _options(*verdict, (wait_for_telemetry, require_telemetry, app_insights))
