@@ -491,6 +491,7 @@ def _embed(
     logs: str,
     grace: int | None,
     validate: str | None,
+    /,
     **more: Any,
 ) -> EmbedOptions:
     """What is embedded, and how; `more` is as for `embed_options`."""

@@ -169,7 +169,7 @@ def _port_setting_notes(
         elif name == "WEBSITES_PORT":
             continue
         port = whole_number(value.strip(), 65535)
-        if port in ports:
+        if port is not None and port in ports:
             change = _setting_command(observed, Verbatim(f"{name}=<port>"))
             yield (
                 f"{owner} is a port of the embedded collector ({ports[port]}), which doesn't start "
