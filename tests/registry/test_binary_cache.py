@@ -55,13 +55,16 @@ def test_a_binary_is_read_once_and_again_when_its_file_is_damaged(
 def test_the_files_used_least_recently_and_old_parts_go(
     client: RegistryClient, prepared: PreparedCollector, tmp_path: Path
 ) -> None:
-    tmp_path.chmod(0o700)
-    old, newer, part, young = (tmp_path / one for one in ("a-1", "b-2", "c.part", "d.part"))
+    folder = tmp_path / "cache"
+    binary = BinaryCache(folder).binary(client, prepared, discard)
+    size = binary.stat().st_size
+    binary.unlink()
+    old, newer, part, young = (folder / one for one in ("a-1", "b-2", "c.part", "d.part"))
     for age, path in ((500, old), (100, newer), (7200, part), (10, young)):
         path.write_bytes(bytes(1 << 20))
         os.utime(path, (time.time() - age, time.time() - age))
-    kept = BinaryCache(tmp_path, max_bytes=(1 << 20) + (1 << 19)).binary(client, prepared, discard)
-    assert {path.name for path in tmp_path.iterdir()} == {kept.name, newer.name, young.name}
+    kept = BinaryCache(folder, size + (1 << 20)).binary(client, prepared, discard)
+    assert {path.name for path in folder.iterdir()} == {kept.name, newer.name, young.name}
 
 
 def test_a_folder_that_can_not_be_made_is_named(
