@@ -21,6 +21,7 @@ _AGAIN = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 _PLACED = re.compile(r"([a-z]+(?:::[^\s:]+)+): (.+)")
 _DECODING = re.compile(r"cannot unmarshal the configuration|decoding failed due to")
 _KEY = re.compile(r"^\s*(?:\* )?'([^']*)'", re.MULTILINE)
+_NAME = re.compile(r"[^.\[\]:]+")
 _COMPONENT = re.compile(r"error reading configuration for \"([^\"]+)\"")
 _INVALID_KEYS = re.compile(r"has invalid keys: (\S+)")
 _SECTIONS = ("receivers", "processors", "exporters", "connectors", "extensions", "service")
@@ -74,16 +75,16 @@ def _placed(text: str) -> Iterator[tuple[tuple[str, ...], str]]:
 
 
 def _decoding_problem(text: str, config: Config) -> Problem:
-    keys = [key for key in _KEY.findall(text) if key]
+    # `'service.pipelines[traces].receivers'`: the keys below each other.
+    names = [name for key in _KEY.findall(text) for name in _NAME.findall(key)]
     component = _COMPONENT.search(text)
     path: tuple[str, ...] = ()
-    if keys and keys[0] in _SECTIONS:
-        path = (keys[0], *((component[1],) if component else ()))
-        for key in keys[1:]:
-            longer = (*path, *re.split(r"\.|::", key))
-            if config.root.find(*longer) is None:
+    if names and names[0] in _SECTIONS:
+        path = (names[0], *((component[1],) if component else ()))
+        for name in names[1:]:
+            if config.root.find(*path, name) is None:
                 break
-            path = longer
+            path = (*path, name)
     wrong = _INVALID_KEYS.search(text)
     if wrong is not None:
         path = (*path, wrong[1].rstrip(","))

@@ -14,6 +14,7 @@ from azext_otelembed.redaction import Secrets
 from azext_otelembed.validation.local_validation import run_in_sandbox
 from azext_otelembed.validation.otelcol_output import problems_of
 from azext_otelembed.validation.placeholders import placeholders
+from tests.unit.collector.configurations import CASES, Case
 
 TEXT = """\
 receivers:
@@ -120,3 +121,29 @@ def test_a_program_that_can_not_be_started_tells_no_problem(tmp_path: Path) -> N
     status, lines = run_in_sandbox(missing, TEXT.encode(), {}, Secrets(), Deadline())
     assert status != 0
     assert problems_of(lines, of(TEXT)) == []
+
+
+PASSED = [case for case in CASES if not case.fault and case.collector_accepts]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if number % 8 == 0 else pytest.mark.thorough, id=case.name)
+        for number, case in enumerate(PASSED)
+    ],
+)
+def test_what_the_collector_accepts_is_no_error_with_placeholders(
+    case: Case, otelcol: Path
+) -> None:
+    _, problems = validated(otelcol, of(case.text))
+    assert [one for one in problems if one.is_error] == []
+
+
+def test_a_list_from_a_variable_of_the_site_is_only_warned_of(otelcol: Path) -> None:
+    _, (problem,) = validated(
+        otelcol, of(TEXT.replace("receivers: [otlp]", "receivers: '${env:R}'"))
+    )
+    assert not problem.is_error
+    assert problem.path == "service::pipelines::traces::receivers"
+    assert "depends on a variable of the site" in problem.advice
