@@ -171,8 +171,8 @@ long-summary: >
     Reads the configuration from the image in its registry, and prints it as YAML. Secrets in it are
     masked. With --output, the result has the configuration and its digest. Changes nothing.
 examples:
-  - name: Save the default configuration, to change it.
-    text: az otelembed config show --default > collector.yml
+  - name: Print the default configuration, the start for one of your own.
+    text: az otelembed config show --default
   - name: Show the configuration of a slot.
     text: az otelembed config show -g shop-rg -n shop --slot staging
 """
