@@ -33,8 +33,8 @@ def check(root: Node, used: frozenset[str]) -> Iterator[Problem]:
                 ("exporters", text, key),
                 f"'{key}' of '{name}' has no effect: the exporter takes the connection string from "
                 f"the app setting {VARIABLE}.",
-                "Remove it. `az otelembed deploy --app-insights` or --connection-string sets the "
-                "app setting. Telemetry for a second component needs another exporter, such as "
+                "Remove it. A deploy with --app-insights or --connection-string sets the app "
+                "setting. Telemetry for a second component needs another exporter, such as "
                 "otlp_http.",
                 is_error=False,
             )

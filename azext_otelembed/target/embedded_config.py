@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing, suppress
 
+from azext_otelembed.az_commands import DEFAULT
 from azext_otelembed.errors import InvalidImage, Refused
 from azext_otelembed.image.descriptor import Descriptor
 from azext_otelembed.image.dockerfile_template import DOCKERFILE_CONFIG, dockerfile_collector
@@ -14,6 +15,7 @@ from azext_otelembed.image.reference import Digest
 from azext_otelembed.image.tar_reader import scan
 from azext_otelembed.registry.client import RegistryClient
 
+_SHOW_DEFAULT = DEFAULT.command("otelembed config show", "--default", subscription=None)
 _MAX_LAYER_BYTES = 8 << 20
 """A layer that is larger is not read: the configuration's has a few KB."""
 _MAX_UNPACKED_BYTES = 64 << 20
@@ -34,7 +36,7 @@ def read_config_of(client: RegistryClient, image: Base) -> bytes:
     else:
         raise Refused(
             f"{name} has no embedded collector, so it has no configuration of one.",
-            "`az otelembed config show --default` prints the default configuration.",
+            f"`{_SHOW_DEFAULT}` prints the default configuration.",
         )
     for layer in reversed(image.manifest.layers):
         if layer.size <= _MAX_LAYER_BYTES:
@@ -44,7 +46,7 @@ def read_config_of(client: RegistryClient, image: Base) -> bytes:
     raise Refused(
         f"The collector's configuration (/{path}) was not found in the layers of {name} that have "
         f"at most {_MAX_LAYER_BYTES >> 20} MiB.",
-        "Show it in the running container, with `az webapp ssh`.",
+        "Look at that file in the running container.",
     )
 
 

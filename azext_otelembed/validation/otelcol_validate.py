@@ -68,8 +68,8 @@ def validate(
     if prepared is None:
         raise NotFound(
             f"Registry '{client.host}' has no prepared collector {validation.collector} yet.",
-            "The first `az otelembed build` or `az otelembed deploy` with that registry prepares "
-            "it. Add `--validate acr` to validate without it.",
+            "The first build or deploy with that registry prepares it. Add `--validate acr` to "
+            "validate without it.",
         )
     cache = BinaryCache(validation.cache)
     return validate_locally(

@@ -26,6 +26,9 @@ def deployed(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Site:
     files = ("--collector-config", str(folder / "a.yml"), str(folder / "b.yml"))
     answer = site.deploy(*files, "--validate", "local")
     assert answer.returncode == 0, answer.show()
+    again = site.deploy(*files, "--validate", "local")
+    assert (again.returncode, again.json["changed"]) == (0, False), again.show()
+    assert "validating the configuration" in again.stderr or "validate" in again.stderr
     return site
 
 
