@@ -161,12 +161,25 @@ examples:
 
 helps["otelembed config"] = """
 type: group
-short-summary: Check the configuration of the collector.
+short-summary: Check and show the configuration of the collector.
+"""
+
+helps["otelembed config show"] = """
+type: command
+short-summary: Show the collector's configuration in the image that a Web App runs.
+long-summary: >
+    Reads the configuration from the image in its registry, and prints it as YAML. Secrets in it are
+    masked. With --output, the result has the configuration and its digest. Changes nothing.
+examples:
+  - name: Print the default configuration, the start for one of your own.
+    text: az otelembed config show --default
+  - name: Show the configuration of a slot.
+    text: az otelembed config show -g shop-rg -n shop --slot staging
 """
 
 helps["otelembed config validate"] = """
 type: command
-short-summary: Check a collector configuration without running the collector.
+short-summary: Check a collector configuration.
 long-summary: >
     Finds what makes the collector exit at start: unknown keys, names, component types that the
     collector's release lacks, missing components, invalid limits and addresses, expressions that it
@@ -178,10 +191,18 @@ long-summary: >
     that is not among them is a warning. Values that come from ${env:NAME} are not checked.
 
 
+    With --registry, the collector itself validates the configuration as well (`otelcol validate`).
+    Variables of the site have placeholders: an error that depends on one is a warning.
+
+
     Ends with status 0 if there is no error, and with 1 otherwise. Warnings don't change the status.
 examples:
   - name: Check a configuration.
     text: az otelembed config validate collector.yml
+  - name: Check two files that are merged, with the collector of a registry, on this machine.
+    text: az otelembed config validate collector.yml production.yml --registry shopregistry
+  - name: Check it in the registry, from a machine that can't run the collector.
+    text: az otelembed config validate collector.yml --registry shopregistry --validate acr
   - name: Fail a pipeline step at an error, and print the errors alone.
     text: az otelembed config validate collector.yml --query errors -o table
 """

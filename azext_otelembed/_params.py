@@ -24,6 +24,7 @@ from azext_otelembed._validators import (
 from azext_otelembed.azure.credentials import CLI, KINDS
 
 BUILDERS = ("docker", "acr")
+VALIDATIONS = ("local", "acr")
 LAUNCHERS = ("exec", "drain")
 LOGS = ("null", "stderr")
 FLAG = get_three_state_flag()
@@ -113,9 +114,12 @@ def _collector(c: Any) -> None:
     c.argument("collector_image", help="OpenTelemetry Collector image, by tag or digest.")
     c.argument(
         "collector_config",
+        action="append",
+        nargs="+",
         help="Collector configuration file (YAML). Default: receive OTLP on localhost and export "
-        "to Application Insights. Do not put the connection string into this file: the exporter "
-        "reads it from the app setting.",
+        "to Application Insights. Several files are merged in their order, as the collector does: "
+        "mappings key by key, other values are replaced. Do not put the connection string into "
+        "a file: the exporter reads it from the app setting.",
     )
     c.argument(
         "app_insights",
@@ -396,6 +400,34 @@ def _config_validate(c: Any) -> None:
     )
 
 
+def _registry_of_the_collector(c: Any) -> None:
+    c.argument(
+        "registry",
+        help="Name of the container registry that has the prepared collector. The collector "
+        "validates the configuration, too: on this machine, in a sandbox, unless --validate says "
+        "otherwise.",
+    )
+
+
+def _validate(c: Any) -> None:
+    c.argument(
+        "validate",
+        arg_type=get_enum_type(VALIDATIONS),
+        help="Let the collector itself validate its configuration (`otelcol validate`), with "
+        "placeholders for the app settings. `local`: on this machine (Linux, x86-64), in a sandbox "
+        "without network and files; the binary is read from the registry once. `acr`: in a quick "
+        "run of ACR Tasks.",
+    )
+
+
+def _config_show(c: Any) -> None:
+    c.argument(
+        "default",
+        arg_type=FLAG,
+        help="Show the default configuration of this version instead of a Web App's.",
+    )
+
+
 def _prune(c: Any) -> None:
     c.argument("registry", help="Name of the container registry.")
     c.argument("repository", help="Name of the repository. Default: all repositories.")
@@ -419,12 +451,12 @@ ARGUMENTS = (
         "otelembed deploy",
         (
             *(_image_of_the_site, _tag, _source, _embedding, _launcher),
-            *(_telemetry, _several_sites, _release, _telemetry_wait),
+            *(_telemetry, _several_sites, _release, _telemetry_wait, _validate),
         ),
     ),
     (
         "otelembed build",
-        (_image_to_build, _registry_in_the_image, _tag, _source, _embedding, _launcher),
+        (_image_to_build, _registry_in_the_image, _tag, _source, _embedding, _launcher, _validate),
     ),
     ("otelembed dockerfile", (_image_of_the_dockerfile, _registry_in_the_image, _launcher)),
     ("otelembed status", (_status,)),
@@ -432,6 +464,7 @@ ARGUMENTS = (
     ("otelembed rollback", (_rollback,)),
     ("otelembed remove", (_remove,)),
     ("otelembed prune", (_prune,)),
-    ("otelembed config validate", (_config_validate,)),
+    ("otelembed config validate", (_config_validate, _registry_of_the_collector, _validate)),
+    ("otelembed config show", (_config_show,)),
 )
 """The argument groups of every command, and of each one."""

@@ -24,6 +24,8 @@ def load_command_table(loader: Any, _args: Any) -> None:
         group.custom_command("wait", "wait", table_transformer=RELEASE_TABLE)
     with loader.command_group("otelembed config", transform=printable_result) as group:
         group.custom_command("validate", "validate_config", table_transformer=PROBLEM_TABLE)
+        # Its text is a file of many lines; untrusted text in it is escaped as JSON.
+        group.custom_command("show", "show_config", transform=None)
 
 
 BUILD_TABLE = "{image:image.name, base:base.name, built:built}"

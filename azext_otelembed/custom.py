@@ -27,6 +27,7 @@ from azext_otelembed.inputs import (
     read_config,
     seconds_of,
     setting_options,
+    validation_of,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def deploy(
     slot: str | None = None,
     image: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     app_insights: str | None = None,
     connection_string: str | None = None,
     registry: str | None = None,
@@ -83,6 +84,7 @@ def deploy(
     collector_logs: str = "null",
     grace: int | None = None,
     shell_image: str | None = None,
+    validate: str | None = None,
     wait_for_telemetry: int | None = None,
     require_telemetry: bool = False,
 ) -> Result:
@@ -94,17 +96,16 @@ def deploy(
         session = _session_opener(cmd, credential, Deadline(None if ids or apps_file else timeout))
         app = _app(session, console, (source, file, build_arg, target, builder, tag))
         embed = _embed(
-            *(collector_image, collector_config, launcher, collector_logs, grace),
+            *(cmd, collector_image, collector_config, launcher, collector_logs, grace, validate),
             tag=None if app else tag,
-            unwrap=unwrap,
-            shell_image=shell_image,
             login=login_of(collector_username, collector_password, connection_string),
+            **{"unwrap": unwrap, "shell_image": shell_image},
         )
         verdict = (timeout, health_path, accept_unproven, not no_rollback, not dont_wait)
         release = _options(*verdict, (wait_for_telemetry, require_telemetry, app_insights))
         request = DeployRequest(embed, release, setting, image, registry, app, dry_run, swap)
-        named = (resource_group_name, name, slot)
-        outcome = _deploy(session, named, (ids, apps_file), request, max_failures, console)
+        sites = (resource_group_name, name, slot), (ids, apps_file)
+        outcome = _deploy(session, *sites, request, max_failures, console)
         end_with(cmd, outcome.exit_status)
         return outcome.result
 
@@ -114,7 +115,7 @@ def build(
     image: str,
     registry: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     tag: str | None = None,
     source: str | None = None,
     file: str | None = None,
@@ -129,6 +130,7 @@ def build(
     collector_logs: str = "null",
     grace: int | None = None,
     shell_image: str | None = None,
+    validate: str | None = None,
 ) -> Result:
     """`az otelembed build`."""
     with command_frame(cmd) as console:
@@ -137,7 +139,7 @@ def build(
         session = _session_opener(cmd, credential, Deadline())
         app = _app(session, console, (source, file, build_arg, target, builder, tag))
         embed = _embed(
-            *(collector_image, collector_config, launcher, collector_logs, grace),
+            *(cmd, collector_image, collector_config, launcher, collector_logs, grace, validate),
             tag=None if app else tag,
             unwrap=unwrap,
             shell_image=shell_image,
@@ -153,7 +155,7 @@ def dockerfile(
     image_entrypoint: str | None = None,
     image_cmd: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     output_dir: str | None = None,
     credential: str = "cli",
     launcher: str = "exec",
@@ -168,7 +170,8 @@ def dockerfile(
         if collector_config is None and output_dir is not None:
             # An earlier run's configuration is used again: it may have been edited.
             written = files.config_in(output_dir)
-            config = read_config(written, collector_image, "--output-dir")
+            found = [[written]] if written else None
+            config = read_config(found, collector_image, "--output-dir")
         used = launcher_of(launcher, collector_logs, grace)
         embed = embed_options(collector_image, config, used)
         session = _session_opener(cmd, credential, Deadline(longest=READING))
@@ -190,7 +193,7 @@ def status(
     name: str,
     slot: str | None = None,
     collector_image: str = DEFAULT_COLLECTOR,
-    collector_config: str | None = None,
+    collector_config: list[list[str]] | None = None,
     app_insights: str | None = None,
     health_path: str = "/",
     check: bool = False,
@@ -351,24 +354,89 @@ def prune(
         return [{**one.as_result(), "deleted": True} for one in deleted]
 
 
-def validate_config(cmd: Any, files: list[str], collector_image: str = DEFAULT_COLLECTOR) -> Result:
+def validate_config(
+    cmd: Any,
+    files: list[str],
+    collector_image: str = DEFAULT_COLLECTOR,
+    registry: str | None = None,
+    validate: str | None = None,
+    credential: str = "cli",
+) -> Result:
     """`az otelembed config validate`."""
     with command_frame(cmd) as console:
-        problems, exact = config_problems(files, collector_image)
-        errors = [problem for problem in problems if problem.is_error]
-        warnings = [problem for problem in problems if not problem.is_error]
-        console.alert(*(f"otelembed: {problem.report}" for problem in errors))
-        for problem in warnings:
+        from azext_otelembed.collector.problem import Problem
+
+        if validate is not None and registry is None:
+            raise InvalidInput(
+                "--validate needs the registry that has the collector.",
+                "Name it, such as `--registry shopregistry`.",
+            )
+        config, found, exact = config_problems(files, collector_image)
+        problems = list(found)
+        verdict = None
+        if registry is not None and not any(problem.is_error for problem in problems):
+            from azext_otelembed.release.config_validate import validate_with_collector
+            from azext_otelembed.target.app_image import parse_reference
+
+            collector = parse_reference(collector_image, "--collector-image").or_latest()
+            folder = cmd.cli_ctx.config.config_dir
+            validation = validation_of(validate or "local", config, collector, folder)
+            session = _session_opener(cmd, credential, Deadline())()
+            verdict = validate_with_collector(session, registry, validation, console)
+            problems += verdict.problems
+        elif registry is not None:
+            console.note(f"{collector_image} was not asked: the errors below end it in any case.")
+
+        def said(is_error: bool) -> list[Problem]:
+            return [problem for problem in problems if problem.is_error == is_error]
+
+        console.alert(*(f"otelembed: {problem.report}" for problem in said(True)))
+        for problem in said(False):
             console.note(problem.report)
-        end_with(cmd, 1 if errors else 0)
+        end_with(cmd, 1 if said(True) else 0)
         return {
-            "valid": not errors,
+            "valid": not said(True),
             "files": files,
             "collectorImage": collector_image,
             "typesKnown": exact,
-            "errors": [problem.as_result() for problem in errors],
-            "warnings": [problem.as_result() for problem in warnings],
+            "otelcol": verdict.as_result() if verdict else None,
+            "errors": [problem.as_result() for problem in said(True)],
+            "warnings": [problem.as_result() for problem in said(False)],
         }
+
+
+def show_config(
+    cmd: Any,
+    resource_group_name: str | None = None,
+    name: str | None = None,
+    slot: str | None = None,
+    default: bool = False,
+    credential: str = "cli",
+) -> Result | None:
+    """`az otelembed config show`."""
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
+        from azext_otelembed.collector import config
+        from azext_otelembed.image.reference import Digest
+        from azext_otelembed.release.config_show import show_config as run
+
+        if default == (resource_group_name is not None or name is not None or slot is not None):
+            raise InvalidInput(
+                "config show takes either a Web App or --default.",
+                "Name the Web App with -g and -n, or give --default alone.",
+            )
+        if default:
+            data = config.default()
+            found: Result = {"digest": str(Digest.of(data)), "config": data.decode()}
+        elif resource_group_name is None or name is None:
+            raise InvalidInput("No Web App was named.", "Name one with -g and -n.")
+        else:
+            session = open_session(cmd.cli_ctx, credential, Deadline(longest=READING))
+            found = run(session, _site(session, resource_group_name, name, slot), console)
+        if format_asked(cmd):
+            return found
+        write(sys.stdout, str(found["config"]))
+        return None
 
 
 def _session_opener(cmd: Any, credential: str, deadline: Deadline) -> Callable[[], Session]:
@@ -415,10 +483,20 @@ def _options(
 
 
 def _embed(
-    image: str, config: str | None, kind: str, logs: str, grace: int | None, **more: Any
+    cmd: Any,
+    image: str,
+    config: list[list[str]] | None,
+    kind: str,
+    logs: str,
+    grace: int | None,
+    validate: str | None,
+    /,
+    **more: Any,
 ) -> EmbedOptions:
     """What is embedded, and how; `more` is as for `embed_options`."""
-    return embed_options(image, read_config(config, image), launcher_of(kind, logs, grace), **more)
+    validation = (validate, cmd.cli_ctx.config.config_dir)
+    used = launcher_of(kind, logs, grace)
+    return embed_options(image, read_config(config, image), used, validation=validation, **more)
 
 
 def _app(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,11 +13,13 @@ from azext_otelembed.errors import InvalidInput, about
 from azext_otelembed.utf8_text import NotUtf8, decode_utf8
 
 if TYPE_CHECKING:
-    from azext_otelembed.collector.config import CollectorConfig
+    from azext_otelembed.collector.config import CollectorConfig, Config
     from azext_otelembed.collector.problem import Problem
     from azext_otelembed.image.launcher import Launcher
+    from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.auth import Basic
     from azext_otelembed.target.embed_target import EmbedOptions
+    from azext_otelembed.validation.otelcol_validate import Validation
     from azext_otelembed.webapp.setting import SettingOptions
 
 LARGEST_FILE = 1 << 20
@@ -108,15 +110,21 @@ def embed_options(
     unwrap: bool = False,
     shell_image: str | None = None,
     login: Basic | None = None,
+    validation: tuple[str | None, str] = (None, ""),
 ) -> EmbedOptions:
-    """The options of an embedding. Raises InvalidImage for a malformed image name."""
+    """The options of an embedding. Raises InvalidImage for a malformed image name.
+
+    `validation` has the value of --validate, and az's configuration folder.
+    """
     from azext_otelembed.image.launcher import Launcher
     from azext_otelembed.target.app_image import parse_reference
     from azext_otelembed.target.embed_target import EmbedOptions
 
     shell = parse_reference(shell_image, "--shell-image").or_latest() if shell_image else None
+    collector = parse_reference(collector_image, "--collector-image").or_latest()
+    where, folder = validation
     return EmbedOptions(
-        collector=parse_reference(collector_image, "--collector-image").or_latest(),
+        collector=collector,
         config=config.data,
         launcher=replace(launcher or Launcher(), memory_mib=config.memory_mib),
         tag=tag,
@@ -124,7 +132,23 @@ def embed_options(
         shell_image=shell,
         collector_login=login,
         warnings=config.warnings,
+        validation=validation_of(where, config.source, collector, folder, login) if where else None,
     )
+
+
+def validation_of(
+    where: str,
+    config: Config | None,
+    collector: Reference,
+    folder: str,
+    login: Basic | None = None,
+) -> Validation:
+    """What --validate asks for. `config` is None for the default one; `folder` is az's own."""
+    from azext_otelembed.collector.config import read
+    from azext_otelembed.validation.otelcol_validate import Validation
+
+    cache = Path(folder) / "otelembed" / "collectors"
+    return Validation(where, config or read([]), collector, cache, login)
 
 
 def setting_options(
@@ -168,32 +192,36 @@ def _standard_input() -> str:
 
 
 def read_config(
-    path: str | None, collector_image: str, option: str = "--collector-config"
+    paths: Sequence[Sequence[str]] | None, collector_image: str, option: str = "--collector-config"
 ) -> CollectorConfig:
-    """The collector configuration in a file, checked; the default one without a file.
+    """The collector configuration in files, merged and checked; the default one without a file.
 
-    Raises `InvalidInput`, naming the option and the file.
+    `paths` are those of each use of the option. Raises `InvalidInput`, naming option and files.
     """
     from azext_otelembed.collector.config import ConfigFile, check, load, read
 
-    data = _file(path, option)
-    if data is None:
+    names = [name for use in paths or () for name in use]
+    if not names:
         return load(None)
-    with about(f"{option}: '{path}'"):
-        return check(read([ConfigFile(path or "", data)]), exact=_is_release(collector_image))
+    files = [ConfigFile(name, _file(name, option) or b"") for name in names]
+    listed = ", ".join(f"'{name}'" for name in names)
+    with about(f"{option}: {listed}"):
+        return check(read(files), exact=_is_release(collector_image))
 
 
-def config_problems(paths: list[str], collector_image: str) -> tuple[tuple[Problem, ...], bool]:
-    """The problems of configuration files, merged in their order, and whether the collector image
+def config_problems(
+    paths: Sequence[str], collector_image: str
+) -> tuple[Config, tuple[Problem, ...], bool]:
+    """Configuration files, merged in their order, their problems, and whether the collector image
     is the release whose components are known.
 
     Raises `InvalidInput` for a file that can't be read.
     """
     from azext_otelembed.collector.config import ConfigFile, problems, read
 
-    files = [ConfigFile(path, _file(path, "FILE") or b"") for path in paths]
+    config = read([ConfigFile(path, _file(path, "FILE") or b"") for path in paths])
     exact = _is_release(collector_image)
-    return problems(read(files), exact=exact), exact
+    return config, problems(config, exact=exact), exact
 
 
 def _is_release(collector_image: str) -> bool:

@@ -7,6 +7,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from azext_otelembed.azure import registries
@@ -34,6 +35,7 @@ from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.registry.transfer import check_push
 
 _TOOL = "ACR Tasks"
+_ELSE_UNCHANGED = "nothing else was changed"
 _REPORT_INTERVAL = 10.0
 _DENIED = re.compile(r"denied|unauthorized|authentication required|forbidden", re.IGNORECASE)
 
@@ -59,50 +61,84 @@ class AcrBuilder:
     ) -> dict[str, Any]:
         """See `Builder`. An interrupt or an error cancels the run."""
         session = self._open()
-        caller = session.caller
         session.secrets.add_arguments(source.build_values(os.environ))
         context = read_context(source)
         registry = registries.find(Arm(session), session.subscription, image.registry)
         check_push(client, image.repository)
-        tasks = Tasks(Arm(session), registry)
         name = f"{image.repository}:{image.tag}"
-        self._report_state(UNCHANGED)
-        upload = tasks.create_upload()
-        _upload(session, upload, context, on_line)
-        list_runs = registry.command(caller, "task list-runs", "-o", "table", option="-r")
-        self._report_state(
-            f"a build of {name} may have been started (`{list_runs}`); nothing else was changed"
-        )
-        run = tasks.schedule(_request(context, upload, name, registry))
-        on_line(f"Run {run.id} of registry '{registry.name}' is queued.")
-        self._report_state(f"run {run.id} may still push {name}; nothing else was changed")
-        lines: deque[str] = deque(maxlen=KEPT_LINES)
-        try:
-            run = _follow_run(session, tasks, run, lines, on_line)
-        except (Interrupted, OtelembedError):
-            session.deadline.extend(CLOSING)
-            cancel = registry.command(caller, "task cancel-run", "--run-id", run.id, option="-r")
-            self._cancel(tasks, run, cancel, name, on_line)
-            raise
-        self._report_state(UNCHANGED)
-        if run.status != "Succeeded":
-            logs = registry.command(caller, "task logs", "--run-id", run.id, option="-r")
-            raise _failed(run, registry, source, lines, f"the whole log: `{logs}`.")
-        result = {"engine": _TOOL, "run": run.id}
-        return result | ({"digest": run.digests[name]} if name in run.digests else {})
+        ended = run_build(session, registry, context, self._report_state, on_line, name)
+        if ended.run.status != "Succeeded":
+            raise ended.error()
+        digests = ended.run.digests
+        result = {"engine": _TOOL, "run": ended.run.id}
+        return result | ({"digest": digests[name]} if name in digests else {})
 
-    def _cancel(self, tasks: Tasks, run: Run, command: str, name: str, on_line: OnLine) -> None:
-        """Cancels a run; `command` does the same by hand."""
-        try:
-            tasks.cancel(run.id)
-        except OtelembedError as error:
-            self._report_state(
-                f"run {run.id} could not be cancelled and may still push {name} (`{command}`)"
-            )
-            on_line(error.message)
-        else:
-            self._report_state(f"run {run.id} was cancelled; nothing else was changed")
-            on_line(f"Run {run.id} was cancelled.")
+
+@dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that has ended, with the last lines of its log; `show_log` prints the whole log."""
+
+    run: Run
+    registry: Registry
+    source: Source
+    lines: Sequence[str]
+    show_log: str
+
+    def error(self) -> BuildFailed:
+        """The error of a run that didn't succeed."""
+        advice = f"the whole log: `{self.show_log}`."
+        return _failed(self.run, self.registry, self.source, self.lines, advice)
+
+
+def run_build(
+    session: Session,
+    registry: Registry,
+    context: BuildContext,
+    report_state: Callable[[str], None],
+    on_line: OnLine,
+    name: str | None = None,
+) -> EndedRun:
+    """Run a build to its end, whatever that is; `name` (repository:tag) is pushed.
+
+    An interrupt or an error cancels the run. Raises `Unauthorized`, `AzureFailed`.
+    """
+    caller = session.caller
+    tasks = Tasks(Arm(session), registry)
+    report_state(UNCHANGED)
+    upload = tasks.create_upload()
+    _upload(session, upload, context, on_line)
+    list_runs = registry.command(caller, "task list-runs", "-o", "table", option="-r")
+    of_name = f" of {name}" if name else ""
+    report_state(f"a build{of_name} may have been started (`{list_runs}`); {_ELSE_UNCHANGED}")
+    run = tasks.schedule(_request(context, upload, name, registry))
+    on_line(f"Run {run.id} of registry '{registry.name}' is queued.")
+    report_state(f"run {run.id} may still {_effect(name)}; {_ELSE_UNCHANGED}")
+    lines: deque[str] = deque(maxlen=KEPT_LINES)
+    try:
+        run = _follow_run(session, tasks, run, lines, on_line)
+    except (Interrupted, OtelembedError):
+        session.deadline.extend(CLOSING)
+        cancel = registry.command(caller, "task cancel-run", "--run-id", run.id, option="-r")
+        report_state(_cancel(tasks, run, cancel, name, on_line))
+        raise
+    report_state(UNCHANGED)
+    logs = registry.command(caller, "task logs", "--run-id", run.id, option="-r")
+    return EndedRun(run, registry, context.source, lines, logs)
+
+
+def _cancel(tasks: Tasks, run: Run, command: str, name: str | None, on_line: OnLine) -> str:
+    """Cancels a run; `command` does the same by hand. Returns the state that follows."""
+    try:
+        tasks.cancel(run.id)
+    except OtelembedError as error:
+        on_line(error.message)
+        return f"run {run.id} could not be cancelled and may still {_effect(name)} (`{command}`)"
+    on_line(f"Run {run.id} was cancelled.")
+    return f"run {run.id} was cancelled; {_ELSE_UNCHANGED}"
+
+
+def _effect(name: str | None) -> str:
+    return f"push {name}" if name else "be running"
 
 
 def _upload(session: Session, upload: SourceUpload, context: BuildContext, on_line: OnLine) -> None:
@@ -133,13 +169,13 @@ def _amount(statistics: PackStatistics) -> str:
 
 
 def _request(
-    context: BuildContext, upload: SourceUpload, name: str, registry: Registry
+    context: BuildContext, upload: SourceUpload, name: str | None, registry: Registry
 ) -> dict[str, Any]:
     """The body of `scheduleRun`, as az sends it."""
     request: dict[str, Any] = {
         "type": "DockerBuildRequest",
-        "imageNames": [name],
-        "isPushEnabled": True,
+        "imageNames": [name] if name else [],
+        "isPushEnabled": name is not None,
         "sourceLocation": upload.path,
         "platform": {"os": "linux", "architecture": "amd64"},
         "dockerFilePath": context.dockerfile,

@@ -7,7 +7,7 @@ that makes the collector exit at start is an error here; a suspicious setting is
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from importlib import resources
 
@@ -15,6 +15,7 @@ from azext_otelembed.collector import (
     component_sections,
     component_settings,
     expansion,
+    exporter_setting,
     extension_references,
     known_keys,
     listen_addresses,
@@ -23,11 +24,12 @@ from azext_otelembed.collector import (
 )
 from azext_otelembed.collector.component_id import component_id, component_type
 from azext_otelembed.collector.component_types import release
-from azext_otelembed.collector.expansion import unknown
+from azext_otelembed.collector.expansion import environment_names, unknown
 from azext_otelembed.collector.pipelines import Pipeline, check_pipelines, pipelines
 from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.service_section import check_service
 from azext_otelembed.collector.yaml_document import Node, merge, parse
+from azext_otelembed.collector.yaml_text import yaml_text
 from azext_otelembed.errors import InvalidConfig
 from azext_otelembed.utf8_text import NotUtf8, decode_utf8, is_utf16
 
@@ -44,11 +46,13 @@ class CollectorConfig:
 
     `memory_mib` is the GOMEMLIMIT that fits its memory_limiter: 80 % of `limit_mib`, as the
     limiter's documentation recommends. None if it has no limiter, or one relative to the machine.
+    `source` has the files that it was read from; None for the default configuration.
     """
 
     data: bytes
     memory_mib: int | None
     warnings: tuple[str, ...] = ()
+    source: Config | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ class Config:
     """One or several files as the collector reads them.
 
     `root` is the merged document, an empty mapping where a file can't be read. `data` is the YAML
-    text of the first file, in UTF-8. `found` are the problems of the files themselves.
+    text in UTF-8: that of a single file, else what the merge gives, without comments. `found` are
+    the problems of the files themselves.
     """
 
     files: tuple[ConfigFile, ...]
@@ -87,7 +92,11 @@ def read(files: Sequence[ConfigFile]) -> Config:
     read_files = [_read(file) for file in given]
     found = tuple(problem for _, _, problems_of_file in read_files for problem in problems_of_file)
     root = reduce(merge, (root for root, _, _ in read_files))
-    data = read_files[0][1]
+    if len(given) == 1:
+        return Config(given, read_files[0][1], root, found)
+    data = yaml_text(root)
+    if len(data) > MAX_BYTES:  # aliases are written out
+        found += (Problem.from_error(_too_long(len(data)), ""),)
     return Config(given, data, root, found)
 
 
@@ -115,9 +124,9 @@ def check(config: Config, *, exact: bool = True) -> CollectorConfig:
     found = problems(config, exact=exact)
     errors = [problem for problem in found if problem.is_error]
     if errors:
-        raise errors[0].as_error(len(errors) - 1)
+        raise errors[0].as_error(len(errors) - 1, [file.name for file in config.files])
     warnings = tuple(problem.sentence for problem in found)
-    return CollectorConfig(config.data, _memory_mib(config.root), warnings)
+    return CollectorConfig(config.data, _memory_mib(config.root), warnings, config)
 
 
 def load(data: bytes | None) -> CollectorConfig:
@@ -129,6 +138,26 @@ def load(data: bytes | None) -> CollectorConfig:
         # Not parsed on every run: a test checks that the result is the same.
         return CollectorConfig(default(), _DEFAULT_MEMORY_MIB)
     return check(read([ConfigFile("", data)]))
+
+
+def listening_ports(data: bytes) -> dict[int, str]:
+    """The TCP ports on which the collector listens with a checked configuration, each with the
+    component that does. Ports that come from the environment aren't known.
+    """
+    root = read([ConfigFile("", data)]).root
+    return listen_addresses.ports(root, _used(pipelines(root)))
+
+
+def required_variables(data: bytes) -> tuple[str, ...]:
+    """The environment variables that a checked configuration reads, without a default of its own.
+
+    The default configuration reads only what App Service and the launcher set.
+    """
+    if data == default():
+        return ()
+    root = read([ConfigFile("", data)]).root
+    found = environment_names(root)
+    return tuple(dict.fromkeys(name for name, has_default, _ in found if not has_default))
 
 
 def uses_azuremonitor(data: bytes) -> bool | None:
@@ -168,10 +197,7 @@ def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
 def _decode(data: bytes) -> tuple[str, bytes]:
     """The text, and its bytes in UTF-8: the collector reads UTF-16 with a byte order mark, too."""
     if len(data) > MAX_BYTES * (2 if is_utf16(data) else 1):
-        raise InvalidConfig(
-            f"The collector configuration is {len(data)} bytes long; at most {MAX_BYTES} fit.",
-            "Remove comments, and what repeats the defaults.",
-        )
+        raise _too_long(len(data))
     try:
         if is_utf16(data):
             source = data.decode("utf-16")
@@ -187,6 +213,13 @@ def _decode(data: bytes) -> tuple[str, bytes]:
         raise InvalidConfig(
             "the collector configuration is not UTF-16 text.", "Save it as UTF-8."
         ) from error
+
+
+def _too_long(size: int) -> InvalidConfig:
+    return InvalidConfig(
+        f"The collector configuration is {size} bytes long; at most {MAX_BYTES} fit.",
+        "Remove comments, and what repeats the defaults.",
+    )
 
 
 def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
@@ -208,6 +241,7 @@ def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
         return
     used = _used(found)
     yield from listen_addresses.check(root, used)
+    yield from exporter_setting.check(root, used)
     yield from extension_references.check(root, used)
     yield from _missing_limiter(root, found)
     exporters = [pipeline.roles["exporters"] for pipeline in found]

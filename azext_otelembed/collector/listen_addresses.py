@@ -20,6 +20,15 @@ _EXTENSIONS = {"health_check": 13133, "zpages": 55679, "pprof": 1777}
 _HOST = re.compile(r"[\w.-]*|\[[0-9A-Fa-f:.]+(%\w+)?\]")
 _LOCAL = ("localhost", "127.0.0.1", "[::1]")
 _EVERY = ("", "0.0.0.0", "[::]")  # noqa: S104
+_ADDRESS_KEYS = ("endpoint", "listen_address")
+# Receivers of the contrib release that listen on TCP, beside `otlp`.
+_LISTENING = frozenset(
+    {
+        *("carbon", "datadog", "fluentforward", "influxdb", "jaeger", "loki"),
+        *("prometheusremotewrite", "signalfx", "skywalking", "splunk_hec", "syslog", "tcplog"),
+        *("webhookevent", "zipkin"),
+    }
+)
 _SAME = {"localhost": "127.0.0.1"}
 
 
@@ -48,11 +57,7 @@ class _Listener:
     @property
     def address(self) -> tuple[str, int] | None:
         """Host and port; None for what isn't `host:port`."""
-        host, colon, number = self.endpoint.rpartition(":")
-        port = whole_number(number or "0", 65535)
-        if port is None or (self.endpoint and not colon) or not _HOST.fullmatch(host):
-            return None
-        return host, port
+        return _address(self.endpoint) if self.endpoint else ("", 0)
 
 
 def check(root: Node, used: frozenset[str]) -> Iterator[Problem]:
@@ -89,6 +94,7 @@ def check(root: Node, used: frozenset[str]) -> Iterator[Problem]:
                 is_error=False,
             )
     yield from _own_metrics(root, taken)
+    yield from _open_addresses(root, used, {id(one.settings.get("endpoint")) for one in listeners})
     ports = {port for _, port, _ in taken}
     if all(one.known for one in listeners) and not set(_PORTS.values()) & ports:
         yield Problem(
@@ -98,6 +104,67 @@ def check(root: Node, used: frozenset[str]) -> Iterator[Problem]:
             "SDKs send by default.",
             is_error=False,
         )
+
+
+def ports(root: Node, used: frozenset[str]) -> dict[int, str]:
+    """The ports that are listened on, as far as they are written, each with its component."""
+    found = [(one.address, one.name) for one in _listeners(root, used) if one.known]
+    found += [
+        (_address(node.text or ""), path[1])
+        for path, node in _addresses(root, used)
+        if path[0] == "receivers" and component_type(path[1]) in _LISTENING
+    ]
+    return {address[1]: name for address, name in found if address and address[1]}
+
+
+def _open_addresses(root: Node, used: frozenset[str], seen: set[int]) -> Iterator[Problem]:
+    """A warning for each other address that every interface of the container has.
+
+    A remote address has a host, so what has none, or 0.0.0.0, is one to listen on. `seen` are the
+    nodes that are checked already.
+    """
+    for path, node in _addresses(root, used):
+        address = _address(node.text or "")
+        if address is None or address[0] not in _EVERY or id(node) in seen:
+            continue
+        yield Problem.of(
+            node,
+            path,
+            f"'{path[1]}' listens on {node.text}, which is not only the container's localhost.",
+            f"Write localhost:{address[1]} if only the app sends there.",
+            is_error=False,
+        )
+    telemetry = root.find("service", "telemetry")
+    for path, node in telemetry.leaves(("service", "telemetry")) if telemetry is not None else ():
+        if path[-2:] == ("prometheus", "host") and node.text in _EVERY:
+            yield Problem.of(
+                node,
+                path,
+                "the collector's own metrics are served on every interface of the container.",
+                "Write 'host: localhost'.",
+                is_error=False,
+            )
+
+
+def _addresses(root: Node, used: frozenset[str]) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """The addresses, as `host:port`, in the settings of the components that run."""
+    started = listed(root.find("service", "extensions")).identifiers
+    for section in ("receivers", "exporters", "connectors", "extensions"):
+        components = root.get(section)
+        for text, component in components.items if components is not None else ():
+            name = component_id(text) or ""
+            if name not in (started if section == "extensions" else used):
+                continue
+            for path, node in component.leaves((section, text)):
+                if path[-1] in _ADDRESS_KEYS and not unknown(node):
+                    yield path, node
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """Host and port of `host:port`; None for other texts."""
+    host, colon, number = text.rpartition(":")
+    port = whole_number(number or "0", 65535)
+    return (host, port) if port is not None and colon and _HOST.fullmatch(host) else None
 
 
 def _own_metrics(root: Node, taken: list[tuple[str, int, str]]) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from azext_otelembed.az_commands import DEFAULT
@@ -49,14 +50,20 @@ class Problem:
         """The problem that made a file unreadable."""
         return cls(error.line, "", error.reason, True, error.recommendation or "", file)
 
-    def as_error(self, others: int = 0) -> InvalidConfig:
-        """The exception that ends a command because of this problem, and of `others` more."""
+    def as_error(self, others: int = 0, files: Sequence[str] = ()) -> InvalidConfig:
+        """The exception that ends a command because of this problem, and of `others` more.
+
+        `files` are the names of all files; the error names the problem's own if there are several.
+        """
         advice = [self.advice] if self.advice else []
         if others:
             errors = "1 more error" if others == 1 else f"{others} more errors"
-            check = DEFAULT.command("otelembed config validate", self.file, subscription=None)
+            check = DEFAULT.command("otelembed config validate", *files, subscription=None)
             advice.append(f"`{check}` lists {errors}.")
-        return InvalidConfig(self.message, " ".join(advice) or None, self.line)
+        message = self.message
+        if len(files) > 1 and self.file:
+            message = f"{message.removesuffix('.')} (in '{self.file}')."
+        return InvalidConfig(message, " ".join(advice) or None, self.line)
 
     @property
     def report(self) -> str:

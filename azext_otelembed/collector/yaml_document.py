@@ -75,7 +75,8 @@ class Node:
 def merge(first: Node, second: Node) -> Node:
     """`second` over `first`: mappings are merged key by key, other values are replaced.
 
-    So the collector merges several configurations (maps.Merge of koanf; confmap/internal).
+    So the collector merges several configurations, before it expands `${…}` (confmap/resolver.go,
+    internal/conf.go; maps.Merge of koanf): an empty mapping changes nothing, null replaces.
     """
     if first.kind != "map" or second.kind != "map":
         return second
@@ -83,6 +84,11 @@ def merge(first: Node, second: Node) -> Node:
     for key, node in second.items:
         merged[key] = merge(merged[key], node) if key in merged else node
     return replace(second, items=tuple(merged.items()))
+
+
+def plain_type(text: str) -> str:
+    """The type that yaml/v3 gives a plain scalar: "string", "null", "bool", "int" and so on."""
+    return next((kind for kind, plain in _PLAIN.items() if plain.fullmatch(text)), "string")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +204,7 @@ class _Composer:
                 event.tag.removeprefix(_TAG), event.tag.removeprefix(_TAG)
             )
         elif event.tag is None and event.implicit[0]:
-            scalar = next(
-                (kind for kind, plain in _PLAIN.items() if plain.fullmatch(event.value)), "string"
-            )
+            scalar = plain_type(event.value)
         if scalar == "null":
             return Node("null", line, file=self._file)
         return Node("text", line, event.value, scalar=scalar, file=self._file)

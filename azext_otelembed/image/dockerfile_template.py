@@ -105,7 +105,7 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
         "# The app. In your own Dockerfile, add the lines below at the end of its last stage.",
         f"FROM {app.name or '${APP_IMAGE}'}",
         "",
-        f"COPY --from=otelcol {_binary_path(collector)} {DOCKERFILE_BINARY}",
+        f"COPY --from=otelcol {upstream_binary_path(collector)} {DOCKERFILE_BINARY}",
         f"COPY --from=otelcol /{CA_BUNDLE} {CERTIFICATES}/ca-certificates.crt",
         "# `az otelembed dockerfile --output-dir .` writes this file.",
         f"COPY {CONFIG_FILE} {DOCKERFILE_CONFIG}",
@@ -140,7 +140,7 @@ def instruction_words(instruction: str) -> list[str]:
     return found
 
 
-def _binary_path(collector: Reference) -> str:
+def upstream_binary_path(collector: Reference) -> str:
     """The binary's path in upstream's images: `/otelcol` and the suffix of the image's name.
 
     `…/opentelemetry-collector-contrib` has `/otelcol-contrib` (open-telemetry/

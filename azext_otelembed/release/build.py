@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from azext_otelembed.azure.session import Session
+from azext_otelembed.collector.config import listening_ports
 from azext_otelembed.console import Console
 from azext_otelembed.target.app_image import image_in_registry
 from azext_otelembed.target.app_registry import AppRegistry
@@ -31,6 +32,8 @@ def build(
     """
     for warning in options.warnings:
         console.note(f"--collector-config: {warning}")
+    if options.validation:
+        options.validation.check_possible()
     app_registry = AppRegistry(session)
     reference = image_in_registry(session, image, registry)
     built = None
@@ -49,9 +52,10 @@ def build(
         finder = TargetFinder(app_registry.open(reference), options, moves_tags=True)
         target = finder.find(reference)
         existed = isinstance(target, Existing)
-        made = embed_target(session, finder, target, stands, step)
+        made = embed_target(session, finder, target, stands, step, console)
         if isinstance(target, ToEmbed | ToPrepare):
-            notes = telemetry_notes(None, target.base, target.source.config)
+            ports = listening_ports(options.config)
+            notes = telemetry_notes(None, target.base, target.source.config, ports)
         step.say(f"{made.image} {'exists already' if existed else 'is in the registry'}")
     for note in notes:
         console.note(note)

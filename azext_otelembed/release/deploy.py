@@ -11,9 +11,14 @@ from typing import Any
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.collector.config import uses_azuremonitor
+from azext_otelembed.collector.config import (
+    listening_ports,
+    required_variables,
+    uses_azuremonitor,
+)
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.records.record import Release
@@ -50,7 +55,7 @@ from azext_otelembed.target.embed_target import (
     ToEmbed,
     ToPrepare,
 )
-from azext_otelembed.target.embedder import BuildOnce, embed_target
+from azext_otelembed.target.embedder import BuildOnce, embed_target, validate_config
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 from azext_otelembed.verification.site_answer import Ping, ping
@@ -66,7 +71,7 @@ from azext_otelembed.webapp.preflight import (
     check_startup_command,
 )
 from azext_otelembed.webapp.setting import Setting, SettingOptions, resolve
-from azext_otelembed.webapp.telemetry_notes import telemetry_notes
+from azext_otelembed.webapp.telemetry_notes import missing_variables, telemetry_notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,8 @@ class _Deploy:
     def run(self) -> Outcome:
         for warning in self.request.embed.warnings:
             self.console.note(f"--collector-config: {warning}")
+        if self.request.embed.validation:
+            self.request.embed.validation.check_possible()
         site = self._observe()
         app = self._app_image(site)
         target, plan = self._plan(site, app)
@@ -235,12 +242,22 @@ class _Deploy:
             notes = run_concurrently(*checks)
             step.say(summary(plan, target))
         read = target.source.config if isinstance(target, ToEmbed | ToPrepare) else None
-        notes = (*notes, *telemetry_notes(site.observed, target.base, read))
+        notes = (*notes, *self._config_notes(site.observed, target, read))
         for note in filter(None, notes):
             self.console.note(note)
         for problem in self.problems:
             self.console.alert(f"otelembed: telemetry may not arrive: {problem}")
         return target, plan
+
+    def _config_notes(
+        self, observed: Observed, target: Target, read: ImageConfig | None
+    ) -> list[str]:
+        """Notes on the site's settings, and on what of them the collector's configuration reads."""
+        config = self.request.embed.config
+        notes = telemetry_notes(observed, target.base, read, listening_ports(config))
+        if isinstance(target, Existing) and not target.recipe:
+            return notes  # its own Dockerfile put the configuration in
+        return notes + missing_variables(observed, read, required_variables(config), SETTING)
 
     def _check_setting(self, site: _Site, target: Target) -> None:
         """Collects the problems of the setting. Raises `Refused` if its component takes nothing."""
@@ -309,6 +326,7 @@ class _Deploy:
         """The target, in the registry: embedded now, or by a deploy beside this one."""
         assert not isinstance(target, ToBuild)  # noqa: S101  # only a dry run doesn't build
         if isinstance(target, Existing):
+            self._validate_existing(app, target)
             return target
         finder, stands = self._finder(app), self.console.stands
         deadline = self.session.deadline
@@ -316,13 +334,23 @@ class _Deploy:
             if pushed and isinstance(target, ToEmbed):
                 existing = target.existing
             else:
-                existing = embed_target(self.session, finder, target, stands, step)
+                existing = embed_target(self.session, finder, target, stands, step, self.console)
             step.say(f"{existing.image}")
         stands(
             f"{existing.image} is in the registry; {self.id} is unchanged: run the same command "
             "again to continue"
         )
         return existing
+
+    def _validate_existing(self, app: Reference, target: Existing) -> None:
+        """The image may have been embedded without a validation."""
+        validation = self.request.embed.validation
+        if validation is None or not target.recipe:
+            return
+        client, console = self.registry.open(app), self.console
+        with console.step("validate") as step:
+            call = partial(validate_config, self.session, client, validation, step, console)
+            self.build_once.validate_once(client.host, call)
 
     def _release(self, site: _Site, target: Existing, known: list[Release]) -> Outcome:
         observed = site.observed

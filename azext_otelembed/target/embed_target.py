@@ -11,6 +11,7 @@ from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.registry.auth import Basic
+from azext_otelembed.validation.otelcol_validate import Validation
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class EmbedOptions:
     `tag` replaces the tag that follows from the recipe. `unwrap` leaves out a collector that the
     base's own command starts. `shell_image` is the image that a shell is taken from, None where the
     base's own is used. `collector_login` signs in to the collector image's registry. `warnings`
-    tell what is unusual in the configuration.
+    tell what is unusual in the configuration. `validation`: the collector itself validates it.
     """
 
     collector: Reference
@@ -31,6 +32,7 @@ class EmbedOptions:
     shell_image: Reference | None = None
     collector_login: Basic | None = None
     warnings: tuple[str, ...] = ()
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True, slots=True)

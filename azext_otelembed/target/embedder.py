@@ -7,14 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from azext_otelembed.azure.session import Session
-from azext_otelembed.console import Step
+from azext_otelembed.console import Console, Step
 from azext_otelembed.deadline import Deadline
 from azext_otelembed.embedding.init_check import check_s6_init
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.embedding.shell_check import check_shell
+from azext_otelembed.errors import about
+from azext_otelembed.registry.client import RegistryClient
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrepare
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.prepared_images import prepare_images
+from azext_otelembed.validation.otelcol_validate import Reporting, Validation, validate
 
 _TICK = 0.2
 """Seconds between two checks of whether the time is up."""
@@ -27,11 +30,14 @@ def embed_target(
     target: Found,
     standing: Callable[[str], None],
     step: Step,
+    console: Console,
 ) -> Existing:
     """The target, in the registry of `finder`; one that exists is returned as it is.
 
-    `standing` is told what a failure would leave behind. Raises `Refused`, before anything is
-    written, for a base without a shell or one that doesn't work with the launcher.
+    The collector validates its configuration first, if the options say so: raises InvalidConfig,
+    and the errors of `validate`. `standing` is told what a failure would leave behind. Raises
+    `Refused`, before anything is written, for a base without a shell or one that doesn't work with
+    the launcher.
     """
     client, options = finder.client, finder.options
     if isinstance(target, ToPrepare):
@@ -41,12 +47,33 @@ def embed_target(
         standing(f"the collector may have been copied to the registry; {_UNCHANGED}")
         prepared = prepare_images(session, client, options, step)
         target = finder.embedded_in(target.source, prepared, unwrap=target.unwrap)
+    if options.validation and not (isinstance(target, Existing) and not target.recipe):
+        validate_config(session, client, options.validation, step, console)
     if isinstance(target, Existing):
         return target
     standing(f"the registry may hold parts of the new image; {_UNCHANGED}")
     step.say(f"embedding the collector in {target.base}")
     push_embedded(client, target.embedded, step.report)
     return target.existing
+
+
+def validate_config(
+    session: Session,
+    client: RegistryClient,
+    validation: Validation,
+    step: Step,
+    console: Console,
+) -> None:
+    """Raises InvalidConfig if the collector refuses its configuration, and as `validate` does."""
+    step.say(f"validating the configuration with {validation.collector}")
+    reporting = Reporting(step.report, console.tell, console.stands)
+    verdict = validate(session, client, validation, reporting)
+    with about("--collector-config"):
+        verdict.check()
+    for warning in verdict.problems:
+        console.note(f"--collector-config: {warning.sentence} {warning.advice}".rstrip())
+    if verdict.note:
+        console.note(verdict.note)
 
 
 class BuildOnce:
@@ -56,6 +83,8 @@ class BuildOnce:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._built: set[str] = set()
+        self._validating = threading.Lock()
+        self._validated: set[str] = set()
 
     @contextmanager
     def turn(self, target: ToEmbed | ToPrepare, deadline: Deadline) -> Iterator[bool]:
@@ -74,3 +103,10 @@ class BuildOnce:
                 self._built.add(key)
         finally:
             lock.release()
+
+    def validate_once(self, host: str, call: Callable[[], None]) -> None:
+        """Calls `call` unless an earlier one for the same registry has succeeded."""
+        with self._validating:
+            if host not in self._validated:
+                call()
+                self._validated.add(host)

@@ -13,7 +13,7 @@ from azext_otelembed import custom
 from azext_otelembed.azure.credentials import CLI, ENVIRONMENT, MANAGED, WORKLOAD, missing
 from azext_otelembed.commands import load_command_table
 
-LOCAL = {"dockerfile", "validate"}
+LOCAL = {"dockerfile"}
 """Commands that ask nobody."""
 
 

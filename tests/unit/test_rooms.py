@@ -41,7 +41,7 @@ PURE = {"image", "collector"} | GROUND
 PROTOCOL = PURE | {"registry"}
 SERVICES = PROTOCOL | {"azure", "embedding", "records"}
 SITES = SERVICES | {"webapp", "builders"}
-PARTS = SITES | {"target", "verification", "telemetry", "prune"}
+PARTS = SITES | {"validation", "target", "verification", "telemetry", "prune"}
 MAY: Mapping[str, set[str]] = {
     "az_commands": {"printable"},
     "connection_errors": set(),
@@ -70,13 +70,14 @@ MAY: Mapping[str, set[str]] = {
     "records": PROTOCOL,
     "webapp": SERVICES,
     "builders": SERVICES,
-    "target": SITES | {"console"},
+    "validation": SITES,
+    "target": SITES | {"console", "validation"},
     "verification": SITES,
     "telemetry": SITES,
     "prune": SITES | {"console"},
     "release": PARTS | {"console"},
     "console": GROUND,
-    "inputs": PROTOCOL | {"target", "webapp"},
+    "inputs": PROTOCOL | {"target", "validation", "webapp"},
     "command_frame": GROUND | {"console"},
     "custom": PARTS | {"release", "console", "command_frame", "inputs"},
     "commands": {"printable"},

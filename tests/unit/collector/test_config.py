@@ -189,10 +189,6 @@ def test_an_instrumentation_key_in_plain_text_is_refused_and_not_repeated(value:
             changed("azuremonitor:\n", "debug:\n").replace(b"[azuremonitor]", b"[debug]"),
             "No pipeline exports to 'azuremonitor'",
         ),
-        (
-            changed("  azuremonitor:\n", "  azuremonitor:\n  otlp: {headers: {api_key: abc}}\n"),
-            "Line 9: 'exporters.otlp.headers.api_key' is in plain text",
-        ),
     ],
 )
 def test_what_is_odd_is_warned_of(text: bytes, warning: str | None) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Reference
-from azext_otelembed.webapp.telemetry_notes import telemetry_notes
+from azext_otelembed.webapp.telemetry_notes import missing_variables, telemetry_notes
 from tests.unit.samples import SITE
 
 BASE = Reference.parse("r.azurecr.io/shop:1")
@@ -79,6 +79,9 @@ def test_an_app_setting_replaces_the_images_variable() -> None:
         ("OTEL_METRICS_EXPORTER", "none", False),
         ("WEBSITES_PORT", "4318", True),
         ("WEBSITES_PORT", "8080", False),
+        ("PORT", "4318", True),
+        ("PORT", "13133", True),
+        ("PORT", "http", False),
         ("DOCKER_ENABLE_CI", "true", True),
         ("DOCKER_ENABLE_CI", "false", False),
     ],
@@ -115,3 +118,29 @@ def test_a_container_that_inherits_no_settings_is_judged_by_its_own_variables() 
     (note,) = telemetry_notes(replace(site, container_properties=given), BASE, None)
     assert "main container 'main'" in note
     assert "az webapp sitecontainers show -g rg -n shop --container-name main" in note
+
+
+def test_the_ports_are_those_of_the_configuration() -> None:
+    ports = {8080: "zipkin"}
+    site = replace(SITE, settings={"WEBSITES_PORT": "8080"})
+    (note,) = telemetry_notes(site, BASE, None, ports)
+    assert "a port of the embedded collector (zipkin)" in note
+    assert "az webapp config appsettings set -g rg -n shop --settings WEBSITES_PORT=<port>" in note
+    assert telemetry_notes(replace(SITE, settings={"PORT": "4318"}), BASE, None, ports) == []
+    image = ImageConfig.of({"config": {"Env": ["PORT=8080"], "ExposedPorts": {"8080/tcp": {}}}})
+    by_variable, by_expose = telemetry_notes(SITE, BASE, image, ports)
+    assert by_variable.startswith("The variable PORT (ENV) of r.azurecr.io/shop:1 is a port")
+    assert "exposes port 8080" in by_expose
+
+
+def test_variables_that_nothing_sets_are_noted() -> None:
+    site = replace(SITE, settings={"A": "1", "my.key": "2"})
+    names = ["A", "my_key", "APPSETTING_A", "WEBSITE_SITE_NAME", "CUSTOMCONNSTR_DB", "C_STRING"]
+    assert missing_variables(site, None, names, "C_STRING") == []
+    (note,) = missing_variables(site, None, [*names, "B", "D", "B"], "C_STRING")
+    assert "reads ${env:B}, ${env:D}, which is no app setting of" in note
+    assert "Unless the app image sets it (ENV)" in note
+    assert "`az webapp config appsettings set -g rg -n shop --settings B=<value>`" in note
+    assert "${env:B:-value}" in note
+    image = ImageConfig.of({"config": {"Env": ["B=x"]}})
+    assert missing_variables(site, image, ["B"], "C_STRING") == []
