@@ -147,6 +147,15 @@ def uses_azuremonitor(data: bytes) -> bool | None:
     return None if any("$" in text for text in texts) else False
 
 
+def listening_ports(data: bytes) -> frozenset[int] | None:
+    """The ports on which a checked configuration makes the collector listen.
+
+    None if that depends on the environment.
+    """
+    root = read([ConfigFile("", data)]).root
+    return listen_addresses.ports(root, _used(pipelines(root)))
+
+
 def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
     """Root, text in UTF-8 and problems of one file."""
     nothing = Node("map", 1, file=file.name)

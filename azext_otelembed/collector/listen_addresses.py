@@ -100,6 +100,14 @@ def check(root: Node, used: frozenset[str]) -> Iterator[Problem]:
         )
 
 
+def ports(root: Node, used: frozenset[str]) -> frozenset[int] | None:
+    """The ports of all listeners; None if one of them isn't known."""
+    listeners = list(_listeners(root, used))
+    if not all(one.known for one in listeners):
+        return None
+    return frozenset(one.address[1] for one in listeners if one.address)
+
+
 def _own_metrics(root: Node, taken: list[tuple[str, int, str]]) -> Iterator[Problem]:
     """An error if the collector's own metrics need a port that is taken: localhost:8888 by default.
 

@@ -145,7 +145,9 @@ def _nothing(site: SiteId, text: str, *, ours: bool) -> str:
     if not text.strip():
         turn_on = ("--docker-container-logging", "filesystem")
         command = site.command("webapp log config", *turn_on)
-        return f"The container log of {site} is empty. If it isn't written, `{command}` turns it on."
+        return (
+            f"The container log of {site} is empty. If it isn't written, `{command}` turns it on."
+        )
     deploy = site.command("otelembed deploy", "--collector-logs", "stderr")
     return (
         "The container log has no lines of the launcher or the collector. The collector's own "
@@ -153,4 +155,3 @@ def _nothing(site: SiteId, text: str, *, ours: bool) -> str:
         if ours
         else "The container log has no whole line yet."
     )
-

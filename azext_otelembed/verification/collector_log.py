@@ -1,4 +1,4 @@
-"""What a container log tells about the embedded collector: its starts, its exits, their reason. Pure."""
+"""What a container log tells about the embedded collector: its starts and exits. Pure."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class CollectorLog:
     `started` is the time of the newest start line of the recipe, None without one. `exits` are the
     exits since then: their number, the status and time of the last one, and the seconds until the
     next start (None: no further start). `port` is the port that the app has to listen on, as App
-    Service last wrote it. `reason` is what the collector wrote last before it ended; it is untrusted
-    text and may hold a secret.
+    Service last wrote it. `reason` is what the collector wrote last before it ended: untrusted text,
+    which may hold a secret.
     """
 
     started: float | None = None

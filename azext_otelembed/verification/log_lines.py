@@ -1,4 +1,4 @@
-"""The lines of a container log, each with its source: App Service, the app, or the collector. Pure."""
+"""The lines of a container log, each with its source: App Service, app or collector. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _PLATFORM = re.compile(
     r"State: (?:Starting|Started|Stopping|Stopped|Blocked), Action: "
     r"|Container (?:start method (?:called|finished)|is (?:starting|running|terminat)"
     r"|spec TerminationMessagePolicy |get mounts received |pull image failed with )"
-    r"|(?:Starting (?:watchers and probes|metrics collection)|Mounting volumes|Creating container)\."
+    r"|(?:Starting (?:watchers and probes|metrics collection)|Mounting volumes)\."
+    r"|Creating container\."
     r"|Establishing (?:user namespace|network)|Nested mountpoint "
     r"|Creating (?:pipes for streaming container io|std(?:out|err) named pipe at )"
     r"|(?:Successfully (?:created|opened)|Opening) (?:std(?:out|err) )?named pipe"

@@ -129,7 +129,9 @@ def _language(words: Sequence[str], variables: Mapping[str, str]) -> _Language |
     for language in _LANGUAGES:
         if programs.intersection(language.programs):
             return language
-    return next((one for one in _LANGUAGES if any(name in variables for name in one.variables)), None)
+    return next(
+        (one for one in _LANGUAGES if any(name in variables for name in one.variables)), None
+    )
 
 
 def _is_started(words: Sequence[str], variables: Mapping[str, str]) -> bool:

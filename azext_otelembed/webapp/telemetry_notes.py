@@ -11,6 +11,7 @@ from azext_otelembed.az_commands import DEFAULT, Verbatim, option, placeholder
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.webapp.sdk_hints import sdk_hints
 from azext_otelembed.webapp.sdk_variables import variable_problems
 
 _PORTS = ("4317/tcp", "4318/tcp")
@@ -69,6 +70,14 @@ def variable_notes(
             f"{base} sets {name} (ENV), which {found.problem}.",
             f"Remove it from the Dockerfile, or replace it with `{replace}`.",
         )
+
+
+def missing_telemetry_notes(
+    observed: Observed, app: Reference, config: ImageConfig | None
+) -> list[str]:
+    """What is likely the reason if no telemetry of the app `app` arrives, the likeliest first."""
+    found = [f"{problem} {fix}" for problem, fix in variable_notes(observed, app, config)]
+    return found or list(sdk_hints(config, variables_of_app(observed, config)))
 
 
 def _setting_command(observed: Observed | None, setting: str) -> str:
