@@ -11,9 +11,12 @@ from azext_otelembed.whole_number import whole_number
 START_SECONDS = 60.0
 """Seconds that a started collector runs at least, if it is well: after them its supervisor counts
 an exit as the first one again (`image/supervisor_script.py`)."""
-_REASON = re.compile(
-    r"collector server run finished with error: (.*)|(listen tcp \S+: bind: address already in use)"
+END = re.compile(
+    r"(?:20[\d/]{8} [\d:]{8} (?:collector server run finished with error|otelcol[\w-]*): "
+    r"|Error: (?=(?:failed|cannot|invalid|no existing|unable) ))"
 )
+"""The beginning of the last lines of a collector that exits: cobra's `Error: …`, and that of its
+main.go, which the OpenTelemetry Collector Builder writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class CollectorLog:
     `started` is the time of the newest start line of the recipe, None without one. `exits` are the
     exits since then: their number, the status and time of the last one, and the seconds until the
     next start (None: no further start). `port` is the port that the app has to listen on, as App
-    Service last wrote it. `reason` is what the collector wrote last before it ended: untrusted text,
+    Service last wrote it. `reason` is what the collector wrote last before it ended: its text,
     which may hold a secret.
     """
 
@@ -66,11 +69,17 @@ def _of(events: list[Event], kind: Kind, since: float) -> list[Event]:
 
 
 def _reason(text: str, since: float) -> str:
-    """The reason that the collector gave last, with `--collector-logs stderr`."""
-    found, time = "", 0.0
+    """The reason that the collector gave last, with `--collector-logs stderr`, on one line."""
+    found, time, goes_on = "", 0.0, False
     for line in text.split("\n"):
+        rest = line
         if stamp := STAMPED.match(line):
-            time = stamp_time(stamp[1])
-        if time >= since and (match := _REASON.search(line)):
-            found = match[1] or match[2]
+            time, rest = stamp_time(stamp[1]), line[stamp.end() :].strip()
+        if time < since:
+            continue
+        if match := END.match(rest):
+            found = rest[match.end() :]
+            goes_on = found.endswith(":")
+        elif goes_on and rest:
+            found, goes_on = f"{found} {rest}", False
     return found

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+from azext_otelembed.verification.collector_log import END
 from azext_otelembed.verification.container_log import new_pieces
 from azext_otelembed.verification.platform_log import LONGEST_LINE, STAMPED, Kind, parse, stamp_time
 
@@ -36,14 +37,13 @@ _PLATFORM = re.compile(
 )
 """Lines of App Service that are no events, as they begin in the logs of tests/platform_logs."""
 _OLD_PLATFORM = re.compile(r"(?:INFO |WARN |ERROR) - ")
-_ZAP = re.compile(
-    r"20[\d-]{8}T[\d:]{8}\.\d{3}(?:Z|[+-]\d{4})\t(?:debug|info|warn|error|dpanic|panic|fatal)\t\S+@v"
+_COLLECTOR = re.compile(
+    r"20[\d-]{8}T[\d:]{8}\.\d{3}(?:Z|[+-]\d{4})\t(?:debug|info|warn|error|dpanic|panic|fatal)"
+    r'\t\S+\.go:\d{1,9}\t.*\{"resource": \{"service\.'
+    rf"|{END.pattern}"
 )
-"""A line of the collector's logger: zap's console encoder, with the caller `module@version/file`
-(opentelemetry-collector, service/telemetry/otelconftelemetry/logger.go)."""
-_COLLECTOR_ENDS = re.compile(r"(?:20[\d/]{8} [\d:]{8} )?collector server run finished with error: ")
-"""The last line of a collector that exits (its main.go, which the OpenTelemetry Collector Builder
-writes)."""
+"""A line of the collector's own log: zap's console encoder with the collector's resource, or the
+last lines of one that exits. As the collector of release 0.150.0 writes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class LogLine:
     time: float
     source: Source
     text: str
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether its text goes on in the next line."""
+        return not self.text.strip() or self.text.rstrip().endswith(":")
 
 
 def log_lines(text: str) -> list[LogLine]:
@@ -69,28 +74,26 @@ def log_lines(text: str) -> list[LogLine]:
             stamp = match[1]
             time = stamp_time(stamp)
             rest = line[match.end() :].removeprefix(" ")
-            source = _source(line, stamp, rest)
+            source = _source(line, stamp, rest, found[-1] if found else None)
         elif line:
             rest = line
-            source = _written(rest, source if source is Source.COLLECTOR else Source.APP)
+            is_collector = source is Source.COLLECTOR or _COLLECTOR.match(rest)
+            source = Source.COLLECTOR if is_collector else Source.APP
         else:
             continue
         found.append(LogLine(stamp, time, source, rest.rstrip("\r")))
     return sorted(found, key=lambda one: one.time)
 
 
-def _source(line: str, stamp: str, rest: str) -> Source:
+def _source(line: str, stamp: str, rest: str, before: LogLine | None) -> Source:
     if len(line) <= LONGEST_LINE and (event := next(parse(f"{line}\n"), None)) is not None:
         return _KINDS.get(event.kind, Source.PLATFORM)
     is_old = len(stamp.partition(".")[2].rstrip("Z")) == 3 and _OLD_PLATFORM.match(rest)
     if is_old or _PLATFORM.match(rest):
         return Source.PLATFORM
-    return _written(rest, Source.APP)
-
-
-def _written(rest: str, otherwise: Source) -> Source:
-    is_collector = _ZAP.match(rest) or _COLLECTOR_ENDS.match(rest)
-    return Source.COLLECTOR if is_collector else otherwise
+    # The reason of an exit has several lines.
+    goes_on = before is not None and before.source is Source.COLLECTOR and before.is_unfinished
+    return Source.COLLECTOR if goes_on or _COLLECTOR.match(rest) else Source.APP
 
 
 class LogTail:
