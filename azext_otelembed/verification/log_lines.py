@@ -39,7 +39,8 @@ _PLATFORM = re.compile(
 _OLD_PLATFORM = re.compile(r"(?:INFO |WARN |ERROR) - ")
 _COLLECTOR = re.compile(
     r"20[\d-]{8}T[\d:]{8}\.\d{3}(?:Z|[+-]\d{4})\t(?:debug|info|warn|error|dpanic|panic|fatal)"
-    r'\t\S+\.go:\d{1,9}\t.*\{"resource": \{"service\.'
+    r"\t(?:service@v\d\S*\.go:\d{1,9}\t"
+    r'|\S+\.go:\d{1,9}\t.*\{"resource": \{"service\.)'
     rf"|{END.pattern}"
 )
 """A line of the collector's own log: zap's console encoder with the collector's resource, or the
