@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from azext_otelembed.az_commands import placeholder
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.components import Component
 from azext_otelembed.azure.session import Session
@@ -172,7 +173,7 @@ def _mismatch(observed: Observed, component: Component | None, note: str) -> tup
     words = f"the app setting {SETTING} is {words}"
     if found:
         return words, f"`{rest}."
-    named = app_insights_option(component) or ("--app-insights", "<name or id>")
+    named = app_insights_option(component) or ("--app-insights", placeholder("name or id"))
     return words, f"Set it: `{observed.id.command('otelembed deploy', *named)}`."
 
 

@@ -22,6 +22,7 @@ from azext_otelembed.release.chain import NAMES
 from azext_otelembed.release.doctor import doctor
 from azext_otelembed.release.status import status
 from azext_otelembed.release.telemetry_check import TelemetryQuestion
+from localazure.az import Az
 from tests.e2e.support import COLLECTOR, SETTING, Cloud, Site, eventually, is_write
 from tests.release.broken_links import ROWS, Row, undo
 from tests.release.support import Hand, MakeSite, id_of
@@ -60,12 +61,11 @@ def broken(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def embedded(cloud: Cloud) -> Iterator[Site]:
+def embedded(cloud: Cloud, hand: Hand) -> Iterator[Site]:
     """A site that runs embedded, and has sent telemetry."""
     cloud.local.add_vault({"name": "links", "group": "shop-rg", "rbac": True})
     site = cloud.make_site()
-    answer = cloud.otelembed("deploy", *site.arguments, "--only-show-errors", "--no-wait")
-    assert answer.returncode == 0, answer.show()
+    hand.deploy(site, wait=False)
     eventually(lambda: site.get("/spans?n=1").status_code == 200)
     yield site
     cloud.rest(cloud.awake.index(site))
@@ -160,13 +160,15 @@ def test_a_site_without_a_collector_has_one_broken_link(make_site: MakeSite, han
     assert states(found)["collector"] == "unknown"
 
 
-def test_a_missing_role_is_repaired_by_the_printed_command(make_site: MakeSite, hand: Hand) -> None:
+def test_a_missing_role_is_repaired_by_the_printed_command(
+    make_site: MakeSite, hand: Hand, az: Az
+) -> None:
     site = make_site(pulls=False, wait=False)
     one = link(examined(hand, site), "pull")
     assert one["state"] == "broken"
     (command,) = one["commands"]
     assert f"--scope {site.cloud.registry_id()}" in command
-    done = site.cloud.run(*shlex.split(command)[1:])
+    done = site.cloud.run(*shlex.split(command)[1:], az=az)
     assert done.returncode == 0, done.show()
     assert link(examined(hand, site), "pull")["state"] == "ok"
 
