@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import required_object_at, text_at
 
@@ -17,8 +19,10 @@ def find_id(arm: Arm, subscription: str, kind: str, name: str) -> str | None:
     Names are unique in Azure ("Resources - List" and its `$filter`, learn.microsoft.com).
     """
     what = f"Resources of type {kind}"
-    query = {"$filter": f"resourceType eq '{kind}' and name eq '{name}'"}
-    found = arm.get_all(what, f"/subscriptions/{subscription}/resources", RESOURCES_API, **query)
+    # azure-core puts parameters into the address as they are.
+    query = quote(f"resourceType eq '{kind}' and name eq '{name}'", safe="")
+    path = f"/subscriptions/{subscription}/resources"
+    found = arm.get_all(what, path, RESOURCES_API, **{"$filter": query})
     ids = [text_at(what, one, "id") for one in found]
     return next((one for one in ids if one.lower().endswith(f"/{kind}/{name}".lower())), None)
 

@@ -87,7 +87,7 @@ def _config_file(client: RegistryClient, base: Base, digest: Digest | None) -> b
             continue
         data = client.get_blob(base.reference.repository, layer.digest)
         try:
-            content = b"".join(read_file(iter([data]), CONFIG, _MOST_UNPACKED))
+            content = b"".join(read_file(iter([data]), CONFIG[1:], _MOST_UNPACKED))
         except InvalidImage:
             continue
         if digest is None or Digest.of(content) == digest:
