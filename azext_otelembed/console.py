@@ -270,6 +270,11 @@ def write(stream: TextIO, text: str) -> None:
     stream.flush()
 
 
+def write_line(stream: TextIO, text: str) -> None:
+    """Writes a line as `write` does."""
+    write(stream, f"{text}\n")
+
+
 def _encodable(character: str, encoding: str) -> str:
     try:
         character.encode(encoding)

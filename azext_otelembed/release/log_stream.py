@@ -10,11 +10,11 @@ from typing import Any, TextIO
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
-from azext_otelembed.console import Console, write
+from azext_otelembed.console import Console, write_line
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.printable import one_line
 from azext_otelembed.redaction import Secrets
-from azext_otelembed.verification.log_lines import OURS, LogLine, LogTail, Source
+from azext_otelembed.verification.log_lines import OURS, LogLine, LogTail, Source, log_lines
 
 INTERVAL = 2.0
 """Seconds between two reads of a log that is followed."""
@@ -34,7 +34,7 @@ def read_log(
     """
     client = SiteClient(session, site)
     text = _read(client)
-    lines = _chosen(LogTail().update(text if text.endswith("\n") else f"{text}\n"), most, ours=ours)
+    lines = _chosen(log_lines(text), most, ours=ours)
     if not lines:
         console.note(_nothing(site, text, ours=ours))
     return [_shown(line, session.secrets) for line in lines]
@@ -94,11 +94,11 @@ def writer(stream: TextIO, *, as_json: bool) -> Callable[[dict[str, Any]], None]
 
 
 def _put_json(stream: TextIO, line: dict[str, Any]) -> None:
-    write(stream, f"{json.dumps(line)}\n")
+    write_line(stream, json.dumps(line))
 
 
 def _put_text(stream: TextIO, line: dict[str, Any]) -> None:
-    write(stream, f"{_text(line)}\n")
+    write_line(stream, _text(line))
 
 
 def _put_coloured(stream: TextIO, line: dict[str, Any]) -> None:
