@@ -411,11 +411,10 @@ def prune(
                 return None
             session.deadline.restart()
             findings = pruner.find_again(findings, console)
-        chosen = findings.images
-        pruner.delete(findings, console)
-        if not chosen:
+        deleted = pruner.delete(findings, console)
+        if not deleted:
             return [one.as_result() for one in findings.decisions]
-        return [{**one.as_result(), "deleted": True} for one in chosen]
+        return [{**one.as_result(), "deleted": True} for one in deleted]
 
 
 def validate_config(cmd: Any, files: list[str], collector_image: str = DEFAULT_COLLECTOR) -> Result:

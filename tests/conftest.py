@@ -21,6 +21,7 @@ GROUPS = 2000
 """Resource groups in the double from the start: a test's site takes the next one."""
 
 LONGEST = (
+    "launchers/test_first_processes.py",
     "release/test_fault_matrix_wait.py",
     "release/test_fault_matrix_swap.py",
     "release/test_crash.py",

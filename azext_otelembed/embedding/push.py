@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from azext_otelembed.embedding.init_check import check_s6_init
 from azext_otelembed.embedding.shell_check import check_shell
 from azext_otelembed.errors import NotFound
 from azext_otelembed.image.embed import Base, Embedded, original
@@ -19,13 +20,15 @@ def push_embedded(client: RegistryClient, embedded: Embedded, report: Report = d
 
     At most seven requests if the registry supports mounts: one for each mount, two for each upload
     (one for the default configuration's layer), one for the manifest. Idempotent. Raises `Refused`,
-    before anything is written, for a base without a shell.
+    before anything is written, for a base without a shell or one that doesn't work with the
+    launcher.
     """
     name, manifest = embedded.reference, embedded.manifest
+    base = original(Base(name, manifest.digest, manifest, embedded.config))
+    named = replace(base, reference=replace(base.reference, digest=None))
     if embedded.config.entrypoint[0] == SHELL:  # otherwise a shell is embedded as well
-        base = original(Base(name, manifest.digest, manifest, embedded.config))
-        named = replace(base, reference=replace(base.reference, digest=None))
         check_shell(client, named, report)
+    check_s6_init(client, named, embedded.recipe.launcher.partition("/")[0], report)
     sizes = {layer.digest: layer.size for layer in manifest.layers}
     for digest in embedded.mounts:
         report(Progress("mounting the collector's layers"))

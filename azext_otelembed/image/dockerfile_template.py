@@ -12,6 +12,7 @@ from azext_otelembed.errors import InvalidImage
 from azext_otelembed.image import labels as names
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import ImageConfig
+from azext_otelembed.image.init_program import check_init
 from azext_otelembed.image.launcher import Launcher, unwrap_entrypoint
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
 from azext_otelembed.image.prepared_collector import CA_BUNDLE
@@ -29,13 +30,15 @@ CONFIG_FILE = "otel-collector-config.yml"
 class App:
     """The app image to build on: its name (None: a build argument) and its start command.
 
-    `stop_signal` is its STOPSIGNAL; empty if it has none, or it isn't known.
+    `stop_signal` is its STOPSIGNAL; empty if it has none, or it isn't known. `config` is its
+    configuration where that has been read.
     """
 
     name: str | None
     entrypoint: Sequence[str]
     cmd: Sequence[str]
     stop_signal: str = ""
+    config: ImageConfig | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
     to them, and a new ENTRYPOINT resets the CMD of the app image (Dockerfile reference,
     "Understand how CMD and ENTRYPOINT interact"). The configuration comes from the build context,
     as `otel-collector-config.yml`. Raises InvalidImage if the app image has no start command, or
-    one that starts a collector.
+    one that starts a collector or doesn't work with the launcher.
     """
     if not app.entrypoint and not app.cmd:
         raise InvalidImage(
@@ -82,6 +85,8 @@ def make_dockerfile(collector: Reference, config: bytes, launcher: Launcher, app
             "--image-entrypoint and --image-cmd with the values in its Dockerfile.",
         )
     _check_no_collector(app)
+    start = StartCommand(tuple(app.entrypoint), tuple(app.cmd))
+    check_init(app.name or "The app image", start, launcher, app.config)
     # The recipe includes the base's digest, which only the build knows.
     entrypoint = launcher.wrap(app.entrypoint, recipe=None, stop_signal=app.stop_signal)
     script = entrypoint[2].replace(BINARY, DOCKERFILE_BINARY).replace(CONFIG, DOCKERFILE_CONFIG)

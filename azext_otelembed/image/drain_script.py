@@ -12,8 +12,6 @@ It is POSIX sh, tested in dash, busybox ash and bash. Their behaviour is the rea
   depends on a status. Signal 0 stands for "no earlier signal".
 - In bash, two simultaneous signals that interrupt `wait` can lose one of them. So while a child
   starts, the shell polls in a loop and doesn't `wait`.
-- Some images have no `sleep`. Then the shell polls the clock (/proc/uptime, in hundredths of a
-  second).
 
 Names begin with `otelembed_`, because a variable that is already in the environment is exported to
 the app.
@@ -22,8 +20,6 @@ the app.
 from __future__ import annotations
 
 import re
-
-from azext_otelembed.image.layer import FOLDER
 
 # signal(7), for x86-64, App Service's only platform: signal number n is the n-th name.
 _NAMES = (
@@ -68,20 +64,8 @@ while :; do
   otelembed_status=$otelembed_last
   if [ -z "$otelembed_trapped" ] || [ "$otelembed_last" -le 128 ]; then break; fi
 done
-if [ "$otelembed_stop" ] && kill -0 "$otelembed_collector" 2>/dev/null; then
-  PATH="${PATH:-/usr/bin:/bin}:@FOLDER@" sleep @GRACE@ 2>/dev/null || {
-    otelembed_end=
-    while read -r otelembed_now otelembed_rest </proc/uptime; do
-      otelembed_now=${otelembed_now%.*}${otelembed_now#*.}
-      otelembed_end=${otelembed_end:-$((otelembed_now + @GRACE@00))}
-      [ "$otelembed_now" -lt "$otelembed_end" ] || break
-    done
-  }
-  kill -TERM "$otelembed_collector" 2>/dev/null
-  wait "$otelembed_collector" 2>/dev/null
-else
-  kill -TERM "$otelembed_collector" 2>/dev/null
-fi
+kill -TERM "$otelembed_collector" 2>/dev/null
+if [ "$otelembed_stop" ]; then wait "$otelembed_collector" 2>/dev/null; fi
 exit "$otelembed_status"
 """
 
@@ -89,11 +73,12 @@ exit "$otelembed_status"
 _TURNS = 1_000_000
 
 
-def script(collector: str, grace: int, stop_signal: str = "") -> str:
-    """The script. `"$@"` is the app, `collector` the command of the collector.
+def script(collector: str, stop_signal: str = "") -> str:
+    """The script. `"$@"` is the app, `collector` the command of the collector's supervisor.
 
-    `grace` is the time in seconds from the app's end to the collector's stop signal. `stop_signal`
-    is the base's STOPSIGNAL, in the spelling of its configuration.
+    The supervisor gives the collector its grace: it ends some seconds after its stop signal, or at
+    once if no collector runs. `stop_signal` is the base's STOPSIGNAL, in the spelling of its
+    configuration.
     """
     stop = list(_STOP)
     own = trappable_signal(stop_signal)
@@ -105,8 +90,6 @@ def script(collector: str, grace: int, stop_signal: str = "") -> str:
         "PASSED_ON": " ".join(forwarded),
         "STOP": " ".join(stop),
         "COLLECTOR": collector,
-        "FOLDER": FOLDER,
-        "GRACE": str(grace),
     }
     return re.sub(r"@([A-Z_]+)@", lambda match: values[match[1]], _SCRIPT)
 

@@ -11,6 +11,7 @@ from azext_otelembed.image.descriptor import Descriptor, Family
 from azext_otelembed.image.dockerfile_template import dockerfile_collector
 from azext_otelembed.image.existing_collector import StartCommand, find_collector
 from azext_otelembed.image.image_config import ImageConfig
+from azext_otelembed.image.init_program import check_init
 from azext_otelembed.image.json_document import Document
 from azext_otelembed.image.launcher import SHELL, Launcher, unwrap_entrypoint
 from azext_otelembed.image.layer import BuiltLayer, make_config_layer
@@ -81,10 +82,10 @@ class _AddedLayer:
     created_by: str
 
 
-def check_base(base: Base, *, unwrap: bool = False) -> StartCommand:
+def check_base(base: Base, launcher: Launcher, *, unwrap: bool = False) -> StartCommand:
     """The app's start command; with `unwrap`, without a collector that the command itself starts.
 
-    Raises InvalidImage unless a collector can be embedded in `base`.
+    Raises InvalidImage unless a collector can be embedded in `base` with this launcher.
     """
     name = base.reference
     config = base.config
@@ -113,7 +114,9 @@ def check_base(base: Base, *, unwrap: bool = False) -> StartCommand:
             f"its configuration {len(config.diff_ids)}.",
             "Push the image again.",
         )
-    return _start_command(base, unwrap)
+    start = _start_command(base, unwrap)
+    check_init(str(name), start, launcher, config)
+    return start
 
 
 def make_recipe(
@@ -166,7 +169,7 @@ def embed(
     Raises InvalidImage if the base can't be embedded in, or has too many layers.
     """
     base = original(base)
-    start = check_base(base, unwrap=unwrap)
+    start = check_base(base, launcher, unwrap=unwrap)
     family = base.manifest.family
     recipe = make_recipe(base.digest, collector, config, launcher, shell)
     config_layer = make_config_layer(config, collector.binary_path)

@@ -117,6 +117,27 @@ def find_in_startup_command(text: str) -> ExistingCollector | None:
     return None if collector is None else ExistingCollector(collector, None)
 
 
+def start_programs(start: StartCommand) -> Iterator[list[str]]:
+    """The programs that a start command runs, each with its arguments; none of a script in a file.
+
+    These are the command's own program, behind wrappers such as `env`, and those of its script if
+    that is a shell.
+    """
+    words = [*start.entrypoint, *start.cmd]
+    scripts = [words[shell.script_index] for shell in find_shells(words)]
+    commands = [words]
+    for script in scripts:
+        try:
+            jobs = read_jobs(script)
+        except Unreadable:
+            continue
+        commands += [words_of(command) for job in jobs for command in job.commands]
+    for found in commands:
+        program = program_index(found)
+        if program is not None:
+            yield found[program:]
+
+
 def _in_script(script: str, seen: set[str] | None = None) -> str | None:
     """The command in a script, or in a script that this one runs, that starts a collector.
 

@@ -2,7 +2,8 @@
 
 The launcher `exec` then replaces itself with the app. The launcher `drain` keeps running, forwards
 signals, and after a stop signal gives the collector some seconds to export its telemetry (see
-`drain_script`). Both first write one line to stderr, which names the image's recipe.
+`drain_script`). Both first write one line to stderr, which names the image's recipe, and start the
+collector below a supervisor, which starts it again when it exits (see `supervisor_script`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from azext_otelembed.errors import InvalidImage
-from azext_otelembed.image import drain_script
+from azext_otelembed.image import drain_script, supervisor_script
 from azext_otelembed.image.collector_environment import set_environment
 from azext_otelembed.image.layer import BINARY, CERTIFICATES, CONFIG
 from azext_otelembed.image.reference import Digest
@@ -33,8 +34,28 @@ START_LINE = re.compile(rf"{NAME}: ([0-9a-f]{{12}}) starts", re.ASCII)
 """Matches `start_line`; its group is the recipe's first 12 hex digits (`Digest.short`)."""
 
 # Increased when an option gives another script: the launcher is part of the recipe, so the same
-# recipe must give the same script. Version 1 doesn't write the start line.
-_VERSION = 2
+# recipe must give the same script. Version 1 doesn't write the start line; versions 1 and 2 have no
+# supervisor.
+_VERSION = 3
+# A busybox with FEATURE_SH_STANDALONE (Debian's has it) runs its own applet for `exec httpd`, also
+# where PATH has a program of that name; zsh runs its builtins. Only a path is sure to be a file.
+# `command -v` shows a path, unless the shell would run something of its own.
+_FIND_PROGRAM = """\
+case $1 in */*) ;; *) case $(command -v "$1" 2>/dev/null) in */*) ;; *)
+  otelembed_rest=$PATH: otelembed_program=
+  while [ "$otelembed_rest" ] && [ -z "$otelembed_program" ]; do
+    otelembed_program=${otelembed_rest%%:*} otelembed_rest=${otelembed_rest#*:}
+    otelembed_program=${otelembed_program:-.}/$1
+    { [ -f "$otelembed_program" ] && [ -x "$otelembed_program" ]; } || otelembed_program=
+  done
+  if [ -z "$otelembed_program" ]; then
+    echo "otelembed: $1: not found" >&2 2>/dev/null || :
+    exit 127
+  fi
+  shift
+  set -- "$otelembed_program" "$@"
+esac esac
+"""
 _IDENTITY = re.compile(
     r"(\w+)/(\d{1,9})(?:,grace=(\d{1,3}))?(?:,logs=(\w+))?(?:,memory=(\d{1,13}|none))?", re.ASCII
 )
@@ -99,7 +120,7 @@ class Launcher:
 
     @property
     def identity(self) -> str:
-        """Kind, version and options other than the default: `exec/2`, `drain/2,logs=stderr`."""
+        """Kind, version and options other than the default: `exec/3`, `drain/3,logs=stderr`."""
         text = f"{self.kind}/{self.version}"
         if self.grace != DEFAULT_GRACE:
             text += f",grace={self.grace}"
@@ -109,22 +130,26 @@ class Launcher:
             text += f",memory={self.memory_mib or 'none'}"
         return text
 
-    def script(self, *, recipe: Digest | None, stop_signal: str = "") -> str:
+    def script(
+        self, *, recipe: Digest | None, stop_signal: str = "", shell_path: str = SHELL
+    ) -> str:
         """The shell script. `"$@"` is the app: the base's entrypoint and its arguments.
 
         `recipe` is the digest for the start line; with None, the script writes no such line.
-        `stop_signal` is the base's STOPSIGNAL, empty if it has none.
+        `stop_signal` is the base's STOPSIGNAL, empty if it has none. `shell_path` is the shell that
+        runs the supervisor.
         """
-        start = _write_start_line(recipe) if recipe else ""
-        collector = set_environment(recipe) + self._collector_command()
+        start = (_write_start_line(recipe) if recipe else "") + _FIND_PROGRAM
+        grace = self.grace if self.kind == "drain" else 0
+        supervisor = supervisor_script.command(
+            self._collector_command(), shell_path, grace, set_environment(recipe)
+        )
         if self.kind == "drain":
-            return start + drain_script.script(collector, self.grace, stop_signal)
-        return f'{start}{{ {collector}; }} & exec "$@"'
+            return start + drain_script.script(f"exec {supervisor}", stop_signal)
+        return f'{start}{supervisor} &\nexec "$@"'
 
     def _collector_command(self) -> str:
         """The collector's command. If the collector is missing or crashes, the app isn't affected.
-
-        The collector replaces the shell of the command.
 
         Go's crypto/x509 reads the first bundle file that exists and then every folder listed in
         SSL_CERT_DIR (root_unix.go), so both the base's and the added CA certificates are trusted.
@@ -134,7 +159,7 @@ class Launcher:
         logs = ">/dev/null 2>&1" if self.collector_logs == "null" else ">&2"
         return (
             f'SSL_CERT_DIR="{folders}:{CERTIFICATES}"{memory} '
-            f"exec {BINARY} --config={CONFIG} </dev/null {logs}"
+            f"{BINARY} --config={CONFIG} </dev/null {logs}"
         )
 
     def wrap(
@@ -150,7 +175,7 @@ class Launcher:
         This includes a base with only a Cmd: its words become the script's arguments.
         `recipe` and `stop_signal` are those of `script`.
         """
-        script = self.script(recipe=recipe, stop_signal=stop_signal)
+        script = self.script(recipe=recipe, stop_signal=stop_signal, shell_path=shell_path)
         return [shell_path, "-c", script, NAME, *entrypoint]
 
 

@@ -20,7 +20,7 @@ _RECIPE_TAG = re.compile(r"-otelembed-[0-9a-f]{12}$")
 class Recipe:
     """Digests of the base's manifest, the prepared collector's manifest and the configuration.
 
-    `launcher` is the launcher's identity, e.g. `exec/2`; `shell` the digest of the prepared shell's
+    `launcher` is the launcher's identity, e.g. `exec/3`; `shell` the digest of the prepared shell's
     manifest, if one is embedded.
 
     Together with the base's name, the recipe determines every byte of the embedded image. The name

@@ -97,18 +97,20 @@ _GRACE = """\
     }"""
 
 
-def command(collector: str, shell_path: str, grace: int = 0) -> str:
+def command(collector: str, shell_path: str, grace: int = 0, environment: str = "") -> str:
     """The shell command of the supervisor, without `&`.
 
     `collector` is the command of the collector, `shell_path` the shell that runs the script.
-    `grace` is the time in seconds that a running collector gets after TERM or HUP.
+    `grace` is the time in seconds that a running collector gets after TERM or HUP. `environment`
+    are the commands, each with its line's end, that set the collector's environment variables.
     """
     values = {"SLEEP": SLEEP, "SECONDS": str(grace)}
     values["GRACE"] = _fill(_GRACE, values) if grace else ":"
     values["COLLECTOR"] = collector
     values["LONG_RUN"] = str(_LONG_RUN)
     values["LONGEST_PAUSE"] = str(_LONGEST_PAUSE)
-    script = shlex.quote(_INDENTATION.sub("\n", _fill(_SCRIPT, values)))
+    script = environment + _fill(_SCRIPT, values)
+    script = shlex.quote(_INDENTATION.sub("\n", script))
     return f"{shell_path} -c {script} {NAME} </dev/null >/dev/null"
 
 

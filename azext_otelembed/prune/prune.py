@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from azext_otelembed.azure.arm_errors import sdk_errors
 from azext_otelembed.azure.registries import Registry
 from azext_otelembed.azure.session import Session
-from azext_otelembed.console import Console
+from azext_otelembed.console import Console, Step
 from azext_otelembed.log_redaction import no_http_logs
 from azext_otelembed.parallel import map_concurrently
 from azext_otelembed.prune.deployed_images import find_deployed_images
@@ -59,16 +60,24 @@ class Pruner:
     """Reads one registry, and deletes from it: images through the azure-containerregistry SDK.
 
     `repository` limits that to the images of one of its repositories; `keep` is the number of
-    releases of each site whose images are kept.
+    releases of each site whose images are kept. A deploy doesn't build an image that is there, so
+    what may be deleted is decided again every `look_again` seconds.
     """
 
     def __init__(
-        self, session: Session, registry: Registry, repository: str | None, keep: int
+        self,
+        session: Session,
+        registry: Registry,
+        repository: str | None,
+        keep: int,
+        look_again: float = 20,
     ) -> None:
         self._session = session
         self._registry = registry
         self._repository = repository
         self._keep = keep
+        self._look_again = look_again
+        self._looked = time.monotonic()
         self._client = session.open_registry(registry.login_server)
         self._client.acr_command = partial(registry.command, session.caller)
 
@@ -110,6 +119,7 @@ class Pruner:
             findings = Findings(decisions, self._foldings(records, stored, decisions))
             count = len(findings.images)
             step.say(f"{len(decisions)} embedded images, {count} of them not needed")
+        self._looked = time.monotonic()
         for name, reason in deployed.unreadable:
             console.note(f"{name} can't be read, so all images are kept: {reason}")
         return findings
@@ -136,25 +146,44 @@ class Pruner:
         foldings = [replace(one, folding=one.folding.among(asked)) for one in again.foldings]
         return Findings(images, [one for one in foldings if one.folding.digests])
 
-    def delete(self, findings: Findings, console: Console) -> None:
-        """Deletes images, then records; one that is gone already is no error."""
-        registry, chosen = self._registry.name, findings.images
+    def delete(self, findings: Findings, console: Console) -> list[Decision]:
+        """Deletes images, then records; returns the images. One that is gone already is no error.
+
+        While that goes on, the registry is read again every `look_again` seconds.
+        """
+        wanted, deleted = len(findings.images), list[Decision]()
+        while findings.images:
+            with console.step("delete") as step:
+                for one in findings.images:
+                    self._delete_image(one.image, f"{len(deleted)} of {wanted}", console, step)
+                    deleted.append(one)
+                    if time.monotonic() - self._looked > self._look_again:
+                        break
+                step.say(f"{len(deleted)} embedded images")
+            rest = [one for one in findings.images if one not in deleted]
+            findings = replace(findings, decisions=rest)
+            if rest:
+                findings = self.find_again(findings, console)
+        if findings.foldings:
+            self._delete_records(findings, len(deleted), console)
+        return deleted
+
+    def _delete_image(self, image: StoredImage, count: str, console: Console, step: Step) -> None:
+        step.say(f"{image.repository}@{image.digest[:19]}")
+        console.stands(
+            f"{count} images are deleted from '{self._registry.name}'; run the same command again "
+            "to continue"
+        )
+        with sdk_errors(image.digest_name, self._session.secrets), no_http_logs():
+            self._sdk.delete_manifest(image.repository, image.digest)
+
+    def _delete_records(self, findings: Findings, images: int, console: Console) -> None:
+        console.stands(
+            f"{images} images are deleted from '{self._registry.name}', and release records in "
+            "part: run the same command again to continue"
+        )
         with console.step("delete") as step:
-            for count, one in enumerate(chosen):
-                image = one.image
-                step.say(f"{image.repository}@{image.digest[:19]}")
-                console.stands(
-                    f"{count} of {len(chosen)} images are deleted from '{registry}'; run the same "
-                    "command again to continue"
-                )
-                with sdk_errors(image.digest_name, self._session.secrets), no_http_logs():
-                    self._sdk.delete_manifest(image.repository, image.digest)
-            if findings.foldings:
-                console.stands(
-                    f"{len(chosen)} images are deleted from '{registry}', and release records in "
-                    "part: run the same command again to continue"
-                )
-                delete_records(self._client, findings.foldings, step.say)
+            delete_records(self._client, findings.foldings, step.say)
             step.say(findings.to_delete)
 
     def _repositories(self) -> list[str]:

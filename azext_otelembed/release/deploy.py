@@ -60,6 +60,7 @@ from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observ
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
 from azext_otelembed.webapp.preflight import (
     check_grace,
+    check_init_command,
     check_pull,
     check_running,
     check_startup_command,
@@ -189,6 +190,7 @@ class _Deploy:
             if request.release.wait and not request.dry_run:
                 check_running(observed)
             check_startup_command(observed)
+            check_init_command(observed, request.embed.launcher)
             setting = resolve(observed, request.setting, lambda: Arm(session))
             production = None
             if request.swap:

@@ -96,4 +96,4 @@ def app_of(base: Base) -> App:
     # By its tag, so that the next build takes the next app image.
     name = by_tag(base.reference)
     stop_signal = str(config.settings.get("StopSignal") or "")
-    return App(str(name), config.entrypoint, config.cmd, stop_signal)
+    return App(str(name), config.entrypoint, config.cmd, stop_signal, config)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from azext_otelembed.azure.session import Session
 from azext_otelembed.console import Step
 from azext_otelembed.deadline import Deadline
+from azext_otelembed.embedding.init_check import check_s6_init
 from azext_otelembed.embedding.push import push_embedded
 from azext_otelembed.embedding.shell_check import check_shell
 from azext_otelembed.target.embed_target import Existing, Found, ToEmbed, ToPrepare
@@ -30,12 +31,13 @@ def embed_target(
     """The target, in the registry of `finder`; one that exists is returned as it is.
 
     `standing` is told what a failure would leave behind. Raises `Refused`, before anything is
-    written, for a base without a shell.
+    written, for a base without a shell or one that doesn't work with the launcher.
     """
     client, options = finder.client, finder.options
     if isinstance(target, ToPrepare):
         if options.shell_image is None:
             check_shell(client, target.source, step.report)
+        check_s6_init(client, target.source, options.launcher.kind, step.report)
         standing(f"the collector may have been copied to the registry; {_UNCHANGED}")
         prepared = prepare_images(session, client, options, step)
         target = finder.embedded_in(target.source, prepared, unwrap=target.unwrap)

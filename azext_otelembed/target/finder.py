@@ -67,7 +67,7 @@ class TargetFinder:
         source = original(base)
         # An image that was unwrapped once is unwrapped again.
         unwrap = self.options.unwrap or source.digest != base.digest
-        check_base(source, unwrap=unwrap)
+        check_base(source, self.options.launcher, unwrap=unwrap)
         # Image and base may have been moved to this registry together.
         source = replace(source, reference=replace(source.reference, registry=self.client.host))
         if prepared is None:

@@ -11,9 +11,11 @@ from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import Json
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import Refused, Unauthorized
-from azext_otelembed.image.existing_collector import find_in_startup_command
+from azext_otelembed.image.existing_collector import StartCommand, find_in_startup_command
+from azext_otelembed.image.init_program import check_init
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.reference import Reference
+from azext_otelembed.image.shell_script import MAX_LENGTH
 from azext_otelembed.registry.auth import Basic
 from azext_otelembed.webapp.observe import Observed
 from azext_otelembed.whole_number import whole_number
@@ -42,13 +44,11 @@ def check_startup_command(observed: Observed) -> None:
     It takes the place of the image's Cmd, so --unwrap doesn't reach it.
     """
     site, container = observed.id, observed.container
+    owner, text = _startup_command(observed)
     if container is None:
-        owner, text = f"{site}", observed.startup_command
         change: tuple[str, ...] = ("webapp config set",)
         flag, name = "--startup-file", "app_command_line"
     else:
-        owner = f"the main container '{container}' of {site}"
-        text = str(observed.container_properties.get("startUpCommand") or "")
         change = ("webapp sitecontainers update", *option("--container-name", container))
         flag, name = "--startup-cmd", "startUpCommand"
     found = find_in_startup_command(text)
@@ -65,6 +65,24 @@ def check_startup_command(observed: Observed) -> None:
         f"with `{site.command(*change, *option(flag, new))}`, and where Terraform or Bicep sets it "
         f"({name}) there as well. Then run the same command again.",
     )
+
+
+def check_init_command(observed: Observed, launcher: Launcher) -> None:
+    """Raises `Refused` if the site's startup command doesn't work with the launcher."""
+    owner, text = _startup_command(observed)
+    try:
+        words = tuple(shlex.split(text)) if len(text) <= MAX_LENGTH else ()
+    except ValueError:
+        return
+    check_init(f"The startup command of {owner}", StartCommand((), words), launcher)
+
+
+def _startup_command(observed: Observed) -> tuple[str, str]:
+    """What has the startup command, the site or its main container; and the command."""
+    if observed.container is None:
+        return f"{observed.id}", observed.startup_command
+    owner = f"the main container '{observed.container}' of {observed.id}"
+    return owner, str(observed.container_properties.get("startUpCommand") or "")
 
 
 def check_pull(session: Session, observed: Observed, image: Reference) -> str | None:

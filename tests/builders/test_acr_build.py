@@ -276,6 +276,7 @@ def test_an_interrupt_cancels_the_run_and_says_so(tasks: Builds) -> None:
     assert tasks.tags(repository) == []
 
 
+@pytest.mark.thorough
 def test_az_acr_build_works_against_the_double_too(tasks: Builds) -> None:
     repository = tasks.repository()
     tasks.write(f"FROM {tasks.base()}", "LABEL a=az", "COPY note /note", note="hi")

@@ -67,7 +67,7 @@ def _files_that_docker_sends(engine: Engine, folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("random", "zeros"),
     [
-        (40, 300),
+        pytest.param(40, 300, marks=pytest.mark.thorough),
         pytest.param(1024, 0, marks=[pytest.mark.thorough(minutes=3), pytest.mark.timeout(600)]),
     ],
 )

@@ -152,6 +152,7 @@ def test_the_printed_file_takes_the_app_image_as_a_build_argument(builds: Builds
         eventually(lambda: delivers(builds, container), within=30)
 
 
+@pytest.mark.thorough
 def test_deploy_and_status_recognise_such_an_image_and_never_wrap_it(builds: Builds) -> None:
     site = builds.cloud.make_site()
     folder = builds.folder / "form"

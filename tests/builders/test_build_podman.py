@@ -49,6 +49,7 @@ def podman(builds: Builds) -> Iterator[dict[str, str]]:
     subprocess.run(["podman", "system", "reset", "--force"], env=everything, check=False)
 
 
+@pytest.mark.thorough
 def test_podman_builds_and_pushes_with_credentials_that_were_lent(
     builds: Builds, podman: dict[str, str]
 ) -> None:

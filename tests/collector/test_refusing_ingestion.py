@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from azext_otelembed.image.launcher import DEFAULT_MEMORY_MIB
@@ -25,6 +26,7 @@ from tests.waiting import eventually
 
 LIMIT = 256
 MODES = ["429", "429 date", "500", "hang", "refused"]
+RATE = 500
 CPU = os.sysconf("SC_CLK_TCK")
 REPOSITORY = LOCAL.parent
 
@@ -49,7 +51,8 @@ class Pair:
 
     def refused_spans(self) -> int:
         """The number in the collector's output, which it writes when it stops."""
-        assert self.collector.stop() == 0
+        self.collector.process.terminate()
+        assert self.collector.process.wait(60) == 0
         text = self.collector.log.read_text()
         counts = json.loads(text[text.rindex("\n{") :])
         metrics = [each for scope in counts["ScopeMetrics"] for each in scope["Metrics"]]
@@ -66,7 +69,11 @@ def running(
     with ExitStack() as stack:
         insights = stack.enter_context(IngestionEndpoint())
         connection_string = f"InstrumentationKey={KEY};IngestionEndpoint={insights.address}"
-        environment = {"WEBSITE_SITE_NAME": "shop", "GOMEMLIMIT": f"{memory_mib}MiB"}
+        environment = {
+            "WEBSITE_SITE_NAME": "shop",
+            "GOMEMLIMIT": f"{memory_mib}MiB",
+            "OTELEMBED_COLLECTOR_METRICS": "basic",
+        }
         collector = stack.enter_context(
             Collector(program, folder, connection_string, config, environment=environment)
         )
@@ -80,20 +87,33 @@ def running(
             stderr=subprocess.DEVNULL,
         )
         try:
+            eventually(lambda: _answers(port))
             yield Pair(insights, collector, port)
         finally:
             app.kill()
             app.wait()
 
 
+def _answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://localhost:{port}/health", trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
 def medians(pairs: list[Pair], rate: float, seconds: float) -> list[float]:
     """The median duration of the requests to each app, in milliseconds."""
+    return [statistics.median(each) for each in durations(pairs, rate, seconds)]
+
+
+def durations(pairs: list[Pair], rate: float, seconds: float) -> list[list[float]]:
+    """The durations of the requests to each app, in milliseconds."""
     ports = [str(pair.port) for pair in pairs]
     command = [sys.executable, "-m", "tests.collector.load_generator", str(rate), str(seconds)]
     done = subprocess.run(
         [*command, *ports], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    return [statistics.median(map(float, line.split())) for line in done.stdout.splitlines()]
+    return [[float(each) for each in line.split()] for line in done.stdout.splitlines()]
 
 
 def test_what_does_not_fit_is_refused_and_counted(program: Path, tmp_path: Path) -> None:
@@ -105,14 +125,15 @@ def test_what_does_not_fit_is_refused_and_counted(program: Path, tmp_path: Path)
     assert "limit_mib: 40" in small
     assert "spike_limit_mib: 15" in small
     with running(program, tmp_path / "one", small, memory_mib=32) as pair:
-        eventually(lambda: medians([pair], 20, 0.1))
         pair.insights.mode = "500"
-        medians([pair], 500, 8)
-        assert "Refusing data" in pair.collector.log.read_text()
+        while "Refusing data" not in pair.collector.log.read_text():
+            medians([pair], RATE, 2)
+        medians([pair], RATE, 2)
         assert pair.refused_spans() > 0
 
 
 @pytest.mark.thorough
+@pytest.mark.timeout(600)
 def test_the_app_answers_as_fast_and_the_memory_stays_below_its_limit_for_two_minutes(
     program: Path, tmp_path: Path
 ) -> None:
@@ -121,12 +142,15 @@ def test_the_app_answers_as_fast_and_the_memory_stays_below_its_limit_for_two_mi
         pairs = [
             stack.enter_context(running(program, tmp_path / name, template())) for name in names
         ]
-        eventually(lambda: medians(pairs, 50, 2))
+        medians(pairs, 50, 2)
         for pair, name in zip(pairs, names, strict=True):
             pair.insights.mode = name
         before, began = [pair.cpu_seconds() for pair in pairs], time.monotonic()
-        good, *others = medians(pairs, 170, 120)
+        measured = durations(pairs, RATE / 3, 120)
         took = time.monotonic() - began
+        if len(measured[0]) < took * RATE / 6:
+            pytest.skip("the machine is too busy to measure times")
+        good, *others = map(statistics.median, measured)
         for pair, mode, median, start in zip(pairs[1:], MODES, others, before[1:], strict=True):
             cpu, peak = (pair.cpu_seconds() - start) / took, pair.peak_mib()
             refused = pair.refused_spans()
@@ -136,4 +160,4 @@ def test_the_app_answers_as_fast_and_the_memory_stays_below_its_limit_for_two_mi
             )
             assert median < 1.1 * good
             assert peak < LIMIT
-            assert cpu < 0.15
+            assert cpu < 0.05

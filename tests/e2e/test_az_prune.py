@@ -148,6 +148,7 @@ def test_no_deletes_nothing(shelf: Shelf) -> None:
     assert orphan in shelf.tags()
 
 
+@pytest.mark.thorough
 def test_a_deploy_that_was_killed_before_its_record_leaves_nothing_that_is_not_seen(
     shelf: Shelf,
 ) -> None:
@@ -195,6 +196,7 @@ def test_what_a_site_of_another_subscription_runs_by_digest_is_kept(shelf: Shelf
     assert by_tag(shelf.prune().json)[pinned] == "'far-shop' runs it"
 
 
+@pytest.mark.thorough
 def test_a_list_that_azure_leaves_out_stops_it_before_anything_is_deleted(shelf: Shelf) -> None:
     """An empty body, `{}`, null, and the same in place of a second page."""
     orphan, _ = shelf.orphan()

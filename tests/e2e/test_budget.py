@@ -70,6 +70,7 @@ def test_an_embed_costs_few_requests_and_bytes(
     assert sent <= EMBED_BYTES, answer.show()
 
 
+@pytest.mark.thorough
 def test_an_embed_costs_the_same_for_a_large_app_image(
     prepared: Site,
     make_site: Callable[..., Site],

@@ -94,6 +94,7 @@ def test_a_build_moves_the_tag_of_an_embedded_image_and_of_no_other(
     assert "exists already and is another image" in refused.stderr
 
 
+@pytest.mark.thorough
 def test_a_registry_can_be_named_for_an_image_without_a_host(cloud: Cloud) -> None:
     site = cloud.make_site()
     other = cloud.add_registry()
@@ -122,6 +123,7 @@ def test_an_embedded_image_is_never_wrapped_twice(shared: Site) -> None:
     assert shared.get("/args").json() == arguments
 
 
+@pytest.mark.thorough
 def test_a_new_collector_is_embedded_in_the_recorded_base(shared: Site, tmp_path: Path) -> None:
     before, arguments = shared.status().json, shared.get("/args").json()
     assert before["collector"]["version"] == "0.150.0"

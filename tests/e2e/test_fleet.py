@@ -60,7 +60,11 @@ def _sites(make_site: MakeSite, count: int, layout: Path = IMAGES / "app") -> li
 
 
 @pytest.mark.parametrize(
-    ("many", "faster"), [(10, 2), pytest.param(50, 8, marks=pytest.mark.thorough(minutes=3))]
+    ("many", "faster"),
+    [
+        pytest.param(10, 2, marks=pytest.mark.thorough(minutes=1.5)),
+        pytest.param(50, 8, marks=pytest.mark.thorough(minutes=3)),
+    ],
 )
 def test_sites_side_by_side_with_two_that_fail_and_are_rolled_back(
     cloud: Cloud,
@@ -147,6 +151,7 @@ def test_naming_no_site_or_both_ways_is_refused(cloud: Cloud, tmp_path: Path) ->
     assert not [one for one in answer.requests if one["service"] != "aad"]
 
 
+@pytest.mark.thorough
 def test_the_fleet_waits_for_its_slowest_container(cloud: Cloud, make_site: MakeSite) -> None:
     sites = _sites(make_site, 2)
     for site in sites:

@@ -52,7 +52,7 @@ def test_drain_delivers_the_last_spans_before_the_site_has_stopped(
     answer = site.deploy("--launcher", "drain")
     assert answer.returncode == 0, answer.show()
     status = site.status()
-    assert status.json["launcher"] == "drain/2"
+    assert status.json["launcher"] == "drain/3"
     assert status.json["updates"] == []
     again = site.deploy("--launcher", "drain", "--dry-run")
     assert again.json["changes"] == []
@@ -69,7 +69,7 @@ def test_drain_delivers_the_last_spans_before_the_site_has_stopped(
 def test_the_collectors_own_logs_are_among_the_containers(site: Site) -> None:
     answer = site.deploy("--collector-logs", "stderr", "--launcher", "drain", "--grace", "1")
     assert answer.returncode == 0, answer.show()
-    assert site.status().json["launcher"] == "drain/2,grace=1,logs=stderr"
+    assert site.status().json["launcher"] == "drain/3,grace=1,logs=stderr"
     assert "Everything is ready. Begin running and processing data." in site.log()
 
 

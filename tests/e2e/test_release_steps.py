@@ -113,6 +113,7 @@ def test_the_shell_script_stops_on_what_is_not_there(shared: Site, tmp_path: Pat
     assert "IMAGE" in missing.stderr
 
 
+@pytest.mark.thorough
 def test_the_shell_script_runs_without_az_login_by_a_caller_with_two_roles(
     cloud: Cloud, make_site: Callable[..., Site], tmp_path: Path
 ) -> None:
@@ -323,6 +324,7 @@ def test_the_release_steps_fail_on_an_unproven_release(
     assert shared.runs.startswith(shared.image(f"{tag}-otelembed-"))
 
 
+@pytest.mark.thorough
 def test_the_azure_pipeline_releases_and_fails_when_it_is_rolled_back(
     shared: Site, job: Callable[[str], Job]
 ) -> None:

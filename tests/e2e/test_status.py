@@ -68,7 +68,7 @@ def test_a_site_that_runs_embedded_is_told_in_full(shared: Site) -> None:
     assert result["collector"]["name"] == COLLECTOR
     assert result["collector"]["version"] == "0.150.0"
     assert result["config"].startswith("sha256:")
-    assert result["launcher"] == "exec/2"
+    assert result["launcher"] == "exec/3"
     assert result["recipe"].startswith("sha256:" + shared.runs.rpartition("-")[2])
     assert result["setting"]["name"] == SETTING
     assert result["setting"]["present"] is True
@@ -209,7 +209,7 @@ def test_a_person_gets_a_panel_and_no_json(shared: Site) -> None:
         "embedded": "yes",
         "base": shared.image("1.0"),
         "collector": "0.150.0",
-        "launcher": "exec/2",
+        "launcher": "exec/3",
         "setting": "InstrumentationKey=",
         "instances": "1 UNKNOWN",
         "answers": "HTTP 200 on /",

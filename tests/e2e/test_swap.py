@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.e2e import images
 from tests.e2e.support import SETTING, Cloud, Site
 
@@ -48,6 +50,7 @@ def test_a_slot_that_came_up_is_swapped_and_production_is_verified(cloud: Cloud)
     assert again.writes == []
 
 
+@pytest.mark.thorough
 def test_production_that_does_not_come_up_is_swapped_back(cloud: Cloud, tmp_path: Path) -> None:
     production, slot = _with_slot(cloud)
     _stick(production, "WHERE")
@@ -70,6 +73,7 @@ def test_production_that_does_not_come_up_is_swapped_back(cloud: Cloud, tmp_path
     assert latest["state"] == "rolled back"
 
 
+@pytest.mark.thorough
 def test_a_swap_that_is_interrupted_says_so_and_goes_on_when_it_is_run_again(cloud: Cloud) -> None:
     production, slot = _with_slot(cloud)
     before = cloud.mark()

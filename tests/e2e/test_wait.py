@@ -73,6 +73,7 @@ def test_wait_rolls_back_what_does_not_come_up(site: Site, tmp_path: Path) -> No
     assert newest(site)["reason"] == done.json["reason"]
 
 
+@pytest.mark.thorough
 def test_wait_leaves_what_does_not_come_up_when_told_to(shared: Site, tmp_path: Path) -> None:
     before = shared.runs
     shared.push("broken", images.shell(tmp_path, f"echo '{BOOM}'; exit 3"))
@@ -86,6 +87,7 @@ def test_wait_leaves_what_does_not_come_up_when_told_to(shared: Site, tmp_path: 
     shared.answers()
 
 
+@pytest.mark.thorough
 def test_what_nothing_shows_is_unproven_and_told_by_status_until_it_is_accepted(
     shared: Site,
 ) -> None:

@@ -128,7 +128,7 @@ SEEDS: Mapping[str, Sequence[bytes]] = {
     ),
     "reference": (b"localhost:5000/a/b:1@sha256:" + b"0" * 64,),
     "digest": (b"sha256:" + b"0" * 64,),
-    "launcher": (b"drain/2,grace=3,logs=stderr,memory=none",),
+    "launcher": (b"drain/3,grace=3,logs=stderr,memory=none",),
     "restore-data": (
         b'{"layers":3,"history":0,"top":"sha256:' + b"0" * 64 + b'","seal":"x"}',
         _restore_label({"Cmd": {"was": None}, "subject": {"was": {}, "at": 1}}),

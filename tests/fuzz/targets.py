@@ -65,7 +65,8 @@ def config(data: bytes) -> None:
     found = parse_config(data)
     assert found.data == data
     image = seeds.EMBEDDED.manifest
-    check_base(original(Base(Reference("localhost", "a"), image.digest, image, found)))
+    base = original(Base(Reference("localhost", "a"), image.digest, image, found))
+    check_base(base, Launcher("drain"))
 
 
 def layer(data: bytes) -> None:

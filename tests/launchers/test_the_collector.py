@@ -12,6 +12,7 @@ import pytest
 
 from azext_otelembed.collector import config as collector_config
 from azext_otelembed.image.launcher import START_LINE, Launcher
+from azext_otelembed.image.supervisor_script import EXIT_LINE
 from tests.launchers.containers import Host, Running, run, stop
 from tests.launchers.images import APP_WORDS, SHELLS, base, late_collector, made, other_collector
 
@@ -47,9 +48,14 @@ async def serves(running: Running, seconds: float = 0.6) -> None:
     assert not running.told("signal")
 
 
-def at_most(launcher: Launcher) -> int:
-    """Zombies that a launcher may leave: PID 1 is the app with `exec`, which waits for nobody."""
-    return 1 if launcher.kind == "exec" else 0
+async def leaves_no_zombie(running: Running) -> None:
+    """Fails unless each process that has ended is waited for."""
+    await running.until(lambda: not running.zombies(), 3)
+
+
+def exits(running: Running) -> list[str]:
+    """The lines about the collector's exits."""
+    return [line for line in running.lines if EXIT_LINE.fullmatch(line)]
 
 
 @both
@@ -63,14 +69,16 @@ def test_a_binary_that_cannot_run_leaves_the_app_serving(
         await running.until_told("ready")
         await serves(running)
         assert running.collector() is None
-        assert len(running.zombies()) <= at_most(launcher)
+        await leaves_no_zombie(running)
         began = time.monotonic()
         ending, _ = await stop(running)
         assert (ending.status, ending.killed) == (42, False)
         # With nobody to wait for there is no grace.
         assert time.monotonic() - began < 1.5
-        (line,) = (line for line in running.lines if not line.startswith("{"))
+        line, *others = (line for line in running.lines if not line.startswith("{"))
         assert START_LINE.fullmatch(line)
+        assert others == exits(running) != []
+        assert f"status {127 if kind == 'missing' else 126}; next start in 1 s" in others[0]
 
     run(place, test)
 
@@ -85,9 +93,9 @@ def test_a_collector_that_ends_at_once_leaves_the_app_serving(
         running = await here.run(made(image, launcher, config))
         await running.until_told("ready")
         await serves(running)
-        await running.until(lambda: (found := running.collector()) is None or found.state == "Z")
+        await running.until(lambda: exits(running))
         await serves(running)
-        assert len(running.zombies()) <= at_most(launcher)
+        await leaves_no_zombie(running)
 
     run(place, test)
 
@@ -105,10 +113,10 @@ def test_an_app_that_has_the_collectors_ports_keeps_them_and_serves(
         await running.until_told("ready")
         running.touch("/tmp/go")  # noqa: S108
         await running.until(lambda: any("address already in use" in each for each in running.lines))
-        await running.until(lambda: (found := running.collector()) is None or found.state == "Z")
+        await running.until(lambda: exits(running))
         await serves(running)
         assert [await running.get(port=port) for port in (4317, 4318)] == ["ok", "ok"]
-        assert len(running.zombies()) <= at_most(launcher)
+        await leaves_no_zombie(running)
 
     run(place, test)
 
@@ -130,7 +138,7 @@ def test_why_a_collector_ends_is_told_on_stderr_where_that_was_asked_for(
 
 @both
 @every_shell
-def test_a_collector_that_is_killed_leaves_the_app_serving(
+def test_a_collector_that_is_killed_leaves_the_app_serving_and_is_started_again(
     place: Path, shell: str, launcher: Launcher
 ) -> None:
     async def test(here: Host) -> None:
@@ -141,11 +149,14 @@ def test_a_collector_that_is_killed_leaves_the_app_serving(
         assert collector is not None
         os.kill(collector.pid, signal.SIGKILL)
         await serves(running)
-        assert len(running.zombies()) <= at_most(launcher)
-        began = time.monotonic()
-        ending, _ = await stop(running)
+        await leaves_no_zombie(running)
+        assert exits(running) == [
+            f"otelembed: the collector exited with status {128 + signal.SIGKILL}; next start in 1 s"
+        ]
+        await running.until_listening(4318)
+        ending, took = await stop(running)
         assert (ending.status, ending.killed) == (42, False)
-        assert time.monotonic() - began < 1.5
+        assert (took > 1.5) == (launcher.kind == "drain")  # its grace of 2 s
 
     run(place, test)
 

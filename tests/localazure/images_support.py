@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import os
+import random
 import socket
 import subprocess
 import threading
@@ -50,10 +52,12 @@ service:
 
 
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A free port below those that the kernel gives to outgoing connections (32768 and above)."""
+    while True:
+        port = random.randrange(20_000, 32_768)  # noqa: S311
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

@@ -47,7 +47,10 @@ def artifact(number: int, artifact_type: str = TYPE, padding: str = "") -> dict[
     return {"data": json.dumps(document)}
 
 
-@pytest.fixture(params=[False, True], ids=["relative links", "absolute links"])
+@pytest.fixture(
+    params=[False, pytest.param(True, marks=pytest.mark.thorough)],
+    ids=["relative links", "absolute links"],
+)
 def paged(request: pytest.FixtureRequest, shop: Shop) -> Iterator[Shop]:
     """A registry whose pages have two entries, and a repository with five artifacts."""
     kinds = [TYPE, "other", "other", TYPE, TYPE]

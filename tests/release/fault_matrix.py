@@ -242,10 +242,14 @@ def _wrong_first(one: Subject, cell: Cell, ended: Ended) -> list[str]:
         wrong.append(f"TERM: {ended.exit_status}")
     if ended.exit_status not in (1, 3, 4, 5, 6, 143) or not ended.said.strip():
         wrong.append(f"status {ended.exit_status}, without words")
-    if _UNCHANGED.search(ended.said.splitlines()[-1] if ended.said else "") and one.changed():
-        wrong.append("it says that nothing was changed")
+    lines = ended.said.splitlines()
     if isinstance(one, FleetOfThree):
+        # A line for each site; the fleet's own line says it of the sites that have none.
+        unchanged = {line.partition(":")[0] for line in lines if _UNCHANGED.search(line)}
+        wrong += [f"it says that {name} is unchanged" for name in unchanged & one.changed_sites()]
         wrong += one.wrong_result(ended)
+    elif lines and _UNCHANGED.search(lines[-1]) and one.changed():
+        wrong.append("it says that nothing was changed")
     return wrong
 
 

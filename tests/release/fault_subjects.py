@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -476,7 +477,12 @@ class FleetOfThree(Subject):
         return wrong
 
     def changed(self) -> bool:
-        return any(self._wrong_site(site, done=False, unchanged=True) for site in self.named)
+        return bool(self.changed_sites())
+
+    def changed_sites(self) -> set[str]:
+        """The names of the sites that differ from the state before."""
+        differs = partial(self._wrong_site, done=False, unchanged=True)
+        return {site.name for site in self.named if differs(site)}
 
     def pending(self) -> list[str]:
         contents = self.bench.contents

@@ -107,10 +107,10 @@ def list_in_fall_back(local: LocalAzure, registry: str, releases: Iterable[Relea
     local.put_manifests(registry, record.REPOSITORY, [manifest])
 
 
-def pruner(session: Session, registry: str, keep: int = 3) -> Pruner:
+def pruner(session: Session, registry: str, look_again: float = 20) -> Pruner:
     """What `az otelembed prune` uses."""
     found = registries.find(Arm(session), session.subscription, registry)
-    return Pruner(session, found, None, keep)
+    return Pruner(session, found, None, 3, look_again)
 
 
 def prune(session: Session, registry: str) -> Findings:

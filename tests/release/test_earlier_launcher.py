@@ -1,8 +1,10 @@
-"""A site that runs an image of launcher 1, from an earlier version of the extension."""
+"""A site that runs an image of launcher 1 or 2, from an earlier version of the extension."""
 
 from __future__ import annotations
 
 import io
+
+import pytest
 
 from azext_otelembed.console import Console
 from azext_otelembed.embedding.base_images import load_base
@@ -14,7 +16,7 @@ from azext_otelembed.release.build import build
 from azext_otelembed.release.status import status
 from azext_otelembed.target.prepared_images import find_prepared_images
 from tests.e2e.support import Site
-from tests.launcher_1.images import by_launcher_1
+from tests.earlier_launchers.images import EARLIER, by_earlier_launcher
 from tests.release.support import Hand, MakeSite, id_of, request_of
 
 OPTIONS = request_of().embed
@@ -24,25 +26,26 @@ DIFFERS = (
 )
 
 
-def push_older(hand: Hand, site: Site) -> str:
-    """Push the embedded image that launcher 1 would have, and return its name."""
+def push_older(hand: Hand, site: Site, version: int) -> str:
+    """Push the embedded image that an earlier launcher would have, and return its name."""
     with hand.session.open_registry(site.host) as client:
         base = load_base(client, Reference.parse(site.image()))
         prepared = find_prepared_images(client, OPTIONS)
         assert prepared is not None
         embedded = embed(base, prepared.collector, OPTIONS.config, Launcher())
-        older = by_launcher_1(embedded)
+        older = by_earlier_launcher(embedded, version)
         push_embedded(client, older)
     return f"{site.host}/{site.repository}:{older.reference.tag}"
 
 
-def test_an_image_of_launcher_1_is_reported_upgraded_returned_to_and_undone(
-    make_site: MakeSite, hand: Hand
+@pytest.mark.parametrize("version", EARLIER)
+def test_an_image_of_an_earlier_launcher_is_reported_upgraded_returned_to_and_undone(
+    make_site: MakeSite, hand: Hand, version: int
 ) -> None:
     site = make_site()
     console = Console(quiet=True, stream=io.StringIO())
     built = build(hand.session, site.image(), None, OPTIONS, None, console)
-    older = push_older(hand, site)
+    older = push_older(hand, site, version)
     site.configure(linuxFxVersion=f"DOCKER|{older}")
     site.answers()
 
@@ -54,7 +57,7 @@ def test_an_image_of_launcher_1_is_reported_upgraded_returned_to_and_undone(
         health_path="/",
         console=console,
     )
-    assert (shown["embedded"], shown["launcher"]) == (True, "exec/1")
+    assert (shown["embedded"], shown["launcher"]) == (True, f"exec/{version}")
     assert shown["base"]["name"] == site.image()
     assert shown["updates"] == [DIFFERS]
 
@@ -65,7 +68,9 @@ def test_an_image_of_launcher_1_is_reported_upgraded_returned_to_and_undone(
     assert upgraded.result["base"]["name"] == site.image()
     assert site.runs == built["image"]["name"]
     recipes = {match[1] for match in START_LINE.finditer(site.log())}
-    assert recipes == {site.runs.rpartition("-")[2]}
+    # Launcher 1 wrote no such line.
+    started = (older, site.runs) if version == 2 else (site.runs,)
+    assert recipes == {image.rpartition("-")[2] for image in started}
 
     back = hand.rollback(site)
     assert (back.exit_status, site.runs) == (0, older), back

@@ -26,7 +26,9 @@ def is_likely(cell: Cell) -> bool:
     return reads and cell.place.nth == 1 and not cell.place.writes
 
 
-@pytest.mark.parametrize("title", ["rollback", "remove", "prune --delete"])
+@pytest.mark.parametrize(
+    "title", ["rollback", pytest.param("remove", marks=pytest.mark.thorough), "prune --delete"]
+)
 def test_a_command_killed_after_a_write_or_told_nothing_by_a_read_converges(
     bench: Bench, places_of: PlacesOf, title: str
 ) -> None:

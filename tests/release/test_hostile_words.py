@@ -153,7 +153,8 @@ def test_a_deploy_that_gets_a_hostile_error_says_and_records_no_secret(
     assert leaks(known) == []
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=3)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("service", ["arm", "acr"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_gets_a_hostile_error_says_and_records_no_secret(

@@ -180,6 +180,8 @@ def test_a_site_of_containers_is_restarted_where_its_write_does_not_do_so(
     site = make_site(container_put_restarts=restarts)
     with_containers(site)
     before = cloud.mark()
+    if restarts:  # by the write, however long its start takes to show
+        hand = replace(hand, pace=replace(hand.pace, idle=20))
     ended = hand.deploy(site)
     assert ended.exit_status == 0, ended
     assert ended.evidence["log"] == "the new image started and is ready"
@@ -205,6 +207,7 @@ def test_a_site_of_containers_that_can_not_be_restarted_is_unproven(
     )
 
 
+@pytest.mark.thorough
 def test_the_command_that_puts_a_main_container_back_keeps_all_of_it(
     site: Site, hand: Hand, push: Push, az: Az
 ) -> None:
@@ -267,7 +270,12 @@ def test_in_abac_mode_another_role_counts(
     ("spec", "words"),
     [
         pytest.param({"system_identity": False}, "and has none", id="no identity"),
-        pytest.param(WITHOUT_IDENTITY, "no way to pull", id="identity not in use"),
+        pytest.param(
+            WITHOUT_IDENTITY,
+            "no way to pull",
+            id="identity not in use",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_site_that_lacks_a_way_to_pull_is_told_the_commands_that_give_it_one(

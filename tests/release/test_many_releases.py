@@ -87,6 +87,7 @@ def test_a_site_with_many_releases_is_deployed_shown_and_rolled_back(
     assert hand.states(site)[0] == "succeeded"
 
 
+@pytest.mark.thorough
 def test_without_delete_prune_tells_which_records_would_go(
     make_site: MakeSite, hand: Hand, shelf: str, cloud: Cloud
 ) -> None:
@@ -132,6 +133,24 @@ def test_a_release_that_begins_meanwhile_is_never_deleted(
     mine.delete(again, console)
     found = {one.id for one in Contents(site.cloud, site.host).releases(site)}
     assert {"late", "early", made[0].id} <= found
+
+
+def test_an_image_that_a_deploy_takes_while_others_are_deleted_stays(
+    make_site: MakeSite, hand: Hand, shelf: str, push: Push
+) -> None:
+    site = make_site(registry=shelf, wait=False, state="Stopped", component=False)
+    for tag in ("1-otelembed-000000000001", "2-otelembed-000000000002"):
+        push(site, tag, f"echo {tag}")
+        site.cloud.local.backdate(shelf, site.repository, tag, "2026-01-05T08:00:00.0000000Z")
+    mine, console = pruner(hand.session, shelf, look_again=0), Console(quiet=True)
+    findings = mine.find(console)
+    first, second = (one.image for one in findings.images)
+    (made,) = history(site, 1)
+    image = site.image(second.tags[0])
+    taken = replace(made, image=image, digest=second.digest, state=record.PENDING, finished=None)
+    put_releases(site.cloud.local, shelf, [taken])
+    assert [one.image.digest for one in mine.delete(findings, console)] == [first.digest]
+    assert second.digest in Contents(site.cloud, site.host).manifests(site.repository)
 
 
 def test_the_record_of_an_image_that_only_it_tells_stays_as_long_as_the_image(
@@ -347,7 +366,8 @@ def test_the_requests_of_prune_grow_with_sites_and_not_with_images(
     assert asked["arm"] == others["arm"] + 3
 
 
-@pytest.mark.thorough
+@pytest.mark.thorough(minutes=4)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", [0, 100], ids=["one page", "pages of 100"])
 def test_five_thousand_releases(
     make_site: MakeSite, hand: Hand, cloud: Cloud, page: int, capsys: pytest.CaptureFixture[str]

@@ -296,6 +296,7 @@ def test_a_record_that_a_crash_left_long_ago_stops_no_release(
     assert hand.history(site)[0]["previousImage"] == site.image(), "the bad one never started"
 
 
+@pytest.mark.thorough
 def test_after_a_crash_long_ago_a_failure_goes_back_to_what_was_there_before_it(
     site: Site, hand: Hand, push: Push
 ) -> None:

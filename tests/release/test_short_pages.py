@@ -14,6 +14,7 @@ from tests.release.many_releases import prune
 from tests.release.support import Hand, MakeSite
 
 
+@pytest.mark.thorough
 def test_a_site_is_deployed_released_again_and_rolled_back(
     make_site: MakeSite, hand: Hand, cloud: Cloud
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_swap_that_is_lost_sight_of_is_seen_from_production(shared: Pair, lost
     assert len(shared.starts(before)) == 1
 
 
+@pytest.mark.thorough
 def test_a_start_that_never_arrived_leaves_its_record_pending_for_the_next_run(
     shared: Pair,
 ) -> None:
@@ -357,6 +358,7 @@ def test_the_result_of_a_swap_tells_the_slot_from_production(pair: Pair) -> None
         assert (one["healthy"], one["changed"], one["reachable"]) == (True, True, True)
 
 
+@pytest.mark.thorough
 def test_the_very_command_without_an_image_can_be_run_again(pair: Pair) -> None:
     """After a swap the slot holds production's old image: that must not come back by itself."""
     killed(pair, {**START, "hold_after": True}, image=None)

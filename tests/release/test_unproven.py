@@ -135,6 +135,7 @@ def test_another_image_is_released_over_it_and_a_rollback_skips_it(
     assert hand.states(site) == ["succeeded", "rolled back", "unproven", "succeeded"]
 
 
+@pytest.mark.thorough
 def test_a_release_that_is_verified_again_stops_another_one_and_withdraws_for_none(
     unproven: Site, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +242,7 @@ def pair(cloud: Cloud) -> Iterator[tuple[Site, Site]]:
     cloud.delete(production)
 
 
+@pytest.mark.thorough
 def test_an_unproven_slot_is_swapped_only_if_it_is_accepted(
     pair: tuple[Site, Site], hand: Hand
 ) -> None:
@@ -255,6 +257,7 @@ def test_an_unproven_slot_is_swapped_only_if_it_is_accepted(
     assert production.runs == accepted.result["image"]["name"]
 
 
+@pytest.mark.thorough
 def test_an_unproven_production_is_not_swapped_back_and_is_verified_again(
     pair: tuple[Site, Site], hand: Hand
 ) -> None:

@@ -62,7 +62,10 @@ def is_as_before(site: Site, hand: Hand) -> None:
             marks=pytest.mark.thorough,
         ),
         pytest.param(
-            f"echo {LAST_WORDS}; {DIES}", "it exited with status 7", id="dies again and again"
+            f"echo {LAST_WORDS}; {DIES}",
+            "it exited with status 7",
+            id="dies again and again",
+            marks=pytest.mark.thorough,
         ),
     ],
 )
@@ -111,6 +114,7 @@ def test_an_image_that_is_gone_when_the_site_pulls_it_is_rolled_back(
     is_as_before(site, hand)
 
 
+@pytest.mark.thorough
 def test_a_role_that_is_withdrawn_meanwhile_leaves_a_site_that_can_not_start(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
@@ -290,6 +294,7 @@ def test_a_configuration_that_cannot_be_read_for_a_moment_is_no_failure(
     assert ended.exit_status == 0, ended
 
 
+@pytest.mark.thorough
 def test_a_configuration_that_can_never_be_read_proves_nothing(
     site: Site, hand: Hand, cloud: Cloud
 ) -> None:
@@ -299,7 +304,7 @@ def test_a_configuration_that_can_never_be_read_proves_nothing(
         cloud.local.fault(method="GET", path=f"{site.name}/config/web", status=403, times=0)
 
     with meanwhile(cloud, fail, after=True, method="PATCH", path=f"{site.name}/config/web"):
-        ended = hand.deploy(site, timeout=12)
+        ended = hand.deploy(site, timeout=30)
     assert ended.exit_status == 6, ended
-    assert ended.result["reason"].startswith("after 12 s its configuration not seen: ")
+    assert ended.result["reason"].startswith("after 30 s its configuration not seen: ")
     assert site.runs == ended.result["image"]["name"], "it is not rolled back"

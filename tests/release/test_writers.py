@@ -54,6 +54,7 @@ def requests(cloud: Cloud) -> list[Asked]:
 
 
 @pytest.mark.thorough(minutes=3)
+@pytest.mark.timeout(600)
 def test_what_others_write_before_the_last_read_or_after_the_write_survives(
     requests: list[Asked], cloud: Cloud, hand: Hand
 ) -> None:

@@ -81,8 +81,8 @@ def test_the_time_for_a_challenge_grows_with_its_length() -> None:
 @pytest.mark.parametrize("memory", ["9" * 5000, "8796093022208"])
 def test_a_memory_limit_that_go_cannot_read_is_refused(memory: str) -> None:
     with pytest.raises(InvalidImage):
-        Launcher.parse(f"exec/2,memory={memory}")
-    assert Launcher.parse("exec/2,memory=8796093022207").memory_mib == (2**63 - 1) >> 20
+        Launcher.parse(f"exec/3,memory={memory}")
+    assert Launcher.parse("exec/3,memory=8796093022207").memory_mib == (2**63 - 1) >> 20
 
 
 @pytest.mark.parametrize("text", ['["\\ud800"]', "[" * 100_000, f"[{'9' * 5000}]", '["\udcff"]'])

@@ -25,6 +25,7 @@ from azext_otelembed.webapp.front_door import read_front_door
 from azext_otelembed.webapp.observe import check_kind, observe
 from tests.fuzz.shapes import reshaped
 from tests.release.support import Fixed
+from tests.selection import rest_is_thorough
 from tests.unit.azure.wire import ENDPOINT, Reply, Wire, session_on
 
 SHOP = SiteId("s", "g", "shop")
@@ -195,7 +196,11 @@ CALLS: dict[str, tuple[str, Callable[[Session], object]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CALLS)
+OFTEN = ("its configuration", "all containers", "an operation")
+"""One of each kind: a document, a list, a poll."""
+
+
+@pytest.mark.parametrize("name", rest_is_thorough(CALLS, lambda name: name in OFTEN))
 def test_an_answer_of_another_shape_is_read_or_is_an_error_with_words(name: str) -> None:
     path, call = CALLS[name]
     told = answered(WHOLE)

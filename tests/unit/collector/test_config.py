@@ -56,6 +56,7 @@ def test_the_default_configuration_is_as_designed() -> None:
     assert protocols["http"]["endpoint"] == "localhost:4318"
     assert default["extensions"]["health_check"]["endpoint"] == "localhost:13133"
     metrics = default["service"]["telemetry"]["metrics"]
+    assert metrics["level"] == "${env:OTELEMBED_COLLECTOR_METRICS:-none}"
     assert metrics["readers"] == [{"periodic": {"interval": 600_000, "exporter": {"console": {}}}}]
     for pipeline in default["service"]["pipelines"].values():
         assert pipeline["processors"] == ["memory_limiter", "resource", "batch"]

@@ -81,7 +81,7 @@ def test_the_launcher_is_the_callers_and_is_told_the_stop_signal() -> None:
     assert entrypoint[2] == ours.replace("/otelembed/otelcol", "/usr/bin/otelcol").replace(
         "/otelembed/config.yml", "/etc/otel-collector-config.yml"
     )
-    assert built(text).labels[names.LAUNCHER] == "drain/2"
+    assert built(text).labels[names.LAUNCHER] == "drain/3"
 
 
 def test_without_an_image_it_is_a_build_argument_declared_before_the_first_stage() -> None:
@@ -166,7 +166,7 @@ def test_words_keep_their_values_and_nothing_executes_them(word: str) -> None:
 
 
 def test_an_image_built_by_it_is_recognised_and_is_not_an_embedded_one() -> None:
-    found = DockerfileCollector(str(COLLECTOR), str(Digest.of(CONFIG)), "exec/2")
+    found = DockerfileCollector(str(COLLECTOR), str(Digest.of(CONFIG)), "exec/3")
     config, other = built(made()), built(made(), Entrypoint=["/other"])
     assert (dockerfile_collector(config), read_provenance(config)) == (found, None)
     assert (dockerfile_collector(other), read_provenance(other)) == (None, None)

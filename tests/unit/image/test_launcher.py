@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from azext_otelembed.image.launcher import (
     start_line,
     unwrap_entrypoint,
 )
+from azext_otelembed.image.layer import BINARY, CONFIG
 from azext_otelembed.image.reference import Digest
 from tests.needs import program
 
@@ -36,12 +38,16 @@ APP = 'echo "app $$ [$1] [$2]"; echo "${GOMEMLIMIT-unset} ${SSL_CERT_DIR-unset}"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Iterator[Path]:
     """Stands for /otelembed, with a collector that writes down how it was started."""
     binary = tmp_path / "otelcol"
     binary.write_text(COLLECTOR.replace("OUT", str(tmp_path / "told")))
     binary.chmod(0o755)
-    return tmp_path
+    yield tmp_path
+    # The processes have no PID namespace, which would end the supervisor with the app.
+    for group in (tmp_path / "groups").glob("*"):
+        with suppress(ProcessLookupError):
+            os.killpg(int(group.name), signal.SIGKILL)
 
 
 def run(
@@ -60,7 +66,10 @@ def run(
         stdout=subprocess.PIPE,
         stderr=(folder / "stderr").open("w"),
         text=True,
+        start_new_session=True,
     )
+    (folder / "groups").mkdir(exist_ok=True)
+    (folder / "groups" / str(started.pid)).touch()
     out, _ = started.communicate("typed\n", timeout=20)
     return started.pid, subprocess.CompletedProcess(words, started.returncode, out)
 
@@ -122,9 +131,11 @@ def test_a_collector_that_cannot_run_leaves_the_app_alone(folder: Path, damage: 
         binary.chmod(0o644)
     else:
         binary.write_bytes(b"\x7fELF\0\0")
-    _, done = run(folder, Launcher(), ["echo"], ["fine"])
+    _, done = run(folder, Launcher(), ["sh", "-c", "sleep 0.5; echo fine"], [])
     assert (done.returncode, done.stdout) == (0, "fine\n")
-    assert (folder / "stderr").read_text() == LINE
+    status = 127 if damage == "missing" else 126
+    exited = f"otelembed: the collector exited with status {status}; next start in 1 s\n"
+    assert (folder / "stderr").read_text() == LINE + exited
 
 
 def test_the_memory_limit_is_in_step_with_the_default_configuration() -> None:
@@ -134,15 +145,15 @@ def test_the_memory_limit_is_in_step_with_the_default_configuration() -> None:
 @pytest.mark.parametrize(
     ("launcher", "identity"),
     [
-        (Launcher(), "exec/2"),
-        (Launcher(collector_logs="stderr"), "exec/2,logs=stderr"),
-        (Launcher(memory_mib=None), "exec/2,memory=none"),
-        (Launcher(collector_logs="stderr", memory_mib=409), "exec/2,logs=stderr,memory=409"),
-        (Launcher("drain"), "drain/2"),
-        (Launcher("drain", grace=0), "drain/2,grace=0"),
+        (Launcher(), "exec/3"),
+        (Launcher(collector_logs="stderr"), "exec/3,logs=stderr"),
+        (Launcher(memory_mib=None), "exec/3,memory=none"),
+        (Launcher(collector_logs="stderr", memory_mib=409), "exec/3,logs=stderr,memory=409"),
+        (Launcher("drain"), "drain/3"),
+        (Launcher("drain", grace=0), "drain/3,grace=0"),
         (
             Launcher("drain", collector_logs="stderr", memory_mib=None, grace=10),
-            "drain/2,grace=10,logs=stderr,memory=none",
+            "drain/3,grace=10,logs=stderr,memory=none",
         ),
     ],
 )
@@ -154,8 +165,8 @@ def test_a_launcher_reads_back_from_its_identity(launcher: Launcher, identity: s
 @pytest.mark.parametrize(
     "identity",
     [
-        *("", "exec", "exec/1", "exec/9", "fork/2", "exec/2,logs=here", "exec/2,grace=1"),
-        *("drain/9", "drain/2,grace=121", "drain/2,grace=x"),
+        *("", "exec", "exec/1", "exec/2", "exec/9", "fork/3", "exec/3,logs=here", "exec/3,grace=1"),
+        *("drain/9", "drain/3,grace=121", "drain/3,grace=x"),
     ],
 )
 def test_an_unknown_launcher_is_a_problem(identity: str) -> None:
@@ -182,6 +193,7 @@ def test_a_stop_signal_is_spelt_as_every_shell_knows_it(stop_signal: str, name: 
 def test_every_shell_reads_the_drain_script(shell: list[str], stop_signal: str) -> None:
     program(shell[0])
     script = Launcher("drain", grace=0).script(recipe=RECIPE, stop_signal=stop_signal)
+    script = script.replace(f"{BINARY} --config={CONFIG}", "sleep 5")
     words = [*shell, "-c", script, "otelembed", "sh", "-c", 'echo "$1"; exit 3', "app", "a b"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (3, "a b\n", LINE)
@@ -191,7 +203,8 @@ def test_a_collector_that_is_slow_to_start_is_stopped_all_the_same(folder: Path)
     script = Launcher("drain", grace=0).script(recipe=None)
     script = script.replace("/otelembed/", f"{folder}/")
     for _ in range(20):  # one in six or so is held while it still is the shell's own copy
-        with subprocess.Popen([program("dash"), "-c", script, "x", "sleep", "1000"]) as shell:
+        words = [program("dash"), "-c", script, "x", program("sleep"), "99"]
+        with subprocess.Popen(words) as shell:
             children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
             while not (found := children.read_text().split()):
                 pass

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from azext_otelembed.image.launcher import Launcher, start_line
+from azext_otelembed.image.layer import BINARY
 from azext_otelembed.image.reference import Digest
 from tests.needs import program
 
@@ -44,7 +45,11 @@ both = pytest.mark.parametrize("launcher", LAUNCHERS, ids=lambda launcher: launc
 
 def words(shell: list[str], launcher: Launcher, recipe: Digest | None, told: Path) -> list[str]:
     program(shell[0])
-    script = launcher.script(recipe=recipe)
+    # A collector that ends by itself after the app, so that its supervisor isn't to be stopped.
+    idle = told.with_name("otelcol")
+    idle.write_text('#!/bin/sh\nsleep 1; kill -TERM "$PPID"; exec sleep 1\n')
+    idle.chmod(0o755)
+    script = launcher.script(recipe=recipe).replace(BINARY, str(idle))
     app = ["/bin/sh", "-c", APP.replace("TOLD", str(told)), *WORDS]
     return [*shell, "-c", script, "otelembed", *app]
 

@@ -15,6 +15,7 @@ from azext_otelembed.image.existing_collector import (
     find_collector,
     find_in_startup_command,
 )
+from azext_otelembed.image.launcher import Launcher
 from tests.unit.image.image_support import base
 
 SHELLS = [
@@ -184,8 +185,8 @@ def test_a_word_that_names_a_collector_is_none(script: str) -> None:
 def test_a_shell_that_reads_a_file_first_stays() -> None:
     command = ["bash", "-c", "otelcol & exec app"]
     read_first = base(Env=["BASH_ENV=/etc/app.env"], Cmd=command)
-    assert check_base(read_first, unwrap=True).cmd == ("bash", "-c", "exec app")
-    assert check_base(base(Cmd=command), unwrap=True).cmd == ("app",)
+    assert check_base(read_first, Launcher(), unwrap=True).cmd == ("bash", "-c", "exec app")
+    assert check_base(base(Cmd=command), Launcher(), unwrap=True).cmd == ("app",)
 
 
 @pytest.mark.thorough

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from azext_otelembed.errors import Refused
-from azext_otelembed.webapp.preflight import check_startup_command
+from azext_otelembed.image.launcher import Launcher
+from azext_otelembed.webapp.preflight import check_init_command, check_startup_command
 from tests.unit.samples import SITE
 
 
@@ -85,3 +86,21 @@ def test_another_startup_command_is_left_alone(text: str) -> None:
     check_startup_command(replace(SITE, startup_command=text))
     site = replace(SITE, container="main", container_properties={"startUpCommand": text})
     check_startup_command(replace(site, startup_command="sh -c 'otelcol & app'"))
+
+
+@pytest.mark.parametrize("text", ["/sbin/init", "busybox init", "sh -c 'exec /sbin/init'"])
+def test_a_startup_command_that_needs_to_be_process_1_is_refused_with_drain_only(text: str) -> None:
+    site = replace(SITE, startup_command=text)
+    with pytest.raises(Refused, match=r"The startup command of .*shop.* starts `") as refused:
+        check_init_command(site, Launcher("drain"))
+    assert "Omit --launcher drain" in str(refused.value.recommendation)
+    check_init_command(site, Launcher())
+    properties = {"startUpCommand": text}
+    site = replace(SITE, container="main", container_properties=properties)
+    with pytest.raises(Refused, match="The startup command of the main container 'main' of"):
+        check_init_command(site, Launcher("drain"))
+
+
+@pytest.mark.parametrize("text", ["", "node init", "it's", "/init"])
+def test_another_startup_command_is_left_alone_with_drain(text: str) -> None:
+    check_init_command(replace(SITE, startup_command=text), Launcher("drain"))

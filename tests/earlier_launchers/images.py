@@ -1,7 +1,8 @@
-"""Embedded images as the version of the extension with launcher 1 made them.
+"""Embedded images as the versions of the extension with launchers 1 and 2 made them.
 
-`exec.sh` and `drain.sh` are the scripts of that version, with the default options. A unit test
-holds the images against the digests that it computed.
+`exec.sh` and `drain.sh` are the scripts of launcher 1, with the default options; those of launcher
+2 begin with the start line. A unit test holds the images against the digests that those versions
+computed.
 """
 
 from __future__ import annotations
@@ -17,19 +18,28 @@ from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.json_document import dump, load
 from azext_otelembed.image.manifest import Manifest
 from azext_otelembed.image.provenance import settings_digest, with_config
-from azext_otelembed.image.recipe import recipe_tag
+from azext_otelembed.image.recipe import Recipe, recipe_tag
 
 SCRIPTS = {kind: (Path(__file__).parent / f"{kind}.sh").read_text() for kind in ("exec", "drain")}
 
 
-def by_launcher_1(embedded: Embedded) -> Embedded:
-    """The image that launcher 1 with the same kind and the default options would have."""
+EARLIER = (1, 2)
+_START = "trap '' PIPE; echo 'otelembed: {} starts' >&2 2>/dev/null || :; trap - PIPE\n"
+
+
+def _script(version: int, kind: str, recipe: Recipe) -> str:
+    start = _START.format(recipe.digest.short) if version == 2 else ""
+    return start + SCRIPTS[kind]
+
+
+def by_earlier_launcher(embedded: Embedded, version: int) -> Embedded:
+    """The image that an earlier launcher of the same kind and the default options would have."""
     kind = embedded.recipe.launcher.partition("/")[0]
-    recipe = replace(embedded.recipe, launcher=f"{kind}/1")
+    recipe = replace(embedded.recipe, launcher=f"{kind}/{version}")
     ours = {names.RECIPE: str(recipe.digest), names.LAUNCHER: recipe.launcher}
     settings = dict(embedded.config.settings)
     shell_path, option, _, *words = settings["Entrypoint"]
-    settings["Entrypoint"] = [shell_path, option, SCRIPTS[kind], *words]
+    settings["Entrypoint"] = [shell_path, option, _script(version, kind, recipe), *words]
     restore = load(settings["Labels"][names.RESTORE].encode(), names.RESTORE)
     settings["Labels"] = {**settings["Labels"], **ours}
     restore["seal"] = settings_digest(settings)
