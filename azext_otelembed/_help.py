@@ -107,6 +107,45 @@ examples:
     text: az otelembed status -g shop-rg -n shop --query image.name -o tsv
 """
 
+helps["otelembed doctor"] = """
+type: command
+short-summary: Find the broken link between a Web App and Application Insights.
+long-summary: >
+    Checks each link in the order in which telemetry depends on it: site, pull (the right to pull
+    the image), image (has a collector), collector (runs), ports, configuration, setting (the
+    connection string), endpoint (answers this machine, and its component accepts telemetry), app
+    (sends), rows (are in Application Insights). A link is ok, broken or unknown, with the evidence,
+    and with the command that repairs or checks it. Changes nothing.
+
+
+    Ends with status 0 if every link is ok, 1 if one is broken, 6 if none is broken and one is
+    unknown.
+examples:
+  - name: Find out why no telemetry arrives.
+    text: az otelembed doctor -g shop-rg -n shop
+  - name: Send a few requests to the site, and wait up to three minutes for their telemetry.
+    text: az otelembed doctor -g shop-rg -n shop --wait 180
+  - name: Print only the commands that repair a slot, for a script.
+    text: az otelembed doctor -g shop-rg -n shop --slot staging --query "links[?state=='broken'].commands[]" -o tsv
+"""
+
+helps["otelembed logs"] = """
+type: command
+short-summary: Print the container log of a Web App, and what wrote each line.
+long-summary: >
+    Each line has its time and its source: platform (App Service), app, otelembed (the launcher:
+    starts, and exits of the collector) or collector (its own logs). Secrets in the app settings are
+    masked, and control characters are escaped. With -o or --query, prints objects with time, source
+    and text. Ends with status 130 at Ctrl-C.
+examples:
+  - name: Print the last 100 lines.
+    text: az otelembed logs -g shop-rg -n shop
+  - name: Watch the log of a slot.
+    text: az otelembed logs -g shop-rg -n shop --slot staging --follow
+  - name: Print only what the launcher and the collector wrote.
+    text: az otelembed logs -g shop-rg -n shop --collector --lines 1000
+"""
+
 helps["otelembed history"] = """
 type: command
 short-summary: List the releases of a Web App, newest first.

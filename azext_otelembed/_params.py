@@ -15,6 +15,7 @@ from azext_otelembed._completers import site_names, slot_names
 from azext_otelembed._validators import (
     validate_health_path,
     validate_keep,
+    validate_lines,
     validate_max_failures,
     validate_tag,
     validate_telemetry_wait,
@@ -334,6 +335,9 @@ def _status(c: Any) -> None:
         help="Ask Application Insights which telemetry of this site has arrived: how much, when, "
         "and from which release. Needs the role Monitoring Reader or Reader on the component.",
     )
+
+
+def _arrival(c: Any) -> None:
     c.argument(
         "window",
         help="Time span before now within which telemetry counts, such as 90s, 15m, 2h or 1d.",
@@ -345,6 +349,27 @@ def _status(c: Any) -> None:
         help="Seconds to wait for telemetry of the running release. A few requests are sent to "
         "--health-path meanwhile. Telemetry can be queried 20 s to 3 min after it was sent, so "
         "missing telemetry counts as lost from 180 on.",
+    )
+
+
+def _logs(c: Any) -> None:
+    c.argument(
+        "follow",
+        options_list=["--follow", "-f"],
+        arg_type=FLAG,
+        help="Print new lines until Ctrl-C. With -o, each line is a JSON object.",
+    )
+    c.argument(
+        "collector",
+        arg_type=FLAG,
+        help="Print only lines of the launcher and the collector. The collector's own logs are in "
+        "the container log if the image was made with --collector-logs stderr.",
+    )
+    c.argument(
+        "lines",
+        type=int,
+        validator=validate_lines,
+        help="Number of lines to print, the newest ones.",
     )
 
 
@@ -459,7 +484,9 @@ ARGUMENTS = (
         (_image_to_build, _registry_in_the_image, _tag, _source, _embedding, _launcher, _validate),
     ),
     ("otelembed dockerfile", (_image_of_the_dockerfile, _registry_in_the_image, _launcher)),
-    ("otelembed status", (_status,)),
+    ("otelembed status", (_status, _arrival)),
+    ("otelembed doctor", (_arrival,)),
+    ("otelembed logs", (_logs,)),
     ("otelembed wait", (_telemetry_wait,)),
     ("otelembed rollback", (_rollback,)),
     ("otelembed remove", (_remove,)),

@@ -73,6 +73,15 @@ def validate_wait(namespace: Namespace) -> None:
         )
 
 
+def validate_lines(namespace: Namespace) -> None:
+    """--lines must be a number of lines, at least 1."""
+    if namespace.lines < 1:
+        raise InvalidArgumentValueError(
+            f"--lines {namespace.lines} isn't a number of at least 1.",
+            "Give the number of lines to print, such as `--lines 100`.",
+        )
+
+
 def validate_keep(namespace: Namespace) -> None:
     """--keep must be a number of releases, at least 1."""
     if namespace.keep < 1:

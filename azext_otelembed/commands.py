@@ -17,6 +17,8 @@ def load_command_table(loader: Any, _args: Any) -> None:
         # Its texts are files of many lines; untrusted text in them is escaped as JSON.
         group.custom_command("dockerfile", "dockerfile", transform=None)
         group.custom_command("status", "status", table_transformer=STATUS_TABLE)
+        group.custom_command("doctor", "doctor", table_transformer=LINK_TABLE)
+        group.custom_command("logs", "logs", table_transformer=LOG_TABLE)
         group.custom_command("history", "history", table_transformer=HISTORY_TABLE)
         group.custom_command("rollback", "rollback", table_transformer=RELEASE_TABLE)
         group.custom_command("remove", "remove", table_transformer=RELEASE_TABLE)
@@ -33,6 +35,8 @@ STATUS_TABLE = (
     "{site:site, state:state, embedded:embedded, image:image.name, "
     "collector:collector.version, setting:setting.present, healthy:healthy}"
 )
+LINK_TABLE = "links[].{link:link, state:state, evidence:evidence, fix:fix}"
+LOG_TABLE = "[].{time:time, source:source, text:text}"
 HISTORY_TABLE = (
     "[].{number:number, current:current, state:state, started:started, image:image, "
     "previous:previousImage, reason:reason}"

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+_MARKS = {
+    True: ("✓", "+", "green"),
+    False: ("✗", "x", "red"),
+    None: ("?", "?", "yellow"),
+}
+"""What holds, what doesn't, and what is unknown: a mark, one in ASCII, and its colour."""
 PLAIN_INTERVAL = 10.0
 """Seconds between plain lines of one step: enough to see in a CI log that it is alive."""
 
@@ -146,7 +152,7 @@ class Console:
             from rich.text import Text
 
             line = Text.assemble(
-                ("✓ ", "green") if done else ("✗ ", "red"),
+                self._mark(done),
                 (f"{step.name:<9}", "bold"),
                 step.detail,
                 (f"  {step.seconds:.1f} s", "dim"),
@@ -155,6 +161,22 @@ class Console:
         else:
             state = "" if done else "stopped: "
             self.plain(f"{step.name}: {state}{step.detail} ({step.seconds:.1f} s)")
+
+    def check(self, holds: bool | None, name: str, evidence: str, advice: str) -> None:
+        """Two lines about something that was checked: a mark, its evidence; what to do about it."""
+        if not self.live:
+            return
+        from rich.text import Text
+
+        shown = one_line(evidence)
+        self._write(Text.assemble(self._mark(holds), (f"{one_line(name):<15}", "bold"), shown))
+        if advice:
+            self._write(Text(f"{'':<17}{one_line(advice)}", style=_MARKS[holds][2]))
+
+    def _mark(self, holds: bool | None) -> tuple[str, str]:
+        """A mark and its colour; ASCII where the terminal's encoding has no other characters."""
+        mark, ascii_mark, colour = _MARKS[holds]
+        return f"{ascii_mark if self.rich.options.ascii_only else mark} ", colour
 
     def note(self, text: str) -> None:
         """A line that matters whether or not a terminal is there: a warning."""
@@ -246,6 +268,11 @@ def write(stream: TextIO, text: str) -> None:
         encoding = stream.encoding or "ascii"
         stream.write("".join(_encodable(each, encoding) for each in text))
     stream.flush()
+
+
+def write_line(stream: TextIO, text: str) -> None:
+    """Writes a line as `write` does."""
+    write(stream, f"{text}\n")
 
 
 def _encodable(character: str, encoding: str) -> str:

@@ -235,6 +235,72 @@ def status(
         return found
 
 
+def doctor(
+    cmd: Any,
+    resource_group_name: str,
+    name: str,
+    slot: str | None = None,
+    app_insights: str | None = None,
+    health_path: str = "/",
+    window: str = DEFAULT_WINDOW,
+    wait: int = 0,
+    credential: str = "cli",
+) -> Result | None:
+    """`az otelembed doctor`."""
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
+        from azext_otelembed.release.doctor import doctor as run
+        from azext_otelembed.release.doctor import report
+        from azext_otelembed.release.telemetry_check import TelemetryQuestion
+
+        session = open_session(cmd.cli_ctx, credential, Deadline(longest=READING))
+        found = run(
+            session,
+            _site(session, resource_group_name, name, slot),
+            question=TelemetryQuestion(wait, seconds_of(window)),
+            app_insights=app_insights,
+            health_path=health_path,
+            console=console,
+        )
+        end_with(cmd, {True: 0, False: 1, None: 6}[found["healthy"]])
+        if console.live and person_reads(cmd):
+            report(found, console)
+            return None
+        for one in found["links"]:
+            if one["state"] != "ok":
+                words = f"{one['evidence']} {one['fix'] or ''}".rstrip()
+                console.alert(f"otelembed: {one['link']} is {one['state']}: {words}")
+        return found
+
+
+def logs(
+    cmd: Any,
+    resource_group_name: str,
+    name: str,
+    slot: str | None = None,
+    follow: bool = False,
+    collector: bool = False,
+    lines: int = 100,
+    credential: str = "cli",
+) -> list[Result] | None:
+    """`az otelembed logs`."""
+    with command_frame(cmd) as console:
+        from azext_otelembed.azure.sign_in import open_session
+        from azext_otelembed.release.log_stream import follow_log, read_log, writer
+
+        session = open_session(cmd.cli_ctx, credential, Deadline(longest=READING))
+        site = _site(session, resource_group_name, name, slot)
+        show = writer(sys.stdout, as_json=format_asked(cmd))
+        if follow:
+            follow_log(session, site, console, lines, show, ours=collector)
+        found = read_log(session, site, console, lines, ours=collector)
+        if format_asked(cmd):
+            return found
+        for line in found:
+            show(line)
+        return None
+
+
 def history(
     cmd: Any, resource_group_name: str, name: str, slot: str | None = None, credential: str = "cli"
 ) -> list[Result]:

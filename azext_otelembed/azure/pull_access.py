@@ -93,9 +93,16 @@ def check(arm: Arm, site: SiteId, method: PullMethod, registry: Registry) -> str
     raise Refused(
         f"{site} has no way to pull from registry '{registry.name}' ({registry.login_server}): no "
         "managed identity is used and no credentials are set.",
-        f"Let it pull with its identity: `{site.command('webapp config set', *creds)}`, and assign "
-        "that identity the role AcrPull.",
+        "Give it an identity with the right to pull: "
+        f"`{site.command('webapp identity assign', *_role_words(registry))}`, and let it pull with "
+        f"that: `{site.command('webapp config set', *creds)}`.",
     )
+
+
+def _role_words(registry: Registry) -> tuple[str, ...]:
+    """The role that lets an identity pull, and its scope, as words of a command."""
+    role = "Container Registry Repository Reader" if registry.abac else "AcrPull"
+    return "--role", Verbatim(f'"{role}"'), "--scope", registry.id
 
 
 def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) -> str | None:
@@ -136,11 +143,10 @@ def _check_identity(arm: Arm, site: SiteId, principal: str, registry: Registry) 
             f"The identity of {site} has other roles on '{registry.name}': whether they allow "
             "it to pull is unknown."
         )
-    role = "Container Registry Repository Reader" if registry.abac else "AcrPull"
     why = f" The registry's mode is {ABAC}, where AcrPull gives no access."
     why = why if registry.abac and held else ""
     assignee = ("--assignee-object-id", principal, "--assignee-principal-type", "ServicePrincipal")
-    names = ("--role", Verbatim(f'"{role}"'), *assignee, "--scope", registry.id)
+    names = (*_role_words(registry)[:2], *assignee, "--scope", registry.id)
     create = site.caller.command(
         "role assignment create", *names, subscription=registry.subscription
     )

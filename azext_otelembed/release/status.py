@@ -15,7 +15,7 @@ from azext_otelembed.collector.config import default
 from azext_otelembed.collector.connection_string import mask
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
-from azext_otelembed.image.reference import Digest
+from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
 from azext_otelembed.records.record_history import running_release, unproven_release
@@ -32,6 +32,7 @@ from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.verify import look
 from azext_otelembed.webapp.component_match import Match, match_setting, refusals
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe, observe_host
+from azext_otelembed.webapp.telemetry_notes import missing_telemetry_notes
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -97,10 +98,12 @@ def status(
     if question is not None:
         ask = partial(check_telemetry, session, observed, question, running.recipe)
         with console.step("telemetry") as step:
-            from_slot = partial(ask, former_host=_former_host(session, observed), say=step.say)
+            from_slot = partial(ask, former_host=former_host(session, observed), say=step.say)
             telemetry = from_slot(app_insights=app_insights, health_path=health_path)
             step.say(telemetry.arrival.words)
     problems, notes = _problems(observed, running, setting)
+    if telemetry and not telemetry.seen and running.settings is not None:
+        notes += missing_telemetry_notes(observed, _app_name(observed, running), running.settings)
     problems += [telemetry.reason] if telemetry and telemetry.seen is False else []
     problems += [] if seen.healthy else [seen.reason]
     return {
@@ -120,6 +123,10 @@ def status(
         "healthy": False if problems else telemetry.seen if telemetry else True,
         "problems": problems,
     }
+
+
+def _app_name(observed: Observed, running: ImageReport) -> Reference:
+    return Reference.parse(running.base["name"] if running.base else observed.image)
 
 
 def _embedded(running: ImageReport) -> dict[str, Any]:
@@ -213,8 +220,8 @@ def _release_notes(registry: AppRegistry, observed: Observed, health_path: str) 
     ]
 
 
-def _former_host(session: Session, observed: Observed) -> str:
-    """The host name of the slot that the running release came from by a swap; empty without one."""
+def former_host(session: Session, observed: Observed) -> str:
+    """The host name of the slot that the running release came from by a swap; empty if none."""
     try:
         known = AppRegistry(session).records(observed).read()
         release = running_release(observed.image, known)

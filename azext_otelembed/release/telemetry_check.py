@@ -123,6 +123,9 @@ def check_telemetry(
         words = (*health_path_words(health_path), "--telemetry", "--wait", f"{LATENCY:.0f}")
         again = observed.id.command("otelembed status", *words)
         arrival = replace(arrival, advice=f"Ask again with `{again}`")
+    elif arrival.seen is Seen.NO:
+        doctor = observed.id.command("otelembed doctor", *health_path_words(health_path))
+        arrival = replace(arrival, advice=f"`{doctor}` finds the broken link")
     return TelemetryCheck(component.name, arrival)
 
 

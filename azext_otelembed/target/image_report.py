@@ -13,6 +13,7 @@ from azext_otelembed.embedding.prepare_shell import find_shell
 from azext_otelembed.errors import InvalidImage, NotFound
 from azext_otelembed.image.dockerfile_template import DockerfileCollector, dockerfile_collector
 from azext_otelembed.image.embed import Base, make_recipe
+from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.image.prepared_collector import PreparedCollector
 from azext_otelembed.image.provenance import Provenance, read_provenance
@@ -27,6 +28,7 @@ class ImageReport:
     """An image as `status` shows it; `embedded` is None where the image can't be read.
 
     `by` is "otelembed", or "dockerfile" where the image's own Dockerfile put the collector in.
+    `settings` is the image's configuration, where it was read.
     """
 
     digest: str | None = None
@@ -39,6 +41,7 @@ class ImageReport:
     recipe: str | None = None
     updates: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    settings: ImageConfig | None = None
 
 
 def report_image(
@@ -49,10 +52,10 @@ def report_image(
         partial(load_base, client, reference), partial(find_prepared, client, options.collector)
     )
     if own := dockerfile_collector(base.config):
-        return _as_built(base, own, options.collector)
+        return replace(_as_built(base, own, options.collector), settings=base.config)
     found = read_provenance(base.config)
     if found is None:
-        return ImageReport(digest=str(base.digest), embedded=False)
+        return ImageReport(digest=str(base.digest), embedded=False, settings=base.config)
     return ImageReport(
         digest=str(base.digest),
         embedded=True,
@@ -63,6 +66,7 @@ def report_image(
         launcher=found.launcher,
         recipe=str(found.recipe),
         updates=tuple(_updates(client, found, prepared, options)),
+        settings=base.config,
     )
 
 

@@ -21,6 +21,7 @@ from enum import Enum
 from functools import lru_cache
 
 from azext_otelembed.image.launcher import START_LINE
+from azext_otelembed.image.supervisor_script import EXIT_LINE
 
 
 class Kind(Enum):
@@ -57,6 +58,7 @@ class Kind(Enum):
     PORT = "the port that the app has to listen on"
     STATE_ERROR = "a State line with an error"
     LAUNCHER = "the launcher of an embedded image has started"
+    COLLECTOR_EXITED = "the embedded collector has exited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Event:
 
     `container` is the name in the line, a container's or a site's; `image` a reference; `number`
     the exit status, port or seconds in it; `text` a reason or code, `details` more about it; `at`
-    another time in it.
+    another time in it. Of COLLECTOR_EXITED, `text` are the seconds until the next start, or empty.
     """
 
     time: float
@@ -193,6 +195,10 @@ _NEW: Sequence[tuple[Kind, str]] = (
         r"LastErrorDetails: (?P<details>(?:(?!, Details: ).)*), Details: .*, DetailsLevel: \w+",
     ),
     (Kind.LAUNCHER, START_LINE.pattern.replace("(", "(?P<text>", 1)),
+    (
+        Kind.COLLECTOR_EXITED,
+        EXIT_LINE.pattern.replace(r"(\d", r"(?P<number>\d", 1).replace(r"(\d", r"(?P<text>\d", 1),
+    ),
 )
 
 
@@ -246,7 +252,7 @@ def _digits(kind: Kind, *, is_old: bool) -> range:
     Where the old format is written, the platform's stamps have three and the app's nine; in the new
     one both have up to seven.
     """
-    if kind is Kind.LAUNCHER:
+    if kind in (Kind.LAUNCHER, Kind.COLLECTOR_EXITED):
         return range(10)
     # Lines about Docker's answers occur in logs of the new format too (promptflow#3898).
     return range(3, 4) if is_old and kind is not Kind.PULL_PROBLEM else range(8)

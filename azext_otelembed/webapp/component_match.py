@@ -15,7 +15,12 @@ from azext_otelembed.azure.arm_json import object_at
 from azext_otelembed.azure.components import Component, Refusal
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.connection_string import is_reference, parse
-from azext_otelembed.collector.destination import PUBLIC_ENDPOINT, destination, problems
+from azext_otelembed.collector.destination import (
+    PUBLIC_ENDPOINT,
+    destination,
+    is_zero_key,
+    problems,
+)
 from azext_otelembed.errors import InvalidConfig, OtelembedError, Refused
 from azext_otelembed.webapp.key_vault import reference_note
 from azext_otelembed.webapp.observe import SETTING, Observed
@@ -147,10 +152,12 @@ def _unknown(site: SiteId) -> str:
 
 
 def _normalising(observed: Observed, value: str) -> str:
-    """The command that sets a string in order, if it is one."""
+    """The command that sets a string in order, if it is one that `deploy` accepts."""
     try:
-        parse(value)
+        found = parse(value)
     except InvalidConfig:
+        return ""
+    if is_zero_key(found.instrumentation_key):
         return ""
     return f". `{observed.id.command('otelembed deploy')}` sets it in order"
 

@@ -20,6 +20,7 @@ PATIENCE = 60.0
 INTERVAL = 2.0
 PENDING = ("", "initialized", "fetchtimedout")
 _UNKNOWN = "unknown"
+_RESOLVES = "which App Service resolves"
 
 _VAULT = re.compile(r"SecretUri=https://(?P<uri>[^./:;)]+)|VaultName=(?P<name>[^;)]+)", re.I)
 _SECRET = re.compile(r"/secrets/(?P<uri>[^/;)]+)|SecretName=(?P<name>[^;)]+)", re.I)
@@ -85,13 +86,19 @@ def reference_note(client: SiteClient, value: str) -> tuple[bool | None, str]:
     except OtelembedError as unread:
         return None, f"{kind}, whose status can't be read: {unread.message}"
     if status.lower() == "resolved":
-        return None, f"{kind}, which App Service resolves: its value isn't read"
+        return None, f"{kind}, {_RESOLVES}: its value isn't read"
     if status.lower() in PENDING:
         return None, f"{kind}, which App Service hasn't resolved yet: its value isn't read"
     if status.lower() == _UNKNOWN:
         return None, f"{kind}, for which App Service reports no status: its value isn't read"
     fix = _fix(client.id, status.lower(), value).rstrip(".")
     return False, f"{kind} that App Service can't resolve: {status}. {fix}"
+
+
+def reference_state(client: SiteClient, value: str) -> tuple[bool | None, str]:
+    """As `reference_note`, but true if App Service resolves the reference."""
+    resolved, note = reference_note(client, value)
+    return (True if resolved is None and _RESOLVES in note else resolved), note
 
 
 def _status(client: SiteClient, value: str) -> tuple[str, str]:

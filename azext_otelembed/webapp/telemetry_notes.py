@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from urllib.parse import urlsplit
 
 from azext_otelembed.az_commands import DEFAULT, Verbatim, option, placeholder
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.webapp.observe import Observed
+from azext_otelembed.webapp.sdk_hints import sdk_hints
+from azext_otelembed.webapp.sdk_variables import variable_problems
 from azext_otelembed.whole_number import whole_number
 
-# The specification of OpenTelemetry: "OpenTelemetry Protocol Exporter" and "Environment Variable
-# Specification".
-_ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-_SIGNALS = ("TRACES", "METRICS", "LOGS")
-_LOCAL = ("localhost", "::1", "0.0.0.0")  # noqa: S104  # compared with, not bound to
 DEFAULT_PORTS: Mapping[int, str] = {
     4317: "otlp/grpc",
     4318: "otlp/http",
@@ -52,7 +48,7 @@ def telemetry_notes(
     """
     settings = _variables_of_site(observed) if observed else {}
     image = _variables_of_image(config) if config else {}
-    notes = list(_variable_notes(observed, base, image, settings))
+    notes = [f"{problem} {fix}" for problem, fix in variable_notes(observed, base, config)]
     notes += _port_setting_notes(observed, base, image, settings, ports)
     if config:
         notes += _exposed_port_notes(observed, base, config, settings, ports)
@@ -68,21 +64,35 @@ def telemetry_notes(
     return notes
 
 
-def _variable_notes(
-    observed: Observed | None,
-    base: Reference,
-    image: Mapping[str, str],
-    settings: Mapping[str, str],
-) -> Iterator[str]:
-    both = {**image, **settings}
-    for name, problem, wanted in _problems(both):
+def variables_of_app(observed: Observed | None, config: ImageConfig | None) -> dict[str, str]:
+    """The app's environment as far as it is known: the image's, and the app settings over it."""
+    settings = _variables_of_site(observed) if observed else {}
+    return {**(_variables_of_image(config) if config else {}), **settings}
+
+
+def variable_notes(
+    observed: Observed | None, base: Reference, config: ImageConfig | None
+) -> Iterator[tuple[str, str]]:
+    """For each variable that keeps telemetry from the collector: the problem, and how to fix it."""
+    settings = _variables_of_site(observed) if observed else {}
+    for found in variable_problems(variables_of_app(observed, config)):
+        name = found.name
         if name in settings and observed:
-            yield f"{_owner(observed, name)} {problem}. {_removal(observed, name)}"
+            yield f"{_owner(observed, name)} {found.problem}.", _removal(observed, name)
             continue
+        replace = _setting_command(observed, f"{name}={found.wanted}")
         yield (
-            f"{base} sets {name} (ENV), which {problem}. Remove it from the Dockerfile, or "
-            f"replace it with `{_setting_command(observed, f'{name}={wanted}')}`."
+            f"{base} sets {name} (ENV), which {found.problem}.",
+            f"Remove it from the Dockerfile, or replace it with `{replace}`.",
         )
+
+
+def missing_telemetry_notes(
+    observed: Observed, app: Reference, config: ImageConfig | None
+) -> list[str]:
+    """What is likely the reason if no telemetry of the app `app` arrives, the likeliest first."""
+    found = [f"{problem} {fix}" for problem, fix in variable_notes(observed, app, config)]
+    return found or list(sdk_hints(config, variables_of_app(observed, config)))
 
 
 def _setting_command(observed: Observed | None, setting: str) -> str:
@@ -113,45 +123,6 @@ def _removal(observed: Observed, name: str) -> str:
 def _inherits(observed: Observed) -> bool:
     properties = observed.container_properties
     return properties.get("inheritAppSettingsAndConnectionStrings") is not False
-
-
-def _problems(variables: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Variables that keep telemetry from the collector: name, problem, a value that doesn't."""
-    if variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        yield "OTEL_SDK_DISABLED", "turns the OpenTelemetry SDK off: the app sends nothing", "false"
-    exporters = variables.get("OTEL_TRACES_EXPORTER", "").strip().lower()
-    # Metrics and logs are often turned off by intention.
-    if _is_known(exporters) and "otlp" not in (one.strip() for one in exporters.split(",")):
-        problem = "doesn't name `otlp`: the app sends no traces to the collector"
-        yield "OTEL_TRACES_EXPORTER", problem, "otlp"
-    for signal in ("", *_SIGNALS):
-        name = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" if signal else _ENDPOINT
-        value = variables.get(name, "").strip()
-        if _is_known(value) and not _is_local(value):
-            problem = "isn't localhost: the app sends its telemetry past the embedded collector"
-            yield name, problem, _endpoint(variables, signal)
-
-
-def _endpoint(variables: Mapping[str, str], signal: str) -> str:
-    general = variables.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")
-    protocol = variables.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "") or general
-    if protocol.strip().lower() == "grpc":
-        return "http://localhost:4317"
-    # A signal's own endpoint is used as it is, the general one with the signal's path.
-    return "http://localhost:4318" + (f"/v1/{signal.lower()}" if signal else "")
-
-
-def _is_known(value: str) -> bool:
-    """Whether there is a value, and not one that App Service resolves (a Key Vault reference)."""
-    return bool(value) and not value.lower().startswith("@microsoft.")
-
-
-def _is_local(value: str) -> bool:
-    try:
-        host = urlsplit(value if "://" in value else f"//{value}").hostname or ""
-    except ValueError:
-        return False
-    return host in _LOCAL or host.startswith("127.")
 
 
 def _port_setting_notes(

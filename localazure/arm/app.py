@@ -30,6 +30,7 @@ from localazure.arm import (
     sites,
     swap,
     tasks,
+    vaults,
     web_config,
 )
 from localazure.arm.call import Call
@@ -45,6 +46,7 @@ AUDIENCES = ("https://management.core.windows.net", "https://management.azure.co
 ROUTES = (
     *resources.ROUTES,
     *authorization.ROUTES,
+    *vaults.ROUTES,
     *sites.ROUTES,
     *web_config.ROUTES,
     *settings.ROUTES,

@@ -50,6 +50,7 @@ _ALL = (
     # Azure spells this one in lower case, as in its resource ids.
     Provider("microsoft.insights", ("components",), INSIGHTS),
     Provider("Microsoft.ManagedIdentity", ("userAssignedIdentities",), IDENTITY),
+    Provider("Microsoft.KeyVault", ("vaults",), ("2024-11-01", "2023-07-01", "2022-07-01")),
     Provider("Microsoft.Resources", ("resourceGroups", "subscriptions"), RESOURCES),
     Provider(
         "Microsoft.Authorization", ("roleAssignments", "roleDefinitions", "locks"), AUTHORIZATION

@@ -7,7 +7,16 @@ from typing import Any
 
 from starlette.responses import Response
 
-from localazure.arm import access, components, errors, identities, plans, registry_json, site_json
+from localazure.arm import (
+    access,
+    components,
+    errors,
+    identities,
+    plans,
+    registry_json,
+    site_json,
+    vaults,
+)
 from localazure.arm.call import Call
 from localazure.arm.providers import PROVIDERS, RESOURCES
 from localazure.arm.responses import arm, empty
@@ -169,6 +178,8 @@ def _all_resources(call: Call) -> list[dict[str, Any]]:
         *(registry_json.summary(state, each) for each in state.registries.values() if each.acr),
         *(components.summary(state, each) for each in state.components.values()),
         *(identities.resource(state, each) for each in state.identities.values()),
+        *(vaults.summary(state.vault_id(each), vaults.VAULT) for each in state.vaults.values()),
+        *(vaults.summary(state.store_id(each), vaults.STORE) for each in state.stores.values()),
     ]
 
 
