@@ -37,7 +37,10 @@ class OtelembedCommandsLoader(AzCommandsLoader):  # type: ignore[misc]  # az is 
 
 
 def after_parsing(_cli_ctx: Any, command: str = "", args: Any = None, **_: Any) -> None:
-    """Checks the arguments of a command of ours. az logs what is wrong with them."""
+    """Makes az's log printable, which tells what is wrong with arguments, and checks them.
+
+    az calls it for each command, of whatever extension.
+    """
     if command.partition(" ")[0] == "otelembed":
         from azext_otelembed._validators import validate_text
         from azext_otelembed.printable_log import make_logs_printable

@@ -22,7 +22,7 @@ _TYPES: tuple[tuple[type[BaseException], str], ...] = (
 _TYPE_NAMES = (
     ("Proxy", "the proxy doesn't answer"),
     ("NameResolution", "its name can't be resolved"),
-    ("AnswerTooLong", "its answer is too long"),
+    ("BodyTooLong", "its answer is too long"),
     ("Incomplete", "the answer was cut short"),
     ("Timeout", TIMED_OUT),
     ("InvalidURL", "its address isn't valid"),

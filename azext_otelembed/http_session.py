@@ -13,8 +13,8 @@ import requests
 
 from azext_otelembed.connection_guard import GuardedAdapter
 
-SHORT = 1 << 20
-"""Bytes. A token has some thousand."""
+BODY_LIMIT = 1 << 20
+"""Bytes of an answer with a token, which has some thousand."""
 _PIECE = 64 << 10
 
 
@@ -36,22 +36,22 @@ class PlainSession(requests.Session):
         return None
 
 
-class AnswerTooLongError(requests.RequestException):
-    """A body of more than `SHORT` bytes."""
+class BodyTooLongError(requests.RequestException):
+    """A body of more than `BODY_LIMIT` bytes."""
 
 
-class ShortSession(PlainSession):
-    """Reads at most `SHORT` bytes of each body, at once: for SDKs that would read any number."""
+class BoundedSession(PlainSession):
+    """Reads at most `BODY_LIMIT` bytes of a body, at once: for SDKs that would read any number."""
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Sends a request. Raises `AnswerTooLongError` and the errors of requests."""
+        """Sends a request. Raises `BodyTooLongError` and the errors of requests."""
         response = super().send(request, **{**options, "stream": True})
         body = bytearray()
         with response:
             for piece in response.iter_content(_PIECE):
                 body += piece
-                if len(body) > SHORT:
-                    raise AnswerTooLongError(response=response)
+                if len(body) > BODY_LIMIT:
+                    raise BodyTooLongError(response=response)
         response._content = bytes(body)
         return response
 

@@ -25,6 +25,11 @@ from azext_otelembed.secret_values import (
 
 LONGEST_WORDS = 500
 """Characters that are shown of a message of a service, a reason or a piece of evidence."""
+MAX_LINE = 1 << 16
+"""Bytes of a line of a program's output; a longer one is left out: a secret that is cut
+in two isn't recognised."""
+LEFT_OUT = f"[a line of more than {MAX_LINE} bytes is left out]"
+"""What is shown in place of such a line."""
 
 _MASK = "***"
 _SIGNATURES = ("sig", "signature", "x-amz-signature", "x-amz-security-token", "x-goog-signature")

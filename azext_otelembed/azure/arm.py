@@ -134,7 +134,8 @@ class Arm:
     def get(self, what: str, path: str, api_version: str, **query: str) -> Json:
         """GET `path`. `what` is named in errors, such as "registry 'shop'".
 
-        Paths are ARM ids, with any characters, and are percent-encoded here.
+        Paths are ARM ids, with any characters. They and the values of `query` are percent-encoded
+        here.
         """
         return self._get(what, quote(path), {"api-version": api_version, **query})
 
@@ -212,7 +213,9 @@ class Arm:
         with translate_errors(what, self.secrets):
             # The addresses of running operations are absolute, some of them on a regional host.
             address = self._endpoint + url if url.startswith("/") else url
-            request = HttpRequest(method, address, params=dict(query), json=body)
+            # azure-core joins them as they are.
+            params = {name: quote(value, safe="") for name, value in query.items()}
+            request = HttpRequest(method, address, params=params, json=body)
             options = {} if idempotent else {"retry_total": 0}
             try:
                 response = self._client.send_request(request, **options)

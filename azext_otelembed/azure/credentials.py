@@ -99,7 +99,7 @@ def create(
         if not path.is_file() or not os.access(path, os.R_OK):
             message = f"--credential {kind}: {TOKEN_FILE} names '{path}', which can't be read."
             raise InvalidInput(message, _ADVICE[kind])
-    from azext_otelembed.http_session import ShortSession
+    from azext_otelembed.http_session import BoundedSession
 
     # Build services set missing variables to "", which azure-identity takes for a value.
     for name in (SECRET, CERTIFICATE):
@@ -109,7 +109,7 @@ def create(
     logging.getLogger("azure.identity").setLevel(logging.ERROR)
     entra = {"authority": authority, "disable_instance_discovery": not instance_discovery}
     try:
-        inner = _credential(kind, entra, {"session": ShortSession(), **transport})
+        inner = _credential(kind, entra, {"session": BoundedSession(), **transport})
         return IdentityCredential(kind, authority, inner, secrets)
     except (ValueError, OSError) as error:
         file = isinstance(error, OSError) and f"'{error.filename}' can't be read: {error.strerror}."

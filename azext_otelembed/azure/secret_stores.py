@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import quote
-
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.arm_json import required_object_at, text_at
 
@@ -19,8 +17,7 @@ def find_id(arm: Arm, subscription: str, kind: str, name: str) -> str | None:
     Names are unique in Azure ("Resources - List" and its `$filter`, learn.microsoft.com).
     """
     what = f"Resources of type {kind}"
-    # azure-core puts parameters into the address as they are.
-    query = quote(f"resourceType eq '{kind}' and name eq '{name}'", safe="")
+    query = f"resourceType eq '{kind}' and name eq '{name}'"
     path = f"/subscriptions/{subscription}/resources"
     found = arm.get_all(what, path, RESOURCES_API, **{"$filter": query})
     ids = [text_at(what, one, "id") for one in found]

@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-MAX_LINE = 1 << 16
-"""Bytes of a line; a longer one is left out: a secret that is cut in two isn't recognised."""
-LEFT_OUT = f"[a line of more than {MAX_LINE} bytes is left out]"
-"""What is shown in place of such a line."""
 KEPT_LINES = 200
 """Lines that are kept for an error."""
 NEEDS_BUILDKIT = re.compile(r"requires BuildKit|Unknown flag: (mount|chmod|link)", re.IGNORECASE)

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO
 
-from azext_otelembed.builders.build_output import KEPT_LINES, LEFT_OUT, MAX_LINE, visible_text
+from azext_otelembed.builders.build_output import KEPT_LINES, visible_text
 from azext_otelembed.builders.source import OnLine
 from azext_otelembed.deadline import Deadline
 from azext_otelembed.parallel import read_ahead
-from azext_otelembed.redaction import Secrets
+from azext_otelembed.redaction import LEFT_OUT, MAX_LINE, Secrets
 
 _STOP_TIMEOUT = 10.0
 _READ_AHEAD = 64

@@ -9,9 +9,10 @@ from typing import TypeVar
 from azext_otelembed.azure.blob_storage import Blob, BlobState
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.tasks import Tasks
-from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE, visible_text
+from azext_otelembed.builders.build_output import visible_text
 from azext_otelembed.deadline import POLL_INTERVAL
 from azext_otelembed.errors import AzureFailed, Unauthorized
+from azext_otelembed.redaction import LEFT_OUT, MAX_LINE
 
 Result = TypeVar("Result")
 _MAX_READ = 1 << 20

@@ -152,17 +152,17 @@ class Pruner:
         While that goes on, the registry is read again every `look_again` seconds.
         """
         wanted, deleted = len(findings.images), list[Decision]()
-        while findings.images:
+        while images := findings.images:
+            before = len(deleted)
             with console.step("delete") as step:
-                for one in findings.images:
+                for one in images:
                     self._delete_image(one.image, f"{len(deleted)} of {wanted}", console, step)
                     deleted.append(one)
                     if time.monotonic() - self._looked > self._look_again:
                         break
                 step.say(f"{len(deleted)} embedded images")
-            rest = [one for one in findings.images if one not in deleted]
-            findings = replace(findings, decisions=rest)
-            if rest:
+            findings = replace(findings, decisions=images[len(deleted) - before :])
+            if findings.images:
                 findings = self.find_again(findings, console)
         if findings.foldings:
             self._delete_records(findings, len(deleted), console)

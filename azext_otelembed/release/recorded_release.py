@@ -195,8 +195,8 @@ class RecordedRelease:
             )
             step.say(verdict.summary)
         if verdict.healthy and not self._has_setting():
-            reason = f"another process has changed the app setting {SETTING} since"
-            unproven = replace(verdict, healthy=None, reason=reason)
+            changed = f"another process has changed the app setting {SETTING} since"
+            unproven = replace(verdict, healthy=None, reason=f"its connection string: {changed}")
             return self._leave_unproven(unproven, "its connection string is another one")
         started, verdict = verdict.healthy, self._with_telemetry(observed, verdict)
         if verdict.healthy:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
-from urllib.parse import quote
 
 from azext_otelembed.az_commands import Verbatim, placeholder
 from azext_otelembed.azure.arm import Arm
@@ -193,10 +192,8 @@ def ask(session: Session, component: Component, site: Sender, window: float) -> 
     """
     what = f"Telemetry in Application Insights component '{component.name}'"
     query = logs_query(site.site.name, site.host, site.recipe, window)
-    # azure-core puts parameters into the address as they are.
-    parameters = {"query": quote(query, safe="")}
     try:
-        found = Arm(session).get(what, f"{component.id}/query", API_VERSION, **parameters)
+        found = Arm(session).get(what, f"{component.id}/query", API_VERSION, query=query)
     except Unauthorized as refused:
         raise Unauthorized(refused.message, role_advice(session, component, refused)) from None
     groups, asked = read_groups(what, found)

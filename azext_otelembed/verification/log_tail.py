@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE
-from azext_otelembed.redaction import Secrets
+from azext_otelembed.redaction import LEFT_OUT, MAX_LINE, Secrets
 from azext_otelembed.verification.platform_log import STAMPED, stamp_time
 
 NOISE = re.compile(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 
@@ -39,6 +39,14 @@ def test_a_groups_name_may_have_any_letters() -> None:
     assert components.find_all(Arm(session_on(wire)), "s", "größe-(prod)") == []
     ((address, _),) = wire.asked
     assert f"/resourceGroups/{quote('größe-(prod)')}/providers/" in address
+
+
+def test_a_value_of_a_query_is_a_value_alone() -> None:
+    wire = Wire(lambda _: Reply(b'{"value": []}'))
+    Arm(session_on(wire)).get_all("Roles", "/roles", "1", **{"$filter": "assignedTo('a&b #1')"})
+    ((address, _),) = wire.asked
+    asked = parse_qs(urlsplit(address).query, strict_parsing=True)
+    assert asked == {"api-version": ["1"], "$filter": ["assignedTo('a&b #1')"]}
 
 
 @pytest.mark.parametrize("name", ["shop (prod)", "Ada's"])

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from azext_otelembed.builders.build_output import MAX_LINE, NO_BASE
+from azext_otelembed.builders.build_output import NO_BASE
+from azext_otelembed.redaction import MAX_LINE
 
 
 @pytest.mark.parametrize(

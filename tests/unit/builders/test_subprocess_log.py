@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE
 from azext_otelembed.builders.source import OnLine
 from azext_otelembed.builders.subprocess_log import ProcessResult
 from azext_otelembed.builders.subprocess_log import run as run_program
-from azext_otelembed.redaction import Secrets
+from azext_otelembed.redaction import LEFT_OUT, MAX_LINE, Secrets
 
 ENVIRONMENT = dict(os.environ)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from azext_otelembed.builders.build_output import LEFT_OUT
 from azext_otelembed.builders.task_log import LineSplitter
+from azext_otelembed.redaction import LEFT_OUT
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ import time
 
 import pytest
 
-from azext_otelembed.builders.build_output import LEFT_OUT, MAX_LINE
-from azext_otelembed.redaction import Secrets
+from azext_otelembed.redaction import LEFT_OUT, MAX_LINE, Secrets
 from azext_otelembed.verification.attempts import find_attempts
 from azext_otelembed.verification.log_tail import log_tail
 from azext_otelembed.verification.platform_log import parse
