@@ -56,9 +56,16 @@ case $1 in */*) ;; *) case $(command -v "$1" 2>/dev/null) in */*) ;; *)
   set -- "$otelembed_program" "$@"
 esac esac
 """
+_REPORTS_EXITS = 3  # the first version with a supervisor
 _IDENTITY = re.compile(
     r"(\w+)/(\d{1,9})(?:,grace=(\d{1,3}))?(?:,logs=(\w+))?(?:,memory=(\d{1,13}|none))?", re.ASCII
 )
+
+
+def reports_exits(identity: str) -> bool:
+    """Whether the launcher of a label writes a line when the collector exits."""
+    match = _IDENTITY.match(identity)
+    return match is not None and int(match[2]) >= _REPORTS_EXITS
 
 
 def start_line(recipe: Digest) -> str:

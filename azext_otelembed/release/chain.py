@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from azext_otelembed.collector.config import (
     uses_azuremonitor,
 )
 from azext_otelembed.errors import OtelembedError, Refused
+from azext_otelembed.image.launcher import reports_exits
 from azext_otelembed.release.release_context import health_path_words
 from azext_otelembed.release.telemetry_check import TelemetryCheck
 from azext_otelembed.target.running_image import RunningImage
@@ -36,9 +36,6 @@ NAMES = (
     *("configuration", "setting", "endpoint", "app", "rows"),
 )
 """The links, in the order in which telemetry depends on them."""
-_REPORTS = 3
-"""The first version of the launchers that writes a line when the collector exits."""
-_LAUNCHER = re.compile(r"\w+/(\d{1,9})")
 _NO_COLLECTOR = "not checked: the image has no collector"
 
 
@@ -89,22 +86,22 @@ class Facts:
     @property
     def arrived_since(self) -> bool:
         """Whether rows were seen that are newer than the collector's last exit."""
-        arrived = self.telemetry.arrival.arrived
-        newest = arrived.evidence if arrived and self.arrives else None
         last = self.log.last if isinstance(self.log, CollectorLog) else 0.0
-        return newest is not None and newest.timestamp() > last
+        return self.telemetry.is_newer_than(last)
 
 
 def links(facts: Facts) -> tuple[Link, ...]:
     """The links, in the order of `NAMES`."""
+    setting = Link("setting", _state(facts.setting.holds), facts.setting.words, facts.setting.fix)
+    ports, configuration = _ports(facts), _configuration(facts)
     return (
         _site(facts),
         _pull(facts),
         _image(facts),
-        _collector(facts),
-        _ports(facts),
-        _configuration(facts),
-        Link("setting", _state(facts.setting.holds), facts.setting.words, facts.setting.fix),
+        _collector(facts, [ports, configuration, setting]),
+        ports,
+        configuration,
+        setting,
         _endpoint(facts),
         _app(facts),
         _rows(facts),
@@ -167,7 +164,8 @@ def _image(facts: Facts) -> Link:
     return Link("image", State.OK, words)
 
 
-def _collector(facts: Facts) -> Link:
+def _collector(facts: Facts, needed: Sequence[Link]) -> Link:
+    """The link of the collector, which exits if one of the `needed` links is broken."""
     name, image, log = "collector", facts.image, facts.log
     if isinstance(image, OtelembedError):
         return Link(name, State.UNKNOWN, "not checked: the image can't be read")
@@ -177,16 +175,17 @@ def _collector(facts: Facts) -> Link:
         if facts.arrives:
             return Link(name, State.OK, "telemetry of this release arrives")
         return _failed(name, log)
-    exits = f"it has exited {log.exits} time{'s' * (log.exits != 1)}" if log.exits else ""
-    if log.exits and log.is_dead(facts.now) and not facts.arrived_since:
-        return _dead(facts, image, log, exits)
+    exits = log.times
+    if log.is_dead(facts.now) and not facts.arrived_since:
+        causes = [one.name for one in needed if one.state is State.BROKEN]
+        return _dead(facts, image, log, causes)
     if facts.arrives:
         words = f"telemetry of this release arrives{exits and f'; {exits}'}"
         return Link(name, State.OK, words)
     if log.started is None:
         words = "the container log has no start of this image: it is older than the log, or pending"
         return Link(name, State.UNKNOWN, words, _watch(facts))
-    if not _reports_exits(image.launcher):
+    if not reports_exits(image.launcher):
         deploy = facts.observed.id.command("otelembed deploy")
         words = f"it was started; launcher {image.launcher} doesn't report whether it runs on"
         return Link(name, State.UNKNOWN, words, f"`{deploy}` embeds a launcher that does.")
@@ -194,30 +193,21 @@ def _collector(facts: Facts) -> Link:
     return Link(name, State.OK, f"it was started{since} (container log)")
 
 
-def _dead(facts: Facts, image: RunningImage, log: CollectorLog, exits: str) -> Link:
-    """The link of a collector that exits at its start."""
-    ago = max(facts.now - log.last, 0.0)
-    again = "isn't started again" if log.pause is None else f"is started again after {log.pause} s"
-    reason = f": {log.reason}" if log.reason else ""
-    words = (
-        f"{exits} since the container's start, the last time {ago:.0f} s ago with status "
-        f"{log.status}{reason}; it {again}"
-    )
+def _dead(facts: Facts, image: RunningImage, log: CollectorLog, causes: Sequence[str]) -> Link:
+    """The link of a collector that exits at its start, perhaps because of other links."""
+    words = log.words(facts.now)
+    if causes:
+        fix = f"Repair the link {' and '.join(causes)} first."
+        return Link("collector", State.BROKEN, words, fix)
     if ",logs=stderr" in image.launcher or log.reason:
         return Link("collector", State.BROKEN, words, _watch(facts))
     deploy = facts.observed.id.command("otelembed deploy", "--collector-logs", "stderr")
-    fix = "Repair the links configuration, setting and ports, if one of them is broken. Else "
-    fix += f"`{deploy}` makes it write its reason to the container log."
+    fix = f"`{deploy}` makes it write its reason to the container log."
     return Link("collector", State.BROKEN, words, fix)
 
 
 def _watch(facts: Facts) -> str:
     return f"See `{facts.observed.id.command('otelembed logs', '--collector')}`."
-
-
-def _reports_exits(launcher: str) -> bool:
-    match = _LAUNCHER.match(launcher)
-    return match is not None and int(match[1]) >= _REPORTS
 
 
 def _ports(facts: Facts) -> Link:

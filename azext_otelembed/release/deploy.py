@@ -59,7 +59,7 @@ from azext_otelembed.target.embedder import BuildOnce, embed_target, validate_co
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 from azext_otelembed.verification.site_answer import Ping, ping
-from azext_otelembed.verification.verify import look, verdict_result
+from azext_otelembed.verification.verify import look, read_log, verdict_result, with_collector
 from azext_otelembed.webapp.component_match import check_setting
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
@@ -393,7 +393,11 @@ class _Deploy:
         with self.console.step("verify") as step:
             step.say(f"asking {observed.host}")
             health_path = self.request.release.health_path
-            verdict = look(self.session, site.client, observed, health_path)
+            verdict, text = run_concurrently(
+                partial(look, self.session, site.client, observed, health_path),
+                partial(read_log, site.client),
+            )
+            verdict = with_collector(verdict, text, target.recipe, self.session.secrets)
             step.say(verdict.summary)
         if self.request.release.telemetry is not None:
             context = self._context(site.client, observed)
@@ -412,7 +416,10 @@ class _Deploy:
         health = health_path_words(health_path)
         console.alert(f"otelembed: {message}")
         alert_log(console, verdict)
-        if verdict.healthy is None:
+        if verdict.without_collector:
+            find = observed.id.command("otelembed doctor", *health)
+            console.alert("Find the broken link with:", f"  {find}")
+        elif verdict.healthy is None:
             check = observed.id.command("otelembed status", *health, "--check")
             console.alert("Check again with:", f"  {check}")
         else:

@@ -203,8 +203,7 @@ class RecordedRelease:
             self.complete(record.SUCCEEDED)
             return ReleaseResult(self.release, verdict, 0)
         if verdict.healthy is None:
-            shown = "its telemetry arrives" if started else "the new container serves"
-            return self._leave_unproven(verdict, f"nothing shows that {shown}")
+            return self._leave_unproven(verdict, _but(verdict, started=started))
         fails = "fails to start" if started is False else "fails the verification"
         self._alert_evidence(verdict, f"{self._site} {fails}: {verdict.reason}.")
         if self._options.rollback:
@@ -331,11 +330,12 @@ class RecordedRelease:
             "unproven and stays in place.",
             f"Missing: {verdict.reason}.",
         )
+        check = ("doctor",) if verdict.without_collector else ("status", "--check")
         self._console.alert(
             "Verify it again with:",
             f"  {self.wait_command}",
-            "Check what runs with:",
-            f"  {self._context.command('status', '--check')}",
+            "Find the broken link with:" if verdict.without_collector else "Check what runs with:",
+            f"  {self._context.command(*check)}",
             "Go back with:",
             f"  {self._context.command('rollback', *pinned)}",
         )
@@ -413,6 +413,14 @@ class RecordedRelease:
         evidence = (f"  {name}: {words}" for name, words in verdict.evidence.items())
         self._console.alert(f"otelembed: {message}", *more, *evidence)
         alert_log(self._console, verdict)
+
+
+def _but(verdict: Verdict, *, started: bool | None) -> str:
+    """What keeps an unproven release from being healthy, in words."""
+    if verdict.without_collector:
+        return "its collector doesn't run"
+    shown = "its telemetry arrives" if started else "the new container serves"
+    return f"nothing shows that {shown}"
 
 
 def alert_log(console: Console, verdict: Verdict) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,16 @@ from azext_otelembed.collector.config import default
 from azext_otelembed.collector.connection_string import mask
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.launcher import reports_exits
 from azext_otelembed.image.reference import Digest, Reference
 from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
 from azext_otelembed.records.record_history import running_release, unproven_release
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.release.release_context import health_path_words
 from azext_otelembed.release.telemetry_check import (
     NOT_CHECKED,
+    TelemetryCheck,
     TelemetryQuestion,
     check_telemetry,
 )
@@ -29,7 +33,8 @@ from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions
 from azext_otelembed.target.image_report import ImageReport, report_image
-from azext_otelembed.verification.verify import look
+from azext_otelembed.verification.collector_log import collector_log
+from azext_otelembed.verification.verify import look, read_log
 from azext_otelembed.webapp.component_match import Match, match_setting, refusals
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe, observe_host
 from azext_otelembed.webapp.telemetry_notes import missing_telemetry_notes
@@ -63,6 +68,36 @@ class _Setting:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class _Collector:
+    """Whether the embedded collector runs (None: unknown), and in words what shows that."""
+
+    runs: bool | None
+    words: str
+
+    @classmethod
+    def of(cls, running: ImageReport, log: str, telemetry: TelemetryCheck | None) -> _Collector:
+        if not running.embedded:
+            return cls(None, "")
+        found, now = collector_log(log, running.recipe or ""), time.time()
+        if found.is_dead(now) and not (telemetry and telemetry.is_newer_than(found.last)):
+            return cls(False, f"the collector doesn't run: {found.words(now)}")
+        if found.started is None or not reports_exits(running.launcher or ""):
+            return cls(None, found.state)
+        return cls(True, found.state)
+
+    def problems(self, secrets: Secrets, site: SiteId, health_path: str) -> list[str]:
+        """What is wrong, and how to go on; none if nothing is known to be."""
+        if self.runs is not False:
+            return []
+        doctor = site.command("otelembed doctor", *health_path_words(health_path))
+        return [f"{secrets.brief(self.words)}. `{doctor}` finds the broken link"]
+
+    def as_result(self, secrets: Secrets) -> dict[str, Any]:
+        """The field `collectorState` of the result."""
+        return {"running": self.runs, "summary": secrets.brief(self.words) or None}
+
+
 def status(
     session: Session,
     site: SiteId,
@@ -77,10 +112,10 @@ def status(
     """The image that `site` runs, and whether its telemetry is set up. Changes nothing.
 
     `healthy` is true when the site is running with an embedded image and a valid setting of the
-    expected component, answers, and has no stopped instance; with a `question`, also if telemetry
-    of the running release arrives (null if that is open). `problems` lists the conditions that
-    don't hold. `reads_quota`: whether its daily cap is reached is asked, too (two requests).
-    `updates` lists what a deploy with `options` would change in the image.
+    expected component, answers, has no stopped instance, and its log shows no collector that exits;
+    with a `question`, also if telemetry of the running release arrives (null if that is open).
+    `problems` lists the conditions that don't hold. `reads_quota`: whether its daily cap is reached
+    is asked, too (two requests). `updates` lists what a deploy with `options` would change.
     """
     client = SiteClient(session, site)
     with console.step("status") as step:
@@ -88,8 +123,9 @@ def status(
         observed = observe(client)
         check_kind(observed)
         step.say(f"asking {observed.host} and the registry")
-        seen, running, setting = run_concurrently(
+        seen, log, running, setting = run_concurrently(
             lambda: look(session, client, observed, health_path),
+            partial(read_log, client),
             partial(_report, session, observed, options, health_path),
             partial(_setting_of, session, client, observed, app_insights, reads_quota),
         )
@@ -97,13 +133,13 @@ def status(
     telemetry = None
     if question is not None:
         ask = partial(check_telemetry, session, observed, question, running.recipe)
-        with console.step("telemetry") as step:
-            from_slot = partial(ask, former_host=former_host(session, observed), say=step.say)
-            telemetry = from_slot(app_insights=app_insights, health_path=health_path)
-            step.say(telemetry.arrival.words)
+        ask = partial(ask, app_insights=app_insights, health_path=health_path)
+        telemetry = _asked(ask, former_host(session, observed), console)
     problems, notes = _problems(observed, running, setting)
-    if telemetry and not telemetry.seen and running.settings is not None:
-        notes += missing_telemetry_notes(observed, _app_name(observed, running), running.settings)
+    collector = _Collector.of(running, log, telemetry)
+    problems += collector.problems(session.secrets, site, health_path)
+    if telemetry and not telemetry.seen:
+        notes += _missing_notes(observed, running)
     problems += [telemetry.reason] if telemetry and telemetry.seen is False else []
     problems += [] if seen.healthy else [seen.reason]
     return {
@@ -111,12 +147,11 @@ def status(
         "resourceGroup": site.group,
         "state": observed.state,
         "host": observed.host,
-        "image": {"name": observed.image, "digest": running.digest},
-        **_embedded(running),
+        **_image(observed, running),
+        "collectorState": collector.as_result(session.secrets),
         "setting": setting.as_result(observed),
         "startupCommand": session.secrets.mask(observed.startup_command) or None,
-        "instances": seen.evidence["instances"],
-        "http": seen.evidence["http"],
+        **{name: seen.evidence[name] for name in ("instances", "http")},
         "updates": list(running.updates),
         "notes": notes,
         "telemetry": telemetry.as_result() if telemetry else dict(NOT_CHECKED),
@@ -125,12 +160,24 @@ def status(
     }
 
 
-def _app_name(observed: Observed, running: ImageReport) -> Reference:
-    return Reference.parse(running.base["name"] if running.base else observed.image)
+def _asked(ask: Callable[..., TelemetryCheck], host: str, console: Console) -> TelemetryCheck:
+    with console.step("telemetry") as step:
+        found = ask(former_host=host, say=step.say)
+        step.say(found.arrival.words)
+    return found
 
 
-def _embedded(running: ImageReport) -> dict[str, Any]:
+def _missing_notes(observed: Observed, running: ImageReport) -> list[str]:
+    """Why no telemetry may arrive, as far as the image's configuration tells."""
+    if running.settings is None:
+        return []
+    app = Reference.parse(running.base["name"] if running.base else observed.image)
+    return list(missing_telemetry_notes(observed, app, running.settings))
+
+
+def _image(observed: Observed, running: ImageReport) -> dict[str, Any]:
     return {
+        "image": {"name": observed.image, "digest": running.digest},
         "embedded": running.embedded,
         "embeddedBy": running.by,
         "base": running.base,
@@ -166,6 +213,7 @@ def panel(found: Mapping[str, Any]) -> Panel:
     row("base", base.get("name"))
     version, name = collector.get("version"), collector.get("name") or ""
     row("collector", version and f"{version}  {name}".rstrip())
+    row("runs", found["collectorState"]["summary"])
     row("config", found["config"] and f"{found['config'][:19]}…")
     row("launcher", found["launcher"])
     row("setting", _setting(setting), "" if setting["present"] else "red")
@@ -246,17 +294,6 @@ def _setting_of(
         return _Setting(match)
     found, local_auth, notes = refusals(arm, observed, match.component, reads_quota=reads_quota)
     return _Setting(match, tuple(found), local_auth, tuple(notes))
-
-
-def _setting_result(observed: Observed, match: Match) -> dict[str, Any]:
-    return {
-        "name": SETTING,
-        "present": observed.setting is not None,
-        "value": mask(observed.setting) if observed.setting else None,
-        "component": match.component.name if match.component else None,
-        "matches": match.matches,
-        "note": match.note or None,
-    }
 
 
 def _problems(

@@ -57,6 +57,12 @@ class TelemetryCheck:
         """Whether telemetry of the running release arrives; None if that is open."""
         return {Seen.YES: True, Seen.NO: False, Seen.OPEN: None}[self.arrival.seen]
 
+    def is_newer_than(self, time: float) -> bool:
+        """Whether rows were seen of the running release that are newer than `time` (epoch)."""
+        arrived = self.arrival.arrived
+        newest = arrived.evidence if arrived and self.seen else None
+        return newest is not None and newest.timestamp() > time
+
     @property
     def names_release(self) -> bool:
         """Whether rows were seen that name the running release."""
@@ -164,13 +170,15 @@ def verify_telemetry(
 
     Rows count that are at most `age` seconds older than this call. Telemetry of a new image shows
     that its container serves: then a release without other proof is up. Telemetry that is required
-    and doesn't arrive is a failure.
+    and doesn't arrive is a failure. Where the log shows a dead collector, rows that are newer than
+    this call show that it runs again.
     """
     wait, console = context.options.telemetry, context.console
     if wait is None or verdict.healthy is False:
         return verdict
     latency = 0.0 if wait.required else LATENCY
     # The container from before may have sent rows that name no release.
+    age = 0.0 if verdict.without_collector else age
     question = TelemetryQuestion(wait.seconds, age, latency, only_named=True)
     with console.step("telemetry") as step:
         check = check_telemetry(
@@ -183,11 +191,13 @@ def verify_telemetry(
         step.say(check.arrival.words)
     evidence = {**verdict.evidence, "telemetry": context.session.secrets.brief(check.arrival.words)}
     if check.seen:
-        if verdict.healthy or (is_new_image and check.names_release):
+        serves = verdict.healthy or verdict.without_collector
+        if serves or (is_new_image and check.names_release):
             return Verdict(True, "", evidence, verdict.log)
         return replace(verdict, evidence=evidence)
     if wait.required:
-        return Verdict(check.seen, check.reason, evidence, verdict.log)
+        dead = f"{verdict.reason}; " if verdict.without_collector else ""
+        return Verdict(check.seen, f"{dead}{check.reason}", evidence, verdict.log)
     console.note(f"{observed.id}: {check.reason}.")
     return replace(verdict, evidence=evidence)
 

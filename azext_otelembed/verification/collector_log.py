@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from azext_otelembed.verification.platform_log import STAMPED, Event, Kind, parse, stamp_time
@@ -19,15 +20,19 @@ END = re.compile(
 main.go, which the OpenTelemetry Collector Builder writes."""
 
 
+ENOUGH_EXITS = 3
+"""Exits in a row that show that the next one follows, too."""
+
+
 @dataclass(frozen=True, slots=True)
 class CollectorLog:
     """The collector of one recipe in a container log; times in seconds since the epoch.
 
     `started` is the time of the newest start line of the recipe, None without one. `exits` are the
     exits since then: their number, the status and time of the last one, and the seconds until the
-    next start (None: no further start). `port` is the port that the app has to listen on, as App
-    Service last wrote it. `reason` is what the collector wrote last before it ended: its text,
-    which may hold a secret.
+    next start (None: no further start). `repeats`: it exits again and again since its start. `port`
+    is the port that the app has to listen on, as App Service last wrote it. `reason` is what the
+    collector wrote last before it ended: its text, which may hold a secret.
     """
 
     started: float | None = None
@@ -35,6 +40,7 @@ class CollectorLog:
     status: int = 0
     last: float = 0.0
     pause: int | None = None
+    repeats: bool = False
     port: int | None = None
     reason: str = ""
 
@@ -44,28 +50,77 @@ class CollectorLog:
             return False
         return self.pause is None or now - self.last < self.pause + START_SECONDS
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether a dead one stays dead: more time would show nothing else."""
+        return bool(self.exits) and (self.pause is None or self.repeats)
 
-def collector_log(text: str, recipe: str) -> CollectorLog:
-    """Reads a log; `recipe` are the first 12 digits of the recipe of the image that runs."""
-    events = sorted(parse(text), key=lambda one: one.time)
-    starts = [one.time for one in events if one.kind is Kind.LAUNCHER and one.text == recipe]
+    @property
+    def times(self) -> str:
+        """How often it has exited, in words; empty if never."""
+        return f"it has exited {self.exits} time{'s' * (self.exits != 1)}" if self.exits else ""
+
+    @property
+    def state(self) -> str:
+        """Whether it runs, in words, where it isn't dead."""
+        if self.started is None:
+            return "not seen: the container log has no start of it"
+        return f"it was started; {self.times or 'it has not exited'} since"
+
+    def words(self, now: float) -> str:
+        """All about its exits; `now` is in seconds since the epoch."""
+        ago = max(now - self.last, 0.0)
+        paused = (
+            "isn't started again"
+            if self.pause is None
+            else f"is started again after {self.pause} s"
+        )
+        reason = f": {self.reason}" if self.reason else ""
+        return (
+            f"{self.times} since the container's start, the last time {ago:.0f} s ago with status "
+            f"{self.status}{reason}; it {paused}"
+        )
+
+
+def collector_log(text: str, recipe: str, events: Sequence[Event] = ()) -> CollectorLog:
+    """Reads a log; `recipe` is the recipe of the image that runs, empty if it isn't known.
+
+    `events` are those of the log that count, by default all of them.
+    """
+    events = events or sorted(parse(text), key=lambda one: one.time)
+    wanted = recipe.rpartition(":")[2][:12]
+    launched = [one for one in events if one.kind is Kind.LAUNCHER]
+    starts = [one.time for one in launched if not wanted or one.text == wanted]
     began = starts[-1] if starts else None
-    exits = _of(events, Kind.COLLECTOR_EXITED, began or 0.0)
-    ports = [one.number for one in _of(events, Kind.PORT, 0.0) if one.number]
+    exits = [one for one in events if one.kind is Kind.COLLECTOR_EXITED]
+    # Without any start the log is cut; with one of another recipe, the exits are those of it.
+    exits = [one for one in exits if _is_of(one, began)] if began or not launched else []
+    ports = [one.number for one in events if one.kind is Kind.PORT and one.number]
     last = exits[-1] if exits else None
     return CollectorLog(
         began,
         len(exits),
         int(last.number or 0) if last else 0,
         last.time if last else 0.0,
-        whole_number(last.text, 1000) if last and last.text else None,
+        _pause(last) if last else None,
+        len(exits) >= ENOUGH_EXITS and _pause(exits[0]) == 1,
         int(ports[-1]) if ports else None,
-        _reason(text, began or 0.0),
+        _reason(text, began or 0.0) if exits else "",
     )
 
 
-def _of(events: list[Event], kind: Kind, since: float) -> list[Event]:
-    return [one for one in events if one.kind is kind and one.time >= since]
+def _pause(exited: Event) -> int | None:
+    return whole_number(exited.text, 1000) if exited.text else None
+
+
+def _is_of(exited: Event, began: float | None) -> bool:
+    """Whether an exit may be of the container whose launcher started at `began`.
+
+    Another container, which is still to be stopped, writes to the same log. A collector has been
+    through the pauses 1, 2, 4 … before that of this exit, together `pause` - 1 seconds.
+    """
+    waited = (_pause(exited) or 1) - 1
+    return began is None or exited.time - began >= waited
 
 
 def _reason(text: str, since: float) -> str:

@@ -90,6 +90,8 @@ class StartLog:
             Kind.PORT: self._port,
             Kind.STATE_ERROR: self._state_error,
             Kind.LAUNCHER: self._launcher,
+            # It leaves the app alone, so that it shows nothing of a start.
+            Kind.COLLECTOR_EXITED: lambda _event: None,
         }
 
     def take(self, event: Event) -> None:

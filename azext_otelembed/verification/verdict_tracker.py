@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from azext_otelembed.verification.attempts import Attempt, Attempts, find_attempts
+from azext_otelembed.verification.collector_log import CollectorLog, collector_log
 from azext_otelembed.verification.container_log import ContainerLog
 from azext_otelembed.verification.site_answer import Answer
 from azext_otelembed.verification.time_limits import PULL_ALLOWANCE
@@ -17,6 +18,7 @@ class Verified(Enum):
 
     OPEN = "not decided yet"
     UP = "the new container serves"
+    WITHOUT_COLLECTOR = "the new container serves, but its collector doesn't run"
     FAILED = "the new container failed"
     UNPROVEN = "nothing shows the new container"
 
@@ -60,7 +62,8 @@ class VerdictTracker:
     `after` is the log's time before the change: only attempts that began later count.
     `start_limit` is in seconds; `recipe` is the image's, if it is known. `attempts` is what the
     container log shows, None without one; `answers` counts answers of the app in a row; `reason`
-    says why the verdict isn't UP.
+    says why the verdict isn't UP. `collector` is what the log shows of the collector once the
+    container serves; that of a recipe has to run. `is_without_collector`: only this is missing.
 
     With `starts_twice` a second write started the site again, and the first attempt may have failed
     because that write was still missing: an old image may not run with the new setting. So the
@@ -79,6 +82,8 @@ class VerdictTracker:
         starts_twice: bool = False,
     ) -> None:
         self.attempts: Attempts | None = None
+        self.collector = CollectorLog()
+        self.is_without_collector = False
         self.answers = 0
         self.reason = ""
         self.log = ContainerLog()
@@ -93,6 +98,7 @@ class VerdictTracker:
         self._answer = Answer.NONE
         self._states: Sequence[str] = ()
         self._seen: dict[tuple[float, str, str], float] = {}
+        self._exit_seen: dict[float, float] = {}
         self._answers_since: float | None = None
         self._steady_since: float | None = None
         self._silences = 0
@@ -100,12 +106,13 @@ class VerdictTracker:
         self._old_is_gone = False
 
     def observe(self, now: float, text: str, states: Sequence[str], answer: Answer) -> Verified:
-        """Takes one look, at `now` (monotonic seconds): OPEN, UP or FAILED.
+        """Takes one look, at `now` (monotonic seconds): OPEN, UP, WITHOUT_COLLECTOR or FAILED.
 
         `text` is the container log, empty if there is none; `states` has the state of each
         instance, none if they aren't known.
         """
         self._now, self._states, self._answer = now, states, answer
+        self.is_without_collector = False
         if text:
             self.log.update(text)
             self.attempts = find_attempts(
@@ -124,7 +131,12 @@ class VerdictTracker:
         self._count_answers()
         if self._has_failed():
             return Verified.FAILED
-        return Verified.UP if self._is_up() else Verified.OPEN
+        if not self._is_up():
+            return Verified.OPEN
+        self.is_without_collector = self._has_dead_collector()
+        if not self.is_without_collector:
+            return Verified.UP
+        return Verified.WITHOUT_COLLECTOR if self.collector.is_decided else Verified.OPEN
 
     def at_deadline(self) -> Verified:
         """The verdict when the time is up and it is still open; with `reason`."""
@@ -138,7 +150,9 @@ class VerdictTracker:
         if self._answer is Answer.NONE:
             self.reason = "it doesn't answer"
             return Verified.FAILED
-        if attempts is None:
+        if self.is_without_collector:
+            pass
+        elif attempts is None:
             self.reason = "Azure gives no container log, so that nothing shows the new container"
         elif not attempts.any_begun:
             self.reason = "the container log shows nothing of the new container"
@@ -175,6 +189,11 @@ class VerdictTracker:
             and bool(attempts.current)
             and all(one.ready is not None and one.stopped is None for one in attempts.current)
         )
+
+    @property
+    def collector_words(self) -> str:
+        """What the log shows of the collector."""
+        return self.reason if self.is_without_collector else self.collector.state
 
     @property
     def waits_for_old(self) -> bool:
@@ -266,6 +285,21 @@ class VerdictTracker:
             return False
         asked = self._answer is not Answer.APP or self.answers >= self._pace.answers
         return asked and self._now - self._answers_since >= self._pace.settled
+
+    def _has_dead_collector(self) -> bool:
+        if not self._recipe:
+            return False
+        events = [one for one in self.log.events if one.time > self._after]
+        self.collector = found = collector_log(self.log.text, self._recipe, events)
+        if found.started is None:
+            return False
+        # This machine's clock may differ from that of the log.
+        seen = self._exit_seen.setdefault(found.last, self._now)
+        now = found.last + self._now - seen
+        if not found.is_dead(now):
+            return False
+        self.reason = f"its collector doesn't run: {found.words(now)}"
+        return True
 
     def _has_waited(self, allowance: float) -> bool:
         """Whether the app has answered steadily through the start limit and `allowance` seconds.

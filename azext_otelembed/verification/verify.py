@@ -16,8 +16,10 @@ from azext_otelembed.deadline import CLOSING
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification import platform_log
 from azext_otelembed.verification.attempts import Attempts
+from azext_otelembed.verification.collector_log import collector_log
 from azext_otelembed.verification.log_tail import log_tail
 from azext_otelembed.verification.platform_log import stamp_time
 from azext_otelembed.verification.site_answer import Answer, AnswerReader, ping
@@ -41,6 +43,7 @@ recorded logs."""
 class Verdict:
     """`healthy` is None if the time is up, the site answers, and nothing shows the new container.
 
+    It is also None if the container serves, and its collector doesn't run (`without_collector`).
     `evidence` describes each observation, and the ones that couldn't be made.
     """
 
@@ -48,6 +51,7 @@ class Verdict:
     reason: str
     evidence: dict[str, str]
     log: tuple[str, ...] = ()
+    without_collector: bool = False
 
     @property
     def summary(self) -> str:
@@ -80,8 +84,22 @@ def look(session: Session, client: SiteClient, observed: Observed, health_path: 
         reason = f"it doesn't answer on {health_path}: {answer}"
     else:
         return Verdict(True, "", evidence)
-    tail = log_tail(_log(client), 0.0, None, session.secrets)
+    tail = log_tail(read_log(client), 0.0, None, session.secrets)
     return Verdict(False, reason, evidence, tail)
+
+
+def with_collector(verdict: Verdict, text: str, recipe: str, secrets: Secrets) -> Verdict:
+    """The verdict on a site that wasn't changed, with what its container log tells of the collector
+    of `recipe` (empty without one).
+    """
+    found, now = collector_log(text, recipe), time.time()
+    if not recipe or not verdict.healthy:
+        return verdict
+    if not found.is_dead(now):
+        return replace(verdict, evidence={**verdict.evidence, "collector": found.state})
+    reason = secrets.brief(f"its collector doesn't run: {found.words(now)}")
+    evidence = {**verdict.evidence, "collector": reason}
+    return Verdict(None, reason, evidence, without_collector=True)
 
 
 def verify(
@@ -106,10 +124,11 @@ def verify(
 
     `spent` of these seconds are over already. `log_since` is the container log's newest time before
     the change: only attempts to start the image that began later count. Without `reachable`, this
-    machine could not reach the site before the change. `recipe` is the image's, for the launcher's
-    line. `restart` is called once if the log shows no attempt for `pace.idle` seconds.
-    `is_way_back`: the image from before is restored. Then a block of the site's starts doesn't
-    count, and the old container isn't waited for: if it still answers, it has the same image.
+    machine could not reach the site before the change. `recipe` is that of the image, if its
+    collector has to run. `restart` is called once if the log shows no attempt for `pace.idle`
+    seconds. `is_way_back`: the image from before is restored. Then a block of the site's starts
+    doesn't count, and the old container isn't waited for: if it still answers, it has the same
+    image.
     `starts_twice`: see `VerdictTracker`.
     """
     return _Verification(
@@ -161,25 +180,23 @@ class _Verification:
             if not configuration.matches:
                 configuration.read()
             text, instances, answer = run_concurrently(
-                lambda: _log(self.client),
+                lambda: read_log(self.client),
                 lambda: _Instances.of(self.client),
                 lambda: ping(self.session, self.observed.host, self.answers.path),
             )
             kind = self.answers.classify(answer)
             verified = tracker.observe(time.monotonic(), text, instances.states, kind)
-            if verified is Verified.UP:
+            if verified in (Verified.UP, Verified.WITHOUT_COLLECTOR):
                 # Another process may have changed the image since it was read.
                 configuration.read()
-            evidence = {
-                "configuration": configuration.words,
-                "instances": str(instances),
-                "log": _log_words(tracker),
-                "http": self.answers.describe(answer, kind)
-                + (f", {tracker.answers} in a row" * (tracker.answers > 1)),
-            }
+            evidence = _evidence(tracker, configuration, instances)
+            evidence["http"] = self.answers.describe(answer, kind)
+            evidence["http"] += f", {tracker.answers} in a row" * (tracker.answers > 1)
             ended = functools.partial(self._verdict, tracker, evidence)
             if verified is Verified.UP and configuration.matches:
                 return ended(True, "")
+            if verified is Verified.WITHOUT_COLLECTOR and configuration.matches:
+                return ended(None, tracker.reason)
             if verified is Verified.FAILED:
                 return ended(False, f"the new container failed: {tracker.reason}")
             now = time.monotonic()
@@ -196,8 +213,9 @@ class _Verification:
                 return ended(healthy, f"after {timeout:.0f} s {why}")
             self._restart_if_idle(tracker, now - began)
             if configuration.matches:
+                what = "collector" if tracker.is_without_collector else "log"
                 old = ", the old container may still answer" if tracker.waits_for_old else ""
-                say(f"{self.session.secrets.brief(evidence['log'])}{old}; {answer}")
+                say(f"{self.session.secrets.brief(evidence[what])}{old}; {answer}")
             else:
                 say("waiting for the configuration to read back")
             time.sleep(min(self.pace.interval, max(deadline - now, 0)))
@@ -221,10 +239,23 @@ class _Verification:
         if start is None and healthy is not True and attempts.current:
             start = (attempts.current[0].began, math.inf)
         # What the app said last may reach the log after the platform's lines.
-        text = (_log(self.client) if healthy is False else "") or tracker.log.text
+        text = (read_log(self.client) if healthy is False else "") or tracker.log.text
         tail = log_tail(text, self.after, start, self.session.secrets)
         shown = {name: self.session.secrets.brief(words) for name, words in evidence.items()}
-        return Verdict(healthy, self.session.secrets.brief(reason), shown, tail)
+        missing = healthy is None and tracker.is_without_collector and tracker.reason in reason
+        return Verdict(healthy, self.session.secrets.brief(reason), shown, tail, missing)
+
+
+def _evidence(
+    tracker: VerdictTracker, configuration: _Configuration, instances: _Instances
+) -> dict[str, str]:
+    words = {
+        "configuration": configuration.words,
+        "instances": str(instances),
+        "log": _log_words(tracker),
+    }
+    is_known = tracker.collector.started is not None
+    return {**words, "collector": tracker.collector_words} if is_known else words
 
 
 def _at_deadline(tracker: VerdictTracker, configuration: _Configuration) -> tuple[bool | None, str]:
@@ -291,7 +322,7 @@ class _Instances:
         return ", ".join(f"{count} {state}" for count, state in counts) or "none listed"
 
 
-def _log(client: SiteClient) -> str:
+def read_log(client: SiteClient) -> str:
     """The container log; empty if there is none, or if it can't be read."""
     try:
         with client.deadline.limited(LONGEST_LOOK):
@@ -305,7 +336,7 @@ def newest_stamp(client: SiteClient) -> str:
     now = datetime.now(timezone.utc)
     # A line without a stamp of Azure's may begin with any time that the app writes.
     latest = (now + timedelta(days=1)).timestamp()
-    stamp = platform_log.newest_stamp(_log(client), latest)
+    stamp = platform_log.newest_stamp(read_log(client), latest)
     return stamp or stamp_before(now)
 
 

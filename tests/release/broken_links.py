@@ -53,14 +53,16 @@ def _with_right(site: Site) -> None:
 
 
 ZERO = "00000000-0000-0000-0000-000000000000"
+DEAD_BY_SETTING = ("collector", "setting")
+"""The exporter accepts no such setting: the collector exits at its start."""
 ROWS = (
     Row("the right to pull is gone", _without_right, ("pull",), _with_right),
-    Row("no app setting", _set(lambda _text: None), ("setting",)),
-    Row("a trailing ';'", _set(lambda text: f"{text};"), ("setting",)),
+    Row("no app setting", _set(lambda _text: None), DEAD_BY_SETTING),
+    Row("a trailing ';'", _set(lambda text: f"{text};"), DEAD_BY_SETTING),
     Row(
         "a lower-case key",
         _set(lambda text: text.replace("InstrumentationKey", "instrumentationkey")),
-        ("setting",),
+        DEAD_BY_SETTING,
     ),
     Row(
         "only an EndpointSuffix",
@@ -83,7 +85,7 @@ ROWS = (
         _set(
             lambda _text: "@Microsoft.KeyVault(SecretUri=https://links.vault.azure.net/secrets/a)"
         ),
-        ("setting",),
+        DEAD_BY_SETTING,
     ),
     Row(
         "DisableLocalAuth",

@@ -31,8 +31,8 @@ OTHER = log(*new_start(image=OLD), *new_ready())
 class Watch:
     """Observations of one site."""
 
-    def __init__(self, instances: int = 1, *, starts_twice: bool = False) -> None:
-        self.tracker = VerdictTracker(NEW, 0.0, LIMIT, PACE, starts_twice=starts_twice)
+    def __init__(self, instances: int = 1, *, starts_twice: bool = False, recipe: str = "") -> None:
+        self.tracker = VerdictTracker(NEW, 0.0, LIMIT, PACE, recipe, starts_twice=starts_twice)
         self._states = ("READY",) * instances
         self._now = 100.0
 
@@ -248,3 +248,45 @@ def test_a_longer_start_limit_makes_the_time_limit_longer() -> None:
     assert (start_limit(settings), default_timeout(settings)) == (1800, 2170)
     assert start_limit({"WEBSITES_CONTAINER_START_TIME_LIMIT": "99999"}) == 1800
     assert default_timeout({"WEBSITES_CONTAINER_START_TIME_LIMIT": "5"}) == 600
+
+
+WITNESS = "otelembed: 0123456789ab starts"
+EXIT = "otelembed: the collector exited with status 1; next start in {} s"
+
+
+def exits(*pauses: int, start: int = 5) -> str:
+    """The log's lines of a collector that exits at each of its starts."""
+    lines = [log(WITNESS, start=start)]
+    lines += [log(EXIT.format(pause), start=start + pause) for pause in pauses]
+    return READY + "".join(lines)
+
+
+def test_a_container_whose_collector_exits_again_and_again_is_not_up() -> None:
+    watch = Watch(recipe="0123456789ab")
+    assert watch.see(exits(1, 2, 4), 60) == (Verified.WITHOUT_COLLECTOR, 12)
+    assert watch.tracker.reason.startswith("its collector doesn't run: it has exited 3 times")
+
+
+def test_a_collector_that_has_exited_once_is_waited_for() -> None:
+    watch = Watch(recipe="0123456789ab")
+    assert watch.see(exits(1), 60) == (Verified.OPEN, 60)
+    assert watch.tracker.at_deadline() is Verified.UNPROVEN
+    assert watch.tracker.reason.startswith("its collector doesn't run: it has exited 1 time ")
+    assert watch.see(exits(1), 60) == (Verified.UP, 13)
+
+
+def test_a_collector_that_isnt_started_again_is_decided() -> None:
+    last = (
+        "otelembed: the collector exited with status 1; no restart, because the image has no sleep"
+    )
+    text = READY + log(WITNESS, start=5) + log(last, start=6)
+    assert Watch(recipe="0123456789ab").see(text, 60) == (Verified.WITHOUT_COLLECTOR, 12)
+
+
+def test_the_collector_of_the_old_container_may_still_exit() -> None:
+    old = log(EXIT.format(256), start=9)
+    assert Watch(recipe="0123456789ab").see(exits() + old, 60) == (Verified.UP, 12)
+
+
+def test_a_dead_collector_doesnt_matter_to_an_image_without_a_recipe() -> None:
+    assert Watch().see(exits(1, 2, 4), 60) == (Verified.UP, 12)
