@@ -24,7 +24,8 @@ long-summary: >
 
     A release that fails to start is rolled back: the previous image and app setting are restored
     and verified. If the time is up, the site answers, and nothing shows that the new container
-    serves, the release is unproven: it stays in place, and `healthy` is null.
+    serves, or if its collector exits, the release is unproven: it stays in place, and `healthy` is
+    null.
 
 
     Ends with status 0 when the site runs the wanted image, 1 on an error, 3 when a resource or
