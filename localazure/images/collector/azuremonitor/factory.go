@@ -22,18 +22,20 @@ import (
 	"go.opentelemetry.io/collector/exporter/exporterhelper"
 )
 
-// Config has the keys of the real exporter; those about batching and stopping change nothing here.
+// Config has the keys of the real exporter (exporter/azuremonitorexporter/config.go of
+// opentelemetry-collector-contrib); those about batching, events and stopping change nothing here.
 // Since 0.139 they include those of an HTTP client (open-telemetry/opentelemetry-collector-contrib#41107).
 type Config struct {
-	QueueSettings       configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
-	ConnectionString    configopaque.String                                      `mapstructure:"connection_string"`
-	InstrumentationKey  configopaque.String                                      `mapstructure:"instrumentation_key"`
-	MaxBatchSize        int                                                      `mapstructure:"maxbatchsize"`
-	MaxBatchInterval    time.Duration                                            `mapstructure:"maxbatchinterval"`
-	SpanEventsEnabled   bool                                                     `mapstructure:"spaneventsenabled"`
-	CustomEventsEnabled bool                                                     `mapstructure:"customeventsenabled"`
-	ShutdownTimeout     time.Duration                                            `mapstructure:"shutdown_timeout"`
-	ClientConfig        confighttp.ClientConfig                                  `mapstructure:",squash"`
+	QueueSettings          configoptional.Optional[exporterhelper.QueueBatchConfig] `mapstructure:"sending_queue"`
+	ConnectionString       configopaque.String                                      `mapstructure:"connection_string"`
+	InstrumentationKey     configopaque.String                                      `mapstructure:"instrumentation_key"`
+	MaxBatchSize           int                                                      `mapstructure:"maxbatchsize"`
+	MaxBatchInterval       time.Duration                                            `mapstructure:"maxbatchinterval"`
+	SpanEventsEnabled      bool                                                     `mapstructure:"spaneventsenabled"`
+	CustomEventsEnabled    bool                                                     `mapstructure:"custom_events_enabled"`
+	ExceptionEventsEnabled bool                                                     `mapstructure:"exception_events_enabled"`
+	ShutdownTimeout        time.Duration                                            `mapstructure:"shutdown_timeout"`
+	ClientConfig           confighttp.ClientConfig                                  `mapstructure:",squash"`
 }
 
 // NewFactory makes the exporter known under the name of the real one.
