@@ -39,7 +39,6 @@ from azext_otelembed.webapp.component_match import match_setting, refusals
 from azext_otelembed.webapp.key_vault import reference_state
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.preflight import check_pull, check_startup_command
-from azext_otelembed.webapp.reference_access import grant_command
 
 Result = TypeVar("Result")
 
@@ -150,11 +149,11 @@ def _setting(
         deploy = observed.id.command("otelembed deploy")
         return SettingFacts(False, MISSING, f"Set it: `{deploy}`.")
     if is_reference(value):
-        holds, note = reference_state(client, value)
+        holds, note = reference_state(client, lambda: arm, observed, value)
         component = _tried(partial(recipient, arm, observed, value, app_insights))
         known = component if isinstance(component, Component) else None
-        fix = "" if holds is not False else _reference_fix(arm, observed, value, note)
-        words = f"the app setting {SETTING} is {note.partition('. ')[0]}"
+        words, _, fix = f"the app setting {SETTING} is {note}".partition(". ")
+        fix = fix if holds is False else ""
         return _with_endpoint(session, arm, observed, SettingFacts(holds, words, fix, known))
     match = match_setting(client, lambda: arm, observed, value, app_insights)
     if match.matches is False:
@@ -175,14 +174,6 @@ def _mismatch(observed: Observed, component: Component | None, note: str) -> tup
         return words, f"`{rest}."
     named = app_insights_option(component) or ("--app-insights", placeholder("name or id"))
     return words, f"Set it: `{observed.id.command('otelembed deploy', *named)}`."
-
-
-def _reference_fix(arm: Arm, observed: Observed, value: str, note: str) -> str:
-    """How to repair a reference; a missing right with the ids filled in."""
-    status = note.partition("resolve: ")[2].partition(".")[0].lower()
-    if status in ("accesstokeyvaultdenied", "unauthorizedclient", "accessdenied"):
-        return f"Let the site's identity read it: `{grant_command(arm, observed, value)}`."
-    return note.partition(". ")[2]
 
 
 def _with_endpoint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.console import Step
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
@@ -87,7 +88,11 @@ def _apply(context: ReleaseContext, observed: Observed, plan: Plan, begun: Recor
             console.stands(state)
 
         try:
-            notes = apply(context.client, observed, plan, set_state, begun.wait_command)
+            notes = apply(
+                *(context.client, Arm(context.session), observed, plan),
+                set_state,
+                begun.wait_command,
+            )
         except OtelembedError as error:
             # A state is set before each write: without one, this process has changed nothing.
             _undo_changes(context, observed, plan, begun, error, wrote=bool(states))

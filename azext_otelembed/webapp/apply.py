@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 
 from azext_otelembed.az_commands import option
+from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.errors import AzureFailed, OtelembedError, Refused
 from azext_otelembed.image.reference import same_image
@@ -18,6 +19,7 @@ from azext_otelembed.webapp.plan import Plan
 
 def apply(
     client: SiteClient,
+    arm: Arm,
     observed: Observed,
     plan: Plan,
     set_state: Callable[[str], None],
@@ -57,7 +59,7 @@ def apply(
             so_far = f"the app setting {SETTING} of {site} is set; its image is unchanged; {again}"
             set_state(so_far)
             try:
-                _check_reference(client, plan.setting.value, fresh.get(SETTING))
+                _check_reference(client, arm, observed, plan.setting.value, fresh.get(SETTING))
             except Refused:
                 set_state(f"{site} is as it was before")
                 raise
@@ -146,10 +148,12 @@ def _check_image(
     )
 
 
-def _check_reference(client: SiteClient, value: str, before: str | None) -> None:
+def _check_reference(
+    client: SiteClient, arm: Arm, observed: Observed, value: str, before: str | None
+) -> None:
     """Checks a Key Vault reference. One that can't be resolved is replaced by the old value."""
     try:
-        check_reference(client, value)
+        check_reference(client, arm, observed, value)
     except Refused as refused:
         write_setting(client, before, client.settings())
         raise Refused(

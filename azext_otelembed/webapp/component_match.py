@@ -61,7 +61,7 @@ def match_setting(
     those of the resource group and the subscription that has the key.
     """
     if is_reference(value):
-        return Match(None, *reference_note(client, value))
+        return Match(None, *reference_note(client, arm, observed, value))
     if found := problems(value):
         return Match(None, False, f"malformed: {'; '.join(found)}{_normalising(observed, value)}")
     sent = destination(value)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
 from azext_otelembed.az_commands import placeholder
-from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.azure.arm import Arm
+from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.collector.connection_string import (
     is_app_configuration_reference,
     is_key_vault_reference,
     is_reference,
 )
 from azext_otelembed.errors import NotFound, OtelembedError, Refused
-from azext_otelembed.webapp.observe import SETTING
+from azext_otelembed.webapp.observe import SETTING, Observed
+from azext_otelembed.webapp.reference_access import grant_command
 
 PATIENCE = 60.0
 """Seconds that App Service has to resolve a reference."""
@@ -24,23 +27,11 @@ _RESOLVES = "which App Service resolves"
 
 _VAULT = re.compile(r"SecretUri=https://(?P<uri>[^./:;)]+)|VaultName=(?P<name>[^;)]+)", re.I)
 _SECRET = re.compile(r"/secrets/(?P<uri>[^/;)]+)|SecretName=(?P<name>[^;)]+)", re.I)
-_GRANT = (
-    *("role assignment create", "--role", "Key Vault Secrets User"),
-    *("--assignee-object-id", placeholder("its principal id")),
-    *("--assignee-principal-type", "ServicePrincipal", "--scope", placeholder("the vault's id")),
-)
-# learn.microsoft.com: "Use App Configuration references for App Service and Azure Functions".
-_GRANT_KEYS = (
-    *("role assignment create", "--role", "App Configuration Data Reader"),
-    *("--assignee-object-id", placeholder("its principal id")),
-    *("--assignee-principal-type", "ServicePrincipal", "--scope", placeholder("the store's id")),
-)
+_DENIED = ("accesstokeyvaultdenied", "unauthorizedclient", "accessdenied")
 _NAMED = ("--vault-name", placeholder("vault"), "-n", placeholder("secret"))
 # How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting): what,
 # and the words of the command.
 _FIXES = {
-    "accesstokeyvaultdenied": ("Let the site's identity read it", _GRANT),
-    "unauthorizedclient": ("Let the site's identity read it", _GRANT),
     "vaultnotfound": ("Check the vault's name", ("keyvault list", "-o", "table")),
     "secretnotfound": ("Check the secret's name", ("keyvault secret list", *_NAMED[:2])),
     "secretversionnotfound": (
@@ -54,7 +45,7 @@ _FIXES = {
 }
 
 
-def check_reference(client: SiteClient, value: str) -> None:
+def check_reference(client: SiteClient, arm: Arm, observed: Observed, value: str) -> None:
     """Waits until a reference in the setting is resolved; other values pass at once.
 
     Raises `Refused` with the cause and the command that fixes it.
@@ -71,14 +62,17 @@ def check_reference(client: SiteClient, value: str) -> None:
     raise Refused(
         f"{client.id} can't read the {_target(value)} of {SETTING}: "
         f"{status or 'no status yet'}{details and f' ({details})'}.",
-        _fix(client.id, status.lower(), value),
+        _fix(arm, observed, status.lower(), value),
     )
 
 
-def reference_note(client: SiteClient, value: str) -> tuple[bool | None, str]:
+def reference_note(
+    client: SiteClient, arm: Callable[[], Arm], observed: Observed, value: str
+) -> tuple[bool | None, str]:
     """Whether App Service resolves the reference that the setting has: true, false, or unknown.
 
-    With a phrase about the setting. One read; the value itself isn't read, so it is never "true".
+    With a phrase about the setting, and how to repair it. One read, and up to three more for the
+    ids in a command; the value itself isn't read, so it is never "true".
     """
     kind = f"{'an' if is_app_configuration_reference(value) else 'a'} {_kind(value)}"
     try:
@@ -91,13 +85,15 @@ def reference_note(client: SiteClient, value: str) -> tuple[bool | None, str]:
         return None, f"{kind}, which App Service hasn't resolved yet: its value isn't read"
     if status.lower() == _UNKNOWN:
         return None, f"{kind}, for which App Service reports no status: its value isn't read"
-    fix = _fix(client.id, status.lower(), value).rstrip(".")
+    fix = _fix(arm(), observed, status.lower(), value).rstrip(".")
     return False, f"{kind} that App Service can't resolve: {status}. {fix}"
 
 
-def reference_state(client: SiteClient, value: str) -> tuple[bool | None, str]:
+def reference_state(
+    client: SiteClient, arm: Callable[[], Arm], observed: Observed, value: str
+) -> tuple[bool | None, str]:
     """As `reference_note`, but true if App Service resolves the reference."""
-    resolved, note = reference_note(client, value)
+    resolved, note = reference_note(client, arm, observed, value)
     return (True if resolved is None and _RESOLVES in note else resolved), note
 
 
@@ -127,17 +123,16 @@ def _target(value: str) -> str:
     return "App Configuration key" if is_app_configuration_reference(value) else "Key Vault secret"
 
 
-def _fix(site: SiteId, status: str, reference: str) -> str:
+def _fix(arm: Arm, observed: Observed, status: str, reference: str) -> str:
     """How to fix a status, with the names of the vault and the secret where they are known."""
+    site = observed.id
     if status == "msinotenabled":
         return f"Give the site an identity: `{site.command('webapp identity assign')}`."
-    if is_app_configuration_reference(reference):
-        verb, *options = _GRANT_KEYS
-        command = site.caller.command(verb, *options, subscription=site.subscription)
-        return (
-            f"Let the site's identity read its keys: `{command}`. Check the reference's "
-            "Endpoint, Key and Label."
-        )
+    is_of_store = is_app_configuration_reference(reference)
+    if is_of_store or status in _DENIED:
+        grant = grant_command(arm, observed, reference)
+        rest = " Check the reference's Endpoint, Key and Label." if is_of_store else ""
+        return f"Let the site's identity read it: `{grant}`.{rest}"
     if status not in _FIXES:
         return f"See `{site.command('webapp show')}` and the vault's access rights."
     what, words = _FIXES[status]

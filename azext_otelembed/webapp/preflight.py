@@ -117,7 +117,7 @@ def _try_login(session: Session, observed: Observed, image: Reference, user: str
     site = observed.id
     password = observed.settings.get("DOCKER_REGISTRY_SERVER_PASSWORD", "")
     if password.startswith("@Microsoft."):
-        return f"{site} pulls with a password from Key Vault, so its sign-in was not checked."
+        return f"{site} pulls with a password from a reference, so its sign-in was not checked."
     try:
         with session.open_registry(image.registry, Basic(user, password)) as client:
             client.head_manifest(image.repository, image.selector)

@@ -139,6 +139,8 @@ def test_a_broken_link_is_named_with_the_command_that_repairs_it(
         assert all(shlex.split(command)[0] == "az" for command in one["commands"])
     assert before[SETTING].partition("InstrumentationKey=")[2][:36] not in json.dumps(found)
     assert not check.startswith("healthy")
+    if row.broken == ("endpoint",):
+        assert deploy.startswith("refused: ") or "telemetry may not arrive" in deploy
 
 
 def test_a_denied_reference_is_repaired_by_a_command_without_placeholders(
@@ -147,7 +149,7 @@ def test_a_denied_reference_is_repaired_by_a_command_without_placeholders(
     before = embedded.settings()
     (row,) = (one for one in ROWS if "Key Vault" in one.title)
     row.change(embedded)
-    found = examined(hand, embedded)
+    found, checked = examined(hand, embedded), told_by_status(hand, embedded)
     undo(embedded, before, row)
     (command,) = link(found, "setting")["commands"]
     words = shlex.split(command)
@@ -155,6 +157,7 @@ def test_a_denied_reference_is_repaired_by_a_command_without_placeholders(
     vault = "/resourceGroups/shop-rg/providers/Microsoft.KeyVault/vaults/links"
     assert words[words.index("--scope") + 1].endswith(vault)
     assert re.fullmatch(r"[0-9a-f-]{36}", words[words.index("--assignee-object-id") + 1])
+    assert f"`{command}`" in checked
 
 
 def test_a_site_without_a_collector_has_one_broken_link(make_site: MakeSite, hand: Hand) -> None:
