@@ -154,12 +154,15 @@ def _kept(name: str, wanted: str, make: Callable[[Path], None]) -> Path:
 
 
 def _run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> None:
-    """Run a package manager; the test is skipped if that fails."""
+    """Run a package manager; the test is skipped if that fails, or takes longer than 200 s."""
     # A name that ends with -r takes the file of requirements.
     command = [*command, "requirements.txt"] if command[-1] == "-r" else list(command)
-    done = subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=200
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=200
+        )
+    except subprocess.TimeoutExpired:
+        needs.lacking(f"{Path(command[0]).name} {command[1]} hasn't ended within 200 s")
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
         needs.lacking(f"{Path(command[0]).name} {command[1]} failed: {''.join(last)}")
