@@ -28,7 +28,7 @@ case $status in
     3) echo "A resource or image was not found: see above." >&2 ;;
     4) echo "$embedded failed to start: $APP was rolled back to its previous image." >&2 ;;
     5) echo "$APP is unhealthy: see above." >&2 ;;
-    6) echo "Nothing shows that $embedded serves: it is unproven, see above." >&2 ;;
+    6) echo "$embedded is unproven: see above." >&2 ;;
     *) echo "Not released: see above. Run this script again to continue." >&2 ;;
 esac
 exit "$status"

@@ -295,9 +295,9 @@ def make_impatient(folder: Path) -> None:
 
 
 UNPROVEN = {
-    "release.sh": "Nothing shows that ",
-    "github-workflow.yml": "::error::Nothing shows that",
-    "azure-pipelines.yml": "##vso[task.logissue type=error]Nothing shows that",
+    "release.sh": " is unproven: see above.",
+    "github-workflow.yml": "::error::The release of ",
+    "azure-pipelines.yml": "##vso[task.logissue type=error]The release of ",
 }
 
 
