@@ -233,7 +233,6 @@ class _Deploy:
                 checks.append(partial(check_pull, self.session, site.observed, target.base))
             if not plan.empty:
                 checks.append(partial(self._ask, site.observed))
-            if not site.is_swapped(target):
                 checks.append(partial(self._check_setting, site, target))
             if site.production and not site.is_swapped(target):
                 checks.append(partial(self._ask, site.production.observed))

@@ -1,4 +1,8 @@
-"""What an embed and a deploy cost, in HTTP requests and in bytes sent (issue: 20, 12 and 64 KB)."""
+"""What an embed and a deploy cost, in HTTP requests and in bytes sent.
+
+The issue says 20, 12 and 64 KB. A deploy that changes nothing has one more since: it reads the
+container log, which shows whether the collector runs.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from tests.e2e.support import Answer, Cloud, Site
 
 EMBED_REQUESTS = 20
 EMBED_BYTES = 64 << 10
-AGAIN_REQUESTS = 12
+AGAIN_REQUESTS = 13
 EMBEDDING = ("acr", "registry", "blob")
 """Azure's registries, public ones, their token servers and their storage."""
 LARGE = 110

@@ -17,6 +17,7 @@ import pytest
 from azext_otelembed.collector.config import load
 from azext_otelembed.console import Console
 from azext_otelembed.errors import OtelembedError
+from azext_otelembed.image.launcher import Launcher
 from azext_otelembed.inputs import embed_options
 from azext_otelembed.release.chain import NAMES
 from azext_otelembed.release.doctor import doctor
@@ -72,9 +73,9 @@ def embedded(cloud: Cloud, hand: Hand) -> Iterator[Site]:
 
 
 def told_by_deploy(hand: Hand, site: Site) -> str:
-    """What `deploy --dry-run` says about the telemetry, or why it refuses."""
+    """What `deploy --dry-run` of another image says about the telemetry, or why it refuses."""
     try:
-        ended = hand.deploy(site, dry_run=True)
+        ended = hand.deploy(site, dry_run=True, launcher=Launcher(collector_logs="stderr"))
     except OtelembedError as refused:
         return f"refused: {refused.message}"
     said = [line for line in ended.said.splitlines() if not re.match(r"otelembed: \w+: ", line)]

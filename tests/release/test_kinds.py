@@ -57,7 +57,7 @@ def test_a_key_vault_reference_is_set_and_resolved(make_site: MakeSite, hand: Ha
     ("status", "mend"),
     [
         ("MSINotEnabled", "az webapp identity assign"),
-        ("AccessToKeyVaultDenied", "--role 'Key Vault Secrets User'"),
+        ("AccessToKeyVaultDenied", "az keyvault set-policy -n vault-"),
         ("VaultNotFound", "az keyvault list"),
         ("SecretNotFound", "az keyvault secret list"),
         ("SecretVersionNotFound", "list-versions"),
