@@ -33,6 +33,8 @@ def confirmed(question: str) -> bool:
 
     try:
         return bool(prompt_y_n(one_line(question), default="n"))
+    except EOFError:  # Ctrl-D, or a terminal without a person
+        return False
     except NoTTYException:
         raise InvalidInput(
             "The command needs a confirmation, and standard input is not a terminal.",

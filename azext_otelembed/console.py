@@ -44,6 +44,7 @@ class Step:
         self.detail = ""
         self.done_bytes = 0
         self.total_bytes = 0
+        self.holds: bool | None = True
         self.started = time.monotonic()
         self._moving = self.started
         self._console = console
@@ -59,6 +60,11 @@ class Step:
             self._said = now
             amount = f" {self.amount}" if total else ""
             self._console.plain(f"{self.name}: {detail}{amount}")
+
+    def found(self, detail: str, holds: bool | None) -> None:
+        """Says what a check has found, and whether that is good; None: unknown."""
+        self.say(detail)
+        self.holds = holds
 
     def report(self, progress: Progress) -> None:
         """Replaces what the step's line tells by the progress of a transfer."""
@@ -84,7 +90,7 @@ class Step:
         line = Table.grid(padding=(0, 1))
         columns: list[RenderableType] = [
             Spinner("dots"),
-            Text(f"{self.name:<8}", style="bold"),
+            Text(f"{self.name:<9}", style="bold"),
             Text(self.detail, no_wrap=True, overflow="ellipsis"),
         ]
         if self.total_bytes:
@@ -152,8 +158,8 @@ class Console:
             from rich.text import Text
 
             line = Text.assemble(
-                self._mark(done),
-                (f"{step.name:<9}", "bold"),
+                self._mark(done and step.holds),
+                (f"{step.name:<10}", "bold"),
                 step.detail,
                 (f"  {step.seconds:.1f} s", "dim"),
             )

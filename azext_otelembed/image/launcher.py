@@ -68,6 +68,18 @@ def reports_exits(identity: str) -> bool:
     return match is not None and int(match[2]) >= _REPORTS_EXITS
 
 
+def launcher_words(identity: str) -> tuple[tuple[str, str], ...]:
+    """The options of `deploy`, with their values, that give a launcher like that of a label."""
+    match = _IDENTITY.match(identity)
+    kind, _, grace, logs, _ = match.groups() if match else (KINDS[0], "", None, None, None)
+    given = (
+        ("--launcher", kind if kind != KINDS[0] else None),
+        ("--grace", grace),
+        ("--collector-logs", logs),
+    )
+    return tuple((name, value) for name, value in given if value)
+
+
 def start_line(recipe: Digest) -> str:
     """The line, without its end, that a launcher writes to stderr before it starts the app.
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from azext_otelembed.az_commands import Verbatim, option
+from azext_otelembed.az_commands import Verbatim, option, placeholder
 from azext_otelembed.azure.components import Component, Refusal
 from azext_otelembed.collector.config import (
     ConfigFile,
@@ -14,10 +14,11 @@ from azext_otelembed.collector.config import (
     listening_ports,
     problems,
     read,
+    required_variables,
     uses_azuremonitor,
 )
 from azext_otelembed.errors import OtelembedError, Refused
-from azext_otelembed.image.launcher import reports_exits
+from azext_otelembed.image.launcher import launcher_words, reports_exits
 from azext_otelembed.release.release_context import health_path_words
 from azext_otelembed.release.telemetry_check import TelemetryCheck
 from azext_otelembed.target.running_image import RunningImage
@@ -28,7 +29,11 @@ from azext_otelembed.verification.site_answer import Ping
 from azext_otelembed.verification.verify import Verdict
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.sdk_hints import sdk_hints
-from azext_otelembed.webapp.telemetry_notes import variable_notes, variables_of_app
+from azext_otelembed.webapp.telemetry_notes import (
+    missing_variables,
+    variable_notes,
+    variables_of_app,
+)
 from azext_otelembed.whole_number import whole_number
 
 NAMES = (
@@ -45,7 +50,8 @@ class SettingFacts:
 
     `component` is the one that it belongs to, `endpoint` where the exporter sends ("" if unknown),
     `answer` that of a request to it from this machine. `refusals` are the component's, of which
-    `local_auth` matters only to a collector that sends with the azuremonitor exporter.
+    `local_auth` matters only to a collector that sends with the azuremonitor exporter. `redeploy`
+    are the options of the deploy that repairs it, None if something else does.
     """
 
     holds: bool | None
@@ -56,6 +62,7 @@ class SettingFacts:
     answer: Ping | None = None
     refusals: tuple[Refusal, ...] = ()
     local_auth: Refusal | None = None
+    redeploy: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,12 @@ class Facts:
         return self.telemetry.seen is True
 
     @property
+    def arrives_from_container(self) -> bool:
+        """Whether rows were seen that are newer than the container's start, if that is known."""
+        started = self.log.started if isinstance(self.log, CollectorLog) else None
+        return self.telemetry.is_newer_than(started or 0.0)
+
+    @property
     def arrived_since(self) -> bool:
         """Whether rows were seen that are newer than the collector's last exit."""
         last = self.log.last if isinstance(self.log, CollectorLog) else 0.0
@@ -92,8 +105,7 @@ class Facts:
 
 def links(facts: Facts) -> tuple[Link, ...]:
     """The links, in the order of `NAMES`."""
-    setting = Link("setting", _state(facts.setting.holds), facts.setting.words, facts.setting.fix)
-    ports, configuration = _ports(facts), _configuration(facts)
+    setting, ports, configuration = _setting(facts), _ports(facts), _configuration(facts)
     return (
         _site(facts),
         _pull(facts),
@@ -179,14 +191,14 @@ def _collector(facts: Facts, needed: Sequence[Link]) -> Link:
     if log.is_dead(facts.now) and not facts.arrived_since:
         causes = [one.name for one in needed if one.state is State.BROKEN]
         return _dead(facts, image, log, causes)
-    if facts.arrives:
+    if facts.arrives_from_container:
         words = f"telemetry of this release arrives{exits and f'; {exits}'}"
         return Link(name, State.OK, words)
     if log.started is None:
         words = "the container log has no start of this image: it is older than the log, or pending"
         return Link(name, State.UNKNOWN, words, _watch(facts))
     if not reports_exits(image.launcher):
-        deploy = facts.observed.id.command("otelembed deploy")
+        deploy = _deploy(facts)
         words = f"it was started; launcher {image.launcher} doesn't report whether it runs on"
         return Link(name, State.UNKNOWN, words, f"`{deploy}` embeds a launcher that does.")
     since = f"; {exits}, and has run since" if exits else ", and has not exited since"
@@ -201,7 +213,7 @@ def _dead(facts: Facts, image: RunningImage, log: CollectorLog, causes: Sequence
         return Link("collector", State.BROKEN, words, fix)
     if ",logs=stderr" in image.launcher or log.reason:
         return Link("collector", State.BROKEN, words, _watch(facts))
-    deploy = facts.observed.id.command("otelembed deploy", "--collector-logs", "stderr")
+    deploy = _deploy(facts, "--collector-logs", "stderr")
     fix = f"`{deploy}` makes it write its reason to the container log."
     return Link("collector", State.BROKEN, words, fix)
 
@@ -257,19 +269,42 @@ def _configuration(facts: Facts) -> Link:
         return Link(name, State.OK, "the default configuration")
     found = problems(read([ConfigFile("", image.config)]))
     errors = [one for one in found if one.is_error]
-    deploy = facts.observed.id.command("otelembed deploy")
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-        fix = f"{errors[0].advice} Correct the file, and embed it: `{deploy}` with it as "
-        fix += "--collector-config."
+        fix = f"{errors[0].advice} Correct the file, and embed it: `{_deploy(facts)}`."
         return Link(name, State.BROKEN, f"{errors[0].sentence}{more}", fix.strip())
+    required = required_variables(image.config)
+    unset = missing_variables(facts.observed, image.settings, required, SETTING)
+    if unset and isinstance(facts.log, CollectorLog) and facts.log.is_dead(facts.now):
+        words, _, fix = unset[0].partition(" Set it with ")
+        return Link(name, State.BROKEN, words, f"Set it with {fix}")
     sends = uses_azuremonitor(image.config)
     words = "a configuration of its own, without errors"
-    if found:
-        words += f"; {len(found)} warning{'s' * (len(found) != 1)}: {found[0].sentence}"
+    if warnings := [*(one.sentence for one in found), *unset]:
+        words += f"; {len(warnings)} warning{'s' * (len(warnings) != 1)}: {' '.join(warnings)}"
     if sends is False and not facts.arrives:
         return Link(name, State.UNKNOWN, words)
     return Link(name, State.OK, words)
+
+
+def _setting(facts: Facts) -> Link:
+    found = facts.setting
+    deploys = found.redeploy is not None
+    fix = f"Set it: `{_deploy(facts, *(found.redeploy or ()))}`." if deploys else found.fix
+    return Link("setting", _state(found.holds), found.words, fix)
+
+
+def _deploy(facts: Facts, *options: str) -> str:
+    """The command that deploys the site's image again: with the options of its launcher and with
+    its configuration, if that isn't the default one, for the caller to fill in.
+    """
+    words = list(options)
+    if isinstance(facts.image, RunningImage) and facts.image.collector is not None:
+        given = launcher_words(facts.image.launcher)
+        words += [word for pair in given if pair[0] not in options for word in pair]
+        if facts.image.config not in (None, default()):
+            words += ["--collector-config", placeholder("file")]
+    return facts.observed.id.command("otelembed deploy", *words)
 
 
 def _endpoint(facts: Facts) -> Link:
@@ -301,7 +336,8 @@ def _app(facts: Facts) -> Link:
     notes = list(variable_notes(observed, base, config)) if base else []
     problems_of_app = " ".join(problem for problem, _ in notes)
     fixes = " ".join(fix for _, fix in notes)
-    if facts.arrives:
+    # Variables are those of the container that runs, rows perhaps of the one before.
+    if facts.arrives_from_container or (facts.arrives and not notes):
         words = f"it sends: {facts.telemetry.arrival.words}"
         return Link(name, State.OK, f"{words}. {problems_of_app}".removesuffix(". "), fixes)
     if notes:

@@ -26,7 +26,7 @@ def validate_with_collector(
             reporting = Reporting(step.report, console.tell, console.stands)
             verdict = validate(session, client, validation, reporting)
         count = len(verdict.errors)
-        step.say(f"{validation.collector}: {f'{count} errors' if count else 'valid'}")
+        step.found(f"{validation.collector}: {f'{count} errors' if count else 'valid'}", not count)
     if verdict.note:
         console.note(verdict.note)
     return verdict

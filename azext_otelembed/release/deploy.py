@@ -398,7 +398,7 @@ class _Deploy:
                 partial(read_log, site.client),
             )
             verdict = with_collector(verdict, text, target.recipe, self.session.secrets)
-            step.say(verdict.summary)
+            step.found(verdict.summary, verdict.healthy)
         if self.request.release.telemetry is not None:
             context = self._context(site.client, observed)
             verdict = verify_telemetry(

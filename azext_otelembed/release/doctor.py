@@ -35,7 +35,7 @@ from azext_otelembed.telemetry.recipient import recipient
 from azext_otelembed.verification.collector_log import CollectorLog, collector_log
 from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.verification.verify import look
-from azext_otelembed.webapp.component_match import match_setting, refusals
+from azext_otelembed.webapp.component_match import Match, match_setting, refusals
 from azext_otelembed.webapp.key_vault import reference_state
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.preflight import check_pull, check_startup_command
@@ -67,7 +67,7 @@ def doctor(
         step.say(f"checking {site}, its image, its setting and its log")
         facts = _facts(session, observed, question, app_insights, health_path, step.say)
         found = links(facts)
-        step.say(f"{site}: {_summary(found)}")
+        step.found(f"{site}: {_summary(found)}", health(found))
     return _result(session, observed, found)
 
 
@@ -146,8 +146,7 @@ def _setting(
 ) -> SettingFacts:
     arm, value = Arm(session), observed.setting
     if value is None:
-        deploy = observed.id.command("otelembed deploy")
-        return SettingFacts(False, MISSING, f"Set it: `{deploy}`.")
+        return SettingFacts(False, MISSING, redeploy=())
     if is_reference(value):
         holds, note = reference_state(client, lambda: arm, observed, value)
         component = _tried(partial(recipient, arm, observed, value, app_insights))
@@ -157,8 +156,7 @@ def _setting(
         return _with_endpoint(session, arm, observed, SettingFacts(holds, words, fix, known))
     match = match_setting(client, lambda: arm, observed, value, app_insights)
     if match.matches is False:
-        words, fix = _mismatch(observed, match.component, match.note)
-        return SettingFacts(False, words, fix, match.component)
+        return _mismatch(match)
     name = match.component.name if match.component else "unknown"
     words = f"the app setting {SETTING} belongs to component '{name}'"
     words = f"the app setting {SETTING}: {match.note}" if match.note else words
@@ -166,14 +164,13 @@ def _setting(
     return _with_endpoint(session, arm, observed, found, destination(value).endpoint)
 
 
-def _mismatch(observed: Observed, component: Component | None, note: str) -> tuple[str, str]:
-    """Words and repair of a setting that doesn't hold; some notes name the command themselves."""
-    words, found, rest = note.partition(". `")
+def _mismatch(match: Match) -> SettingFacts:
+    """A setting that doesn't hold. Where the note names a command, that is a plain deploy."""
+    words, deploys, _ = match.note.partition(". `")
+    unnamed = ("--app-insights", placeholder("name or id"))
+    named = () if deploys else app_insights_option(match.component) or unnamed
     words = f"the app setting {SETTING} is {words}"
-    if found:
-        return words, f"`{rest}."
-    named = app_insights_option(component) or ("--app-insights", placeholder("name or id"))
-    return words, f"Set it: `{observed.id.command('otelembed deploy', *named)}`."
+    return SettingFacts(False, words, component=match.component, redeploy=tuple(named))
 
 
 def _with_endpoint(

@@ -193,10 +193,12 @@ class RecordedRelease:
                 # Nothing was written before it is verified again.
                 restart=None if self._was_unproven else self._restart_of(observed),
             )
-            step.say(verdict.summary)
-        if verdict.healthy and not self._has_setting():
+            step.found(verdict.summary, verdict.healthy)
+        serves = verdict.healthy or verdict.without_collector
+        if serves and not self._has_setting():
             changed = f"another process has changed the app setting {SETTING} since"
-            unproven = replace(verdict, healthy=None, reason=f"its connection string: {changed}")
+            reason = f"its connection string: {changed}"
+            unproven = replace(verdict, healthy=None, reason=reason, without_collector=False)
             return self._leave_unproven(unproven, "its connection string is another one")
         started, verdict = verdict.healthy, self._with_telemetry(observed, verdict)
         if verdict.healthy:
@@ -370,7 +372,8 @@ class RecordedRelease:
                 is_way_back=True,
                 starts_twice=restored.starts_twice,
             )
-            step.say(f"{undo.image} runs again" if verdict.healthy else verdict.reason)
+            words = f"{undo.image} runs again" if verdict.healthy else verdict.reason
+            step.found(words, verdict.healthy)
         done = f"{self._site} was {undo.action} to {undo.image}"
         if verdict.healthy:
             self.complete(record.ROLLED_BACK, failed.reason)

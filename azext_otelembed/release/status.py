@@ -163,7 +163,7 @@ def status(
 def _asked(ask: Callable[..., TelemetryCheck], host: str, console: Console) -> TelemetryCheck:
     with console.step("telemetry") as step:
         found = ask(former_host=host, say=step.say)
-        step.say(found.arrival.words)
+        step.found(found.arrival.words, found.seen)
     return found
 
 

@@ -188,7 +188,7 @@ def verify_telemetry(
             health_path=context.options.health_path,
             say=step.say,
         )
-        step.say(check.arrival.words)
+        step.found(check.arrival.words, check.seen)
     evidence = {**verdict.evidence, "telemetry": context.session.secrets.brief(check.arrival.words)}
     if check.seen:
         serves = verdict.healthy or verdict.without_collector

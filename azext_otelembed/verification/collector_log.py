@@ -65,21 +65,19 @@ class CollectorLog:
         """Whether it runs, in words, where it isn't dead."""
         if self.started is None:
             return "not seen: the container log has no start of it"
-        return f"it was started; {self.times or 'it has not exited'} since"
+        return f"started; {self.times} since" if self.exits else "started, and no exit since"
+
+    @property
+    def summary(self) -> str:
+        """Its exits, in words that hold at any time."""
+        reason = f": {self.reason}" if self.reason else ""
+        return f"{self.times} since the container's start, last with status {self.status}{reason}"
 
     def words(self, now: float) -> str:
-        """All about its exits; `now` is in seconds since the epoch."""
+        """Its exits, and when the last one was; `now` is in seconds since the epoch."""
         ago = max(now - self.last, 0.0)
-        paused = (
-            "isn't started again"
-            if self.pause is None
-            else f"is started again after {self.pause} s"
-        )
-        reason = f": {self.reason}" if self.reason else ""
-        return (
-            f"{self.times} since the container's start, the last time {ago:.0f} s ago with status "
-            f"{self.status}{reason}; it {paused}"
-        )
+        paused = "never" if self.pause is None else f"{self.pause} s later"
+        return f"{self.summary} ({ago:.0f} s ago; next start: {paused})"
 
 
 def collector_log(text: str, recipe: str, events: Sequence[Event] = ()) -> CollectorLog:

@@ -193,7 +193,7 @@ class VerdictTracker:
     @property
     def collector_words(self) -> str:
         """What the log shows of the collector."""
-        return self.reason if self.is_without_collector else self.collector.state
+        return self.collector.state
 
     @property
     def waits_for_old(self) -> bool:
@@ -298,7 +298,7 @@ class VerdictTracker:
         now = found.last + self._now - seen
         if not found.is_dead(now):
             return False
-        self.reason = f"its collector doesn't run: {found.words(now)}"
+        self.reason = f"its collector doesn't run: {found.summary}"
         return True
 
     def _has_waited(self, allowance: float) -> bool:

@@ -97,8 +97,8 @@ def with_collector(verdict: Verdict, text: str, recipe: str, secrets: Secrets) -
         return verdict
     if not found.is_dead(now):
         return replace(verdict, evidence={**verdict.evidence, "collector": found.state})
-    reason = secrets.brief(f"its collector doesn't run: {found.words(now)}")
-    evidence = {**verdict.evidence, "collector": reason}
+    reason = secrets.brief(f"its collector doesn't run: {found.summary}")
+    evidence = {**verdict.evidence, "collector": found.state}
     return Verdict(None, reason, evidence, without_collector=True)
 
 

@@ -1,9 +1,11 @@
-"""The frame of a command: its errors, az's log, and an end by a signal while threads write."""
+"""The frame of a command: errors, its question, az's log, and a signal while threads write."""
 
 from __future__ import annotations
 
 import io
 import logging
+import os
+import pty
 import re
 import signal
 import subprocess
@@ -19,7 +21,7 @@ from azure.cli.core.azclierror import AzCLIError
 
 from azext_otelembed import after_parsing
 from azext_otelembed._validators import validate_tag
-from azext_otelembed.command_frame import command_frame
+from azext_otelembed.command_frame import command_frame, confirmed
 from azext_otelembed.errors import AzureFailed
 from tests.ci_commands import HOSTILE, executed
 
@@ -156,3 +158,17 @@ def test_an_answer_of_the_token_service_isnt_logged(log: io.StringIO) -> None:
         logger.exception("Token response is not in json format: %s", '{"access_token": "eyJ0')
     logger.removeHandler(handler)
     assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"), [("y\n", True), ("n\n", False), ("\n", False), ("\x04", False)]
+)
+def test_only_yes_confirms(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], typed: str, answer: bool
+) -> None:
+    leader, follower = pty.openpty()
+    os.write(leader, typed.encode())
+    with os.fdopen(follower) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert confirmed("Continue?") is answer
+    os.close(leader)

@@ -83,7 +83,7 @@ def test_a_collector_that_exits_again_and_again_is_broken() -> None:
     found = link("collector", log=DEAD)
     assert found.state is State.BROKEN
     assert "exited 5 times" in found.evidence
-    assert "12 s ago with status 1; it is started again after 16 s" in found.evidence
+    assert "last with status 1 (12 s ago; next start: 16 s later)" in found.evidence
     assert found.commands == ("az otelembed deploy -g rg -n shop --collector-logs stderr",)
     told = replace(DEAD, reason="listen tcp 127.0.0.1:4318: bind: address already in use")
     assert "address already in use" in link("collector", log=told).evidence
@@ -92,7 +92,7 @@ def test_a_collector_that_exits_again_and_again_is_broken() -> None:
 
 def test_a_collector_without_another_start_is_broken_for_good() -> None:
     found = link("collector", log=replace(DEAD, last=NOW - 10**5, pause=None))
-    assert (found.state, "isn't started again" in found.evidence) == (State.BROKEN, True)
+    assert (found.state, "next start: never" in found.evidence) == (State.BROKEN, True)
 
 
 def test_rows_that_are_newer_than_an_exit_show_that_the_collector_runs() -> None:
@@ -161,3 +161,40 @@ def test_an_app_that_sends_nothing_gets_the_hint_for_its_language() -> None:
     assert "looks like one for Python" in found.fix
     assert "docs/apps.md" in found.fix
     assert "can't be seen from outside" in found.evidence
+
+
+def test_rows_of_the_container_before_a_change_do_not_show_that_the_app_sends() -> None:
+    observed = replace(FACTS.observed, settings={"OTEL_SDK_DISABLED": "true"})
+    assert link("app", observed=observed, telemetry=rows(700)).state is State.BROKEN
+    assert link("app", observed=observed, telemetry=rows(5)).state is State.OK
+    assert link("app", telemetry=rows(700)).state is State.OK
+
+
+OWN = b"""
+receivers: {otlp: {protocols: {http: {endpoint: localhost:4318}}}}
+exporters: {otlphttp: {endpoint: "${env:MINE}"}}
+service: {pipelines: {traces: {receivers: [otlp], exporters: [otlphttp]}}}
+"""
+
+
+def test_a_variable_that_the_dead_collector_lacks_is_the_broken_link() -> None:
+    found = link("configuration", log=DEAD, **image(config=OWN))
+    assert found.state is State.BROKEN
+    assert "reads ${env:MINE}, which is no app setting" in found.evidence
+    assert found.commands == (
+        "az webapp config appsettings set -g rg -n shop --settings MINE=<value>",
+    )
+    assert "link configuration first" in link("collector", log=DEAD, **image(config=OWN)).fix
+    running = link("configuration", **image(config=OWN))
+    assert running.state is State.UNKNOWN
+    assert "nothing will reach Application Insights" in running.evidence
+    assert "${env:MINE}" in running.evidence
+
+
+def test_a_deploy_that_repairs_a_link_has_the_options_of_the_image() -> None:
+    setting = replace(FACTS.setting, holds=False, redeploy=("--app-insights", "shop-insights"))
+    changed = image(config=OWN, launcher="drain/3,grace=9,logs=stderr,memory=none")
+    assert link("setting", setting=setting, **changed).commands == (
+        "az otelembed deploy -g rg -n shop --app-insights shop-insights --launcher drain --grace 9 "
+        "--collector-logs stderr --collector-config <file>",
+    )
