@@ -59,7 +59,7 @@ from azext_otelembed.target.embedder import BuildOnce, embed_target, validate_co
 from azext_otelembed.target.finder import TargetFinder
 from azext_otelembed.target.from_source import AppSource, build_app
 from azext_otelembed.verification.site_answer import Ping, ping
-from azext_otelembed.verification.verify import look, read_log, verdict_result, with_collector
+from azext_otelembed.verification.verify import log_or_empty, look, verdict_result, with_collector
 from azext_otelembed.webapp.component_match import check_setting
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe
 from azext_otelembed.webapp.plan import NO_CHANGE, Plan, make_plan
@@ -395,7 +395,7 @@ class _Deploy:
             health_path = self.request.release.health_path
             verdict, text = run_concurrently(
                 partial(look, self.session, site.client, observed, health_path),
-                partial(read_log, site.client),
+                partial(log_or_empty, site.client),
             )
             verdict = with_collector(verdict, text, target.recipe, self.session.secrets)
             step.found(verdict.summary, verdict.healthy)

@@ -11,10 +11,11 @@ from typing import Any, TextIO
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console, write_line
-from azext_otelembed.errors import AzureFailed
+from azext_otelembed.errors import AzureFailed, NotFound
 from azext_otelembed.printable import one_line
 from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification.log_lines import OURS, LogLine, LogTail, Source, log_lines
+from azext_otelembed.webapp.observe import read_site
 
 INTERVAL = 2.0
 """Seconds between two reads of a log that is followed."""
@@ -117,7 +118,11 @@ def _text(line: dict[str, Any]) -> str:
 
 def _read(client: SiteClient) -> str:
     """The log. The settings are read after it, so that every secret in it that is set is known."""
-    text = client.container_log()
+    try:
+        text = client.container_log()
+    except NotFound:
+        read_site(client)
+        raise
     client.settings()
     return text
 

@@ -34,7 +34,7 @@ from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embed_target import EmbedOptions
 from azext_otelembed.target.image_report import ImageReport, report_image
 from azext_otelembed.verification.collector_log import collector_log
-from azext_otelembed.verification.verify import look, read_log
+from azext_otelembed.verification.verify import log_or_empty, look
 from azext_otelembed.webapp.component_match import Match, match_setting, refusals
 from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observe, observe_host
 from azext_otelembed.webapp.telemetry_notes import missing_telemetry_notes
@@ -125,7 +125,7 @@ def status(
         step.say(f"asking {observed.host} and the registry")
         seen, log, running, setting = run_concurrently(
             lambda: look(session, client, observed, health_path),
-            partial(read_log, client),
+            partial(log_or_empty, client),
             partial(_report, session, observed, options, health_path),
             partial(_setting_of, session, client, observed, app_insights, reads_quota),
         )

@@ -84,7 +84,7 @@ def look(session: Session, client: SiteClient, observed: Observed, health_path: 
         reason = f"it doesn't answer on {health_path}: {answer}"
     else:
         return Verdict(True, "", evidence)
-    tail = log_tail(read_log(client), 0.0, None, session.secrets)
+    tail = log_tail(log_or_empty(client), 0.0, None, session.secrets)
     return Verdict(False, reason, evidence, tail)
 
 
@@ -180,7 +180,7 @@ class _Verification:
             if not configuration.matches:
                 configuration.read()
             text, instances, answer = run_concurrently(
-                lambda: read_log(self.client),
+                lambda: log_or_empty(self.client),
                 lambda: _Instances.of(self.client),
                 lambda: ping(self.session, self.observed.host, self.answers.path),
             )
@@ -239,7 +239,7 @@ class _Verification:
         if start is None and healthy is not True and attempts.current:
             start = (attempts.current[0].began, math.inf)
         # What the app said last may reach the log after the platform's lines.
-        text = (read_log(self.client) if healthy is False else "") or tracker.log.text
+        text = (log_or_empty(self.client) if healthy is False else "") or tracker.log.text
         tail = log_tail(text, self.after, start, self.session.secrets)
         shown = {name: self.session.secrets.brief(words) for name, words in evidence.items()}
         missing = healthy is None and tracker.is_without_collector and tracker.reason in reason
@@ -322,7 +322,7 @@ class _Instances:
         return ", ".join(f"{count} {state}" for count, state in counts) or "none listed"
 
 
-def read_log(client: SiteClient) -> str:
+def log_or_empty(client: SiteClient) -> str:
     """The container log; empty if there is none, or if it can't be read."""
     try:
         with client.deadline.limited(LONGEST_LOOK):
@@ -336,7 +336,7 @@ def newest_stamp(client: SiteClient) -> str:
     now = datetime.now(timezone.utc)
     # A line without a stamp of Azure's may begin with any time that the app writes.
     latest = (now + timedelta(days=1)).timestamp()
-    stamp = platform_log.newest_stamp(read_log(client), latest)
+    stamp = platform_log.newest_stamp(log_or_empty(client), latest)
     return stamp or stamp_before(now)
 
 

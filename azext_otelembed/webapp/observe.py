@@ -87,7 +87,7 @@ def observe(client: SiteClient) -> Observed:
     began = datetime.now(timezone.utc)
     try:
         site, configuration, settings = run_concurrently(
-            partial(_read_site, client), client.configuration, client.settings
+            partial(read_site, client), client.configuration, client.settings
         )
     except OtelembedError as error:
         # The settings may have been read after Azure's message was masked.
@@ -123,7 +123,7 @@ def observe(client: SiteClient) -> Observed:
 def observe_host(client: SiteClient) -> str:
     """The site's own host name alone. Raises as `observe` does."""
     what = str(client.id)
-    properties = required_object_at(what, _read_site(client), "properties")
+    properties = required_object_at(what, read_site(client), "properties")
     return text_at(what, properties, "defaultHostName")
 
 
@@ -160,7 +160,8 @@ def _present_container(client: SiteClient) -> Json:
     return main[1]
 
 
-def _read_site(client: SiteClient) -> Json:
+def read_site(client: SiteClient) -> Json:
+    """The site itself. Raises `NotFound` that names the site, slot or group that isn't there."""
     try:
         return client.site()
     except NotFound as missing:

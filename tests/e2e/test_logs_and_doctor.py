@@ -60,6 +60,10 @@ def test_a_person_reads_text_with_a_prefix(talker: Site) -> None:
     assert answer.returncode == 0, answer.show()
     assert [line.split()[1] for line in answer.stdout.splitlines()] == ["otelembed", "otelembed"]
     assert answer.stdout.endswith("next start in 4 s\n")
+    missing = talker.cloud.run("otelembed", "logs", "-g", talker.group, "-n", "no-such-site")
+    assert missing.returncode == 3
+    assert "Web App 'no-such-site' was not found in resource group" in missing.stderr
+    assert "az webapp list" in missing.stderr
     none = talker.cloud.run(*logs(talker, "--lines", "0"))
     assert none.returncode == 1
     assert "--lines 0 isn't a number of at least 1" in none.stderr
