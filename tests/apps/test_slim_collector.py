@@ -61,6 +61,7 @@ def program() -> Path:
 
 
 @pytest.mark.thorough(minutes=3)
+@pytest.mark.timeout(900)  # the first one compiles it
 def test_it_accepts_the_default_configuration(program: Path, tmp_path: Path) -> None:
     file = tmp_path / "config.yml"
     file.write_bytes(collector_config.default())
@@ -77,6 +78,7 @@ def test_it_accepts_the_default_configuration(program: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.thorough(minutes=3)
+@pytest.mark.timeout(900)  # the first one compiles it
 def test_telemetry_arrives_through_it(
     make_site: Callable[..., Site], program: Path, tmp_path: Path
 ) -> None:
