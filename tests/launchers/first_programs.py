@@ -63,7 +63,8 @@ def _apache(folder: Path) -> Sequence[str]:
 
 
 def _supervisord(folder: Path) -> Sequence[str]:
-    text = "[supervisord]\nnodaemon=true\nuser=root\n[program:web]\n"
+    # In /tmp, another supervisord of this test would remove the logs of its children.
+    text = f"[supervisord]\nnodaemon=true\nuser=root\nchildlogdir={folder}\n[program:web]\n"
     (folder / "supervisord.conf").write_text(f'{text}command=sh -c "{_WORKER}"\n')
     return [installed("supervisord", "supervisor"), "-n", "-c", "supervisord.conf"]
 
