@@ -19,6 +19,7 @@ from azext_otelembed.console import Console, write
 from azext_otelembed.deadline import READING, Deadline
 from azext_otelembed.errors import InvalidInput
 from azext_otelembed.inputs import (
+    binary_cache,
     config_problems,
     embed_options,
     launcher_of,
@@ -261,6 +262,7 @@ def doctor(
             app_insights=app_insights,
             health_path=health_path,
             console=console,
+            binaries=binary_cache(cmd.cli_ctx.config.config_dir),
         )
         end_with(cmd, {True: 0, False: 1, None: 6}[found["healthy"]])
         if console.live and person_reads(cmd):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from azext_otelembed.image.reference import Reference
     from azext_otelembed.registry.auth import Basic
     from azext_otelembed.target.embed_target import EmbedOptions
+    from azext_otelembed.validation.binary_cache import BinaryCache
     from azext_otelembed.validation.otelcol_validate import Validation
     from azext_otelembed.webapp.setting import SettingOptions
 
@@ -147,8 +148,15 @@ def validation_of(
     from azext_otelembed.collector.config import read
     from azext_otelembed.validation.otelcol_validate import Validation
 
-    cache = Path(folder) / "otelembed" / "collectors"
+    cache = binary_cache(folder).folder
     return Validation(where, config or read([]), collector, cache, login)
+
+
+def binary_cache(folder: str) -> BinaryCache:
+    """The binaries of collectors below `folder`, az's own."""
+    from azext_otelembed.validation.binary_cache import BinaryCache
+
+    return BinaryCache(Path(folder) / "otelembed" / "collectors")
 
 
 def setting_options(

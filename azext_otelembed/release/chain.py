@@ -24,6 +24,7 @@ from azext_otelembed.release.telemetry_check import TelemetryCheck
 from azext_otelembed.target.running_image import RunningImage
 from azext_otelembed.telemetry.arrived import LATENCY
 from azext_otelembed.telemetry.link import Link, State
+from azext_otelembed.validation.verdict import Verdict as Validated
 from azext_otelembed.verification.collector_log import CollectorLog
 from azext_otelembed.verification.site_answer import Ping
 from azext_otelembed.verification.verify import Verdict
@@ -71,7 +72,8 @@ class Facts:
 
     `pull` is a note where it is unknown, a `Refused` if the site can't pull, None if it can.
     `collides` is the refusal of a startup command that starts a collector. `now` is in seconds
-    since the epoch.
+    since the epoch. `validated` is the collector's own verdict on its configuration, None if it
+    wasn't asked.
     """
 
     observed: Observed
@@ -84,6 +86,7 @@ class Facts:
     now: float
     health_path: str = "/"
     collides: Refused | None = None
+    validated: Validated | None = None
 
     @property
     def arrives(self) -> bool:
@@ -268,6 +271,8 @@ def _configuration(facts: Facts) -> Link:
     if image.config == default():
         return Link(name, State.OK, "the default configuration")
     found = problems(read([ConfigFile("", image.config)]))
+    if facts.validated is not None:
+        found = (*found, *facts.validated.problems)
     errors = [one for one in found if one.is_error]
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -279,12 +284,25 @@ def _configuration(facts: Facts) -> Link:
         words, _, fix = unset[0].partition(" Set it with ")
         return Link(name, State.BROKEN, words, f"Set it with {fix}")
     sends = uses_azuremonitor(image.config)
-    words = "a configuration of its own, without errors"
+    by = f"collector {image.collector}" if facts.validated else "`az otelembed config validate`"
+    words = f"a configuration of its own, in which {by} finds no error"
     if warnings := [*(one.sentence for one in found), *unset]:
         words += f"; {len(warnings)} warning{'s' * (len(warnings) != 1)}: {' '.join(warnings)}"
+    is_dead = isinstance(facts.log, CollectorLog) and facts.log.is_dead(facts.now)
+    if is_dead and not facts.arrived_since and facts.validated is None:
+        return Link(name, State.UNKNOWN, words, _validate_advice(facts, image))
     if sends is False and not facts.arrives:
         return Link(name, State.UNKNOWN, words)
     return Link(name, State.OK, words)
+
+
+def _validate_advice(facts: Facts, image: RunningImage) -> str:
+    """How the collector itself validates the configuration in its image."""
+    site, host = facts.observed.id, image.reference.registry
+    show = site.command("otelembed config show")
+    words = (placeholder("file"), "--registry", host.partition(".")[0])
+    validate = site.caller.command("otelembed config validate", *words, subscription=None)
+    return f"Let the collector check what `{show}` prints: `{validate}`."
 
 
 def _setting(facts: Facts) -> Link:

@@ -17,7 +17,7 @@ from azext_otelembed.collector.config import (
     uses_azuremonitor,
 )
 from azext_otelembed.console import Console
-from azext_otelembed.errors import OtelembedError
+from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Reference, same_image
 from azext_otelembed.parallel import run_concurrently
@@ -234,6 +234,8 @@ class _Deploy:
             if not plan.empty:
                 checks.append(partial(self._ask, site.observed))
                 checks.append(partial(self._check_setting, site, target))
+            elif site.setting.component is not None and not site.is_swapped(target):
+                checks.append(partial(self._check_setting, site, target, changes=False))
             if site.production and not site.is_swapped(target):
                 checks.append(partial(self._ask, site.production.observed))
             if wait := self.request.release.telemetry:
@@ -259,17 +261,30 @@ class _Deploy:
             return notes  # its own Dockerfile put the configuration in
         return notes + missing_variables(observed, read, required_variables(config), SETTING)
 
-    def _check_setting(self, site: _Site, target: Target) -> None:
-        """Collects the problems of the setting. Raises `Refused` if its component takes nothing."""
+    def _check_setting(self, site: _Site, target: Target, *, changes: bool = True) -> None:
+        """Collects the problems of the setting. Raises `Refused` if its component takes nothing.
+
+        Where nothing `changes`, such a component is a problem, too, and costs no request.
+        """
         sends_by_key = uses_azuremonitor(self.request.embed.config)
         if isinstance(target, Existing) and not target.recipe:
             sends_by_key = None  # its own Dockerfile put the configuration in
         if sends_by_key is False:
             return
         arm = partial(Arm, self.session)
-        self.problems += check_setting(
-            site.client, arm, site.observed, site.setting, sends_by_key=sends_by_key
-        )
+        try:
+            self.problems += check_setting(
+                site.client,
+                arm,
+                site.observed,
+                site.setting,
+                sends_by_key=sends_by_key,
+                reads_quota=changes,
+            )
+        except Refused as refused:
+            if changes:
+                raise
+            self.problems.append(f"{refused.message} {refused.recommendation or ''}".rstrip())
 
     def _ask(self, observed: Observed) -> str | None:
         """Asks a site once before its change; a note if this machine can't reach it.

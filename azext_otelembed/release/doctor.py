@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -13,9 +14,11 @@ from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.components import Component
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
+from azext_otelembed.collector.config import ConfigFile, default, read
 from azext_otelembed.collector.connection_string import TRACK, is_reference
 from azext_otelembed.collector.destination import destination
 from azext_otelembed.console import Console
+from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import InvalidConfig, OtelembedError, Refused
 from azext_otelembed.image.reference import Reference
 from azext_otelembed.parallel import run_concurrently
@@ -32,6 +35,9 @@ from azext_otelembed.release.telemetry_check import TelemetryQuestion, check_tel
 from azext_otelembed.target.running_image import RunningImage, running_image
 from azext_otelembed.telemetry.link import Link, health
 from azext_otelembed.telemetry.recipient import recipient
+from azext_otelembed.validation.binary_cache import BinaryCache
+from azext_otelembed.validation.local_validation import check_machine, validate_with
+from azext_otelembed.validation.verdict import Verdict
 from azext_otelembed.verification.collector_log import CollectorLog, collector_log
 from azext_otelembed.verification.site_answer import Ping, ping
 from azext_otelembed.verification.verify import look
@@ -41,6 +47,8 @@ from azext_otelembed.webapp.observe import SETTING, Observed, check_kind, observ
 from azext_otelembed.webapp.preflight import check_pull, check_startup_command
 
 Result = TypeVar("Result")
+_VALIDATION = 20.0
+"""Seconds that the collector may take to validate its configuration."""
 
 
 def doctor(
@@ -51,9 +59,11 @@ def doctor(
     app_insights: str | None,
     health_path: str,
     console: Console,
+    binaries: BinaryCache,
 ) -> dict[str, Any]:
     """Checks each link of the chain of `site`. Changes nothing.
 
+    A configuration of its own is validated by its collector, if `binaries` has that already.
     `healthy` is true if every link holds, false if one is broken, null if one is unknown and none
     broken. Raises `NotFound`, `Unauthorized` and `AzureFailed` if the site itself can't be read.
     """
@@ -66,7 +76,7 @@ def doctor(
             return _result(session, observed, unsupported(refused))
         step.say(f"checking {site}, its image, its setting and its log")
         facts = _facts(session, observed, question, app_insights, health_path, step.say)
-        found = links(facts)
+        found = links(replace(facts, validated=_validated(session, facts.image, binaries)))
         step.found(f"{site}: {_summary(found)}", health(found))
     return _result(session, observed, found)
 
@@ -127,6 +137,24 @@ def _facts(
         *(observed, seen, pull, image, log, setting, telemetry, time.time(), health_path),
         collides=collides if isinstance(collides, Refused) else None,
     )
+
+
+def _validated(
+    session: Session, image: RunningImage | OtelembedError, binaries: BinaryCache
+) -> Verdict | None:
+    """What the collector itself says of the configuration in its image; None if not asked."""
+    if not isinstance(image, RunningImage) or image.config in (None, default()):
+        return None
+    config = read([ConfigFile("", image.config or b"")])
+    try:
+        check_machine()
+        binary = binaries.find(image.layers)
+        if binary is None:
+            return None
+        deadline = Deadline(min(_VALIDATION, max(session.deadline.remaining, 0.1)))
+        return validate_with(binary, image.collector or "", config, session.secrets, deadline)
+    except OtelembedError:
+        return None
 
 
 def _tried(call: Callable[[], Result]) -> Result | OtelembedError:

@@ -228,6 +228,7 @@ class RecordedRelease:
             age=max(since, 0.0) if is_new_image else 0.0,
             is_new_image=is_new_image,
             former_host=self._slot_host() if release.slot else "",
+            image=release.image,
         )
 
     def _slot_host(self) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.release.release_context import ReleaseContext, TelemetryWait, health_path_words
+from azext_otelembed.target.running_image import running_image
 from azext_otelembed.telemetry.arrival import Arrival, Seen, await_arrival
 from azext_otelembed.telemetry.arrived import LATENCY, NO_ROWS, Sender, ask
 from azext_otelembed.telemetry.recipient import recipient
@@ -97,12 +98,14 @@ def check_telemetry(
     app_insights: str | None = None,
     former_host: str = "",
     health_path: str = "/",
+    image: str | None = None,
     say: Callable[[str], None] = lambda _words: None,
 ) -> TelemetryCheck:
     """Asks the component that `observed`'s connection string names for the rows of the site.
 
-    `recipe` is that of the image that the site runs; None if it isn't known. Raises no error of
-    `errors.py`: what couldn't be asked is open, with the reason.
+    `recipe` is that of the image that the site runs, None if it isn't known; `image` is that image,
+    by default the one of `observed`. Raises no error of `errors.py`: what couldn't be asked is
+    open, with the reason.
     """
     say("asking Application Insights")
     arm, sender = Arm(session), Sender.of(observed.id, observed.host, recipe, former_host)
@@ -115,9 +118,10 @@ def check_telemetry(
         problem, advice = unknown.message, unknown.recommendation or ""
         return TelemetryCheck(None, Arrival(0.0, None, Seen.OPEN, problem, advice))
     session.deadline.extend(question.seconds)
+    config = cache(partial(_config_of, session, observed, image))
     arrival = await_arrival(
         # The rows of the last `window` seconds before the start of the wait, and those since.
-        partial(ask, session, component, sender, question.window + question.seconds),
+        partial(ask, session, component, sender, question.window + question.seconds, config),
         partial(ping, session, observed.host, health_path),
         question.seconds,
         age=question.window,
@@ -133,6 +137,14 @@ def check_telemetry(
         doctor = observed.id.command("otelembed doctor", *health_path_words(health_path))
         arrival = replace(arrival, advice=f"`{doctor}` finds the broken link")
     return TelemetryCheck(component.name, arrival)
+
+
+def _config_of(session: Session, observed: Observed, image: str | None) -> bytes | None:
+    """The configuration of the collector in an image; None if it can't be read."""
+    try:
+        return running_image(session, observed, image).config
+    except OtelembedError:
+        return None
 
 
 def check_may_ask(
@@ -165,6 +177,7 @@ def verify_telemetry(
     age: float,
     is_new_image: bool,
     former_host: str = "",
+    image: str | None = None,
 ) -> Verdict:
     """`verdict` with what is seen of the release's telemetry, as `--wait-for-telemetry` asks.
 
@@ -186,6 +199,7 @@ def verify_telemetry(
             app_insights=wait.app_insights,
             former_host=former_host,
             health_path=context.options.health_path,
+            image=image,
             say=step.say,
         )
         step.found(check.arrival.words, check.seen)

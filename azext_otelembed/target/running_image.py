@@ -27,7 +27,7 @@ class RunningImage:
     `app` is the base image by name, or the image itself. `recipe` is the recipe's digest, None in
     an image whose own Dockerfile adds the collector. `launcher` is as in its label (`exec/3`).
     `config` is the collector's configuration file, None if it wasn't found. `settings` are the
-    image's configuration.
+    image's configuration, `layers` the digests of its layers.
     """
 
     reference: Reference
@@ -37,13 +37,15 @@ class RunningImage:
     recipe: Digest | None = None
     launcher: str = ""
     config: bytes | None = None
+    layers: tuple[Digest, ...] = ()
 
 
-def running_image(session: Session, observed: Observed) -> RunningImage:
-    """Reads the image that a site is configured to run. Raises as `load_base` does."""
-    reference = image_for_site(session, observed, None, None).or_latest()
+def running_image(session: Session, observed: Observed, image: str | None = None) -> RunningImage:
+    """Reads the image that a site is configured to run, or `image`. Raises as `load_base` does."""
+    reference = image_for_site(session, observed, image, None).or_latest()
     client = AppRegistry(session).open(reference)
     base = load_base(client, reference)
+    layers = tuple(one.digest for one in base.manifest.layers)
     if own := dockerfile_collector(base.config):
         return RunningImage(
             reference,
@@ -52,6 +54,7 @@ def running_image(session: Session, observed: Observed) -> RunningImage:
             collector=_version(own.collector),
             launcher=own.launcher,
             config=_config_of(client, base),
+            layers=layers,
         )
     found = read_provenance(base.config)
     if found is None:
@@ -64,6 +67,7 @@ def running_image(session: Session, observed: Observed) -> RunningImage:
         recipe=found.recipe,
         launcher=found.launcher,
         config=_config_of(client, base),
+        layers=layers,
     )
 
 

@@ -87,7 +87,7 @@ def await_arrival(
             send()
             sent += 1
         try:
-            arrived = ask()
+            arrived, problem, advice = ask(), "", ""
         except OtelembedError as unseen:
             problem, advice = unseen.message, unseen.recommendation or ""
             if isinstance(unseen, Unauthorized):

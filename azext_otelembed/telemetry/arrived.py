@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
 from azext_otelembed.az_commands import Verbatim, placeholder
@@ -15,8 +15,9 @@ from azext_otelembed.azure.arm_json import AGAIN, Json, object_at, required_obje
 from azext_otelembed.azure.components import Component
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteId
+from azext_otelembed.collector.config import uses_azuremonitor
 from azext_otelembed.errors import AzureFailed, Unauthorized
-from azext_otelembed.telemetry.logs_query import COLUMNS, KINDS, MOST_GROUPS, logs_query
+from azext_otelembed.telemetry.logs_query import COLUMNS, KINDS, MOST_GROUPS, RECIPE, logs_query
 
 API_VERSION = "2018-04-20"
 """Of a component's `query`, by which Azure Resource Manager passes the query on to Application
@@ -26,6 +27,8 @@ ROLE = "Monitoring Reader"
 LATENCY = 180.0
 """Seconds until rows can be queried: 20 s to 3 min on average ("Log data ingestion time in Azure
 Monitor", learn.microsoft.com)."""
+_COLLECTOR_SDK = "otelc-"
+"""Begins the `sdkVersion` of the azuremonitor exporter's rows."""
 NO_ROWS: Mapping[str, Any] = dict.fromkeys(
     ("rows", "instances", "recipes", "newest", "thisRelease", "window", "incomplete")
 )
@@ -34,7 +37,10 @@ NO_ROWS: Mapping[str, Any] = dict.fromkeys(
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that have the same kind, role, instance, recipe and host; each may be empty."""
+    """Rows that have the same kind, role, instance, recipe, host and `sdk`; each may be empty.
+
+    `sdk` names the program that sent them to Application Insights.
+    """
 
     kind: str
     role: str
@@ -43,6 +49,7 @@ class Group:
     host: str
     rows: int
     newest: datetime
+    sdk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +58,28 @@ class Sender:
     image that it runs (empty if that is unknown).
 
     `former_host` is that of the slot with which the site was swapped, if it was: a container keeps
-    the WEBSITE_HOSTNAME that it was started with.
+    the WEBSITE_HOSTNAME that it was started with. `names_recipe`: the collector's configuration is
+    known to add the recipe to each row. `by_key`: it is known to use the azuremonitor exporter.
     """
 
     site: SiteId
     host: str
     recipe: str = ""
     former_host: str = ""
+    names_recipe: bool = False
+    by_key: bool = False
 
     @classmethod
     def of(cls, site: SiteId, host: str, recipe: str | None, former_host: str = "") -> Sender:
         """The sender with a recipe as a digest (`sha256:…`), its 64 digits, or none."""
         return cls(site, host, (recipe or "").rpartition(":")[2][:12], former_host)
+
+    def with_config(self, config: bytes | None) -> Sender:
+        """The sender with the collector's configuration in its image; None if it isn't known."""
+        if config is None:
+            return self
+        names_recipe = bool(self.recipe) and RECIPE.encode() in config
+        return replace(self, names_recipe=names_recipe, by_key=bool(uses_azuremonitor(config)))
 
     def sends(self, group: Group) -> bool:
         """Whether rows are this site's.
@@ -84,6 +101,14 @@ class Sender:
         is_app = first == name or first.startswith(f"{name}-")
         return is_app and self._is_released(group) and not self.sends(group)
 
+    def may_have_sent(self, group: Group) -> bool:
+        """Whether rows of this site that name no recipe may be its collector's, rather than those
+        of a program that sends to Application Insights itself.
+        """
+        if self.names_recipe:
+            return False
+        return not self.by_key or not group.sdk or group.sdk.startswith(_COLLECTOR_SDK)
+
     def _is_released(self, group: Group) -> bool:
         return bool(self.recipe) and group.recipe == self.recipe
 
@@ -96,9 +121,10 @@ class Arrived:
     `exceptions`, `metrics`, `events`); `by_instance` and `by_recipe` those of each instance and of
     each recipe, "" where rows name none. `newest` is the time of the newest row (None without
     rows), `released` that of the newest row of the sender's recipe, and `recipe` that recipe
-    (empty if unknown). `elsewhere` are rows of the same recipe that name the host of another slot.
-    Times are Azure's, with a zone. `partial` is what the service says of a result that is not
-    complete; empty for a complete one.
+    (empty if unknown). `unnamed` is the time of the newest row that names no recipe and may show
+    all the same that the collector sends; `doubt` is why such rows don't show it. `elsewhere` are
+    rows of the same recipe that name the host of another slot. Times are Azure's, with a zone.
+    `partial` is what the service says of a result that is not complete; empty for a complete one.
     """
 
     window: float
@@ -109,6 +135,8 @@ class Arrived:
     by_recipe: Mapping[str, int] = field(default_factory=dict)
     newest: datetime | None = None
     released: datetime | None = None
+    unnamed: datetime | None = None
+    doubt: str = ""
     elsewhere: Mapping[str, int] = field(default_factory=dict)
     partial: str = ""
 
@@ -123,7 +151,7 @@ class Arrived:
         open: a container that was swapped may still name its former slot's host.
         """
         if self.evidence is None:
-            return None if self.elsewhere else False
+            return None if self.elsewhere or self.doubt == _OF_ANY_SLOT else False
         return True
 
     @property
@@ -131,8 +159,7 @@ class Arrived:
         """The time of the newest row that shows it. Rows that name no recipe do so only where none
         names one: a custom configuration.
         """
-        unnamed = not self.recipe or set(self.by_recipe) == {""}
-        return self.newest if unnamed else self.released
+        return self.released or self.unnamed
 
     def __str__(self) -> str:
         """`8 requests, 3 dependencies, 12 logs, the last 12 s ago, from this release`."""
@@ -160,7 +187,7 @@ class Arrived:
         if others:
             named = ", ".join(sorted(others)[:3]) + (" …" if len(others) > 3 else "")
             return f"none from this release ({self.recipe or 'unknown'}): {named}"
-        return "which name no release"
+        return f"which name no release{self.doubt and f', and {self.doubt}'}"
 
     def as_result(self) -> dict[str, Any]:
         """The fields of the rows in a command's result."""
@@ -184,24 +211,39 @@ def span(seconds: float) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
-def ask(session: Session, component: Component, site: Sender, window: float) -> Arrived:
+_PAST_COLLECTOR = "don't come from its collector"
+_OF_ANY_SLOT = "may be those of another slot"
+
+
+def ask(
+    session: Session,
+    component: Component,
+    site: Sender,
+    window: float,
+    config: Callable[[], bytes | None],
+) -> Arrived:
     """The rows of `site` that `component` has received within the last `window` seconds.
 
+    `config` reads the configuration of its collector; it is called where rows name no recipe.
     Raises `Unauthorized` without the right to query it (the recommendation is the command that
     assigns the role), `AzureFailed`, `NotFound` and `DeadlineExceeded`.
     """
     what = f"Telemetry in Application Insights component '{component.name}'"
     query = logs_query(site.site.name, site.host, site.recipe, window)
     try:
-        found = Arm(session).get(what, f"{component.id}/query", API_VERSION, query=query)
+        answer = Arm(session).get(what, f"{component.id}/query", API_VERSION, query=query)
     except Unauthorized as refused:
         raise Unauthorized(refused.message, role_advice(session, component, refused)) from None
-    groups, asked = read_groups(what, found)
-    error = object_at(what, found, "error")
-    partial = session.secrets.brief(str(error.get("message") or error["code"])) if error else ""
+    groups, asked = read_groups(what, answer)
+    error = object_at(what, answer, "error")
+    told = error.get("message") or error.get("code") or "an error without a message"
+    partial = session.secrets.brief(str(told)) if error else ""
     if not partial and len(groups) >= MOST_GROUPS:
         partial = f"the newest {MOST_GROUPS} groups of rows"
-    return arrived(site, window, asked, groups, partial)
+    found = arrived(site, window, asked, groups, partial)
+    if found.unnamed or found.doubt:
+        found = arrived(site.with_config(config()), window, asked, groups, partial)
+    return found
 
 
 def arrived(
@@ -210,6 +252,7 @@ def arrived(
     """What of `groups` is the telemetry of `site`."""
     mine = [group for group in groups if site.sends(group)]
     released = [group.newest for group in mine if site.recipe and group.recipe == site.recipe]
+    unnamed, doubt = _unnamed(site, mine)
     return Arrived(
         window,
         asked,
@@ -219,9 +262,27 @@ def arrived(
         _sums(mine, lambda group: group.recipe),
         max((group.newest for group in mine), default=None),
         max(released, default=None),
+        unnamed,
+        doubt,
         _sums((one for one in groups if site.is_of_another_slot(one)), lambda group: group.host),
         partial,
     )
+
+
+def _unnamed(site: Sender, mine: Sequence[Group]) -> tuple[datetime | None, str]:
+    """The newest of the rows without a recipe, if they may show that the site's collector sends;
+    else why they don't.
+    """
+    if not mine or (site.recipe and any(group.recipe for group in mine)):
+        return None, ""
+    found = [group for group in mine if site.may_have_sent(group)]
+    if not found:
+        return None, _PAST_COLLECTOR
+    if site.site.slot:
+        # Production has the same role name.
+        found = [group for group in found if group.host]
+    newest = max((group.newest for group in found), default=None)
+    return newest, "" if newest else _OF_ANY_SLOT
 
 
 def _sums(groups: Iterable[Group], key: Callable[[Group], str]) -> dict[str, int]:
@@ -260,9 +321,9 @@ def read_groups(what: str, found: Json) -> tuple[list[Group], datetime]:
     asked = datetime.now(timezone.utc)
     for row in _rows(what, tables[0], names):
         kind = KINDS.get(str(row["itemType"]), (str(row["itemType"]), ""))[0]
-        role, instance, recipe, host = (str(row[name] or "") for name in COLUMNS[1:5])
+        role, instance, recipe, host, sdk = (str(row[name] or "") for name in COLUMNS[1:6])
         newest = _time(what, row["newest"])
-        groups.append(Group(kind, role, instance, recipe, host, row["rows"], newest))
+        groups.append(Group(kind, role, instance, recipe, host, row["rows"], newest, sdk))
         asked = _time(what, row["asked"])
     return groups, asked
 
@@ -280,9 +341,10 @@ def _time(what: str, value: object) -> datetime:
     """A time as Kusto writes it: ISO 8601 in UTC, with up to seven decimals."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?Z", str(value), re.ASCII)
     try:
-        moment = datetime.fromisoformat(match[1]) if match else None
+        # Not rounded up: the last time that Kusto knows is the end of the year 9999.
+        moment = datetime.fromisoformat(f"{match[1]}{(match[2] or '.')[:7]:0<7}") if match else None
     except ValueError:
         moment = None
-    if match is None or moment is None:
+    if moment is None:
         raise AzureFailed(f"{what}: Azure answered with something other than a time.", AGAIN)
-    return moment.replace(tzinfo=timezone.utc) + timedelta(seconds=float(match[2] or 0))
+    return moment.replace(tzinfo=timezone.utc)

@@ -3,7 +3,8 @@
 What the rows hold, from upstream's azuremonitorexporter (contracts_utils.go, trace_to_envelope.go,
 log_to_envelope.go, metric_to_envelopes.go): `cloud_RoleName` is `service.name`, with
 `service.namespace` and a dot before it where there is one; `cloud_RoleInstance` is
-`service.instance.id`; every resource attribute is a member of `customDimensions`.
+`service.instance.id`; every resource attribute is a member of `customDimensions`. `sdkVersion`
+is "otelc-" and the collector's version (version_info.go), or empty in rows of earlier releases.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ RECIPE = "otelembed.recipe"
 HOST = "otelembed.host"
 """The resource attribute with the site's own host name, which tells slots and sites apart."""
 MOST_GROUPS = 1000
-"""Groups of rows (by table, instance, recipe) that are asked for."""
+"""Groups of rows (by table, instance, recipe, sender) that are asked for."""
 KINDS: Mapping[str, tuple[str, str]] = {
     "request": ("requests", "request"),
     "dependency": ("dependencies", "dependency"),
@@ -26,7 +27,7 @@ KINDS: Mapping[str, tuple[str, str]] = {
 }
 """The rows of the tables that the exporter fills, by their `itemType`: the names that results have,
 and a single row's. (The tables themselves are views with these columns over the workspace's.)"""
-COLUMNS = ("itemType", "role", "instance", "recipe", "host", "rows", "newest", "asked")
+COLUMNS = ("itemType", "role", "instance", "recipe", "host", "sdk", "rows", "newest", "asked")
 """The columns of the result; `asked` is the service's time of the query."""
 _TABLES = ("requests", "dependencies", "traces", "exceptions", "customMetrics", "customEvents")
 
@@ -62,7 +63,7 @@ def logs_query(name: str, host: str, recipe: str, seconds: float) -> str:
             f'host = tostring(customDimensions["{HOST}"])',
             f"where {' or '.join(conditions)}",
             "summarize rows = count(), newest = max(timestamp) by itemType, "
-            "role = cloud_RoleName, instance = cloud_RoleInstance, recipe, host",
+            "role = cloud_RoleName, instance = cloud_RoleInstance, recipe, host, sdk = sdkVersion",
             f"top {MOST_GROUPS} by newest desc",
             "extend asked = now()",
         )

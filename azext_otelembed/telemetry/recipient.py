@@ -6,7 +6,7 @@ from azext_otelembed.azure import components
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.components import Component
 from azext_otelembed.collector.connection_string import is_reference, parse
-from azext_otelembed.errors import InvalidConfig, NotFound
+from azext_otelembed.errors import InvalidConfig, NotFound, OtelembedError
 from azext_otelembed.webapp.observe import SETTING, Observed
 from azext_otelembed.webapp.setting import find_by_key, linked_component
 
@@ -16,10 +16,11 @@ NAME_IT = "Name it with --app-insights <name or id>."
 def recipient(arm: Arm, observed: Observed, value: str, app_insights: str | None) -> Component:
     """The component with the instrumentation key of `value`, the site's connection string.
 
-    It is looked for in the resource group of the site, then in the subscription, and in what
-    `app_insights` names (a name or an id). A reference (to a Key Vault secret, to App
-    Configuration) doesn't tell its key: then it is the component that `app_insights` names, the one
-    linked on the site, or the only one in its resource group. Raises `NotFound` if there is none.
+    It is looked for in what `app_insights` names (a name or an id), in the resource group of the
+    site, then in the subscription, and in what is linked on the site, whatever its subscription.
+    A reference (to a Key Vault secret, to App Configuration) doesn't tell its key: then it is the
+    component that `app_insights` names, the one linked on the site, or the only one in its resource
+    group. Raises `NotFound` if there is none.
     """
     site = observed.id
     named = (
@@ -34,11 +35,22 @@ def recipient(arm: Arm, observed: Observed, value: str, app_insights: str | None
         return named
     if found := find_by_key(arm, site, key):
         return found
+    if (linked := _linked(arm, observed)) and linked.instrumentation_key.lower() == key:
+        return linked
     raise NotFound(
         f"No Application Insights component of subscription '{site.subscription}' that you can see "
         f"has the instrumentation key of the app setting {SETTING}.",
         "If it lies in another subscription, give its id: `--app-insights <id>`.",
     )
+
+
+def _linked(arm: Arm, observed: Observed) -> Component | None:
+    """The component linked on the site, if it can be read."""
+    linked = linked_component(observed.tags)
+    try:
+        return components.get(arm, linked) if linked else None
+    except OtelembedError:
+        return None
 
 
 def _expected(arm: Arm, observed: Observed) -> Component:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from pathlib import Path
 from azext_otelembed.errors import InvalidInput, about
 from azext_otelembed.image.elf import check_static_program
 from azext_otelembed.image.prepared_collector import REPOSITORY, PreparedCollector
+from azext_otelembed.image.reference import Digest
 from azext_otelembed.image.tar_reader import HEAD_BYTES, read_file
 from azext_otelembed.progress import Progress, Report
 from azext_otelembed.registry.client import RegistryClient
@@ -46,11 +47,8 @@ class BinaryCache:
         (layer,) = (one.descriptor for one in prepared.layers if one.role == "binary")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for path in self.folder.glob(f"{layer.digest.hex}-*"):
-                if _sha256(path) == path.name.rpartition("-")[2]:
-                    os.utime(path)
-                    return path
-                path.unlink(missing_ok=True)
+            if path := self._kept(layer.digest):
+                return path
             stream = client.stream_blob(REPOSITORY, layer.digest, layer.size)
             with closing(stream) as chunks, about(f"collector {prepared.upstream}"):
                 counted = _counted(chunks, layer.size, f"reading {prepared.upstream}", report)
@@ -63,6 +61,20 @@ class BinaryCache:
                 "Set AZURE_CONFIG_DIR to a folder that can be written, or add `--validate acr`.",
             ) from None
         return path
+
+    def find(self, layers: Iterable[Digest]) -> Path | None:
+        """The binary of an image with these layers, if it is here; reads no registry."""
+        with suppress(OSError):
+            return next(filter(None, map(self._kept, layers)), None)
+        return None
+
+    def _kept(self, layer: Digest) -> Path | None:
+        for path in self.folder.glob(f"{layer.hex}-*"):
+            if _sha256(path) == path.name.rpartition("-")[2]:
+                os.utime(path)
+                return path
+            path.unlink(missing_ok=True)
+        return None
 
     def _store(self, layer: str, pieces: Iterator[bytes], binary: str) -> Path:
         """Write a file of a name of its own, and rename it once it is complete and checked."""

@@ -52,6 +52,13 @@ def validate_locally(
     """
     check_machine()
     binary = cache.binary(client, prepared, report)
+    return validate_with(binary, str(prepared.upstream), config, secrets, deadline)
+
+
+def validate_with(
+    binary: Path, collector: str, config: Config, secrets: Secrets, deadline: Deadline
+) -> Verdict:
+    """Run `binary`, that of the collector image `collector`. Raises `Refused` as above."""
     status, lines = run_in_sandbox(
         binary, config.data, placeholders(config.root), secrets, deadline
     )
@@ -60,13 +67,13 @@ def validate_locally(
     if not held or (status and not problems):
         last = next((line for line in reversed(lines) if line.strip()), "no output")
         raise Refused(
-            f"`otelcol validate` of {prepared.upstream} can't be run here (status {status}): "
+            f"`otelcol validate` of {collector} can't be run here (status {status}): "
             f"{secrets.brief(last)}",
             _ELSEWHERE,
         )
     return Verdict(
         LOCAL,
-        str(prepared.upstream),
+        collector,
         problems,
         tuple(one for one in sandbox_start.ALL if one not in held[0]),
     )

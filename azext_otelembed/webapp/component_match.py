@@ -120,11 +120,13 @@ def check_setting(
     setting: Setting,
     *,
     sends_by_key: bool | None,
+    reads_quota: bool = True,
 ) -> list[str]:
     """Problems that may keep telemetry from arriving with the setting of a release.
 
     `sends_by_key` tells whether the collector sends with the azuremonitor exporter, None where its
-    configuration isn't known. Raises `Refused` where the component certainly accepts nothing.
+    configuration isn't known; `reads_quota` is as in `refusals`. Raises `Refused` where the
+    component certainly accepts nothing.
     """
     match = Match(setting.component, True)
     if setting.component is None:
@@ -133,7 +135,7 @@ def check_setting(
         return [f"the app setting {SETTING} is {match.note}"]
     if match.component is None:
         return []
-    found, local_auth, _ = refusals(arm(), observed, match.component)
+    found, local_auth, _ = refusals(arm(), observed, match.component, reads_quota=reads_quota)
     reasons: list[str] = []
     for one in filter(None, [local_auth, *found]):
         if sends_by_key and not one.is_temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,27 @@ def test_the_collector_itself_finds_what_the_checks_do_not_know(
     assert refused.returncode == 1, refused.show()
     assert "responce_body" in refused.stderr
     assert not [one for one in refused.writes if "manifests" in one]
+
+
+def test_doctor_asks_the_collector_that_is_on_this_machine(
+    cloud: Cloud, deployed: Site, make_site: Callable[..., Site], tmp_path: Path
+) -> None:
+    answer = cloud.otelembed("doctor", *deployed.arguments)
+    (found,) = (one for one in answer.json["links"] if one["link"] == "configuration")
+    assert (found["state"], answer.writes) == ("ok", []), answer.show()
+    assert "in which collector " in found["evidence"]
+    base, more = tmp_path / "base.yml", tmp_path / "more.yml"
+    base.write_text(CONFIGURATION)
+    more.write_text(UNKNOWN_SETTING)
+    site = make_site()
+    assert site.deploy("--collector-config", str(base), str(more)).returncode == 6
+    answer = cloud.otelembed("doctor", *site.arguments)
+    assert answer.returncode == 1, answer.show()
+    (found,) = (one for one in answer.json["links"] if one["link"] == "configuration")
+    assert (found["state"], answer.writes) == ("broken", []), answer.show()
+    assert "responce_body" in found["evidence"]
+    (collector,) = (one for one in answer.json["links"] if one["link"] == "collector")
+    assert collector["fix"] == "Repair the link configuration first."
 
 
 def test_a_registry_without_the_collector_is_named(cloud: Cloud, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from azext_otelembed.release.chain import NAMES
 from azext_otelembed.release.doctor import doctor
 from azext_otelembed.release.status import status
 from azext_otelembed.release.telemetry_check import TelemetryQuestion
+from azext_otelembed.validation.binary_cache import BinaryCache
 from localazure.az import Az
 from tests.e2e.support import COLLECTOR, SETTING, Cloud, Site, eventually, is_write
 from tests.release.broken_links import ROWS, Row, undo
@@ -39,6 +41,7 @@ def examined(hand: Hand, site: Site, seconds: float = 0.0) -> dict[str, Any]:
         app_insights=None,
         health_path="/",
         console=Console(stream=io.StringIO()),
+        binaries=BinaryCache(Path("/nonexistent")),
     )
     mine = (site.name.lower(), site.group.lower())
     asked = [r for r in site.cloud.requests(before) if any(m in r["path"].lower() for m in mine)]

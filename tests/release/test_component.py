@@ -225,6 +225,10 @@ def test_local_authentication_is_a_problem_of_the_default_configuration_only(
     cloud.local.change_component(site.component or "", disable_local_auth=True)
     (problem,) = told(hand, site)["problems"]
     assert "DisableLocalAuth" in problem
+    again = hand.deploy(site, app_insights=site.component)
+    assert (again.exit_status, again.result["changed"]) == (0, False), again
+    assert again.result["problems"] == [problem]
+    assert f"telemetry may not arrive: {problem}" in again.said
     ended = hand.deploy(site, collector_config=OWN_CONFIG)
     assert ended.exit_status == 0, ended
     assert ended.result["problems"] == []

@@ -141,6 +141,21 @@ def test_a_caller_without_the_right_to_query_learns_the_role(sending: Site) -> N
     assert f"--scope {insights}" in telemetry["reason"]
 
 
+def test_a_linked_component_of_another_subscription_is_asked(sending: Site, hand: Hand) -> None:
+    cloud = sending.cloud
+    component = (
+        f"/subscriptions/{cloud.local.subscription}/resourceGroups/{sending.group}"
+        f"/providers/Microsoft.Insights/components/{sending.component}"
+    )
+    link = {"hidden-link: /app-insights-resource-id": component}
+    cloud.arm("PATCH", sending.id, {"tags": link})
+    listed = {"service": "arm", "path": r"(?i)microsoft\.insights/components$", "times": 0}
+    with cloud.fault(**listed, status=200, body={"value": []}):
+        told = found(hand.session, sending, TelemetryQuestion())
+    cloud.arm("PATCH", sending.id, {"tags": {}})
+    assert told["telemetry"]["component"] == sending.component
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
@@ -156,6 +171,16 @@ def test_a_caller_without_the_right_to_query_learns_the_role(sending: Site) -> N
                 },
             },
             "incomplete: There were some errors",
+        ),
+        (
+            {
+                "status": 200,
+                "body": {
+                    "tables": [{"name": "PrimaryResult", "columns": [], "rows": []}],
+                    "error": {"details": []},
+                },
+            },
+            "incomplete: an error without a message",
         ),
         ({"status": 200, "body": {"rows": 3}}, "Azure answered with nothing in place of a list"),
     ],
@@ -255,6 +280,16 @@ def test_a_custom_configuration_without_the_recipe_is_seen_too(site: Site, hand:
     assert "which name no release" in ended.evidence["telemetry"]
 
 
+def test_rows_that_the_app_sends_past_the_collector_prove_nothing(silent: Site, hand: Hand) -> None:
+    assert hand.deploy(silent).exit_status == 0
+    send(silent, {}, role=silent.name, sdk="dotnet:2.22.0-997")
+    told = found(hand.session, silent, TelemetryQuestion())
+    assert told["telemetry"]["seen"] is None, told
+    assert told["healthy"] is None
+    assert told["telemetry"]["summary"].startswith("1 request, the last ")
+    assert "don't come from its collector" in told["telemetry"]["summary"]
+
+
 @pytest.mark.thorough
 def test_rows_are_told_by_instance_and_by_release_after_a_rollback(
     make_site: MakeSite, hand: Hand
@@ -308,7 +343,9 @@ def test_a_swapped_slot_is_seen_in_production_too(
     assert host not in swapped["telemetry"]["summary"]
 
 
-def send(site: Site, properties: dict[str, str], role: str = "checkout") -> None:
+def send(
+    site: Site, properties: dict[str, str], role: str = "checkout", sdk: str = "otelc-localazure"
+) -> None:
     """Sends one request's row to the site's component, as an exporter does."""
     now = datetime.now(timezone.utc)
     key = site.cloud.connection_string(site.component or "").split(";")[0].partition("=")[2]
@@ -316,7 +353,7 @@ def send(site: Site, properties: dict[str, str], role: str = "checkout") -> None
         "name": "Microsoft.ApplicationInsights.Request",
         "time": f"{now:%Y-%m-%dT%H:%M:%S.%f}Z",
         "iKey": key,
-        "tags": {"ai.cloud.role": role},
+        "tags": {"ai.cloud.role": role, "ai.internal.sdkVersion": sdk},
         "data": {"baseType": "RequestData", "baseData": {"properties": properties}},
     }
     with site.cloud.local.http() as http:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import pytest
 
 from azext_otelembed.collector.config import default
+from azext_otelembed.collector.problem import Problem
 from azext_otelembed.errors import AzureFailed, RegistryFailed
 from azext_otelembed.image.image_config import ImageConfig
 from azext_otelembed.image.reference import Digest, Reference
@@ -19,6 +21,7 @@ from azext_otelembed.target.running_image import RunningImage
 from azext_otelembed.telemetry.arrival import Arrival, Seen
 from azext_otelembed.telemetry.arrived import Arrived
 from azext_otelembed.telemetry.link import Link, State, health
+from azext_otelembed.validation.verdict import Verdict as Validated
 from azext_otelembed.verification.collector_log import CollectorLog
 from azext_otelembed.verification.site_answer import Ping
 from azext_otelembed.verification.verify import Verdict
@@ -137,6 +140,40 @@ def test_the_configuration_in_the_image_is_checked(
     found = link("configuration", **image(config=config))
     assert found.state is state
     assert words in found.evidence
+
+
+SENDS = b"""
+receivers: {otlp: {protocols: {http: {endpoint: localhost:4318}}}}
+exporters: {azuremonitor: {}}
+service: {pipelines: {traces: {receivers: [otlp], exporters: [azuremonitor]}}}
+"""
+LOCAL = partial(Validated, "local", "0.150.0")
+
+
+def test_the_verdict_of_the_collector_itself_decides() -> None:
+    sends = image(config=SENDS)
+    own = link("configuration", **sends)
+    assert (own.state, "`az otelembed config validate` finds no" in own.evidence) == (
+        State.OK,
+        True,
+    )
+    asked = link("configuration", **sends, validated=LOCAL(()))
+    assert (asked.state, "collector 0.150.0 finds no" in asked.evidence) == (State.OK, True)
+    refused = Problem(3, "exporters", "otelcol validate: no such key")
+    found = link("configuration", **sends, validated=LOCAL((refused,)), log=DEAD)
+    assert (found.state, "Line 3: otelcol validate" in found.evidence) == (State.BROKEN, True)
+    assert "az otelembed deploy -g rg -n shop --collector-config <file>" in found.commands
+
+
+def test_a_configuration_of_a_dead_collector_is_ok_only_by_the_collectors_own_verdict() -> None:
+    sends = image(config=SENDS)
+    assert link("configuration", **sends, log=DEAD, validated=LOCAL(())).state is State.OK
+    found = link("configuration", **sends, log=DEAD)
+    assert found.state is State.UNKNOWN
+    assert found.commands == (
+        "az otelembed config show -g rg -n shop",
+        "az otelembed config validate <file> --registry r",
+    )
 
 
 def test_a_port_of_the_app_that_the_collector_needs_is_broken() -> None:

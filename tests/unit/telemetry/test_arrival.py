@@ -75,9 +75,10 @@ def test_rows_from_before_the_release_do_not_count() -> None:
 def test_rows_that_name_no_release_count_from_the_question_on() -> None:
     now = datetime.now(timezone.utc)
     counts = {"requests": 1}, {"i": 1}, {"": 1}
-    old = Arrived(900, now, RECIPE, *counts, now - timedelta(seconds=60))
+    before = now - timedelta(seconds=60)
+    old = Arrived(900, now, RECIPE, *counts, before, unnamed=before)
     assert waited(old)[0].seen is Seen.OPEN
-    new = Arrived(900, now, RECIPE, *counts, now)
+    new = Arrived(900, now, RECIPE, *counts, now, unnamed=now)
     assert waited(new)[0].seen is Seen.YES
 
 
@@ -100,6 +101,11 @@ def test_a_query_that_is_not_allowed_ends_the_wait_with_the_role() -> None:
     arrival, _ = waited(Unauthorized("not allowed", "Assign the role."), seconds=30)
     assert (arrival.seen, arrival.advice) == (Seen.OPEN, "Assign the role.")
     assert arrival.missing == "whether telemetry arrives is unknown: not allowed"
+
+
+def test_an_error_that_is_over_is_not_told() -> None:
+    arrival, _ = waited(AzureFailed("HTTP 503", "Try again."), rows(None))
+    assert (arrival.seen, arrival.problem, arrival.advice) == (Seen.OPEN, "", "")
 
 
 def test_a_query_that_fails_is_repeated() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from azext_otelembed.azure.sites import SiteId
+from azext_otelembed.collector.config import default
 from azext_otelembed.errors import AzureFailed
 from azext_otelembed.telemetry.arrived import Arrived, Group, Sender, arrived, read_groups
 from azext_otelembed.telemetry.logs_query import COLUMNS, kusto_text, logs_query
@@ -26,8 +28,9 @@ def group(
     host: str = HOST,
     role: str = "checkout",
     ago: float = 12,
+    sdk: str = "",
 ) -> Group:
-    return Group(kind, role, "i1", recipe, host, rows, ASKED - timedelta(seconds=ago))
+    return Group(kind, role, "i1", recipe, host, rows, ASKED - timedelta(seconds=ago), sdk)
 
 
 def seen(*groups: Group, sender: Sender = SHOP) -> Arrived:
@@ -107,6 +110,51 @@ def test_a_swapped_container_keeps_the_host_name_of_its_former_slot() -> None:
     assert not swapped.sends(group(host=SLOT_HOST, recipe=OTHER)), "the slot's own rows"
 
 
+DIRECT = "dotnet:2.22.0-997"
+OTELC = "otelc-v0.150.0-lin-amd64"
+CUSTOM = b"""
+receivers: {otlp: {protocols: {grpc: {endpoint: localhost:4317}}}}
+exporters: {azuremonitor: {}}
+service: {pipelines: {traces: {receivers: [otlp], exporters: [azuremonitor]}}}
+"""
+"""Sends with the azuremonitor exporter, and adds no attribute."""
+STAGING = Sender(SiteId("s", "g", "shop", "staging"), SLOT_HOST, RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("sender", "config", "sdk", "proof"),
+    [
+        (SHOP, None, DIRECT, True),  # nothing is known of its collector
+        (SHOP, default(), "", False),  # the default configuration names the recipe in each row
+        (SHOP, default(), DIRECT, False),
+        (SHOP, CUSTOM, "", True),  # a release of the exporter that names no version
+        (SHOP, CUSTOM, OTELC, True),
+        (SHOP, CUSTOM, DIRECT, False),  # an SDK of Application Insights in the app
+        (SHOP, CUSTOM.replace(b"azuremonitor", b"otlphttp"), "", True),
+        (replace(SHOP, recipe=""), default(), OTELC, True),  # by its own Dockerfile
+        (replace(SHOP, recipe=""), default(), DIRECT, False),
+        (STAGING, CUSTOM, OTELC, None),  # production has the same role name
+        (STAGING, CUSTOM, DIRECT, False),
+        (STAGING, default(), OTELC, False),
+    ],
+)
+def test_rows_without_a_recipe_are_evidence_only_if_the_collector_may_have_sent_them(
+    sender: Sender, config: bytes | None, sdk: str, proof: bool | None
+) -> None:
+    row = group(5, recipe="", host="", role="shop", sdk=sdk)
+    found = seen(row, sender=sender.with_config(config))
+    assert found.proof is proof, found
+    past = "don't come from its collector" in str(found)
+    assert past is (proof is False), str(found)
+    mixed = seen(row, group(host=sender.host), sender=sender.with_config(config))
+    assert mixed.proof is True
+
+
+def test_a_row_of_a_slot_that_names_its_host_is_its_own() -> None:
+    row = group(recipe="", host=SLOT_HOST, sdk=OTELC)
+    assert seen(row, sender=STAGING.with_config(CUSTOM)).proof is True
+
+
 def test_a_recipe_is_cut_to_its_first_digits() -> None:
     site = SHOP.site
     assert Sender.of(site, HOST, "sha256:" + RECIPE + "0" * 52).recipe == RECIPE
@@ -142,14 +190,29 @@ def answer(rows: Any, names: tuple[str, ...] = COLUMNS) -> dict[str, Any]:
     return {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]}
 
 
-GOOD = ["request", "r", "i", "", None, 3, "2026-11-27T11:59:48.1234567Z", "2026-11-27T12:00:00Z"]
+GOOD = [
+    "request",
+    "r",
+    "i",
+    "",
+    None,
+    "",
+    3,
+    "2026-11-27T11:59:48.1234567Z",
+    "2026-11-27T12:00:00Z",
+]
 
 
 def test_an_answer_is_read_with_seven_decimals_and_empty_members() -> None:
     groups, asked = read_groups("it", answer([GOOD]))
     assert asked == ASKED
-    assert groups[0].newest.isoformat() == "2026-11-27T11:59:48.123457+00:00"
+    assert groups[0].newest.isoformat() == "2026-11-27T11:59:48.123456+00:00"
     assert (groups[0].kind, groups[0].host, groups[0].rows) == ("requests", "", 3)
+
+
+def test_the_last_time_that_kusto_knows_is_a_time() -> None:
+    groups, _ = read_groups("it", answer([[*GOOD[:7], "9999-12-31T23:59:59.9999999Z", GOOD[8]]]))
+    assert groups[0].newest.isoformat() == "9999-12-31T23:59:59.999999+00:00"
 
 
 @pytest.mark.parametrize(
@@ -161,9 +224,9 @@ def test_an_answer_is_read_with_seven_decimals_and_empty_members() -> None:
         answer(None),
         answer([None]),
         answer([GOOD[:3]]),
-        answer([[*GOOD[:5], "3", *GOOD[6:]]]),
-        answer([[*GOOD[:6], "yesterday", GOOD[7]]]),
-        answer([[*GOOD[:6], "2026-13-27T11:59:48Z", GOOD[7]]]),
+        answer([[*GOOD[:6], "3", *GOOD[7:]]]),
+        answer([[*GOOD[:7], "yesterday", GOOD[8]]]),
+        answer([[*GOOD[:7], "2026-13-27T11:59:48Z", GOOD[8]]]),
         answer([GOOD], ("itemType",)),
     ],
 )

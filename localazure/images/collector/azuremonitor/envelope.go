@@ -26,7 +26,8 @@ func wrap(item telemetry, at pcommon.Timestamp, resource pcommon.Resource) *cont
 	envelope.Name = item.EnvelopeName("")
 	envelope.Time = at.AsTime().Format(time.RFC3339Nano)
 	envelope.Data = data
-	envelope.Tags = map[string]string{contracts.InternalSdkVersion: "localazure:azuremonitor-double"}
+	// As upstream's exporter: "otelc-" and a version.
+	envelope.Tags = map[string]string{contracts.InternalSdkVersion: "otelc-localazure"}
 	tag(envelope, contracts.CloudRole, role(resource.Attributes()))
 	tag(envelope, contracts.CloudRoleInstance, text(resource.Attributes(), "service.instance.id"))
 	return envelope
