@@ -284,8 +284,8 @@ def _configuration(facts: Facts) -> Link:
         words, _, fix = unset[0].partition(" Set it with ")
         return Link(name, State.BROKEN, words, f"Set it with {fix}")
     sends = uses_azuremonitor(image.config)
-    by = f"collector {image.collector}" if facts.validated else "`az otelembed config validate`"
-    words = f"a configuration of its own, in which {by} finds no error"
+    by = f"collector {image.collector} finds" if facts.validated else "the checks of a deploy find"
+    words = f"a configuration of its own; {by} no error in it"
     if warnings := [*(one.sentence for one in found), *unset]:
         words += f"; {len(warnings)} warning{'s' * (len(warnings) != 1)}: {' '.join(warnings)}"
     is_dead = isinstance(facts.log, CollectorLog) and facts.log.is_dead(facts.now)

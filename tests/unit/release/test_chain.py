@@ -153,7 +153,7 @@ LOCAL = partial(Validated, "local", "0.150.0")
 def test_the_verdict_of_the_collector_itself_decides() -> None:
     sends = image(config=SENDS)
     own = link("configuration", **sends)
-    assert (own.state, "`az otelembed config validate` finds no" in own.evidence) == (
+    assert (own.state, "the checks of a deploy find no error" in own.evidence) == (
         State.OK,
         True,
     )
