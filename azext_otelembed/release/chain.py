@@ -89,6 +89,11 @@ class Facts:
     validated: Validated | None = None
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether the site isn't running, so that its container log and its rows are of before."""
+        return self.observed.state.lower() != "running"
+
+    @property
     def arrives(self) -> bool:
         """Whether rows of the running release were seen."""
         return self.telemetry.seen is True
@@ -142,7 +147,7 @@ def _failed(name: str, error: OtelembedError) -> Link:
 def _site(facts: Facts) -> Link:
     observed, seen = facts.observed, facts.seen
     site, runs = observed.id, f"Linux, one container, {observed.state.lower() or 'unknown state'}"
-    if observed.state.lower() != "running":
+    if facts.is_stopped:
         start = site.command("webapp start")
         return Link("site", State.BROKEN, f"{site} isn't running: {runs}", f"Start it: `{start}`.")
     instances, http = seen.evidence["instances"], seen.evidence["http"]
@@ -186,6 +191,8 @@ def _collector(facts: Facts, needed: Sequence[Link]) -> Link:
         return Link(name, State.UNKNOWN, "not checked: the image can't be read")
     if image.collector is None:
         return Link(name, State.UNKNOWN, _NO_COLLECTOR)
+    if facts.is_stopped:
+        return Link(name, State.UNKNOWN, "not checked: the site isn't running")
     if isinstance(log, OtelembedError):
         if facts.arrives:
             return Link(name, State.OK, "telemetry of this release arrives")
@@ -284,8 +291,8 @@ def _configuration(facts: Facts) -> Link:
         words, _, fix = unset[0].partition(" Set it with ")
         return Link(name, State.BROKEN, words, f"Set it with {fix}")
     sends = uses_azuremonitor(image.config)
-    by = f"collector {image.collector}" if facts.validated else "`az otelembed config validate`"
-    words = f"a configuration of its own, in which {by} finds no error"
+    by = f"collector {image.collector} finds" if facts.validated else "otelembed's checks find"
+    words = f"a configuration of its own, in which {by} no error"
     if warnings := [*(one.sentence for one in found), *unset]:
         words += f"; {len(warnings)} warning{'s' * (len(warnings) != 1)}: {' '.join(warnings)}"
     is_dead = isinstance(facts.log, CollectorLog) and facts.log.is_dead(facts.now)
@@ -355,7 +362,9 @@ def _app(facts: Facts) -> Link:
     problems_of_app = " ".join(problem for problem, _ in notes)
     fixes = " ".join(fix for _, fix in notes)
     # Variables are those of the container that runs, rows perhaps of the one before.
-    if facts.arrives_from_container or (facts.arrives and not notes):
+    if facts.is_stopped and not notes:
+        return Link(name, State.UNKNOWN, "not checked: the site isn't running")
+    if not facts.is_stopped and (facts.arrives_from_container or (facts.arrives and not notes)):
         words = f"it sends: {facts.telemetry.arrival.words}"
         return Link(name, State.OK, f"{words}. {problems_of_app}".removesuffix(". "), fixes)
     if notes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -134,7 +133,7 @@ def _facts(
     )
     collides = _tried(partial(check_startup_command, observed))
     return Facts(
-        *(observed, seen, pull, image, log, setting, telemetry, time.time(), health_path),
+        *(observed, seen, pull, image, log, setting, telemetry, session.clock.now(), health_path),
         collides=collides if isinstance(collides, Refused) else None,
     )
 

@@ -153,12 +153,12 @@ LOCAL = partial(Validated, "local", "0.150.0")
 def test_the_verdict_of_the_collector_itself_decides() -> None:
     sends = image(config=SENDS)
     own = link("configuration", **sends)
-    assert (own.state, "`az otelembed config validate` finds no" in own.evidence) == (
+    assert (own.state, "otelembed's checks find no error" in own.evidence) == (
         State.OK,
         True,
     )
     asked = link("configuration", **sends, validated=LOCAL(()))
-    assert (asked.state, "collector 0.150.0 finds no" in asked.evidence) == (State.OK, True)
+    assert (asked.state, "collector 0.150.0 finds no error" in asked.evidence) == (State.OK, True)
     refused = Problem(3, "exporters", "otelcol validate: no such key")
     found = link("configuration", **sends, validated=LOCAL((refused,)), log=DEAD)
     assert (found.state, "Line 3: otelcol validate" in found.evidence) == (State.BROKEN, True)
@@ -190,6 +190,15 @@ def test_an_endpoint_that_only_this_machine_cannot_reach_is_not_called_broken() 
     assert link("endpoint", setting=setting, telemetry=rows(5)).state is State.OK
     setting = replace(setting, answer=Ping(503))
     assert link("endpoint", setting=setting).state is State.BROKEN
+
+
+def test_a_stopped_site_has_no_collector_that_runs() -> None:
+    stopped = replace(FACTS.observed, state="Stopped")
+    for telemetry in (NO_ROWS, rows(5)):
+        found = links(replace(FACTS, observed=stopped, telemetry=telemetry))
+        states = {one.name: one.state for one in found}
+        assert states["site"] is State.BROKEN
+        assert (states["collector"], states["app"]) == (State.UNKNOWN, State.UNKNOWN)
 
 
 def test_an_app_that_sends_nothing_gets_the_hint_for_its_language() -> None:
