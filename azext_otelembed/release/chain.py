@@ -24,6 +24,7 @@ from azext_otelembed.release.telemetry_check import TelemetryCheck
 from azext_otelembed.target.running_image import RunningImage
 from azext_otelembed.telemetry.arrived import LATENCY
 from azext_otelembed.telemetry.link import Link, State
+from azext_otelembed.telemetry.recipient import NAME_IT
 from azext_otelembed.validation.verdict import Verdict as Validated
 from azext_otelembed.verification.collector_log import CollectorLog
 from azext_otelembed.verification.site_answer import Ping
@@ -258,8 +259,11 @@ def _ports(facts: Facts) -> Link:
     if app in taken:
         words = f"{listens}, and App Service expects the app on {app}"
         return Link(name, State.BROKEN, words, fix)
-    where = f"the app is expected on {app}" if app else "the app on App Service's default port"
-    return Link(name, State.OK, f"{listens}, {where}")
+    if app:
+        return Link(name, State.OK, f"{listens}, the app is expected on {app}")
+    runs = facts.arrives_from_container or (log.started is not None and not log.exits)
+    words = f"{listens}; which port the app is expected on isn't known"
+    return Link(name, _state(True if runs else None), words)
 
 
 def _listed(ports: Iterable[int]) -> str:
@@ -379,7 +383,7 @@ def _rows(facts: Facts) -> Link:
     if check.seen:
         return Link("rows", State.OK, f"component '{check.component}': {check.arrival.words}")
     fix = check.arrival.advice
-    if check.arrival.arrived is not None:
+    if check.arrival.arrived is not None and NAME_IT not in fix:
         words = (*health_path_words(facts.health_path), "--wait", f"{LATENCY:.0f}")
         again = facts.observed.id.command("otelembed doctor", *words)
         fix = f"Ask again with `{again}`." if check.seen is None else ""

@@ -165,6 +165,12 @@ def _tried(call: Callable[[], Result]) -> Result | OtelembedError:
 
 
 def _pull(session: Session, observed: Observed) -> str | None:
+    if observed.container_properties.get("authType") == "UserCredentials":
+        # A deploy refuses it, since it would lose the password; the site may pull all the same.
+        return (
+            f"the main container '{observed.container}' pulls with a user name and a password that "
+            "Azure doesn't show: its right to pull was not checked"
+        )
     return check_pull(session, observed, Reference.parse(observed.image).or_latest())
 
 

@@ -194,6 +194,16 @@ def test_an_answer_that_tells_nothing_leaves_it_open(
     assert words in told["telemetry"]["summary"]
 
 
+def test_rows_that_the_likely_component_of_a_reference_lacks_are_not_called_missing(
+    silent: Site, hand: Hand
+) -> None:
+    silent.set(**{SETTING: "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/a)"})
+    told = found(hand.session, silent, TelemetryQuestion(seconds=1, latency=1))
+    telemetry = told["telemetry"]
+    assert (telemetry["component"], telemetry["seen"]) == (silent.component, None)
+    assert "Name it with --app-insights <name or id>" in telemetry["reason"]
+
+
 @pytest.mark.thorough
 def test_telemetry_that_is_missing_is_a_warning(silent: Site, hand: Hand) -> None:
     ended = hand.deploy(silent, telemetry=TelemetryWait(2))

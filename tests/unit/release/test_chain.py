@@ -180,6 +180,8 @@ def test_a_port_of_the_app_that_the_collector_needs_is_broken() -> None:
     observed = replace(FACTS.observed, settings={"WEBSITES_PORT": "4318"})
     assert link("ports", observed=observed).state is State.BROKEN
     assert link("ports", log=replace(STARTED, port=4317)).state is State.BROKEN
+    assert link("ports").state is State.OK  # the collector listens
+    assert link("ports", log=CollectorLog()).state is State.UNKNOWN
     found = link("ports", log=replace(STARTED, port=8080))
     assert (found.state, "expected on 8080" in found.evidence) == (State.OK, True)
 
