@@ -290,6 +290,7 @@ def test_a_custom_configuration_without_the_recipe_is_seen_too(site: Site, hand:
     assert "which name no release" in ended.evidence["telemetry"]
 
 
+@pytest.mark.thorough
 def test_rows_that_the_app_sends_past_the_collector_prove_nothing(silent: Site, hand: Hand) -> None:
     assert hand.deploy(silent).exit_status == 0
     send(silent, {}, role=silent.name, sdk="dotnet:2.22.0-997")
