@@ -228,7 +228,11 @@ def status(
         elif check and not found["healthy"]:
             console.alert(f"otelembed: not healthy: {'; '.join(found['problems'])}.")
             end_with(cmd, 5)
-        if console.live and person_reads(cmd):
+        is_shown = console.live and person_reads(cmd)
+        if check and not found["healthy"] and not is_shown:
+            for note in found["notes"]:
+                console.note(note)
+        if is_shown:
             from azext_otelembed.release.status import panel
 
             console.show(panel(found))

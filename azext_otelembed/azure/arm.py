@@ -91,6 +91,7 @@ def pipeline_policies(session: Session) -> list[Any]:
         policies.RedirectPolicy(),
         policies.CustomHookPolicy(),
         retry_policy(),
+        session.clock.policy(),
         ArmAddressPolicy(session.arm_endpoint),
         ARMChallengeAuthenticationPolicy(session.bounded_credential, session.arm_scope),
         BodyPolicy(),

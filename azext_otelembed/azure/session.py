@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from azext_otelembed._version import __version__
 from azext_otelembed.az_commands import DEFAULT, Caller
+from azext_otelembed.azure.clock import Clock
 from azext_otelembed.deadline import Deadline
 from azext_otelembed.errors import AzureFailed, DeadlineExceeded, OtelembedError, Unauthorized
 from azext_otelembed.redaction import Secrets
@@ -103,6 +104,7 @@ class Session:
     keyword arguments for azure-core's transport, such as `connection_verify`. `caller` is
     the account for which commands are printed; `secrets` are those that the command has read, to be
     masked in untrusted text. `deadline` is the command's: each request of the session ends with it.
+    `clock` has Azure's time, once Azure Resource Manager has answered.
     """
 
     credential: TokenCredential
@@ -117,6 +119,7 @@ class Session:
     caller: Caller = DEFAULT
     secrets: Secrets = field(default_factory=Secrets)
     deadline: Deadline = field(default_factory=Deadline)
+    clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "caller", self.caller.within(self.subscription))

@@ -24,6 +24,7 @@ from azext_otelembed.release.telemetry_check import TelemetryCheck
 from azext_otelembed.target.running_image import RunningImage
 from azext_otelembed.telemetry.arrived import LATENCY
 from azext_otelembed.telemetry.link import Link, State
+from azext_otelembed.telemetry.recipient import NAME_IT
 from azext_otelembed.validation.verdict import Verdict as Validated
 from azext_otelembed.verification.collector_log import CollectorLog
 from azext_otelembed.verification.site_answer import Ping
@@ -89,6 +90,11 @@ class Facts:
     validated: Validated | None = None
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether the site isn't running, so that its container log and its rows are of before."""
+        return self.observed.state.lower() != "running"
+
+    @property
     def arrives(self) -> bool:
         """Whether rows of the running release were seen."""
         return self.telemetry.seen is True
@@ -142,7 +148,7 @@ def _failed(name: str, error: OtelembedError) -> Link:
 def _site(facts: Facts) -> Link:
     observed, seen = facts.observed, facts.seen
     site, runs = observed.id, f"Linux, one container, {observed.state.lower() or 'unknown state'}"
-    if observed.state.lower() != "running":
+    if facts.is_stopped:
         start = site.command("webapp start")
         return Link("site", State.BROKEN, f"{site} isn't running: {runs}", f"Start it: `{start}`.")
     instances, http = seen.evidence["instances"], seen.evidence["http"]
@@ -186,6 +192,8 @@ def _collector(facts: Facts, needed: Sequence[Link]) -> Link:
         return Link(name, State.UNKNOWN, "not checked: the image can't be read")
     if image.collector is None:
         return Link(name, State.UNKNOWN, _NO_COLLECTOR)
+    if facts.is_stopped:
+        return Link(name, State.UNKNOWN, "not checked: the site isn't running")
     if isinstance(log, OtelembedError):
         if facts.arrives:
             return Link(name, State.OK, "telemetry of this release arrives")
@@ -251,8 +259,11 @@ def _ports(facts: Facts) -> Link:
     if app in taken:
         words = f"{listens}, and App Service expects the app on {app}"
         return Link(name, State.BROKEN, words, fix)
-    where = f"the app is expected on {app}" if app else "the app on App Service's default port"
-    return Link(name, State.OK, f"{listens}, {where}")
+    if app:
+        return Link(name, State.OK, f"{listens}, the app is expected on {app}")
+    runs = facts.arrives_from_container or (log.started is not None and not log.exits)
+    words = f"{listens}; which port the app is expected on isn't known"
+    return Link(name, _state(True if runs else None), words)
 
 
 def _listed(ports: Iterable[int]) -> str:
@@ -285,7 +296,7 @@ def _configuration(facts: Facts) -> Link:
         return Link(name, State.BROKEN, words, f"Set it with {fix}")
     sends = uses_azuremonitor(image.config)
     by = f"collector {image.collector} finds" if facts.validated else "the checks of a deploy find"
-    words = f"a configuration of its own; {by} no error in it"
+    words = f"a configuration of its own, in which {by} no error"
     if warnings := [*(one.sentence for one in found), *unset]:
         words += f"; {len(warnings)} warning{'s' * (len(warnings) != 1)}: {' '.join(warnings)}"
     is_dead = isinstance(facts.log, CollectorLog) and facts.log.is_dead(facts.now)
@@ -355,7 +366,9 @@ def _app(facts: Facts) -> Link:
     problems_of_app = " ".join(problem for problem, _ in notes)
     fixes = " ".join(fix for _, fix in notes)
     # Variables are those of the container that runs, rows perhaps of the one before.
-    if facts.arrives_from_container or (facts.arrives and not notes):
+    if facts.is_stopped and not notes:
+        return Link(name, State.UNKNOWN, "not checked: the site isn't running")
+    if not facts.is_stopped and (facts.arrives_from_container or (facts.arrives and not notes)):
         words = f"it sends: {facts.telemetry.arrival.words}"
         return Link(name, State.OK, f"{words}. {problems_of_app}".removesuffix(". "), fixes)
     if notes:
@@ -370,7 +383,7 @@ def _rows(facts: Facts) -> Link:
     if check.seen:
         return Link("rows", State.OK, f"component '{check.component}': {check.arrival.words}")
     fix = check.arrival.advice
-    if check.arrival.arrived is not None:
+    if check.arrival.arrived is not None and NAME_IT not in fix:
         words = (*health_path_words(facts.health_path), "--wait", f"{LATENCY:.0f}")
         again = facts.observed.id.command("otelembed doctor", *words)
         fix = f"Ask again with `{again}`." if check.seen is None else ""

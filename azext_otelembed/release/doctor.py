@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -134,7 +133,7 @@ def _facts(
     )
     collides = _tried(partial(check_startup_command, observed))
     return Facts(
-        *(observed, seen, pull, image, log, setting, telemetry, time.time(), health_path),
+        *(observed, seen, pull, image, log, setting, telemetry, session.clock.now(), health_path),
         collides=collides if isinstance(collides, Refused) else None,
     )
 
@@ -166,6 +165,12 @@ def _tried(call: Callable[[], Result]) -> Result | OtelembedError:
 
 
 def _pull(session: Session, observed: Observed) -> str | None:
+    if observed.container_properties.get("authType") == "UserCredentials":
+        # A deploy refuses it, since it would lose the password; the site may pull all the same.
+        return (
+            f"the main container '{observed.container}' pulls with a user name and a password that "
+            "Azure doesn't show: its right to pull was not checked"
+        )
     return check_pull(session, observed, Reference.parse(observed.image).or_latest())
 
 

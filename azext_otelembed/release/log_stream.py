@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console, write_line
-from azext_otelembed.errors import AzureFailed, NotFound
+from azext_otelembed.errors import AzureFailed, DeadlineExceeded, NotFound
 from azext_otelembed.printable import one_line
 from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification.log_lines import OURS, LogLine, LogTail, Source, log_lines
@@ -62,7 +62,7 @@ def follow_log(
         session.deadline.extend(_PATIENCE)
         try:
             text = _read(client)
-        except AzureFailed as failed:
+        except (AzureFailed, DeadlineExceeded) as failed:
             if is_first:
                 raise
             if not is_failing:

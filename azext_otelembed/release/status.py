@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -76,10 +75,19 @@ class _Collector:
     words: str
 
     @classmethod
-    def of(cls, running: ImageReport, log: str, telemetry: TelemetryCheck | None) -> _Collector:
+    def of(
+        cls,
+        observed: Observed,
+        running: ImageReport,
+        log: str,
+        telemetry: TelemetryCheck | None,
+        now: float,
+    ) -> _Collector:
         if not running.embedded:
             return cls(None, "")
-        found, now = collector_log(log, running.recipe or ""), time.time()
+        if observed.state.lower() != "running":
+            return cls(None, "not checked: the site isn't running")
+        found = collector_log(log, running.recipe or "")
         if found.is_dead(now) and not (telemetry and telemetry.is_newer_than(found.last)):
             return cls(False, f"the collector doesn't run: {found.words(now)}")
         if found.started is None or not reports_exits(running.launcher or ""):
@@ -136,7 +144,7 @@ def status(
         ask = partial(ask, app_insights=app_insights, health_path=health_path)
         telemetry = _asked(ask, former_host(session, observed), console)
     problems, notes = _problems(observed, running, setting)
-    collector = _Collector.of(running, log, telemetry)
+    collector = _Collector.of(observed, running, log, telemetry, session.clock.now())
     problems += collector.problems(session.secrets, site, health_path)
     if telemetry and not telemetry.seen:
         notes += _missing_notes(observed, running)

@@ -9,12 +9,13 @@ from typing import Any
 
 from azext_otelembed.azure.arm import Arm
 from azext_otelembed.azure.session import Session
+from azext_otelembed.collector.connection_string import is_reference
 from azext_otelembed.errors import OtelembedError, Refused
 from azext_otelembed.release.release_context import ReleaseContext, TelemetryWait, health_path_words
 from azext_otelembed.target.running_image import running_image
 from azext_otelembed.telemetry.arrival import Arrival, Seen, await_arrival
 from azext_otelembed.telemetry.arrived import LATENCY, NO_ROWS, Sender, ask
-from azext_otelembed.telemetry.recipient import recipient
+from azext_otelembed.telemetry.recipient import NAME_IT, recipient
 from azext_otelembed.verification.site_answer import ping
 from azext_otelembed.verification.verify import Verdict
 from azext_otelembed.webapp.observe import SETTING, Observed
@@ -129,7 +130,11 @@ def check_telemetry(
         say=say,
         latency=question.latency,
     )
-    if arrival.seen is Seen.OPEN and not arrival.problem:
+    if arrival.seen is Seen.NO and is_reference(observed.setting) and not app_insights:
+        # The component is only the likely one.
+        advice = f"{SETTING} is a reference, which doesn't tell the component. {NAME_IT}"
+        arrival = replace(arrival, seen=Seen.OPEN, advice=advice)
+    elif arrival.seen is Seen.OPEN and not arrival.problem:
         words = (*health_path_words(health_path), "--telemetry", "--wait", f"{LATENCY:.0f}")
         again = observed.id.command("otelembed status", *words)
         arrival = replace(arrival, advice=f"Ask again with `{again}`")

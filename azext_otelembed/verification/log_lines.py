@@ -47,6 +47,10 @@ _COLLECTOR = re.compile(
 last lines of one that exits. As the collector of release 0.150.0 writes them."""
 
 
+_MOST_KNOWN = 1_000_000
+"""Lines of a followed log that are known again: more than an answer has."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One line: its time as written, which may be empty, in seconds, its source and its text."""
@@ -100,11 +104,13 @@ def _source(line: str, stamp: str, rest: str, before: LogLine | None) -> Source:
 class LogTail:
     """A container log that is read again and again: `update` returns the lines that are new.
 
-    `has_gap`: the last answer didn't join the one before, so that lines may be missing.
+    `has_gap`: the last answer has none of the lines before, so that lines may be missing. An answer
+    may also be one of before again: of another instance, or of a log that was cut in between.
     """
 
     def __init__(self) -> None:
         self._text = ""
+        self._known: dict[int, None] = {}
         self.has_gap = False
 
     def update(self, text: str) -> list[LogLine]:
@@ -113,21 +119,29 @@ class LogTail:
         if not whole:
             return []  # the log of a site that is being restarted
         pieces, joined = new_pieces(self._text, whole)
-        self.has_gap = not joined and bool(self._text)
-        new = "".join(pieces)
-        if new and self._text:
-            new = _without(new, set(self._text.split("\n")))
+        read = "".join(pieces)
+        new, is_known = self._without_known(read)
+        self.has_gap = not joined and not is_known and bool(self._text)
         self._text = whole
         return log_lines(new)
 
-
-def _without(text: str, known: set[str]) -> str:
-    """The text without the known lines that have a time, and the lines that belong to them."""
-    kept: list[str] = []
-    is_known = False
-    for line in text.split("\n"):
-        if STAMPED.match(line):
-            is_known = line in known
-        if not is_known or line not in known:
-            kept.append(line)
-    return "\n".join(kept)
+    def _without_known(self, text: str) -> tuple[str, bool]:
+        """The text without the lines that were read before: those with a time, and the lines that
+        belong to them. And whether there are any.
+        """
+        kept: list[str] = []
+        stamped = ""
+        seen: list[int] = []
+        for line in text.split("\n"):
+            if STAMPED.match(line):
+                stamped = line
+            key = hash((stamped, line))
+            # Without a time before it, an equal line is another one.
+            if not stamped or key not in self._known:
+                kept.append(line)
+            seen.append(key)
+        count = len(seen) - len(kept)
+        self._known.update(dict.fromkeys(seen))
+        while len(self._known) > _MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return "\n".join(kept), count > 0

@@ -86,6 +86,7 @@ def test_the_collector_itself_finds_what_the_checks_do_not_know(
     assert not [one for one in refused.writes if "manifests" in one]
 
 
+@pytest.mark.thorough
 def test_doctor_asks_the_collector_that_is_on_this_machine(
     cloud: Cloud, deployed: Site, make_site: Callable[..., Site], tmp_path: Path
 ) -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from azext_otelembed.console import Console
 from azext_otelembed.errors import NotFound, Refused, Unauthorized
+from azext_otelembed.release.doctor import doctor
+from azext_otelembed.release.telemetry_check import TelemetryQuestion
+from azext_otelembed.validation.binary_cache import BinaryCache
 from localazure.az import Az
 from tests.e2e.support import IMAGES, SETTING, SETTINGS, Cloud, Site
 from tests.release.support import OLD, Hand, MakeSite, Push, id_of, session_of, writes
@@ -338,6 +344,17 @@ def test_a_main_container_with_a_password_that_cannot_be_read_is_refused(
         hand.deploy(site)
     assert "--system-assigned-identity true" in (refused.value.recommendation or "")
     assert containers(site) == before
+    told = doctor(
+        hand.session,
+        id_of(site),
+        question=TelemetryQuestion(),
+        app_insights=None,
+        health_path="/",
+        console=Console(stream=io.StringIO()),
+        binaries=BinaryCache(Path("/nonexistent")),
+    )
+    pull = told["links"][1]
+    assert (pull["link"], pull["state"]) == ("pull", "unknown"), "the site itself has the password"
 
 
 def test_a_role_that_is_missing_in_another_subscription_is_named_with_the_command(

@@ -194,6 +194,16 @@ def test_an_answer_that_tells_nothing_leaves_it_open(
     assert words in told["telemetry"]["summary"]
 
 
+def test_rows_that_the_likely_component_of_a_reference_lacks_are_not_called_missing(
+    silent: Site, hand: Hand
+) -> None:
+    silent.set(**{SETTING: "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/a)"})
+    told = found(hand.session, silent, TelemetryQuestion(seconds=1, latency=1))
+    telemetry = told["telemetry"]
+    assert (telemetry["component"], telemetry["seen"]) == (silent.component, None)
+    assert "Name it with --app-insights <name or id>" in telemetry["reason"]
+
+
 @pytest.mark.thorough
 def test_telemetry_that_is_missing_is_a_warning(silent: Site, hand: Hand) -> None:
     ended = hand.deploy(silent, telemetry=TelemetryWait(2))
@@ -280,6 +290,7 @@ def test_a_custom_configuration_without_the_recipe_is_seen_too(site: Site, hand:
     assert "which name no release" in ended.evidence["telemetry"]
 
 
+@pytest.mark.thorough
 def test_rows_that_the_app_sends_past_the_collector_prove_nothing(silent: Site, hand: Hand) -> None:
     assert hand.deploy(silent).exit_status == 0
     send(silent, {}, role=silent.name, sdk="dotnet:2.22.0-997")

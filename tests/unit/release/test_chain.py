@@ -158,7 +158,7 @@ def test_the_verdict_of_the_collector_itself_decides() -> None:
         True,
     )
     asked = link("configuration", **sends, validated=LOCAL(()))
-    assert (asked.state, "collector 0.150.0 finds no" in asked.evidence) == (State.OK, True)
+    assert (asked.state, "collector 0.150.0 finds no error" in asked.evidence) == (State.OK, True)
     refused = Problem(3, "exporters", "otelcol validate: no such key")
     found = link("configuration", **sends, validated=LOCAL((refused,)), log=DEAD)
     assert (found.state, "Line 3: otelcol validate" in found.evidence) == (State.BROKEN, True)
@@ -180,6 +180,8 @@ def test_a_port_of_the_app_that_the_collector_needs_is_broken() -> None:
     observed = replace(FACTS.observed, settings={"WEBSITES_PORT": "4318"})
     assert link("ports", observed=observed).state is State.BROKEN
     assert link("ports", log=replace(STARTED, port=4317)).state is State.BROKEN
+    assert link("ports").state is State.OK  # the collector listens
+    assert link("ports", log=CollectorLog()).state is State.UNKNOWN
     found = link("ports", log=replace(STARTED, port=8080))
     assert (found.state, "expected on 8080" in found.evidence) == (State.OK, True)
 
@@ -190,6 +192,15 @@ def test_an_endpoint_that_only_this_machine_cannot_reach_is_not_called_broken() 
     assert link("endpoint", setting=setting, telemetry=rows(5)).state is State.OK
     setting = replace(setting, answer=Ping(503))
     assert link("endpoint", setting=setting).state is State.BROKEN
+
+
+def test_a_stopped_site_has_no_collector_that_runs() -> None:
+    stopped = replace(FACTS.observed, state="Stopped")
+    for telemetry in (NO_ROWS, rows(5)):
+        found = links(replace(FACTS, observed=stopped, telemetry=telemetry))
+        states = {one.name: one.state for one in found}
+        assert states["site"] is State.BROKEN
+        assert (states["collector"], states["app"]) == (State.UNKNOWN, State.UNKNOWN)
 
 
 def test_an_app_that_sends_nothing_gets_the_hint_for_its_language() -> None:

@@ -100,6 +100,28 @@ def test_a_log_that_was_replaced_or_emptied_is_followed_on() -> None:
     assert tail.has_gap
 
 
+def test_an_answer_of_before_shows_no_line_again() -> None:
+    tail = LogTail()
+    one, other = at(1, "one") + at(2, "two"), at(1, "other")
+    assert len(tail.update(one)) == 2
+    assert [line.text for line in tail.update(other)] == ["other"]  # of another instance
+    assert tail.has_gap
+    assert [line.text for line in tail.update(one + at(3, "three"))] == ["three"]
+    assert not tail.has_gap
+    assert tail.update(other) == []
+    assert tail.update(at(1, "one")) == []  # the log is cut
+    assert tail.update(one + at(3, "three")) == []
+    assert not tail.has_gap
+
+
+def test_lines_without_a_time_are_known_by_the_line_that_they_belong_to() -> None:
+    tail = LogTail()
+    trace = "Traceback:\n  in f\n  in f\n"
+    assert len(tail.update(at(1, "failed") + trace)) == 4
+    more = tail.update(at(1, "failed") + trace + "again\n" + at(2, "failed") + trace)
+    assert [line.text for line in more] == ["again", "failed", "Traceback:", "  in f", "  in f"]
+
+
 def test_the_reason_of_an_exit_is_the_collectors_in_all_its_lines() -> None:
     text = at(1, "Error: failed to get config: decoding failed:") + at(2, "") + at(3, "bad keys")
     found = log_lines(text + at(4, "GET / 200"))
