@@ -18,8 +18,8 @@ from azext_otelembed.collector.config import (
     uses_azuremonitor,
 )
 from azext_otelembed.errors import OtelembedError, Refused
-from azext_otelembed.image.launcher import launcher_words, reports_exits
-from azext_otelembed.release.release_context import health_path_words
+from azext_otelembed.image.launcher import reports_exits
+from azext_otelembed.release.release_context import deploy_again, health_path_words
 from azext_otelembed.release.telemetry_check import TelemetryCheck
 from azext_otelembed.target.running_image import RunningImage
 from azext_otelembed.telemetry.arrived import LATENCY
@@ -324,16 +324,11 @@ def _setting(facts: Facts) -> Link:
 
 
 def _deploy(facts: Facts, *options: str) -> str:
-    """The command that deploys the site's image again: with the options of its launcher and with
-    its configuration, if that isn't the default one, for the caller to fill in.
-    """
-    words = list(options)
-    if isinstance(facts.image, RunningImage) and facts.image.collector is not None:
-        given = launcher_words(facts.image.launcher)
-        words += [word for pair in given if pair[0] not in options for word in pair]
-        if facts.image.config not in (None, default()):
-            words += ["--collector-config", placeholder("file")]
-    return facts.observed.id.command("otelembed deploy", *words)
+    site, image = facts.observed.id, facts.image
+    if not isinstance(image, RunningImage) or image.collector is None:
+        return deploy_again(site, "", *options, has_own_config=False)
+    own = image.config not in (None, default())
+    return deploy_again(site, image.launcher, *options, has_own_config=own)
 
 
 def _endpoint(facts: Facts) -> Link:

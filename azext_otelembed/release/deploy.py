@@ -412,7 +412,7 @@ class _Deploy:
                 partial(look, self.session, site.client, observed, health_path),
                 partial(log_or_empty, site.client),
             )
-            verdict = with_collector(verdict, text, target.recipe, self.session.secrets)
+            verdict = with_collector(verdict, text, target.recipe, self.session)
             step.found(verdict.summary, verdict.healthy)
         if self.request.release.telemetry is not None:
             context = self._context(site.client, observed)

@@ -198,11 +198,10 @@ def _setting(
 
 
 def _mismatch(match: Match) -> SettingFacts:
-    """A setting that doesn't hold. Where the note names a command, that is a plain deploy."""
-    words, deploys, _ = match.note.partition(". `")
+    """A setting that doesn't hold."""
     unnamed = ("--app-insights", placeholder("name or id"))
-    named = () if deploys else app_insights_option(match.component) or unnamed
-    words = f"the app setting {SETTING} is {words}"
+    named = () if match.is_set_in_order else app_insights_option(match.component) or unnamed
+    words = f"the app setting {SETTING} is {match.note}"
     return SettingFacts(False, words, component=match.component, redeploy=tuple(named))
 
 

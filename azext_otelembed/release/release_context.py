@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from azext_otelembed.az_commands import option
+from azext_otelembed.az_commands import option, placeholder
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.console import Console
+from azext_otelembed.image.launcher import launcher_words
 from azext_otelembed.records import record
 from azext_otelembed.records.record import Release
 from azext_otelembed.records.record_store import RecordStore
@@ -27,6 +28,17 @@ EXIT_UNPROVEN = 6
 def health_path_words(path: str) -> tuple[str, ...]:
     """The words of `--health-path`, unless it is the default one."""
     return () if path == "/" else option("--health-path", path)
+
+
+def deploy_again(site: SiteId, launcher: str, *options: str, has_own_config: bool) -> str:
+    """The command that deploys a site's image again: with the options of `launcher` (its label) and
+    with a configuration of its own, if it has one, for the caller to fill in.
+    """
+    given = (pair for pair in launcher_words(launcher) if pair[0] not in options)
+    words = [*options, *(word for pair in given for word in pair)]
+    if has_own_config:
+        words += ["--collector-config", placeholder("file")]
+    return site.command("otelembed deploy", *words)
 
 
 def see_history(site: SiteId) -> str:

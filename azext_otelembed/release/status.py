@@ -21,7 +21,7 @@ from azext_otelembed.parallel import run_concurrently
 from azext_otelembed.printable import one_line
 from azext_otelembed.records.record_history import running_release, unproven_release
 from azext_otelembed.redaction import Secrets
-from azext_otelembed.release.release_context import health_path_words
+from azext_otelembed.release.release_context import deploy_again, health_path_words
 from azext_otelembed.release.telemetry_check import (
     NOT_CHECKED,
     TelemetryCheck,
@@ -319,7 +319,10 @@ def _problems(
     if observed.setting is None:
         problems.append(f"the app setting {SETTING} is missing")
     elif match.matches is False:
-        problems.append(f"the app setting {SETTING} is {match.note}")
+        own = running.config not in (None, str(Digest.of(default())))
+        deploy = deploy_again(observed.id, running.launcher or "", has_own_config=own)
+        repair = f". `{deploy}` sets it in order" if match.is_set_in_order else ""
+        problems.append(f"the app setting {SETTING} is {match.note}{repair}")
     problems += [f"{one.reason}. {one.fix}" for one in setting.refusals]
     if one := setting.local_auth:
         # A configuration of the user's may send otherwise, with the site's identity.

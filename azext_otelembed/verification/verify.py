@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from azext_otelembed.azure.clock import Clock
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient
 from azext_otelembed.deadline import CLOSING
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.image.reference import same_image
 from azext_otelembed.parallel import run_concurrently
-from azext_otelembed.redaction import Secrets
 from azext_otelembed.verification import platform_log
 from azext_otelembed.verification.attempts import Attempts
 from azext_otelembed.verification.collector_log import collector_log
@@ -88,16 +88,16 @@ def look(session: Session, client: SiteClient, observed: Observed, health_path: 
     return Verdict(False, reason, evidence, tail)
 
 
-def with_collector(verdict: Verdict, text: str, recipe: str, secrets: Secrets) -> Verdict:
+def with_collector(verdict: Verdict, text: str, recipe: str, session: Session) -> Verdict:
     """The verdict on a site that wasn't changed, with what its container log tells of the collector
     of `recipe` (empty without one).
     """
-    found, now = collector_log(text, recipe), time.time()
+    found, now = collector_log(text, recipe), session.clock.now()
     if not recipe or not verdict.healthy:
         return verdict
     if not found.is_dead(now):
         return replace(verdict, evidence={**verdict.evidence, "collector": found.state})
-    reason = secrets.brief(f"its collector doesn't run: {found.summary}")
+    reason = session.secrets.brief(f"its collector doesn't run: {found.summary}")
     evidence = {**verdict.evidence, "collector": found.state}
     return Verdict(None, reason, evidence, without_collector=True)
 
@@ -201,7 +201,7 @@ class _Verification:
                 return ended(False, f"the new container failed: {tracker.reason}")
             now = time.monotonic()
             if self.waits_for_block and tracker.attempts and tracker.attempts.blocked_until:
-                blocked = now + _rest(tracker.attempts) + AFTER_BLOCK + limit
+                blocked = now + _rest(tracker.attempts, self.session.clock) + AFTER_BLOCK + limit
                 # The record of the release lasts no longer.
                 longest = began + timeout - spent + LONGEST_BLOCK
                 deadline = max(deadline, min(blocked, longest))
@@ -268,9 +268,9 @@ def _at_deadline(tracker: VerdictTracker, configuration: _Configuration) -> tupl
     return None if is_unproven else False, tracker.reason
 
 
-def _rest(attempts: Attempts) -> float:
+def _rest(attempts: Attempts, clock: Clock) -> float:
     """Seconds until the end of a block; negative after it, though no line says that it ended."""
-    return (attempts.blocked_until or 0.0) - time.time()
+    return (attempts.blocked_until or 0.0) - clock.now()
 
 
 @dataclass(slots=True)

@@ -41,11 +41,13 @@ class Match:
 
     `matches` is None where that couldn't be found out; `note` is a phrase about the setting that
     says why it doesn't match, or isn't known to. `component` is the expected one, if any.
+    `is_set_in_order`: a deploy without an option for it sets it in order.
     """
 
     component: Component | None
     matches: bool | None
     note: str = ""
+    is_set_in_order: bool = False
 
 
 def match_setting(
@@ -63,7 +65,7 @@ def match_setting(
     if is_reference(value):
         return Match(None, *reference_note(client, arm, observed, value))
     if found := problems(value):
-        return Match(None, False, f"malformed: {'; '.join(found)}{_normalising(observed, value)}")
+        return Match(None, False, f"malformed: {'; '.join(found)}", _is_set_in_order(value))
     sent = destination(value)
     key, site = sent.instrumentation_key, observed.id
     try:
@@ -88,7 +90,7 @@ def match_setting(
         return Match(named, None, f"component '{named.name}' has no connection string to compare")
     if own.instrumentation_key.lower() != key.lower():
         return Match(named, False, f"not the key of component '{named.name}'")
-    return Match(named, *_endpoint(observed, named, sent.endpoint, own.ingestion_endpoint))
+    return _match_endpoint(named, sent.endpoint, own.ingestion_endpoint)
 
 
 def refusals(
@@ -153,35 +155,30 @@ def _unknown(site: SiteId) -> str:
     )
 
 
-def _normalising(observed: Observed, value: str) -> str:
-    """The command that sets a string in order, if it is one that `deploy` accepts."""
+def _is_set_in_order(value: str) -> bool:
+    """Whether a malformed string is one that `deploy` accepts, and sets in order."""
     try:
-        found = parse(value)
+        return not is_zero_key(parse(value).instrumentation_key)
     except InvalidConfig:
-        return ""
-    if is_zero_key(found.instrumentation_key):
-        return ""
-    return f". `{observed.id.command('otelembed deploy')}` sets it in order"
+        return False
 
 
-def _endpoint(
-    observed: Observed, component: Component, endpoint: str, own: str | None
-) -> tuple[bool, str]:
-    """Whether the exporter sends to the component's own endpoint, and a note if it doesn't.
+def _match_endpoint(component: Component, endpoint: str, own: str | None) -> Match:
+    """Whether the exporter sends to `own`, the component's endpoint.
 
     An endpoint outside of Azure may be a proxy of the user's.
     """
     host, wanted = urlsplit(endpoint).netloc.lower(), urlsplit(own or "").netloc.lower()
     if not own or host == wanted:
-        return True, ""
+        return Match(component, True)
     if endpoint == PUBLIC_ENDPOINT:
-        deploy = observed.id.command("otelembed deploy")
-        return False, (
+        note = (
             f"without the IngestionEndpoint of component '{component.name}': the exporter sends to "
-            f"{PUBLIC_ENDPOINT}. `{deploy}` adds it"
+            f"{PUBLIC_ENDPOINT}"
         )
+        return Match(component, False, note, is_set_in_order=True)
     note = f"sent to {host}; the endpoint of component '{component.name}' is {wanted}"
-    return not host.endswith(_AZURE), note
+    return Match(component, not host.endswith(_AZURE), note)
 
 
 def _is_in_network(observed: Observed) -> bool:
