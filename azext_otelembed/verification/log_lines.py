@@ -116,6 +116,7 @@ class LogTail:
     def update(self, text: str) -> list[LogLine]:
         """The lines of the next answer that the ones before don't have, sorted by time."""
         whole = text[: text.rfind("\n") + 1]
+        self.has_gap = False
         if not whole:
             return []  # the log of a site that is being restarted
         pieces, joined = new_pieces(self._text, whole)

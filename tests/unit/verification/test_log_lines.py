@@ -98,6 +98,8 @@ def test_a_log_that_was_replaced_or_emptied_is_followed_on() -> None:
     assert [line.text for line in tail.update(at(2, "two") + at(3, "three"))] == ["three"]
     assert [line.text for line in tail.update(at(7, "new file"))] == ["new file"]
     assert tail.has_gap
+    assert tail.update("") == []
+    assert not tail.has_gap, "it is told once"
 
 
 def test_an_answer_of_before_shows_no_line_again() -> None:
