@@ -274,7 +274,7 @@ def doctor(
             return None
         for one in found["links"]:
             if one["state"] != "ok":
-                words = f"{one['evidence']} {one['fix'] or ''}".rstrip()
+                words = ". ".join(filter(None, (one["evidence"].rstrip("."), one["fix"])))
                 console.alert(f"otelembed: {one['link']} is {one['state']}: {words}")
         return found
 

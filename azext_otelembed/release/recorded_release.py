@@ -174,8 +174,9 @@ class RecordedRelease:
 
     @property
     def wait_command(self) -> str:
-        """The command that verifies the release, and completes its record."""
-        return self._context.command("wait")
+        """The command that verifies the release as this one does, and completes its record."""
+        wait = self._options.telemetry
+        return self._context.command("wait", *(wait.words if wait else ()))
 
     def finish(self, observed: Observed, undo: Undo) -> ReleaseResult:
         """Verifies the site, rolls the release back if it fails, and completes its record."""
@@ -360,7 +361,7 @@ class RecordedRelease:
                 self._console.note(note)
             self._console.stands(
                 f"{self._site} was {undo.action} to {undo.image}, which is not verified yet; "
-                f"continue with `{self.wait_command}`"
+                f"continue with `{self._context.command('wait')}`"
             )
             self.keep_pending(lasts)
             verdict = self._verify(

@@ -57,6 +57,12 @@ class TelemetryWait:
     required: bool = False
     app_insights: str | None = None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options of `wait` that ask for the same."""
+        required = ("--require-telemetry",) if self.required else ()
+        return (*option("--wait-for-telemetry", f"{self.seconds:.0f}"), *required)
+
 
 @dataclass(frozen=True, slots=True)
 class ReleaseOptions:

@@ -136,6 +136,7 @@ def test_doctor_ends_with_1_and_names_the_broken_links(talker: Site) -> None:
     assert answer.json["healthy"] is False
     assert [one["link"] for one in answer.json["links"]][:3] == ["site", "pull", "image"]
     assert "otelembed: image is broken: " in answer.stderr
+    assert re.search(r"image is broken: .+[^.]\. Embed it: `az ", answer.stderr)
     assert f"`az otelembed deploy {' '.join(talker.arguments)}`" in answer.stderr
     assert API_KEY not in answer.stdout + answer.stderr
 

@@ -93,11 +93,17 @@ def test_status_tells_what_has_arrived(sending: Site, hand: Hand) -> None:
 
 
 def test_status_without_the_question_says_that_it_was_not_asked(sending: Site, hand: Hand) -> None:
-    mark = sending.cloud.mark()
-    told = found(hand.session, sending, None)
+    def queries(question: TelemetryQuestion | None) -> tuple[dict[str, Any], int]:
+        mark = sending.cloud.mark()
+        told = found(hand.session, sending, question)
+        paths = [one["path"] for one in sending.cloud.local.requests(since=mark)]
+        return told, sum(path.endswith("/query") for path in paths)
+
+    told, asked = queries(None)
     assert told["telemetry"] == NOT_CHECKED
     assert told["telemetry"]["summary"] == "not checked"
-    assert not [one for one in sending.cloud.requests(mark) if one["path"].endswith("/query")]
+    assert asked == 0
+    assert queries(TelemetryQuestion())[1] == 1
 
 
 def test_rows_that_are_still_being_ingested_leave_it_open(sending: Site, hand: Hand) -> None:
@@ -257,6 +263,8 @@ def test_a_query_that_fails_during_the_wait_leaves_a_required_release_unproven(
     assert (ended.exit_status, ended.release) == (6, "unproven"), ended.said
     assert "nothing shows that its telemetry arrives" in ended.said
     assert silent.runs != silent.image()
+    command = f"az otelembed wait {' '.join(silent.arguments)}"
+    assert f"{command} --wait-for-telemetry 3 --require-telemetry" in ended.said
 
 
 @pytest.mark.thorough
