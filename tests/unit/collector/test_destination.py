@@ -174,6 +174,13 @@ def test_a_configuration_uses_the_exporter_or_not(exporters: str, uses: bool | N
     assert uses_azuremonitor(PIPELINE.format(exporters).encode()) is uses
 
 
+@pytest.mark.parametrize(
+    "service", ["'${env:S}'", "{pipelines: '${env:P}'}", "{pipelines: {traces: '${env:T}'}}"]
+)
+def test_pipelines_of_the_environment_may_use_the_exporter(service: str) -> None:
+    assert uses_azuremonitor(f"service: {service}\n".encode()) is None
+
+
 def test_the_documented_configuration_signs_in_with_the_sites_identity() -> None:
     data = (ROOT / "docs" / "examples" / "entra-id.yml").read_bytes()
     assert load(data).data == data
