@@ -77,7 +77,7 @@ def reference_state(
 ) -> tuple[bool | None, str]:
     """Whether App Service resolves the reference that the setting has: true, false, or unknown.
 
-    With a phrase about the setting, and how to repair it. One read, and up to three more for the
+    With a phrase about the setting, and how to fix it. One read, and up to three more for the
     ids in a command.
     """
     kind = f"{'an' if is_app_configuration_reference(value) else 'a'} {_kind(value)}"
@@ -134,7 +134,7 @@ def _fix(arm: Arm, observed: Observed, status: str, reference: str) -> str:
     if status not in _FIXES:
         return f"See `{site.command('webapp show')}` and the vault's access rights."
     what, words = _FIXES[status]
-    known = {
+    known: dict[str, str] = {
         placeholder("vault"): first_group(VAULT, reference),
         placeholder("secret"): first_group(_SECRET, reference),
     }
