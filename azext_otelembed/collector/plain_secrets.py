@@ -11,11 +11,13 @@ from azext_otelembed.collector.yaml_document import Node
 
 _GUID = r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
 _PLAIN_KEY = re.compile(rf"instrumentation_?key[\"']?\s*[=:]\s*[\"']?({_GUID})", re.IGNORECASE)
-_SECRET_NAME = re.compile(
-    r"(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|authorization"
-    r"|instrumentation[_-]?key)$",
-    re.IGNORECASE,
+_NAMES = (
+    "(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|authorization"
+    "|instrumentation[_-]?key)"
 )
+_SECRET_NAME = re.compile(rf"{_NAMES}$", re.IGNORECASE)
+_COMMENT = re.compile(r"(?:^|\s)#")
+_SECRET_SETTING = re.compile(rf"({_NAMES}[\"']?: *)(?!\$)\S.*", re.IGNORECASE)
 # The user part of an address; keys of Azure's connection strings (Event Hubs, Storage), and the
 # signature of a signed address.
 _IN_TEXT = (
@@ -67,6 +69,15 @@ def secret_values(root: Node, source: str) -> Iterator[str]:
     """The secrets in plain text of a configuration, which its checks refuse: to be masked."""
     yield from (match[1] for match in _PLAIN_KEY.finditer(source))
     yield from (found for _, _, found in _secrets(root))
+
+
+def mask_comments(source: str) -> str:
+    """The text with `***` in place of what may be secrets in comments: settings that are off."""
+    lines = []
+    for line in source.split("\n"):
+        start = found.start() if (found := _COMMENT.search(line)) else len(line)
+        lines.append(line[:start] + _SECRET_SETTING.sub(r"\1***", line[start:]))
+    return "\n".join(lines)
 
 
 def _secrets(root: Node) -> Iterator[tuple[tuple[str, ...], Node, str]]:
