@@ -36,7 +36,6 @@ from azext_otelembed.utf8_text import NotUtf8, decode_utf8, is_utf16
 # With the manifest and the image configuration, an embed uploads less than 64 KB.
 MAX_BYTES = 48 * 1024
 
-_EXPORTER = "azuremonitor"
 _DEFAULT_MEMORY_MIB = 204
 
 
@@ -170,10 +169,18 @@ def uses_azuremonitor(data: bytes) -> bool | None:
     pipelines = read([ConfigFile("", data)]).root.find("service", "pipelines")
     used = [pipeline.get("exporters") for _, pipeline in (pipelines.items if pipelines else ())]
     names = [one.text or "" for exporters in used if exporters for one in exporters.elements]
-    if any(name.partition("/")[0].strip() == _EXPORTER for name in names):
+    if any(name.partition("/")[0].strip() in exporter_setting.TYPES for name in names):
         return True
     texts = [*names, *(exporters.text or "" for exporters in used if exporters)]
     return None if any("$" in text for text in texts) else False
+
+
+def signs_in(data: bytes) -> bool:
+    """Whether the azuremonitor exporters of a checked configuration sign in with Entra ID."""
+    if data == default():
+        return False
+    root = read([ConfigFile("", data)]).root
+    return exporter_setting.signs_in(root, _used(pipelines(root)))
 
 
 def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
@@ -245,10 +252,10 @@ def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
     yield from extension_references.check(root, used)
     yield from _missing_limiter(root, found)
     exporters = [pipeline.roles["exporters"] for pipeline in found]
-    if all(one.all_known for one in exporters) and not any(
-        component_type(name) == _EXPORTER for one in exporters for name in one.identifiers
-    ):
-        message = f"No pipeline exports to '{_EXPORTER}': nothing will reach Application Insights."
+    types = {component_type(name) for one in exporters for name in one.identifiers}
+    if all(one.all_known for one in exporters) and types.isdisjoint(exporter_setting.TYPES):
+        name = exporter_setting.EXPORTER
+        message = f"No pipeline exports to '{name}': nothing will reach Application Insights."
         yield Problem(None, "service::pipelines", message, is_error=False)
 
 
