@@ -116,7 +116,7 @@ long-summary: >
     the image), image (has a collector), collector (runs), ports, configuration, setting (the
     connection string), endpoint (answers this machine, and its component accepts telemetry), app
     (sends), rows (are in Application Insights). A link is ok, broken or unknown, with the evidence,
-    and with the command that repairs or checks it. Changes nothing.
+    and with the command that fixes or checks it. Changes nothing.
 
 
     Ends with status 0 if every link is ok, 1 if one is broken, 6 if none is broken and one is
@@ -126,7 +126,7 @@ examples:
     text: az otelembed doctor -g shop-rg -n shop
   - name: Send a few requests to the site, and wait up to three minutes for their telemetry.
     text: az otelembed doctor -g shop-rg -n shop --wait 180
-  - name: Print only the commands that repair a slot, for a script.
+  - name: Print only the commands that fix a slot, for a script.
     text: az otelembed doctor -g shop-rg -n shop --slot staging --query "links[?state=='broken'].commands[]" -o tsv
 """
 

@@ -348,7 +348,7 @@ def _arrival(c: Any) -> None:
         validator=validate_wait,
         help="Seconds to wait for telemetry of the running release. A few requests are sent to "
         "--health-path meanwhile. Telemetry can be queried 20 s to 3 min after it was sent, so "
-        "missing telemetry counts as lost from 180 on.",
+        "missing telemetry counts as lost only after 180 s.",
     )
 
 

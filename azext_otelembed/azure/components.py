@@ -85,17 +85,17 @@ def find_all(arm: Arm, subscription: str, group: str | None = None) -> list[Comp
 def local_auth_refusal(arm: Arm, component: Component) -> Refusal | None:
     """The refusal of a component that accepts senders with Entra ID only.
 
-    The azuremonitor exporter has no such sign-in (its AUTHENTICATION.md), and gets 401.
+    The azuremonitor exporter signs in only with an extension (`auth`), and gets 401 without.
     """
     if component.local_auth:
         return None
     enable = _update_command(arm.caller, component, "properties.DisableLocalAuth=false")
     return Refusal(
         f"{_named(component)} has local authentication disabled (DisableLocalAuth): it accepts "
-        "only senders that sign in with Entra ID, which the collector's azuremonitor exporter "
-        "can't do",
-        f"Name another component with --app-insights, enable it with `{enable}`, or send over "
-        "Azure Monitor's OTLP endpoint with the site's identity: docs/entra-id.md.",
+        "only senders that sign in with Entra ID, which the azuremonitor exporter "
+        "of the default configuration doesn't do",
+        f"Name another component with --app-insights, enable it with `{enable}`, or let the "
+        "collector sign in with the site's identity: docs/entra-id.md.",
     )
 
 

@@ -17,8 +17,11 @@ from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.yaml_document import Node
 
 SECTIONS = ("receivers", "processors", "exporters", "connectors", "extensions")
-# Components with an `endpoint` and no `port`.
-_LISTENERS = ("otlp", "health_check", "zpages", "pprof")
+# Components that listen on an `endpoint` and have no `port` beside it: the length of that path.
+_LISTENERS = {
+    ("receivers", "otlp"): 5,  # below protocols::http
+    **{("extensions", kind): 3 for kind in ("health_check", "zpages", "pprof")},
+}
 # Keys whose value is an address in every component that has them.
 _ADDRESSES = ("endpoint", "listen_address", "http_endpoint")
 
@@ -108,12 +111,13 @@ def check_addresses(root: Node) -> Iterator[Problem]:
     for section in SECTIONS:
         node = root.get(section)
         for path, leaf in node.leaves((section,)) if node is not None else ():
-            if path[-1] in _ADDRESSES and len(path) > 2 and leaf.scalar != "string":
-                kind = "a number" if leaf.scalar in ("int", "float") else "true or false"
-                message = f"'{path[-1]}' of '{path[1]}' must be an address, not {kind}."
+            kind = component_type(path[1].strip()) if len(path) > 2 else ""
+            if kind and path[-1] in _ADDRESSES and leaf.scalar != "string":
+                given = "a number" if leaf.scalar in ("int", "float") else "true or false"
+                message = f"'{path[-1]}' of '{path[1]}' must be an address, not {given}."
                 port = leaf.text if leaf.scalar == "int" else "PORT"
                 advice = f"Write '{path[-1]}: localhost:{port}'."
                 yield Problem.of(leaf, path, message, advice)
-            elif path[-1] == "port" and component_type(path[1].strip()) in _LISTENERS:
+            elif path[-1] == "port" and len(path) == _LISTENERS.get((section, kind)):
                 message = f"'{path[1]}' has no setting 'port'."
                 yield Problem.of(leaf, path, message, f"Write 'endpoint: localhost:{leaf.text}'.")

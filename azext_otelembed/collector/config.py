@@ -36,7 +36,6 @@ from azext_otelembed.utf8_text import NotUtf8, decode_utf8, is_utf16
 # With the manifest and the image configuration, an embed uploads less than 64 KB.
 MAX_BYTES = 48 * 1024
 
-_EXPORTER = "azuremonitor"
 _DEFAULT_MEMORY_MIB = 204
 
 
@@ -163,17 +162,31 @@ def required_variables(data: bytes) -> tuple[str, ...]:
 def uses_azuremonitor(data: bytes) -> bool | None:
     """Whether a pipeline of a checked configuration sends with the azuremonitor exporter.
 
-    None if that depends on the environment (`exporters: ${env:…}`).
+    None if that depends on the environment (`exporters: ${env:…}`, `pipelines: ${file:…}`).
     """
     if data == default():
         return True
-    pipelines = read([ConfigFile("", data)]).root.find("service", "pipelines")
-    used = [pipeline.get("exporters") for _, pipeline in (pipelines.items if pipelines else ())]
-    names = [one.text or "" for exporters in used if exporters for one in exporters.elements]
-    if any(name.partition("/")[0].strip() == _EXPORTER for name in names):
+    return _uses_azuremonitor(read([ConfigFile("", data)]).root)
+
+
+def _uses_azuremonitor(root: Node) -> bool | None:
+    exporters = [pipeline.roles["exporters"] for pipeline in pipelines(root)]
+    names = (name for one in exporters for name in one.identifiers)
+    if any(component_type(name) in exporter_setting.TYPES for name in names):
         return True
-    texts = [*names, *(exporters.text or "" for exporters in used if exporters)]
-    return None if any("$" in text for text in texts) else False
+    section = root.find("service", "pipelines")
+    each = section.items if section is not None else ()
+    given = (root.get("service"), section, *(node for _, node in each))
+    is_known = all(one.all_known for one in exporters) and not any(map(unknown, given))
+    return False if is_known else None
+
+
+def signs_in(data: bytes) -> bool:
+    """Whether the azuremonitor exporters of a checked configuration sign in with Entra ID."""
+    if data == default():
+        return False
+    root = read([ConfigFile("", data)]).root
+    return exporter_setting.signs_in(root, _used(pipelines(root)))
 
 
 def _read(file: ConfigFile) -> tuple[Node, bytes, list[Problem]]:
@@ -244,11 +257,9 @@ def _problems(root: Node, *, exact: bool) -> Iterator[Problem]:
     yield from exporter_setting.check(root, used)
     yield from extension_references.check(root, used)
     yield from _missing_limiter(root, found)
-    exporters = [pipeline.roles["exporters"] for pipeline in found]
-    if all(one.all_known for one in exporters) and not any(
-        component_type(name) == _EXPORTER for one in exporters for name in one.identifiers
-    ):
-        message = f"No pipeline exports to '{_EXPORTER}': nothing will reach Application Insights."
+    if _uses_azuremonitor(root) is False:
+        name = exporter_setting.EXPORTER
+        message = f"No pipeline exports to '{name}': nothing will reach Application Insights."
         yield Problem(None, "service::pipelines", message, is_error=False)
 
 

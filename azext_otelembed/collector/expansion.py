@@ -38,6 +38,15 @@ def expressions(text: str) -> Iterator[str]:
         text = text.replace(found, _EXPANDED)
 
 
+def defaults(text: str) -> Iterator[str]:
+    """The values that are written as `${env:NAME:-value}`, without those of other expressions."""
+    for expression in expressions(text):
+        scheme, _, value = _split(expression)
+        default = value.partition(":-")[2]
+        if scheme == "env" and default not in ("", _EXPANDED):
+            yield default
+
+
 def environment_names(root: Node) -> Iterator[tuple[str, bool, Node]]:
     """The environment variables that are read: name, whether it has a default, the value."""
     for _, node in root.leaves():

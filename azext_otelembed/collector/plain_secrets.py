@@ -5,24 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from azext_otelembed.collector.expansion import is_expanded
+from azext_otelembed.collector.expansion import defaults, is_expanded
 from azext_otelembed.collector.problem import Problem
 from azext_otelembed.collector.yaml_document import Node
 
 _GUID = r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}"
 _PLAIN_KEY = re.compile(rf"instrumentation_?key[\"']?\s*[=:]\s*[\"']?({_GUID})", re.IGNORECASE)
-_SECRET_NAME = re.compile(
-    r"(?:password|passwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|authorization"
-    r"|instrumentation[_-]?key)$",
-    re.IGNORECASE,
+_NAMES = (
+    r"(?:password|passwd|pwd|passphrase|secret|token|authorization|key[_-]?pem|api[_-]?key"
+    r"|(?:access|account|agent|app|application|ingest|ingestion|instrumentation|license|private"
+    r"|secret|shared|signing|write)[_-]?key)"
 )
-# The user part of an address; keys of Azure's connection strings (Event Hubs, Storage), and the
-# signature of a signed address.
+_SECRET_NAME = re.compile(rf"{_NAMES}$|^tokens$", re.IGNORECASE)
+_COMMENT = re.compile(r"(?:^|\s)#")
+_SECRET_SETTING = re.compile(rf"({_NAMES}[\"']?: *)(?!\$)\S.*", re.IGNORECASE)
+# Of the datadog exporter, and of the basicauth extension.
+_SECRET_PATHS = (("api", "key"), ("htpasswd", "inline"))
+# Services name the header of their key in many ways: x-honeycomb-team, signoz-ingestion-key.
+_SECRET_HEADER = re.compile(
+    r"(?:.key|token|secret|authorization|password|cookie|-auth|-team|-dsn)$", re.IGNORECASE
+)
+_HEADERS = "headers"
+# The user part of an address, or of a MySQL data source; a password, or a key of Azure, in a
+# connection string or query; the signature of a signed address; a private key.
 _IN_TEXT = (
-    re.compile(r"//[^/@\s:]+:([^/@\s]+)@"),
+    re.compile(r"//[^/@\s:]*:([^/\s]+)@"),
+    re.compile(r"^[^\s:@/]+:([^\s/]+)@(?:tcp|unix)\("),
+    re.compile(r"\b(?:password|passwd|pwd)\s?=\s?([^;&\s\\()\[\]{}*+?]+)", re.IGNORECASE),
     re.compile(r"(?:SharedAccessKey|AccountKey|SharedAccessSignature)=([^;\s]+)", re.IGNORECASE),
     re.compile(r"[?&]sig=([^&\s]+)"),
+    re.compile(r"(-----BEGIN [A-Z ]*PRIVATE KEY-----.*)", re.DOTALL),
 )
+_SHORTEST_LINE = 8
 _MASKED = re.compile(r"[*xX.•-]*|<[^>]*>|redacted|masked|removed|hidden", re.IGNORECASE)
 """What stands in place of a secret."""
 _ADVICE = (
@@ -66,32 +80,53 @@ def check_values(root: Node) -> Iterator[Problem]:
 def secret_values(root: Node, source: str) -> Iterator[str]:
     """The secrets in plain text of a configuration, which its checks refuse: to be masked."""
     yield from (match[1] for match in _PLAIN_KEY.finditer(source))
-    yield from (found for _, _, found in _secrets(root))
+    for _, _, found in _secrets(root):
+        yield found
+        if "\n" in found:  # a private key, whose lines are indented in the source
+            yield from (line for line in found.splitlines() if len(line) >= _SHORTEST_LINE)
+
+
+def mask_comments(source: str) -> str:
+    """The text with `***` in place of what may be secrets in comments: settings that are off."""
+    lines = []
+    for line in source.split("\n"):
+        start = found.start() if (found := _COMMENT.search(line)) else len(line)
+        lines.append(line[:start] + _SECRET_SETTING.sub(r"\1***", line[start:]))
+    return "\n".join(lines)
 
 
 def _secrets(root: Node) -> Iterator[tuple[tuple[str, ...], Node, str]]:
     """Each value that is or has a secret: its path, its node and the secret."""
     header_values = {id(node) for node in _header_values(root)}
     for path, node in root.leaves():
-        text = node.text or ""
-        if not path or is_expanded(text) or node.scalar not in ("string", "int"):
+        if not path or node.scalar == "bool":
             continue
-        named = _SECRET_NAME.search(path[-1]) or id(node) in header_values
-        found = next((match[1] for one in _IN_TEXT if (match := one.search(text))), "")
-        secret = text if named else found
-        if secret and not _MASKED.fullmatch(secret):
-            yield path, node, secret
+        named = (
+            _SECRET_NAME.search(path[-1])
+            or path[-2:] in _SECRET_PATHS
+            or (path[-2:-1] == (_HEADERS,) and _SECRET_HEADER.search(path[-1]))
+            or id(node) in header_values
+        )
+        text = node.text or ""
+        for written in defaults(text) if is_expanded(text) else (text,):
+            found = next((match[1] for one in _IN_TEXT if (match := one.search(written))), "")
+            secret = written if named else found
+            if secret and not _MASKED.fullmatch(secret):
+                yield path, node, secret
 
 
-def _header_values(root: Node) -> Iterator[Node]:
+def _header_values(node: Node) -> Iterator[Node]:
     """Values of headers that name a secret: lists of `{key: Authorization, value: …}`.
 
-    (extension/headerssetterextension)
+    (extension/headerssetterextension, whose `default_value` is another; config/configopaque and the
+    collector's own telemetry call the key `name`)
     """
-    extensions = root.get("extensions")
-    for name, extension in extensions.items if extensions is not None else ():
-        headers = extension.get("headers") if name.startswith("headers_setter") else None
-        for header in headers.elements if headers is not None else ():
-            key, value = header.get("key"), header.get("value")
-            if key is not None and value is not None and _SECRET_NAME.search(key.text or ""):
-                yield value
+    for key, value in node.items:
+        for header in value.elements if key == _HEADERS else ():
+            name = header.get("key") or header.get("name")
+            if name is not None and _SECRET_HEADER.search(name.text or ""):
+                given = (header.get(part) for part in ("value", "default_value"))
+                yield from (one for one in given if one is not None)
+        yield from _header_values(value)
+    for element in node.elements:
+        yield from _header_values(element)

@@ -17,6 +17,7 @@ from azext_otelembed.errors import InvalidConfig
 _MAX_DEPTH = 50
 _MAX_NODES = 20_000
 _DELIMITER = "::"
+_TOO_LARGE = "The collector configuration is too large or nested too deeply."
 _MERGE = "<<"
 _TAG = "tag:yaml.org,2002:"
 # The plain scalars that yaml/v3 doesn't read as text (resolve.go). `yes` and `on` are text.
@@ -129,7 +130,7 @@ def parse(source: str, file: str = "") -> Document:
             "The collector configuration must be a mapping with receivers, exporters and service.",
             line=root.line,
         )
-    return Document(_without_delimiters(root), composer.second_document())
+    return Document(_without_delimiters(root, 0), composer.second_document())
 
 
 class _Composer:
@@ -167,7 +168,7 @@ class _Composer:
     def _node(self, event: yaml.Event, depth: int) -> Node:
         self._left -= 1
         if self._left < 0 or depth > _MAX_DEPTH:
-            raise InvalidConfig("The collector configuration is too large or nested too deeply.")
+            raise InvalidConfig(_TOO_LARGE, line=_line(event))
         line = _line(event)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event.anchor or "", line)
@@ -244,16 +245,20 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
-def _without_delimiters(node: Node) -> Node:
+def _without_delimiters(node: Node, depth: int) -> Node:
     """`a::b: 1` as `a: {b: 1}`: confmap's key delimiter (confmap/internal/conf.go)."""
     if node.elements:
-        return replace(node, elements=tuple(map(_without_delimiters, node.elements)))
+        members = (_without_delimiters(member, depth + 1) for member in node.elements)
+        return replace(node, elements=tuple(members))
     if not node.items:
         return node
     found = Node("map", node.line, file=node.file)
     for key, value in node.items:
-        inner = _without_delimiters(value)
-        *outer, last = key.split(_DELIMITER) if _DELIMITER in key else [key]
+        *outer, last = key.split(_DELIMITER)
+        inner_depth = depth + len(outer) + 1
+        if inner_depth > _MAX_DEPTH:
+            raise InvalidConfig(_TOO_LARGE, line=value.line)
+        inner = _without_delimiters(value, inner_depth)
         inner = Node("map", value.line, items=((last, inner),), file=node.file)
         for name in reversed(outer):
             inner = Node("map", value.line, items=((name, inner),), file=node.file)

@@ -29,7 +29,7 @@ _S6 = re.compile(r"s6-overlay|(?:^|\s)S6_[A-Z_]+=", re.ASCII)
 _OLD_S6 = re.compile(r"s6[-_]overlay\S{0,60}?[/_=\s\"']v?[12]\.\d", re.ASCII | re.IGNORECASE)
 
 
-def find_init(start: StartCommand) -> str | None:
+def _find_init(start: StartCommand) -> str | None:
     """The program of a start command that works only as process 1; None if there is none."""
     for words in start_programs(start):
         folder, name = posixpath.split(words[0])
@@ -66,7 +66,7 @@ def check_init(
     """
     if launcher.kind != "drain":
         return
-    found = find_init(start)
+    found = _find_init(start)
     if found is None and config is not None and starts_s6_init(start) and shows_s6_overlay(config):
         found = f"{S6_INIT} of s6-overlay"
     if found is not None:

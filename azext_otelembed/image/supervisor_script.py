@@ -29,13 +29,13 @@ from azext_otelembed.image.layer import FOLDER
 
 NAME = "otelembed-collector"  # $0 of the script; names the supervisor in `ps`
 EXIT_LINE = re.compile(
-    r"otelembed: the collector exited with status (\d{1,3}); "
-    r"(?:next start in (\d{1,3}) s|no restart, because the image has no sleep)",
+    r"otelembed: the collector exited with status (?P<status>\d{1,3}); "
+    r"(?:next start in (?P<pause>\d{1,3}) s|no restart, because the image has no sleep)",
     re.ASCII,
 )
-"""Matches the line that the supervisor writes to stderr; its groups are the status and the pause.
+"""Matches the line that the supervisor writes to stderr.
 
-The second group is None if the collector isn't started again.
+The group `pause` (seconds) is None if the collector isn't started again.
 """
 
 SLEEP = f'PATH="${{PATH:-/usr/bin:/bin}}:{FOLDER}" sleep'

@@ -15,6 +15,7 @@ from azext_otelembed.collector.config import (
     problems,
     read,
     required_variables,
+    signs_in,
     uses_azuremonitor,
 )
 from azext_otelembed.errors import OtelembedError, Refused
@@ -52,7 +53,7 @@ class SettingFacts:
 
     `component` is the one that it belongs to, `endpoint` where the exporter sends ("" if unknown),
     `answer` that of a request to it from this machine. `refusals` are the component's, of which
-    `local_auth` matters only to a collector that sends with the azuremonitor exporter. `redeploy`
+    `local_auth` matters only to an azuremonitor exporter that sends by the key alone. `redeploy`
     are the options of the deploy that repairs it, None if something else does.
     """
 
@@ -334,7 +335,7 @@ def _deploy(facts: Facts, *options: str) -> str:
 def _endpoint(facts: Facts) -> Link:
     name, setting, image = "endpoint", facts.setting, facts.image
     config = image.config if isinstance(image, RunningImage) else None
-    by_key = config is None or uses_azuremonitor(config) is not False
+    by_key = config is None or (uses_azuremonitor(config) is not False and not signs_in(config))
     refusals = [*setting.refusals, *([setting.local_auth] if setting.local_auth and by_key else [])]
     if refusals:
         reasons = "; ".join(one.reason for one in refusals)

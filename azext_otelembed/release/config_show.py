@@ -7,11 +7,13 @@ from typing import Any
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.config import ConfigFile, read
-from azext_otelembed.collector.plain_secrets import secret_values
+from azext_otelembed.collector.plain_secrets import mask_comments, secret_values
 from azext_otelembed.console import Console
 from azext_otelembed.embedding.base_images import load_base
+from azext_otelembed.errors import Refused
 from azext_otelembed.image.reference import Digest
 from azext_otelembed.printable import printable
+from azext_otelembed.redaction import Secrets
 from azext_otelembed.target.app_image import image_for_site
 from azext_otelembed.target.app_registry import AppRegistry
 from azext_otelembed.target.embedded_config import read_config_of
@@ -37,17 +39,24 @@ def show_config(session: Session, site: SiteId, console: Console) -> dict[str, A
         "site": site.label,
         "image": {"name": observed.image, "digest": str(image.digest)},
         "digest": str(Digest.of(data)),
-        "config": masked(session, data),
+        "config": masked(session.secrets, data, str(reference)),
     }
 
 
-def masked(session: Session, data: bytes) -> str:
+def masked(secrets: Secrets, data: bytes, image: str) -> str:
     """The text of a configuration without the secrets that it holds.
 
-    The checks refuse them, but an image may be older, or its own Dockerfile put it together.
+    The checks refuse them, but an image may be older, or its own Dockerfile put it together. Raises
+    `Refused` for a file in which they can't be found.
     """
     config = read([ConfigFile("", data)])
-    text = config.data.decode("utf-8", "replace")
+    if not config.root.items:
+        raise Refused(
+            f"The collector's configuration in {image} isn't printed, because secrets in it can't "
+            f"be found: {config.found[-1].sentence}",
+            "Look at that file in the running container.",
+        )
+    text = mask_comments(config.data.decode())
     for secret in secret_values(config.root, text):
-        session.secrets.add(secret)
-    return printable(session.secrets.mask(text))
+        secrets.add(secret)
+    return printable(secrets.mask(text))

@@ -14,6 +14,7 @@ from azext_otelembed.azure.sites import SiteClient, SiteId
 from azext_otelembed.collector.config import (
     listening_ports,
     required_variables,
+    signs_in,
     uses_azuremonitor,
 )
 from azext_otelembed.console import Console
@@ -279,6 +280,7 @@ class _Deploy:
                 site.observed,
                 site.setting,
                 sends_by_key=sends_by_key,
+                signs_in=signs_in(self.request.embed.config),
                 reads_quota=changes,
             )
         except Refused as refused:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterable
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from azext_otelembed.azure.session import Session
 from azext_otelembed.azure.sites import SiteClient, SiteId
@@ -49,7 +48,7 @@ def follow_log(
     show: Callable[[dict[str, Any]], None],
     *,
     ours: bool,
-) -> None:
+) -> NoReturn:
     """Calls `show` for the last `most` lines, and then for each new one, until a signal arrives.
 
     A read that fails is repeated: the log of a site that is being restarted may be unavailable.
@@ -88,7 +87,7 @@ def writer(stream: TextIO, *, as_json: bool) -> Callable[[dict[str, Any]], None]
             put(stream, line)
         except BrokenPipeError:
             # The reader has gone (`| head`). Python would complain when it flushes at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             raise SystemExit(_BROKEN_PIPE) from None
 
     return show

@@ -239,6 +239,7 @@ def panel(found: Mapping[str, Any]) -> Panel:
     for problem in found["problems"]:
         row("problem", problem, "red")
     title = {True: "healthy", False: "not healthy", None: "not proven healthy"}[healthy]
+    title += ", telemetry not checked" if healthy and not telemetry["checked"] else ""
     colour = _COLOURS[healthy]
     return Panel(table, title=f"[{colour}]● {title}", title_align="left", border_style=colour)
 

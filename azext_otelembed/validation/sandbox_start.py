@@ -38,11 +38,14 @@ _THREAD = 0x00010000  # CLONE_THREAD
 _NETWORK_CALLS = (41, 42, 49, 50, 53)  # socket, connect, bind, listen, socketpair
 _OTHER_CALLS = (
     *(57, 58, 62, 101, 200),  # fork, vfork, kill, ptrace, tkill
+    *(129, 297),  # rt_sigqueueinfo, rt_tgsigqueueinfo
+    *(141, 142, 144, 203, 251, 256, 279, 314, 440),  # priority, scheduling and memory of others
+    *(29, 30, 31, *range(64, 72), 240, 241),  # System V's and POSIX' memory, semaphores, messages
     *(155, 161, 165, 166, 175, 246, 248, 249, 250),  # mounts, modules, kexec, keys
     *(272, 298, 303, 304, 308, 310, 311, 313, 321, 323),  # namespaces, perf, handles, other memory
     *(424, 425, 434, 438),  # pidfd_send_signal, io_uring_setup, pidfd_open, pidfd_getfd
 )
-_CLONE, _CLONE3, _TGKILL = 56, 435, 234
+_CLONE, _CLONE3, _TGKILL, _PRLIMIT = 56, 435, 234, 302
 
 _LIMITS = (
     (resource.RLIMIT_CORE, 0),
@@ -104,13 +107,14 @@ def filter_calls(system: ctypes.CDLL) -> bool:
 
 
 def call_filter(process: int) -> list[bytes]:
-    """The BPF program: threads and signals of `process` alone are allowed."""
+    """The BPF program: threads, signals and limits of `process` alone are allowed."""
     refused = (*_NETWORK_CALLS, *_OTHER_CALLS)
     checks = [
         *(_test(_EQUAL, call, "refuse") for call in refused),
         _test(_EQUAL, _CLONE3, "unknown"),
         _test(_EQUAL, _CLONE, "clone"),
-        _test(_EQUAL, _TGKILL, "tgkill"),
+        _test(_EQUAL, _TGKILL, "own"),
+        _test(_EQUAL, _PRLIMIT, "own"),
     ]
     lines: list[tuple[int, str, str, int]] = [
         (_LOAD, "", "", 4),
@@ -123,6 +127,7 @@ def call_filter(process: int) -> list[bytes]:
         (_LOAD, "", "", 16),
         (_ANY_BIT, "allow", "refuse", _THREAD),
         (_LOAD, "", "", 16),
+        (_EQUAL, "allow", "", 0),  # the caller itself
         (_EQUAL, "allow", "refuse", process),
         (_RETURN, "", "", _ALLOW),
         (_RETURN, "", "", _REFUSE),
@@ -130,8 +135,8 @@ def call_filter(process: int) -> list[bytes]:
     ]
     count = len(lines)
     places = {
-        "clone": count - 7,
-        "tgkill": count - 5,
+        "clone": count - 8,
+        "own": count - 6,
         "allow": count - 3,
         "refuse": count - 2,
         "unknown": count - 1,

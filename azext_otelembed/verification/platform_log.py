@@ -197,7 +197,7 @@ _NEW: Sequence[tuple[Kind, str]] = (
     (Kind.LAUNCHER, START_LINE.pattern.replace("(", "(?P<text>", 1)),
     (
         Kind.COLLECTOR_EXITED,
-        EXIT_LINE.pattern.replace(r"(\d", r"(?P<number>\d", 1).replace(r"(\d", r"(?P<text>\d", 1),
+        EXIT_LINE.pattern.replace("<status>", "<number>").replace("<pause>", "<text>"),
     ),
 )
 

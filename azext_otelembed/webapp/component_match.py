@@ -122,13 +122,14 @@ def check_setting(
     setting: Setting,
     *,
     sends_by_key: bool | None,
+    signs_in: bool = False,
     reads_quota: bool = True,
 ) -> list[str]:
     """Problems that may keep telemetry from arriving with the setting of a release.
 
     `sends_by_key` tells whether the collector sends with the azuremonitor exporter, None where its
-    configuration isn't known; `reads_quota` is as in `refusals`. Raises `Refused` where the
-    component certainly accepts nothing.
+    configuration isn't known, and `signs_in` that it does so with Entra ID; `reads_quota` is as in
+    `refusals`. Raises `Refused` where the component certainly accepts nothing.
     """
     match = Match(setting.component, True)
     if setting.component is None:
@@ -139,7 +140,7 @@ def check_setting(
         return []
     found, local_auth, _ = refusals(arm(), observed, match.component, reads_quota=reads_quota)
     reasons: list[str] = []
-    for one in filter(None, [local_auth, *found]):
+    for one in filter(None, [None if signs_in else local_auth, *found]):
         if sends_by_key and not one.is_temporary:
             raise Refused(f"{one.reason}.", one.fix)
         reasons.append(f"{one.reason}. {one.fix}")

@@ -16,17 +16,15 @@ from azext_otelembed.collector.connection_string import (
 )
 from azext_otelembed.errors import NotFound, OtelembedError, Refused
 from azext_otelembed.webapp.observe import SETTING, Observed
-from azext_otelembed.webapp.reference_access import grant_command
+from azext_otelembed.webapp.reference_access import VAULT, first_group, grant_command
 
 PATIENCE = 60.0
 """Seconds that App Service has to resolve a reference."""
 INTERVAL = 2.0
 PENDING = ("", "initialized", "fetchtimedout")
 _UNKNOWN = "unknown"
-_RESOLVES = "which App Service resolves"
 
-_VAULT = re.compile(r"SecretUri=https://(?P<uri>[^./:;)]+)|VaultName=(?P<name>[^;)]+)", re.I)
-_SECRET = re.compile(r"/secrets/(?P<uri>[^/;)]+)|SecretName=(?P<name>[^;)]+)", re.I)
+_SECRET = re.compile(r"/secrets/([^/;)]+)|SecretName=([^;)]+)", re.I)
 _DENIED = ("accesstokeyvaultdenied", "unauthorizedclient", "accessdenied")
 _NAMED = ("--vault-name", placeholder("vault"), "-n", placeholder("secret"))
 # How to fix each status (learn.microsoft.com: "Use Key Vault references", troubleshooting): what,
@@ -69,10 +67,18 @@ def check_reference(client: SiteClient, arm: Arm, observed: Observed, value: str
 def reference_note(
     client: SiteClient, arm: Callable[[], Arm], observed: Observed, value: str
 ) -> tuple[bool | None, str]:
+    """As `reference_state`, but never true: the value itself isn't read."""
+    resolves, note = reference_state(client, arm, observed, value)
+    return False if resolves is False else None, note
+
+
+def reference_state(
+    client: SiteClient, arm: Callable[[], Arm], observed: Observed, value: str
+) -> tuple[bool | None, str]:
     """Whether App Service resolves the reference that the setting has: true, false, or unknown.
 
-    With a phrase about the setting, and how to repair it. One read, and up to three more for the
-    ids in a command; the value itself isn't read, so it is never "true".
+    With a phrase about the setting, and how to fix it. One read, and up to three more for the
+    ids in a command.
     """
     kind = f"{'an' if is_app_configuration_reference(value) else 'a'} {_kind(value)}"
     try:
@@ -80,21 +86,13 @@ def reference_note(
     except OtelembedError as unread:
         return None, f"{kind}, whose status can't be read: {unread.message}"
     if status.lower() == "resolved":
-        return None, f"{kind}, {_RESOLVES}: its value isn't read"
+        return True, f"{kind}, which App Service resolves: its value isn't read"
     if status.lower() in PENDING:
         return None, f"{kind}, which App Service hasn't resolved yet: its value isn't read"
     if status.lower() == _UNKNOWN:
         return None, f"{kind}, for which App Service reports no status: its value isn't read"
     fix = _fix(arm(), observed, status.lower(), value).rstrip(".")
     return False, f"{kind} that App Service can't resolve: {status}. {fix}"
-
-
-def reference_state(
-    client: SiteClient, arm: Callable[[], Arm], observed: Observed, value: str
-) -> tuple[bool | None, str]:
-    """As `reference_note`, but true if App Service resolves the reference."""
-    resolved, note = reference_note(client, arm, observed, value)
-    return (True if resolved is None and _RESOLVES in note else resolved), note
 
 
 def _status(client: SiteClient, value: str) -> tuple[str, str]:
@@ -136,13 +134,10 @@ def _fix(arm: Arm, observed: Observed, status: str, reference: str) -> str:
     if status not in _FIXES:
         return f"See `{site.command('webapp show')}` and the vault's access rights."
     what, words = _FIXES[status]
-    known: dict[str, re.Match[str] | None] = {
-        placeholder("vault"): _VAULT.search(reference),
-        placeholder("secret"): _SECRET.search(reference),
+    known: dict[str, str] = {
+        placeholder("vault"): first_group(VAULT, reference),
+        placeholder("secret"): first_group(_SECRET, reference),
     }
-    filled = [
-        str(found["uri"] or found["name"]) if (found := known.get(word)) else word
-        for word in words[1:]
-    ]
+    filled = [known.get(word) or word for word in words[1:]]
     command = site.caller.command(words[0], *filled, subscription=site.subscription)
     return f"{what}: `{command}`."

@@ -12,7 +12,8 @@ from azext_otelembed.collector.connection_string import is_key_vault_reference
 from azext_otelembed.errors import OtelembedError
 from azext_otelembed.webapp.observe import Observed
 
-_VAULT = re.compile(r"SecretUri=https://([^./:;)]+)|VaultName=([^;)]+)", re.I)
+VAULT = re.compile(r"SecretUri=https://([^./:;)]+)|VaultName=([^;)]+)", re.I)
+"""The vault's name in a Key Vault reference."""
 _STORE = re.compile(r"Endpoint=https://([^./:;)]+)", re.I)
 
 
@@ -26,8 +27,7 @@ def grant_command(arm: Arm, observed: Observed, reference: str) -> str:
     principal = _principal_id(observed) or placeholder("its principal id")
     is_vault = is_key_vault_reference(reference)
     kind = secret_stores.VAULT if is_vault else secret_stores.STORE
-    names = (_VAULT if is_vault else _STORE).search(reference)
-    name = next(filter(None, names.groups()), "") if names else ""
+    name = first_group(VAULT if is_vault else _STORE, reference)
     scope = _scope(arm, site.subscription, kind, name)
     if is_vault and scope and not _uses_roles(arm, scope):
         policy = ("-n", name, "--object-id", principal, "--secret-permissions", "get")
@@ -39,6 +39,12 @@ def grant_command(arm: Arm, observed: Observed, reference: str) -> str:
         *("--scope", scope or placeholder(f"the {'vault' if is_vault else 'store'}'s id")),
     )
     return site.caller.command("role assignment create", *words, subscription=None)
+
+
+def first_group(pattern: re.Pattern[str], reference: str) -> str:
+    """The group of `pattern` that matches in a reference; empty if it doesn't match."""
+    match = pattern.search(reference)
+    return next(filter(None, match.groups()), "") if match else ""
 
 
 def _principal_id(observed: Observed) -> str | None:

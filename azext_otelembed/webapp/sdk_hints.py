@@ -95,15 +95,14 @@ def _hints(config: ImageConfig | None, variables: Mapping[str, str]) -> Iterator
     words = _words(config) if config else ()
     language = _language(words, variables) if config else None
     if not _is_started(words, variables):
-        kind = f"The image looks like one for {language.name}" if language else ""
-        needs = f" and such an app needs {language.needs}" if language else ""
-        yield (
-            f"{kind}:{needs}; neither its command nor its environment starts an OpenTelemetry SDK, "
-            "but the code may."
-            if language
-            else "Neither the image's command nor its environment starts an OpenTelemetry SDK, but "
-            "the code may."
-        )
+        start = "Neither the image's command nor its environment starts an OpenTelemetry SDK"
+        if language:
+            start = (
+                f"The image looks like one for {language.name}: such an app needs "
+                f"{language.needs}; neither its command nor its environment starts an "
+                "OpenTelemetry SDK"
+            )
+        yield f"{start}, but the code may."
     proxies = [name for name in ("HTTP_PROXY", "http_proxy") if variables.get(name)]
     direct = f"{variables.get('NO_PROXY', '')},{variables.get('no_proxy', '')}"
     if proxies and not any(one.strip() in ("localhost", "*") for one in direct.split(",")):

@@ -43,7 +43,7 @@ async def track(double: Double, request: Request, at: str | None = None) -> Resp
             body = gzip.decompress(body)
         envelopes = parse(body)
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        return _answer(1, [_error(0, f"Invalid payload: {error}")])
+        return _answer(1, [_error(0, f"Invalid payload: {error}", 400)])
     known = {c.instrumentation_key.lower(): c for c in double.state.components.values()}
     errors = []
     for index, envelope in enumerate(envelopes):
@@ -64,16 +64,14 @@ def parse(body: bytes) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def _check(
-    envelope: Any, known: dict[str, Component], at: str | None
-) -> tuple[str] | tuple[str, int] | None:
-    """The reason why an envelope is refused, and its status if that isn't 400."""
+def _check(envelope: Any, known: dict[str, Component], at: str | None) -> tuple[str, int] | None:
+    """The reason why an envelope is refused, and the status of the refusal."""
     if not isinstance(envelope, dict) or not isinstance(envelope.get("data"), dict):
-        return ("Field 'data' on type 'Envelope' is required but missing or empty.",)
+        return "Field 'data' on type 'Envelope' is required but missing or empty.", 400
     component = known.get(str(envelope.get("iKey", "")).lower())
     own = component.name if component and component.own_endpoint else None
     if component is None or own != at:
-        return ("Invalid instrumentation key",)
+        return "Invalid instrumentation key", 400
     if component.public_ingestion == "Disabled":
         return "Ingestion from public networks is disabled for this resource", 403
     if component.disable_local_auth:
@@ -81,11 +79,11 @@ def _check(
     if component.over_quota or component.workspace_state in _STOPPED:
         return "Daily quota exceeded", 439
     if not envelope.get("time"):
-        return ("Field 'time' on type 'Envelope' is required.",)
+        return "Field 'time' on type 'Envelope' is required.", 400
     return None
 
 
-def _error(index: int, message: str, status: int = 400) -> dict[str, Any]:
+def _error(index: int, message: str, status: int) -> dict[str, Any]:
     return {"index": index, "statusCode": status, "message": message}
 
 

@@ -136,27 +136,35 @@ def test_what_the_app_says_wins_except_a_stand_in_for_its_name(program: Path) ->
 
 
 @pytest.mark.parametrize("digits", ["123456789012", "012345678901", "12e345678901"])
-def test_a_configuration_of_ones_own_adds_the_recipe_with_the_lines_of_the_docs(
+def test_a_configuration_of_ones_own_adds_recipe_and_host_with_the_lines_of_the_docs(
     program: Path, digits: str, tmp_path: Path, ingestion: Ingestion
 ) -> None:
     text = (LOCAL.parent / "docs/embedded-image.md").read_text()
-    (lines,) = (found for found in text.split("```yaml\n")[1:] if "resource/recipe" in found)
+    (lines,) = (found for found in text.split("```yaml\n")[1:] if "resource/release" in found)
     own = PIPELINES.replace(
         "processors:\n", lines.partition("```")[0].replace("{", "{{").replace("}", "}}"), 1
-    ).replace("resource, batch]", "resource, resource/recipe, batch]")
+    ).replace("resource, batch]", "resource, resource/release, batch]")
     started = Collector(
         program,
         tmp_path,
         ingestion.connection_string,
         own,
-        environment={"WEBSITE_SITE_NAME": "shop", "OTELEMBED_RECIPE": digits},
+        environment={
+            "WEBSITE_SITE_NAME": "shop",
+            "WEBSITE_HOSTNAME": "@text:shop.net",
+            "OTELEMBED_RECIPE": digits,
+        },
     )
     with started as collector:
         collector.wait_until_ready()
         collector.post("traces", traces())
         (envelope,) = eventually(lambda: ingestion.envelopes)
     properties = envelope["data"]["baseData"]["properties"]
-    assert properties == {"service.name": "shop", "otelembed.recipe": digits}
+    assert properties == {
+        "service.name": "shop",
+        "otelembed.recipe": digits,
+        "otelembed.host": "shop.net",
+    }
 
 
 HOSTS = [

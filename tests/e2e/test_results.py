@@ -16,6 +16,7 @@ from azext_otelembed.release.release_context import (
     EXIT_UNPROVEN,
 )
 from localazure.client import ROOT
+from tests.e2e.refusal_places import CONFIGURATION
 from tests.e2e.support import Answer, Cloud
 
 PAGE = (ROOT / "docs" / "result.md").read_text()
@@ -29,10 +30,14 @@ SECTIONS = {
     "deploy": "`az otelembed deploy`",
     "fleet": "`az otelembed deploy` of several sites",
     "status": "`az otelembed status`",
+    "doctor": "`az otelembed doctor`",
+    "logs": "`az otelembed logs`",
     "history": "`az otelembed history`",
     "release": "`az otelembed rollback`, `az otelembed remove`, `az otelembed wait`",
     "build": "`az otelembed build`",
     "dockerfile": "`az otelembed dockerfile`",
+    "config validate": "`az otelembed config validate`",
+    "config show": "`az otelembed config show`",
     "prune": "`az otelembed prune`",
 }
 
@@ -76,6 +81,15 @@ def results(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Results:
     run("deploy", "deploy", *site.arguments)
     run("deploy", "deploy", *site.arguments, "--wait-for-telemetry", "40")
     run("status", "status", *site.arguments)
+    run("doctor", "doctor", *site.arguments)
+    run("logs", "logs", *site.arguments, "-o", "json")
+    run("config show", "config", "show", *site.arguments, "-o", "json")
+    file = tmp_path_factory.mktemp("config") / "shop.yml"
+    file.write_text(CONFIGURATION)
+    validate = ("config", "validate", str(file))
+    run("config validate", *validate, "--registry", site.registry)
+    file.write_text(f"{CONFIGURATION}more: \n")
+    run("config validate", *validate, status=1)
     run("deploy", "deploy", *site.arguments, "--image", site.image("2.0"), "--no-wait")
     run("release", "wait", *site.arguments, "--wait-for-telemetry", "40")
     run("release", "rollback", *site.arguments, "--yes")
@@ -99,6 +113,8 @@ def test_the_page_has_every_field_and_no_other(results: Results, section: str) -
     if section == "fleet":
         # The page points to deploy's fields instead of naming them again.
         seen -= {f"sites[].{name}" for name in rows(SECTIONS["deploy"])} - told
+    # A warning has the fields of an error.
+    seen = {path.replace("warnings[]", "errors[]") for path in seen}
     assert seen - told == set(), "fields that the page doesn't have"
     assert told - seen - ELSEWHERE == set(), "fields that no result has"
 

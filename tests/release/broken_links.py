@@ -123,6 +123,14 @@ ROWS = (
 """Each is tried on a site that runs embedded, and has sent nothing within the window."""
 
 
+ALIKE = {
+    *("a trailing ';'", "no IngestionEndpoint", "the key of examples"),
+    *("publicNetworkAccessForIngestion disabled", "OTEL_TRACES_EXPORTER=none"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT elsewhere",
+}
+"""Rows that another one resembles."""
+
+
 def undo(site: Site, settings: dict[str, str], row: Row) -> None:
     """Makes the site whole again; `settings` are its app settings from before."""
     row.change_back(site)

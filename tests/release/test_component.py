@@ -11,11 +11,12 @@ from typing import Any
 import httpx
 import pytest
 
-from azext_otelembed.collector.config import load
+from azext_otelembed.collector.config import ConfigFile, default, load, read
 from azext_otelembed.console import Console
 from azext_otelembed.errors import InvalidInput, Refused
 from azext_otelembed.inputs import embed_options
 from azext_otelembed.release.status import status
+from localazure.client import ROOT
 from tests.e2e.support import COLLECTOR, SETTING, Cloud, Site, eventually
 from tests.exporter_strings import EXITS, KEY
 from tests.release.support import Hand, MakeSite, id_of, writes
@@ -235,6 +236,17 @@ def test_local_authentication_is_a_problem_of_the_default_configuration_only(
     found = told(hand, site)
     assert found["problems"] == []
     assert problem in found["notes"]
+
+
+@pytest.mark.parametrize("refusing", ["disable_local_auth"], indirect=True)
+def test_an_exporter_that_signs_in_is_not_refused(
+    plain: Site, hand: Hand, cloud: Cloud, refusing: str
+) -> None:
+    plain.set(**{SETTING: cloud.connection_string(plain.component or "")})
+    more = (ROOT / "docs" / "examples" / "entra-id-exporter.yml").read_bytes()
+    files = [ConfigFile("default.yml", default()), ConfigFile("more.yml", more)]
+    ended = hand.deploy(plain, collector_config=read(files).data, dry_run=True)
+    assert ended.result["problems"] == []
 
 
 @pytest.mark.parametrize("refusing", ["public_ingestion"], indirect=True)

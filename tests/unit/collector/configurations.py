@@ -145,6 +145,7 @@ YAML = (
         "numbers and null as keys",
         exporter("otlphttp: {endpoint: 'http://x', headers: {1: x, ~: y}}"),
     ),
+    accepted("a header called port", ("http:", "http: {response_headers: {port: '5'}}")),
 )
 
 NAMES = (

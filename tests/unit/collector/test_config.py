@@ -43,6 +43,15 @@ def problem(text: bytes) -> InvalidConfig:
     return caught.value
 
 
+@pytest.mark.parametrize("levels", [1, 4])
+def test_keys_with_many_delimiters_are_nested_too_deeply(levels: int) -> None:
+    key = f"a{'::a' * 300}"
+    text = "".join(f"{'  ' * level}{key}:\n" for level in range(levels))
+    found = problem(f"{text}{'  ' * levels}b: 1\n".encode())
+    assert found.message.endswith("too large or nested too deeply.")
+    assert found.line == 1
+
+
 def test_loading_gives_the_default_configuration_or_the_checked_one() -> None:
     assert config.load(None) == config.load(config.default())
     assert config.load(None).warnings == ()

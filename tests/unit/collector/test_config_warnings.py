@@ -121,6 +121,21 @@ def test_addresses_that_are_not_listened_on_are_not_warned_of(parts: dict[str, s
         f"splunk_hec: {{token: {PASSWORD}, endpoint: 'https://x'}}",
         f"own: {{connection: 'Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey={PASSWORD}'}}",
         f"own: {{url: 'https://x/c?sv=1&sig={PASSWORD}'}}",
+        f"datadog: {{api: {{site: datadoghq.eu, key: {PASSWORD}}}}}",
+        f"otlp_grpc/own: {{endpoint: 'x:1', headers: {{x-honeycomb-team: {PASSWORD}}}}}",
+        f"otlp_grpc/own: {{endpoint: 'x:1', headers: {{signoz-ingestion-key: {PASSWORD}}}}}",
+        f"otlp_grpc/own: {{endpoint: 'x:1', headers: [{{name: api-key, value: {PASSWORD}}}]}}",
+        f"otlp_grpc/own: {{endpoint: 'x:1', headers: {{api-key: '${{env:KEY:-{PASSWORD}}}'}}}}",
+        f"otlp_http/own: {{endpoint: '${{env:ADDRESS:-https://me:{PASSWORD}@x}}'}}",
+        f"own: {{connection_string: 'sqlserver://sa:p@{PASSWORD}@x:1433'}}",
+        f"own: {{url: 'redis://:{PASSWORD}@x:6379'}}",
+        f"clickhouse: {{endpoint: 'tcp://x:9000?username=me&password={PASSWORD}'}}",
+        f"own: {{datasource: 'host=db user=me password={PASSWORD} dbname=shop'}}",
+        f"own: {{datasource: 'me:{PASSWORD}@tcp(db:3306)/shop'}}",
+        f"azuredataexplorer: {{application_key: {PASSWORD}}}",
+        f"coralogix: {{private_key: {PASSWORD}}}",
+        f"own: {{tokens: [{PASSWORD}]}}",
+        f"own: {{htpasswd: {{inline: 'me:{PASSWORD}'}}}}",
     ],
 )
 def test_a_secret_in_the_clear_is_an_error_that_does_not_repeat_it(exporter: str) -> None:
@@ -134,13 +149,28 @@ def test_a_secret_in_the_clear_is_an_error_that_does_not_repeat_it(exporter: str
     assert secret.endswith(PASSWORD)
 
 
-def test_a_header_of_headers_setter_is_a_secret_by_its_key() -> None:
+def test_each_line_of_a_private_key_is_masked() -> None:
+    lines = (
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "tr0ub4dor-tr0ub4dor",
+        "-----END RSA PRIVATE KEY-----",
+    )
+    block = "".join(f"        {line}\n" for line in lines)
+    exporter = f"  otlp_grpc/own:\n    endpoint: x:1\n    tls:\n      key_pem: |\n{block}"
+    (error,) = (one for one in found(EXPORTERS=exporter) if one.is_error)
+    assert error.path == "exporters::otlp_grpc/own::tls::key_pem"
+    text = filled(EXPORTERS=exporter)
+    assert {*lines} < {*secret_values(read([ConfigFile("", text)]).root, text.decode())}
+
+
+@pytest.mark.parametrize("part", ["value", "default_value"])
+def test_a_header_of_headers_setter_is_a_secret_by_its_key(part: str) -> None:
     extension = (
-        f"  headers_setter: {{headers: [{{key: Authorization, value: 'Bearer {PASSWORD}'}}]}}"
+        f"  headers_setter: {{headers: [{{key: Authorization, {part}: 'Bearer {PASSWORD}'}}]}}"
     )
     (error,) = (one for one in found(EXTENSIONS=extension, STARTED="headers_setter"))
     assert error.is_error
-    assert error.path == "extensions::headers_setter::headers::value"
+    assert error.path == f"extensions::headers_setter::headers::{part}"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +182,14 @@ def test_a_header_of_headers_setter_is_a_secret_by_its_key() -> None:
         "kafka: {auth: {sasl: {username: me, password: ''}}}",
         "kafka: {auth: {sasl: {username: me, password: '****'}}}",
         "own: {bearer_token_file: /etc/token, use_token: true}",
+        "own: {password_file: /etc/password, key_file: /etc/key.pem, max_tokens: 5}",
+        "own: {password: '${env:PASSWORD:-}', token: '${env:A:-${env:B}}'}",
+        "own: {datasource: 'host=db password=${env:PASSWORD} dbname=shop'}",
+        "own: {dsn: 'tcp://clickhouse:9000/shop', url: 'mongodb://me@x:1', mail: me@x}",
+        r"own: {regex: '^password=(?P<hidden>\S+) pwd=\S+ passwd=.*$'}",
+        "own: {headers: [{key: authorization, from_context: authorization}]}",
+        "own: {cors: {allowed_headers: [Authorization, X-Api-Key]}}",
+        "own: {tls: {cert_pem: '-----BEGIN CERTIFICATE-----'}}",
     ],
 )
 def test_a_reference_to_a_secret_is_no_error(exporter: str) -> None:

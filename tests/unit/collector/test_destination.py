@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azext_otelembed.collector.config import default, load, uses_azuremonitor
+from azext_otelembed.collector.config import (
+    ConfigFile,
+    check,
+    default,
+    load,
+    read,
+    signs_in,
+    uses_azuremonitor,
+)
 from azext_otelembed.collector.connection_string import (
     completed,
     differences,
@@ -168,10 +176,22 @@ service: {{pipelines: {{traces: {{receivers: [otlp], exporters: {0}}}}}}}
 
 @pytest.mark.parametrize(
     ("exporters", "uses"),
-    [("[debug]", False), ("[debug, azuremonitor/x]", True), ("'${env:X:-[debug]}'", None)],
+    [
+        ("[debug]", False),
+        ("[debug, azuremonitor/x]", True),
+        ("[azure_monitor]", True),
+        ("'${env:X:-[debug]}'", None),
+    ],
 )
 def test_a_configuration_uses_the_exporter_or_not(exporters: str, uses: bool | None) -> None:
     assert uses_azuremonitor(PIPELINE.format(exporters).encode()) is uses
+
+
+@pytest.mark.parametrize(
+    "service", ["'${env:S}'", "{pipelines: '${env:P}'}", "{pipelines: {traces: '${env:T}'}}"]
+)
+def test_pipelines_of_the_environment_may_use_the_exporter(service: str) -> None:
+    assert uses_azuremonitor(f"service: {service}\n".encode()) is None
 
 
 def test_the_documented_configuration_signs_in_with_the_sites_identity() -> None:
@@ -179,6 +199,16 @@ def test_the_documented_configuration_signs_in_with_the_sites_identity() -> None
     assert load(data).data == data
     assert uses_azuremonitor(data) is False
     assert uses_azuremonitor(default()) is True
+
+
+def test_the_documented_exporter_signs_in_with_the_sites_identity() -> None:
+    more = (ROOT / "docs" / "examples" / "entra-id-exporter.yml").read_bytes()
+    merged = check(read([ConfigFile("default.yml", default()), ConfigFile("more.yml", more)]))
+    assert merged.warnings == ()
+    assert (uses_azuremonitor(merged.data), signs_in(merged.data)) == (True, True)
+    assert not signs_in(default())
+    unused = merged.data.replace(b"azuremonitor:", b"azuremonitor/unused:", 1)
+    assert not signs_in(unused)
 
 
 @given(st.text(max_size=60), st.text('InstrumentationKey=;-0 \t\xa0\x1c"', max_size=80))

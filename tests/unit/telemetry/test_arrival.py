@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from itertools import chain, repeat
 
 from azext_otelembed.errors import AzureFailed, OtelembedError, Unauthorized
 from azext_otelembed.telemetry.arrival import REQUESTS, Arrival, Seen, await_arrival
@@ -22,20 +23,19 @@ def rows(age: float | None, *, partial: str = "") -> Arrived:
 
 
 def waited(
-    *answers: Arrived | OtelembedError | None,
+    *answers: Arrived | OtelembedError,
     seconds: float = 0.3,
     age: float = 900,
     latency: float = 180,
 ) -> tuple[Arrival, int]:
     """How a wait ended, and how many requests it sent. The last of the answers repeats."""
-    left = iter(answers)
+    left = chain(answers, repeat(answers[-1]))
     sent: list[None] = []
 
-    def one(last: list[Arrived | OtelembedError | None] = [None]) -> Arrived:  # noqa: B006
-        last[0] = found = next(left, last[0])
+    def one() -> Arrived:
+        found = next(left)
         if isinstance(found, OtelembedError):
             raise found
-        assert found is not None
         return found
 
     arrival = await_arrival(
